@@ -1,0 +1,109 @@
+"""What a tuning method is to the harness: the base class of every plugin in methods/.
+
+This module and every plugin must be importable without torch: `list` reads names and summaries only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+    from bench.task import TaskContext
+
+
+class Params(BaseModel):
+    """A method's parameters: typed, with defaults, unknown names refused. Part of a cell's identity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Recipe(BaseModel):
+    """How a method is trained, and who says so.
+
+    learning_rate is the peak, reached after `warmup_ratio` of all steps and then taken linearly to zero.
+    batch_size counts examples per optimiser step. weight_decay is applied to matrices, not to vectors.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    learning_rate: float = Field(gt=0)
+    head_learning_rate: float | None = Field(None, gt=0, description="the head's own peak; None: the same")
+    epochs: float = Field(gt=0)
+    batch_size: int = Field(32, ge=1)
+    weight_decay: float = Field(0.0, ge=0)
+    warmup_ratio: float = Field(0.06, ge=0, le=1)
+    max_grad_norm: float | None = Field(None, gt=0)
+    optimizer: Literal["adamw"] = "adamw"
+    chosen_by: str = Field(description="who chose these settings, on what, from how many trials")
+
+
+class Method:
+    """A tuning method. A subclass in methods/NAME.py is found by itself.
+
+    The harness freezes the whole model, calls `apply`, and then lets the task head train: a method
+    concerns itself with the backbone only.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    paper: ClassVar[str]
+    Params: ClassVar[type[Params]] = Params
+
+    def __init__(self, params: Params) -> None:
+        self.params: Any = params
+
+    def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
+        """The default optimiser settings for this task on a model of this configuration."""
+        raise NotImplementedError
+
+    def apply(self, model: PreTrainedModel, task: TaskContext) -> nn.Module:
+        """Adapt a frozen model in place, mark what trains, and return the module to call.
+
+        The returned module takes input_ids, attention_mask and, where the model has them, token_type_ids
+        ([batch, length], int64), and returns an object with `logits`: [batch, labels], or
+        [batch, length, labels] for token classification. Chance comes from torch's global generator,
+        which the harness has seeded for the method.
+        """
+        raise NotImplementedError
+
+    def trainable_formula(self, config: PreTrainedConfig, task: TaskContext) -> int | None:
+        """The number of parameters, without the head, that the paper promises to train; None: it has none."""
+        return None
+
+    def starts_at_base(self) -> bool:
+        """Whether the adapted model gives the base model's outputs before any training."""
+        return True
+
+    def save(self, model: nn.Module, folder: Path) -> None:
+        """Write what was trained, head included, as `adapter.safetensors`."""
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        trained = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
+        save_file(trained, folder / "adapter.safetensors", metadata={"method": self.name})
+
+    def load(self, model: nn.Module, folder: Path) -> None:
+        """Read what `save` wrote into a model that `apply` has adapted in the same way.
+
+        Raises:
+            ValueError: if the file does not hold exactly the tensors that train, in their shapes.
+        """
+        import torch
+        from safetensors.torch import load_file
+
+        saved = load_file(folder / "adapter.safetensors")
+        trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        if saved.keys() != trained.keys():
+            odd = ", ".join(sorted(saved.keys() ^ trained.keys())[:3])
+            raise ValueError(f"The adapter in {folder} does not fit this model: {odd}")
+        with torch.no_grad():
+            for name, parameter in trained.items():
+                if saved[name].shape != parameter.shape:
+                    raise ValueError(f"The adapter in {folder} does not fit this model: shape of {name}")
+                parameter.copy_(saved[name])

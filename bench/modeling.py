@@ -1,0 +1,107 @@
+"""Backbone, head and special tokens of a pretrained encoder: loading, telling apart, initialising."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import SourceError
+from bench.task import Kind, Task, TaskContext
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def quiet_libraries() -> None:
+    """Silence load reports and progress bars: a head that is 'newly initialised' is what is meant here."""
+    import transformers
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    transformers.logging.captureWarnings(True)
+
+
+def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model folder; no code of the folder's own is run."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(str(path), trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path} holds no tokenizer that can be loaded: {_first_line(error)}") from None
+
+
+def load_model(path: Path, kind: Kind, num_labels: int) -> PreTrainedModel:
+    """The encoder with a head for tasks of this kind, in float32, its head not yet initialised by a seed.
+
+    Weights come from safetensors files only, and no code of the folder's own is run.
+    """
+    from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
+
+    auto = AutoModelForTokenClassification if kind == "token-classification" else AutoModelForSequenceClassification
+    try:
+        return auto.from_pretrained(
+            str(path),
+            num_labels=num_labels,
+            dtype="float32",
+            trust_remote_code=False,
+            local_files_only=True,
+            use_safetensors=True,
+        )
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path} holds no encoder that can be loaded: {_first_line(error)}") from None
+
+
+def context(task: Task, tokenizer: PreTrainedTokenizerBase) -> TaskContext:
+    """What a method may know of a task, with the special tokens as this tokenizer places them."""
+    template = tokenizer("", "") if task.pair else tokenizer("")
+    return TaskContext(
+        name=task.name,
+        kind=task.kind,
+        pair=task.pair,
+        num_labels=task.num_labels,
+        template=tuple(template["input_ids"]),
+        pad_id=int(tokenizer.pad_token_id),
+    )
+
+
+def backbone(model: PreTrainedModel) -> nn.Module:
+    """The pretrained part of a model with a head."""
+    part: nn.Module = getattr(model, model.base_model_prefix)
+    return part
+
+
+def head_modules(model: PreTrainedModel) -> list[nn.Module]:
+    """The parts of a model that are not its backbone."""
+    return [module for name, module in model.named_children() if name != model.base_model_prefix]
+
+
+def head_parameters(model: PreTrainedModel) -> list[nn.Parameter]:
+    """The parameters of the task head."""
+    return [parameter for module in head_modules(model) for parameter in module.parameters()]
+
+
+def init_head(model: PreTrainedModel, seed: int) -> None:
+    """Draw the head anew from a generator of its own, so that it depends on the seed and nothing else.
+
+    Linear layers get N(0, initializer_range) and zero biases, as BERT and RoBERTa do; other layers of a
+    head (norms) start from constants and keep them.
+    """
+    import torch
+    from torch import nn
+
+    generator = torch.Generator().manual_seed(seed)
+    std = getattr(model.config, "initializer_range", 0.02)
+    with torch.no_grad():
+        for head in head_modules(model):
+            for module in head.modules():
+                if isinstance(module, nn.Linear):
+                    module.weight.normal_(0.0, std, generator=generator)
+                    if module.bias is not None:
+                        module.bias.zero_()
+
+
+def _first_line(error: BaseException) -> Any:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,0 +1,67 @@
+"""Cutting one labelled set into train, validation and test, cleanly."""
+
+import hashlib
+import re
+from collections.abc import Callable, Hashable, Iterable
+from typing import TypeVar
+
+from bench.task import Example, Splits
+
+T = TypeVar("T")
+_WORD = re.compile(r"\w+")
+
+
+def normalise(text: str | tuple[str, ...]) -> str:
+    """A text as a near-duplicate check sees it: lower case, words only, single spaces."""
+    joined = text if isinstance(text, str) else " ".join(text)
+    return " ".join(_WORD.findall(joined.lower()))
+
+
+def identity(example: Example) -> str:
+    """What makes two examples the same input, whatever their label."""
+    return f"{normalise(example.text)}\x1f{normalise(example.pair or '')}"
+
+
+def distinct(items: Iterable[T], key: Callable[[T], Hashable]) -> list[T]:
+    """The first item of each key, in order."""
+    seen: dict[Hashable, T] = {}
+    for item in items:
+        seen.setdefault(key(item), item)
+    return list(seen.values())
+
+
+def shuffled(items: Iterable[T], key: Callable[[T], str], salt: str) -> list[T]:
+    """Items in an order that depends on their keys and the salt alone, not on how a file lists them."""
+    return sorted(items, key=lambda item: hashlib.sha256(f"{salt}\x1f{key(item)}".encode()).digest())
+
+
+def cut(examples: Iterable[Example], *, salt: str, validation: int, test: int) -> Splits:
+    """Remove repeated inputs, shuffle by a fixed hash, and cut; what is left over is for training.
+
+    Because the order is a hash of each example's own text, adding or losing an example elsewhere in
+    the file moves no other example between splits beyond the cut itself.
+    """
+    pool = shuffled(distinct(examples, identity), identity, salt)
+    if len(pool) <= validation + test:
+        raise ValueError(f"{len(pool)} distinct examples cannot give {validation} + {test} and a rest to train on")
+    return {
+        "test": pool[:test],
+        "validation": pool[test : test + validation],
+        "train": pool[test + validation :],
+    }
+
+
+def hold_out(train: list[Example], *, salt: str, validation: int) -> tuple[list[Example], list[Example]]:
+    """Cut a validation set from an official training set; for tasks whose own validation set is the test.
+
+    Returns:
+        (train, validation), with no input in both.
+    """
+    pool = shuffled(distinct(train, identity), identity, salt)
+    return pool[validation:], pool[:validation]
+
+
+def without(train: list[Example], *held_out: list[Example]) -> list[Example]:
+    """Training examples whose input stands in no held-out split: official splits do overlap at times."""
+    taken = {identity(example) for split in held_out for example in split}
+    return [example for example in train if identity(example) not in taken]

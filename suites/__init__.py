@@ -1,0 +1,1 @@
+"""Named grids, one TOML file each: what to run, with which budget."""
