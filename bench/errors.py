@@ -19,3 +19,7 @@ class SourceError(BenchError):
 
 class ProfileError(BenchError):
     """A hardware profile that does not exist, is malformed, or that this machine cannot honour."""
+
+
+class NotApplicable(BenchError):
+    """A method that cannot be had on this model or task; its cell is skipped with this reason."""

@@ -27,7 +27,9 @@ class Recipe(BaseModel):
     """How a method is trained, and who says so.
 
     learning_rate is the peak, reached after `warmup_ratio` of all steps and then taken linearly to zero.
-    batch_size counts examples per optimiser step. weight_decay is applied to matrices, not to vectors.
+    Training takes `epochs`, or `min_steps` where that is more: a few epochs of a few hundred examples are
+    too few steps for any method (Mosbach et al., ICLR 2021). batch_size counts examples per optimiser
+    step. weight_decay is applied to matrices, not to vectors.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,6 +37,7 @@ class Recipe(BaseModel):
     learning_rate: float = Field(gt=0)
     head_learning_rate: float | None = Field(None, gt=0, description="the head's own peak; None: the same")
     epochs: float = Field(gt=0)
+    min_steps: int = Field(0, ge=0, description="small data is gone through more often, to reach so many steps")
     batch_size: int = Field(32, ge=1)
     weight_decay: float = Field(0.0, ge=0)
     warmup_ratio: float = Field(0.06, ge=0, le=1)
@@ -53,9 +56,9 @@ class Method:
     name: ClassVar[str]
     summary: ClassVar[str]
     paper: ClassVar[str]
-    Params: ClassVar[type[Params]] = Params
+    Params: ClassVar[type[BaseModel]] = Params
 
-    def __init__(self, params: Params) -> None:
+    def __init__(self, params: BaseModel) -> None:
         self.params: Any = params
 
     def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:

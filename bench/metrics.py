@@ -60,7 +60,9 @@ def score(
     return {name: None if math.isnan(found[name]) else float(found[name]) for name in names}
 
 
-def constant_answer(metric: str, train: Sequence[Any], references: Sequence[Any], labels: Sequence[str]) -> float | None:
+def constant_answer(
+    metric: str, train: Sequence[Any], references: Sequence[Any], labels: Sequence[str]
+) -> float | None:
     """The metric's value for the best answer that does not look at the input.
 
     That is the most frequent label of the training split (a word's, for token classification), or the

@@ -29,6 +29,7 @@ from bench.specs import Spec
 from bench.task import Kind, Task
 
 P = TypeVar("P", Method, Task)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ def _add_file(registry: Registry[P], path: Path) -> None:
     try:
         module = load_file(path)
         _add_classes(registry, module, str(path))
-        if not any(_classes(module, kind) for kind in (Method, Task)):
+        if not (_classes(module, Method) or _classes(module, Task)):
             raise PluginError(f"--plugin {path}: the file defines neither a Method nor a Task.")
     except PluginError:
         raise
@@ -222,7 +223,7 @@ def _add_classes(registry: Registry[P], module: ModuleType, origin: str) -> int:
     return len(classes)
 
 
-def _classes(module: ModuleType, kind: type[P]) -> list[type[P]]:
+def _classes(module: ModuleType, kind: type[T]) -> list[type[T]]:
     """The classes of a kind that the module itself defines; a leading underscore marks a base of others."""
     return [
         value
@@ -256,7 +257,8 @@ def _fault(plugin: type[Method] | type[Task]) -> str | None:
         if getattr(plugin, name) is getattr(base, name):
             return f"{plugin.__name__} does not define {name}()"
     if issubclass(plugin, Method):
-        if not (inspect.isclass(plugin.Params) and issubclass(plugin.Params, Params)):
+        params: object = plugin.Params  # whatever a third party put there
+        if not (inspect.isclass(params) and issubclass(params, Params)):
             return f"{plugin.__name__}.Params must be a subclass of bench.method.Params"
         required = [name for name, info in plugin.Params.model_fields.items() if info.is_required()]
         if required:

@@ -51,17 +51,27 @@ def cut(examples: Iterable[Example], *, salt: str, validation: int, test: int) -
     }
 
 
-def hold_out(train: list[Example], *, salt: str, validation: int) -> tuple[list[Example], list[Example]]:
-    """Cut a validation set from an official training set; for tasks whose own validation set is the test.
+def official(train: list[Example], test: list[Example], *, salt: str, validation: list[Example] | int) -> Splits:
+    """Take official splits as they are, less what overlaps: official splits do share inputs at times.
 
-    Returns:
-        (train, validation), with no input in both.
+    test keeps every example; validation loses what stands in test, train what stands in either. Each is
+    put in a fixed random order, so that the first examples of a split are a fair sample of it.
+
+    Args:
+        validation: the official validation split, or how many examples to cut from train where the
+            official one serves as test.
     """
-    pool = shuffled(distinct(train, identity), identity, salt)
-    return pool[validation:], pool[:validation]
+    train = _without(train, test)
+    if isinstance(validation, int):
+        pool = shuffled(distinct(train, identity), identity, salt)
+        train, held_out = pool[validation:], pool[:validation]
+    else:
+        held_out = _without(validation, test)
+        train = _without(train, held_out)
+    splits = {"train": train, "validation": held_out, "test": test}
+    return {name: shuffled(split, identity, salt) for name, split in splits.items()}
 
 
-def without(train: list[Example], *held_out: list[Example]) -> list[Example]:
-    """Training examples whose input stands in no held-out split: official splits do overlap at times."""
-    taken = {identity(example) for split in held_out for example in split}
-    return [example for example in train if identity(example) not in taken]
+def _without(examples: list[Example], held_out: list[Example]) -> list[Example]:
+    taken = {identity(example) for example in held_out}
+    return [example for example in examples if identity(example) not in taken]

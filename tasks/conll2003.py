@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bench.splits import without
+from bench.splits import official
 from bench.task import Example, Splits, Task
 from tasks import _parquet
 
@@ -19,8 +19,12 @@ class Conll2003(Task):
 
     def read(self, path: Path) -> Splits:
         train, validation, test = (
-            [Example(tuple(row["tokens"]), tuple(row["ner_tags"])) for row in _parquet.rows(path, split) if row["tokens"]]
+            [
+                Example(tuple(row["tokens"]), tuple(row["ner_tags"]))
+                for row in _parquet.rows(path, split)
+                if row["tokens"]
+            ]
             for split in ("train", "validation", "test")
         )
-        # The official splits share short headlines and score lines; test and validation keep theirs.
-        return {"train": without(train, validation, test), "validation": without(validation, test), "test": test}
+        # The official splits share short headlines and score lines; the test split keeps all of its own.
+        return official(train, test, salt=self.name, validation=validation)

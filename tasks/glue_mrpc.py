@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bench.splits import hold_out, without
+from bench.splits import official
 from bench.task import Example, Splits, Task
 from tasks import _parquet
 
@@ -23,5 +23,4 @@ class GlueMrpc(Task):
             [Example(row["sentence1"], int(row["label"]), row["sentence2"]) for row in _parquet.rows(path, split)]
             for split in ("train", "validation")
         )
-        train, validation = hold_out(without(train, test), salt=self.name, validation=400)
-        return {"train": train, "validation": validation, "test": test}
+        return official(train, test, salt=self.name, validation=400)

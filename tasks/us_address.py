@@ -45,6 +45,4 @@ def bio(parts: tuple[str, ...]) -> list[str]:
     >>> bio(("StreetName", "StreetName", "ZipCode"))
     ['B-StreetName', 'I-StreetName', 'B-ZipCode']
     """
-    return [
-        f"{'I' if at and parts[at - 1] == part else 'B'}-{part}" for at, part in enumerate(parts)
-    ]
+    return [f"{'I' if at and parts[at - 1] == part else 'B'}-{part}" for at, part in enumerate(parts)]

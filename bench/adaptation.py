@@ -1,0 +1,51 @@
+"""Puts a method on a model: what the harness does around every method's own `apply`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from bench import seeds
+from bench.measure.parameters import ParameterLedger
+from bench.method import Method
+from bench.modeling import head_parameters, init_head
+from bench.record import Parameters
+from bench.task import TaskContext
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A model with a method applied: the module to call, the head's parameters, who trains what."""
+
+    module: nn.Module
+    head: list[nn.Parameter]
+    parameters: Parameters
+
+
+def adapt(model: PreTrainedModel, method: Method, task: TaskContext, stream: dict[str, int]) -> Adapted:
+    """Freeze a model, draw its head, apply the method, and let the head train.
+
+    The head is drawn before and apart from the method, so all methods at one seed start from one head.
+    """
+    import torch
+
+    init_head(model, stream[seeds.HEAD_INIT])
+    model.requires_grad_(False)
+    head = head_parameters(model)
+    ledger = ParameterLedger(model, head)
+    torch.manual_seed(stream[seeds.METHOD_INIT])
+    module = method.apply(model, task)
+    for parameter in head:
+        parameter.requires_grad_(True)
+    count = ledger.count(module)
+    parameters = Parameters(
+        **asdict(count),
+        share_percent=count.share_percent,
+        share_with_head_percent=count.share_with_head_percent,
+        formula=method.trainable_formula(model.config, task),
+    )
+    return Adapted(module, head, parameters)

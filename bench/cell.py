@@ -1,0 +1,275 @@
+"""One cell, start to record. Runs in a worker process; whatever happens in here ends as a record."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Hashable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from bench import __version__, metrics, profiles, registry, seeds
+from bench.adaptation import adapt
+from bench.data import encode, sample
+from bench.errors import NotApplicable
+from bench.executors import Report, Retire
+from bench.grid import Cell
+from bench.measure import environment
+from bench.measure.memory import MemoryWindow, MemoryWindows
+from bench.measure.time import Timeline, throughput
+from bench.method import Method, Recipe
+from bench.modeling import context, load_model, load_tokenizer, quiet_libraries
+from bench.profiles import Profile
+from bench.record import Data, Memory, Record, Speed, Status
+from bench.store import Store
+from bench.task import SPLITS, Example, Splits, Task, TaskContext
+
+if TYPE_CHECKING:
+    from torch import nn
+
+TRACEBACK_CHARS = 8000
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A cell with what a worker needs to run it: where its files lie on this machine.
+
+    plugins: files given with --plugin. workers: how many workers share the machine. results: the folder
+    that takes the record; None: the caller alone gets it.
+    """
+
+    cell: dict[str, Any]
+    data_path: str
+    model_path: str
+    plugins: tuple[str, ...]
+    workers: int
+    results: str | None
+
+
+def run(assignment: Assignment, report: Report) -> Any:
+    """The executor's target: run a cell, write its record, and return it as a dictionary.
+
+    After running out of memory the worker asks to be replaced: what a failed allocation leaves behind is
+    not a fair start for the next cell.
+    """
+    cell = Cell(**assignment.cell)
+    record = new_record(cell)
+    steps: list[int] = []
+
+    def progress(data: dict[str, Any]) -> None:
+        if "step" in data:
+            steps.append(data["step"])
+        report(data)
+
+    timeline = Timeline()
+    try:
+        _fill(record, cell, assignment, timeline, progress)
+        record.status = "ok"
+    except NotApplicable as error:
+        _end(record, "skipped", str(error))
+    except Exception as error:  # noqa: BLE001 - every cell ends as a record
+        status: Status = "oom" if is_out_of_memory(error) else "error"
+        _end(record, status, f"{type(error).__name__}: {error}".strip().splitlines()[0])
+        record.traceback = traceback.format_exc()[-TRACEBACK_CHARS:]
+    record.last_step = steps[-1] if steps else None
+    record.timeline = timeline.seconds()
+    record.finished_at = now()
+    if assignment.results is not None:
+        # Written here and not by the driver: a driver that dies now must not take a finished cell along.
+        Store(Path(assignment.results)).write(record)
+    result = record.model_dump(mode="json")
+    return Retire(result) if record.status == "oom" else result
+
+
+def new_record(cell: Cell) -> Record:
+    """The record of a cell of which nothing is known yet."""
+    moment = now()
+    return Record(
+        bench_version=__version__,
+        id=cell.id,
+        cell=cell,
+        status="error",
+        started_at=moment,
+        finished_at=moment,
+        seeds=seeds.streams(cell.seed),
+    )
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, whole milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception means that memory ran out, on the device or on the host."""
+    import torch
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    # torch's CPU allocator has no exception of its own.
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
+def _end(record: Record, status: Status, reason: str) -> None:
+    record.status, record.reason = status, reason
+
+
+def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline, report: Report) -> None:
+    """Run the cell, entering each thing into the record as soon as it is known."""
+    import torch
+
+    from bench.training import Progress, predict, total_steps, train
+
+    with timeline.phase("set up"):
+        quiet_libraries()
+        profiles.apply(cell.profile)
+        record.environment = environment.snapshot()
+        plugins = [Path(file) for file in assignment.plugins]
+        method_class = registry.methods(plugins).get(cell.method).plugin
+        method = method_class(method_class.Params(**cell.params))
+        task = registry.tasks(plugins).get(cell.task).plugin()
+        record.metric = task.metric
+        record.higher_is_better = metrics.METRICS[task.metric].higher_is_better
+
+    with timeline.phase("read data"):
+        tokenizer = load_tokenizer(Path(assignment.model_path))
+        splits = _read(cast(Hashable, type(task)), Path(assignment.data_path))
+        examples = {split: sample(splits[split], cell.budget.limit(split)) for split in SPLITS}
+        record.data = describe(task, examples)
+        data = {split: encode(task, part, tokenizer) for split, part in examples.items() if part}
+        task_context = context(task, tokenizer)
+
+    with timeline.phase("load model"):
+        model = load_model(Path(assignment.model_path), task.kind, task.num_labels)
+        adapted = adapt(model, method, task_context, record.seeds)
+        adapted.module.to(cell.profile.device)
+        record.parameters = adapted.parameters
+        record.recipe = recipe = _recipe(cell, method, task_context, model.config)
+
+    placement = _placement(cell.profile)
+    report({"steps": total_steps(len(data["train"]), recipe)})
+
+    train_memory = MemoryWindows(cell.profile.device)
+
+    def score(split: str, answers: list[Any]) -> dict[str, float | None]:
+        return metrics.score(task.metric, answers, data[split].references, task.labels)
+
+    def validate() -> float | None:
+        with train_memory.paused(), timeline.phase("validate"):
+            found = score("validation", predict(adapted.module, data["validation"], placement))
+        report({"validation": found[task.metric]})
+        return found[task.metric]
+
+    def told(progress: Progress) -> None:
+        report({"step": progress.step, "steps": progress.steps, "loss": progress.loss})
+
+    torch.manual_seed(record.seeds[seeds.TRAINING])
+    with train_memory:
+        trained = train(
+            adapted.module,
+            data["train"],
+            recipe,
+            placement,
+            seed=record.seeds[seeds.DATA_ORDER],
+            head=adapted.head,
+            timeline=timeline,
+            report=told,
+            after_epoch=validate if cell.budget.choose == "best" and "validation" in data else None,
+            higher_is_better=record.higher_is_better,
+        )
+    record.losses = trained.losses
+    record.chosen_epoch = trained.chosen_epoch
+    record.validation_scores = trained.validation_scores
+    if cell.budget.choose == "last" and "validation" in data:
+        record.validation_scores = [validate()]
+
+    with MemoryWindow(cell.profile.device) as eval_memory, timeline.phase("test"):
+        started = time.perf_counter()
+        answers = predict(adapted.module, data["test"], placement)
+        eval_seconds = time.perf_counter() - started
+    record.predictions, record.references = answers, data["test"].references
+    record.scores = score("test", answers)
+    record.constant_score = metrics.constant_answer(
+        task.metric, data["train"].references, data["test"].references, task.labels
+    )
+
+    with timeline.phase("save"):
+        record.adapter_bytes = _saved_bytes(method, adapted.module)
+    record.memory = _memory(train_memory, eval_memory)
+    speed = throughput(trained.steps)
+    record.speed = Speed(
+        train_examples_per_second=None if trained.void else speed.examples_per_second,
+        train_tokens_per_second=None if trained.void else speed.tokens_per_second,
+        step_p50_ms=None if trained.void else speed.step_p50_ms,
+        step_p95_ms=None if trained.void else speed.step_p95_ms,
+        steps_counted=speed.steps,
+        steps_dropped=speed.dropped,
+        eval_examples_per_second=len(answers) / eval_seconds,
+        void=trained.void,
+        workers=assignment.workers,
+    )
+
+
+def _recipe(cell: Cell, method: Method, task: TaskContext, config: Any) -> Recipe:
+    """The method's recipe for this task, with what the suite replaces, and its epochs scaled by the budget."""
+    recipe = method.recipe(task, config)
+    changed: dict[str, Any] = {**cell.recipe}
+    if changed:
+        changed.setdefault("chosen_by", f"the suite {cell.preset}")
+    recipe = Recipe(**{**recipe.model_dump(), **changed})
+    return recipe.model_copy(update={"epochs": recipe.epochs * cell.budget.epochs_scale})
+
+
+def _placement(profile: Profile) -> Any:
+    import torch
+
+    from bench.training import Placement
+
+    autocast = None if profile.dtype == "float32" else getattr(torch, profile.dtype)
+    return Placement(profile.device, autocast, profile.micro_batch_size, profile.eval_batch_size)
+
+
+@lru_cache(maxsize=4)
+def _read(task_class: Hashable, path: Path) -> Splits:
+    """A task's splits; a warm worker reads each task once."""
+    return cast(type[Task], task_class)().read(path)
+
+
+def describe(task: Task, examples: dict[str, list[Example]]) -> Data:
+    """What the record keeps of the data: sizes, label balance, and a digest of every text and label."""
+    digest = hashlib.sha256()
+    counts: dict[str, dict[str, int]] = {}
+    for split, part in examples.items():
+        for example in part:
+            digest.update(json.dumps(example).encode())
+        if task.kind != "regression":
+            flat = Counter(index for e in part for index in (e.label if isinstance(e.label, tuple) else (e.label,)))
+            counts[split] = {task.labels[int(index)]: flat[index] for index in sorted(flat)}
+    sizes = {split: len(part) for split, part in examples.items()}
+    return Data(examples=sizes, label_counts=counts, digest=f"sha256:{digest.hexdigest()}")
+
+
+def _saved_bytes(method: Method, module: nn.Module) -> int:
+    """The size of everything that the method writes to keep what was trained, head included."""
+    with tempfile.TemporaryDirectory() as folder:
+        method.save(module, Path(folder))
+        return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+
+
+def _memory(train: MemoryWindows, evaluation: MemoryWindow) -> Memory:
+    return Memory(
+        kind=train.kind,
+        train_peak_mib=train.peak_mib,
+        train_growth_mib=train.growth_mib,
+        train_reserved_mib=train.reserved_mib,
+        eval_peak_mib=evaluation.peak_mib,
+        eval_growth_mib=evaluation.growth_mib,
+        eval_reserved_mib=evaluation.reserved_mib,
+    )

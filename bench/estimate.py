@@ -1,0 +1,51 @@
+"""How long cells take, guessed from those that are done."""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable
+
+from bench.grid import Cell
+from bench.record import Record
+
+
+class Estimator:
+    """Learns from finished records; knows only profiles, presets and models that it has seen."""
+
+    def __init__(self, records: Iterable[Record] = ()) -> None:
+        self._seconds: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        for record in records:
+            self.learn(record)
+
+    def learn(self, record: Record) -> None:
+        """Take a record's total time in, if the cell ran to its end."""
+        if record.status == "ok" and "total" in record.timeline:
+            for key in self._keys(record.cell):
+                self._seconds[key].append(record.timeline["total"])
+
+    def guess(self, cell: Cell) -> float | None:
+        """Seconds that a cell will take: the median of its like, else of its method, else of all; None: no idea."""
+        for key in self._keys(cell):
+            if key in self._seconds:
+                return statistics.median(self._seconds[key])
+        return None
+
+    def guess_all(self, cells: Iterable[Cell], workers: int) -> float | None:
+        """Seconds for many cells on so many workers; None if any of them is unknown."""
+        guesses = [self.guess(cell) for cell in cells]
+        known = [guess for guess in guesses if guess is not None]
+        return sum(known) / workers if len(known) == len(guesses) else None
+
+    @staticmethod
+    def _keys(cell: Cell) -> list[tuple[str, ...]]:
+        scope = (cell.profile.name, cell.preset, cell.model)
+        return [(*scope, cell.method, cell.variant, cell.task), (*scope, cell.method, cell.variant), scope]
+
+
+def duration(seconds: float | None) -> str:
+    """A time for people: `8 s`, `3 min`, `2 h 05 min`; `unknown` for None."""
+    if seconds is None:
+        return "unknown"
+    if seconds < 90:
+        return f"{max(0, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,120 @@
+"""What a cell is: one point of the grid, its identity, and the code version that its numbers depend on."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from bench.profiles import Profile
+from bench.suites import Budget
+
+# The modules whose change may change a number. What only shows, stores or schedules is not among them.
+NUMERIC_MODULES = (
+    "adaptation.py", "batching.py", "cell.py", "data.py", "method.py", "metrics.py", "modeling.py", "seeds.py",
+    "splits.py", "task.py", "training.py", "measure/memory.py", "measure/parameters.py", "measure/time.py",
+)  # fmt: skip
+NUMERIC_LIBRARIES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "peft",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "seqeval",
+)
+
+
+class Cell(BaseModel):
+    """One training and its evaluation. Everything here, and nothing else, is its identity.
+
+    params: all parameters of the method. variant: those that differ from the defaults, as text.
+    *_source: the pinned references; *_revision: what they resolved to (a mirror may differ from the hub).
+    recipe: settings that a suite puts in the place of the method's own. code: see `code_version`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str
+    params: dict[str, Any]
+    variant: str
+    task: str
+    task_source: str
+    task_revision: str
+    model: str
+    model_source: str
+    model_revision: str
+    profile: Profile
+    preset: str
+    budget: Budget
+    recipe: dict[str, Any]
+    seed: int
+    code: str
+
+    @property
+    def id(self) -> str:
+        """16 hex digits: a hash of every field, save the profile's text for people."""
+        fields = self.model_dump(mode="json", exclude={"profile": {"summary"}})
+        canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    @property
+    def label(self) -> str:
+        """The cell as people call it, without the seed: `lora[r=4] on rt-polarity`."""
+        return f"{method_label(self.method, self.variant)} on {self.task}"
+
+
+def method_label(method: str, variant: str) -> str:
+    """A method with the parameters that differ from its defaults, as the command line takes it."""
+    return f"{method}[{variant}]" if variant else method
+
+
+def code_version(plugin_files: Iterable[Path]) -> str:
+    """A hash of the code and libraries that a cell's numbers depend on; comments and layout do not count.
+
+    It covers NUMERIC_MODULES, the plugins' own files, the helper modules (`_*.py`) beside them
+    that they name, and the
+    versions of NUMERIC_LIBRARIES.
+    """
+    digest = hashlib.sha256(_shared_version().encode())
+    for file in plugin_files:
+        text = file.read_text(encoding="utf-8")
+        helpers = sorted(other for other in file.parent.glob("_[!_]*.py") if other.stem in text)
+        for source in (file, *helpers):
+            digest.update(_meaning(source).encode())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def _shared_version() -> str:
+    root = Path(__file__).parent
+    parts = [_meaning(root / name) for name in NUMERIC_MODULES]
+    parts += [f"{name}=={_installed(name)}" for name in NUMERIC_LIBRARIES]
+    return "\x1f".join(parts)
+
+
+@cache
+def _meaning(file: Path) -> str:
+    """A module's code without comments, layout and docstrings."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _installed(library: str) -> str:
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"

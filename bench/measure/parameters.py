@@ -1,0 +1,63 @@
+"""Who trains what: parameters counted by tensor identity, in the buckets method, head and backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class ParameterCount:
+    """Numbers of scalar parameters.
+
+    base: the model as pretrained, its head included; the denominator of every share.
+    trainable: those that train, without the head. head: those of the head that train.
+    method: all that the method is: those that it trains, and those that it added and keeps frozen.
+    """
+
+    base: int
+    trainable: int
+    head: int
+    method: int
+
+    @property
+    def share_percent(self) -> float:
+        """Trainable parameters without the head, in % of the base model's."""
+        return 100 * self.trainable / self.base
+
+    @property
+    def share_with_head_percent(self) -> float:
+        """Trainable parameters with the head, in % of the base model's."""
+        return 100 * (self.trainable + self.head) / self.base
+
+
+class ParameterLedger:
+    """Remembers which tensors were there before a method was applied, and counts after.
+
+    A tensor that two modules share counts once.
+    """
+
+    def __init__(self, model: nn.Module, head: Iterable[nn.Parameter]) -> None:
+        self._before = {id(parameter): parameter for parameter in model.parameters()}
+        self._head = {id(parameter) for parameter in head}
+
+    def count(self, adapted: nn.Module) -> ParameterCount:
+        """Count an adapted model; call it after the head has been set to train."""
+        now = {id(parameter): parameter for parameter in adapted.parameters()}
+        trainable = {key: parameter for key, parameter in now.items() if parameter.requires_grad}
+        added = {key: parameter for key, parameter in now.items() if key not in self._before}
+        own = {**added, **trainable}
+        return ParameterCount(
+            base=_scalars(self._before.values()),
+            trainable=_scalars(p for key, p in trainable.items() if key not in self._head),
+            head=_scalars(p for key, p in trainable.items() if key in self._head),
+            method=_scalars(p for key, p in own.items() if key not in self._head),
+        )
+
+
+def _scalars(parameters: Iterable[nn.Parameter]) -> int:
+    return sum(parameter.numel() for parameter in parameters)

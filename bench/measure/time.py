@@ -1,0 +1,109 @@
+"""Where the time went: named phases with an honest rest, and the arithmetic of throughput."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+DROPPED_STEPS = 3  # the first steps of a training pay for caches, allocators and lazy initialisation
+
+
+class Timeline:
+    """Named phases of one cell, in seconds; phases do not nest. (The idea is mteb's timing.py.)"""
+
+    def __init__(self) -> None:
+        self._begin = time.perf_counter()
+        self._phases: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Claim the time of a block for `name`; a name used again adds up."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._phases[name] = self._phases.get(name, 0.0) + time.perf_counter() - start
+
+    def seconds(self) -> dict[str, float]:
+        """Every phase, then `untracked` (what no phase claims) and `total`."""
+        total = time.perf_counter() - self._begin
+        return {**self._phases, "untracked": total - sum(self._phases.values()), "total": total}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimiser step: seconds of forward, backward and update; examples and non-padding tokens in it."""
+
+    seconds: float
+    examples: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """What the steps say. None where there were too few to say anything."""
+
+    examples_per_second: float | None
+    tokens_per_second: float | None
+    step_p50_ms: float | None
+    step_p95_ms: float | None
+    steps: int
+    dropped: int
+
+
+def throughput(steps: Sequence[Step], dropped: int = DROPPED_STEPS) -> Throughput:
+    """Examples over time, summed over the steps after the first `dropped`.
+
+    It is the sum of examples over the sum of seconds, not a mean of ratios and not all examples over one
+    step's time. Percentiles interpolate linearly between step times.
+    """
+    import numpy as np
+
+    kept = steps[dropped:]
+    seconds = sum(step.seconds for step in kept)
+    if not kept or seconds <= 0:
+        return Throughput(None, None, None, None, 0, min(dropped, len(steps)))
+    p50, p95 = np.percentile([1000 * step.seconds for step in kept], [50, 95])
+    return Throughput(
+        examples_per_second=sum(step.examples for step in kept) / seconds,
+        tokens_per_second=sum(step.tokens for step in kept) / seconds,
+        step_p50_ms=float(p50),
+        step_p95_ms=float(p95),
+        steps=len(kept),
+        dropped=dropped,
+    )
+
+
+class StepClock:
+    """Times steps. On CUDA by events in the stream, read once at the end, so that no step waits for the host."""
+
+    def __init__(self, device: str) -> None:
+        self._cuda = device.startswith("cuda")
+        self._marks: list[tuple[Any, Any, int, int]] = []
+
+    @contextmanager
+    def step(self, examples: int, tokens: int) -> Iterator[None]:
+        begin = self._now()
+        yield
+        self._marks.append((begin, self._now(), examples, tokens))
+
+    def _now(self) -> Any:
+        if not self._cuda:
+            return time.perf_counter()
+        import torch
+
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def steps(self) -> list[Step]:
+        """All steps so far, in order."""
+        if not self._cuda:
+            return [Step(end - begin, examples, tokens) for begin, end, examples, tokens in self._marks]
+        import torch
+
+        torch.cuda.synchronize()
+        return [Step(b.elapsed_time(e) / 1000, examples, tokens) for b, e, examples, tokens in self._marks]

@@ -1,0 +1,171 @@
+"""How a running grid looks: live on a terminal, plain lines elsewhere. Everything here goes to standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+from bench.estimate import Estimator, duration
+from bench.grid import Cell
+from bench.record import Record
+
+HEARTBEAT_SECONDS = 60.0  # how often a cell in a log says that it is alive
+
+
+def outcome_line(record: Record) -> str:
+    """One line on one ended cell."""
+    if record.status != "ok":
+        at = f" at step {record.last_step}" if record.last_step else ""
+        return f"{record.cell.label}, seed {record.cell.seed}: {record.status}{at}: {record.reason}"
+    score = "undefined" if record.score is None else f"{record.score:.4f}"
+    took = duration(record.timeline.get("total"))
+    return f"{record.cell.label}, seed {record.cell.seed}: {record.metric} {score} ({took})"
+
+
+class _Tally:
+    """What both displays know: how many cells there are, which run, and the time left."""
+
+    def __init__(self, pending: Sequence[Cell], workers: int, estimator: Estimator) -> None:
+        self.total, self.done, self.failed = len(pending), 0, 0
+        self._waiting = {cell.id: cell for cell in pending}
+        self._workers, self._estimator = workers, estimator
+        self.running: dict[str, tuple[Cell, float, dict[str, Any]]] = {}
+
+    def start(self, cell: Cell) -> None:
+        self._waiting.pop(cell.id, None)
+        self.running[cell.id] = (cell, time.monotonic(), {})
+
+    def update(self, cell: Cell, data: Mapping[str, Any]) -> dict[str, Any]:
+        state = self.running[cell.id][2]
+        state.update(data)
+        return state
+
+    def end(self, record: Record) -> None:
+        self._waiting.pop(record.id, None)
+        self.running.pop(record.id, None)
+        self.done += 1
+        self.failed += record.failed
+        self._estimator.learn(record)
+
+    def left(self) -> float | None:
+        """Seconds to the end of the grid; None: not known yet."""
+        rest = [self._estimator.guess(cell) for cell in self._waiting.values()]
+        for cell, since, state in self.running.values():
+            elapsed, guess = time.monotonic() - since, self._estimator.guess(cell)
+            if guess is None and state.get("step"):
+                guess = elapsed * state["steps"] / state["step"]
+            rest.append(None if guess is None else max(0.0, guess - elapsed))
+        known = [seconds for seconds in rest if seconds is not None]
+        return sum(known) / self._workers if len(known) == len(rest) else None
+
+
+class PlainDisplay(AbstractContextManager["PlainDisplay"]):
+    """A line when a cell ends, and a sign of life now and then: for logs and CI."""
+
+    def __init__(self, pending: Sequence[Cell], workers: int, estimator: Estimator) -> None:
+        self._tally = _Tally(pending, workers, estimator)
+        self._last_sign = time.monotonic()
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+    def started(self, cell: Cell) -> None:
+        self._tally.start(cell)
+
+    def progressed(self, cell: Cell, data: Mapping[str, Any]) -> None:
+        state = self._tally.update(cell, data)
+        if time.monotonic() - self._last_sign > HEARTBEAT_SECONDS and "loss" in state:
+            at = f"step {state['step']}/{state['steps']}, loss {state['loss']:.4f}"
+            self._say(f"        {cell.label}, seed {cell.seed}: {at}")
+
+    def ended(self, record: Record) -> None:
+        self._tally.end(record)
+        left = self._tally.left()
+        rest = f"; {duration(left)} left" if left else ""
+        self._say(f"[{self._tally.done}/{self._tally.total}] {outcome_line(record)}{rest}")
+
+    def _say(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+        self._last_sign = time.monotonic()
+
+
+class LiveDisplay(AbstractContextManager["LiveDisplay"]):
+    """Cells done and running, loss, last score and the time left, redrawn in place."""
+
+    def __init__(self, pending: Sequence[Cell], workers: int, estimator: Estimator, console: Console) -> None:
+        self._tally = _Tally(pending, workers, estimator)
+        self._bar = Progress(TextColumn("{task.description}"), BarColumn(), console=console)
+        self._grid: TaskID = self._bar.add_task("", total=len(pending))
+        self._live = Live(get_renderable=self._draw, console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._live.__exit__(*error)
+
+    def started(self, cell: Cell) -> None:
+        self._tally.start(cell)
+
+    def progressed(self, cell: Cell, data: Mapping[str, Any]) -> None:
+        self._tally.update(cell, data)
+
+    def ended(self, record: Record) -> None:
+        self._tally.end(record)
+        mark = {"ok": "[green]✓[/]", "skipped": "[yellow]–[/]"}.get(record.status, "[red]✗[/]")
+        self._live.console.print(f"{mark} {escape(outcome_line(record))}", highlight=False)
+
+    def _draw(self) -> Group:
+        tally = self._tally
+        failed = f", [red]{tally.failed} failed[/]" if tally.failed else ""
+        text = f"{tally.done} of {tally.total} cells{failed}, about {duration(tally.left())} left"
+        self._bar.update(self._grid, completed=tally.done, description=text)
+        table = Table.grid(padding=(0, 2))
+        for cell, since, state in tally.running.values():
+            steps = f"step {state['step']}/{state['steps']}" if "step" in state else "loading"
+            loss = f"loss {state['loss']:.4f}" if "loss" in state else ""
+            score = f"validation {state['validation']:.4f}" if state.get("validation") is not None else ""
+            clock = duration(time.monotonic() - since)
+            table.add_row(escape(f"  {cell.label}, seed {cell.seed}"), steps, loss, score, clock)
+        return Group(self._bar, table)
+
+
+class FetchDisplay(AbstractContextManager["FetchDisplay"]):
+    """Downloads: a bar on a terminal, a line a download elsewhere. Silent where nothing is downloaded."""
+
+    def __init__(self, console: Console) -> None:
+        self._live = console.is_terminal
+        self._progress = Progress(
+            TextColumn("Fetching {task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            console=console,
+            transient=True,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._console = console
+
+    def __exit__(self, *error: object) -> None:
+        if self._live and self._tasks:
+            self._progress.stop()
+
+    def told(self, name: str, done: int, total: int | None) -> None:
+        """Take in that so many bytes of a source have arrived."""
+        if name not in self._tasks:
+            if self._live:
+                self._progress.start()
+            else:
+                size = f" ({total / 1e6:.0f} MB)" if total else ""
+                self._console.print(f"Fetching {name}{size}", highlight=False)
+            self._tasks[name] = self._progress.add_task(name, total=total)
+        self._progress.update(self._tasks[name], completed=done, total=total)

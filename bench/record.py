@@ -1,0 +1,120 @@
+"""What a finished cell leaves: one JSON object, whatever became of the cell."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bench.grid import Cell
+from bench.method import Recipe
+
+SCHEMA_VERSION = 1
+
+Status = Literal["ok", "oom", "error", "timeout", "interrupted", "skipped"]
+FAILED: tuple[Status, ...] = ("error", "oom", "timeout", "interrupted")  # "skipped" was meant
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Parameters(_Part):
+    """Scalar parameters; see bench.measure.parameters. formula: the count that the method's paper promises."""
+
+    base: int
+    trainable: int
+    head: int
+    method: int
+    share_percent: float
+    share_with_head_percent: float
+    formula: int | None
+
+
+class Memory(_Part):
+    """Peaks in MiB; growth is over the level with the model loaded. None: unknown."""
+
+    kind: str | None
+    train_peak_mib: float | None
+    train_growth_mib: float | None
+    train_reserved_mib: float | None
+    eval_peak_mib: float | None
+    eval_growth_mib: float | None
+    eval_reserved_mib: float | None
+
+
+class Speed(_Part):
+    """Throughput of optimiser steps and of the evaluation on test; void says why training's means nothing.
+
+    workers: how many workers shared the machine while it was measured.
+    """
+
+    train_examples_per_second: float | None
+    train_tokens_per_second: float | None
+    step_p50_ms: float | None
+    step_p95_ms: float | None
+    steps_counted: int
+    steps_dropped: int
+    eval_examples_per_second: float | None
+    void: str | None
+    workers: int
+
+
+class Data(_Part):
+    """What was read: examples a split, how often each label occurs, and a hash over all of it."""
+
+    examples: dict[str, int]
+    label_counts: dict[str, dict[str, int]]
+    digest: str
+
+
+class Record(_Part):
+    """One cell's outcome. Fields of a part that was never reached are None.
+
+    scores: the task's metric and its companions on the test split. constant_score: the metric of the best
+    answer that ignores the input. predictions and references: one entry a test example, in the split's
+    order. losses: one a step. timeline: seconds by phase, with the untracked rest and the total.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    bench_version: str
+    id: str
+    cell: Cell
+    status: Status
+    reason: str | None = None
+    traceback: str | None = None
+    last_step: int | None = None
+    started_at: str
+    finished_at: str
+    seeds: dict[str, int]
+    metric: str | None = None
+    higher_is_better: bool | None = None
+    scores: dict[str, float | None] = Field(default_factory=dict)
+    constant_score: float | None = None
+    validation_scores: list[float | None] = Field(default_factory=list)
+    chosen_epoch: int | None = None
+    recipe: Recipe | None = None
+    parameters: Parameters | None = None
+    adapter_bytes: int | None = None
+    memory: Memory | None = None
+    speed: Speed | None = None
+    data: Data | None = None
+    timeline: dict[str, float] = Field(default_factory=dict)
+    losses: list[float] = Field(default_factory=list)
+    predictions: list[Any] = Field(default_factory=list)
+    references: list[Any] = Field(default_factory=list)
+    environment: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def score(self) -> float | None:
+        """The task's metric on the test split."""
+        return self.scores.get(self.metric) if self.metric else None
+
+    @property
+    def failed(self) -> bool:
+        return self.status in FAILED
+
+    def to_json(self) -> str:
+        """One line of JSON; floats keep every bit."""
+        return json.dumps(self.model_dump(mode="json"), separators=(",", ":"), allow_nan=False) + "\n"

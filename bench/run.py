@@ -1,0 +1,229 @@
+"""A grid through an executor into a store: from what was asked for, to cells, to records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from bench import models, profiles, registry, sources, suites
+from bench.cell import Assignment, new_record, now
+from bench.errors import UsageError
+from bench.executors import Executor, Finished, Job, Lost, Progress, Started
+from bench.grid import Cell, code_version
+from bench.profiles.probe import probe
+from bench.record import Record, Status
+from bench.registry import build_method, changed_params
+from bench.specs import Spec
+from bench.store import Store
+from bench.suites import Suite
+
+TARGET = "bench.cell:run"
+Fetching = Callable[[str, int, int | None], None]  # what, bytes so far, bytes in all where known
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for. None: as the suite says."""
+
+    suite: Suite
+    methods: Sequence[Spec]
+    tasks: Sequence[str]
+    seeds: Sequence[int]
+    model: str
+    profile: str = profiles.AUTO
+    results: Path = Path("results/local")
+    mirror: Path | None = None
+    plugins: Sequence[Path] = ()
+    workers: int | None = None
+    timeout: float | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a grid, what is finished already, and what a worker needs for each of the others."""
+
+    cells: list[Cell]
+    finished: dict[str, Record]
+    assignments: dict[str, Assignment]
+    workers: int
+    why_profile: str
+
+    @property
+    def pending(self) -> list[Cell]:
+        return [cell for cell in self.cells if cell.id not in self.finished]
+
+
+@dataclass
+class Outcome:
+    """What became of a grid: one record a cell that was reached, by id, and whether it was cut short."""
+
+    records: dict[str, Record] = field(default_factory=dict)
+    interrupted: bool = False
+
+    @property
+    def failed(self) -> list[Record]:
+        return [record for record in self.records.values() if record.failed]
+
+
+class Display(Protocol):
+    """Shows how a grid is getting on."""
+
+    def started(self, cell: Cell) -> None: ...
+
+    def progressed(self, cell: Cell, data: Mapping[str, float]) -> None: ...
+
+    def ended(self, record: Record) -> None: ...
+
+
+def fetch(
+    references: Mapping[str, str], mirror: Path | None, told: Fetching | None = None
+) -> dict[str, sources.Resolved]:
+    """Bring every source here, by the name it goes by.
+
+    Raises:
+        SourceError: for the first that cannot be had.
+    """
+
+    def resolve(name: str, reference: str) -> sources.Resolved:
+        report = (lambda done, total: told(name, done, total)) if told else None
+        return sources.resolve(reference, mirror=mirror, report=report)
+
+    return {name: resolve(name, reference) for name, reference in references.items()}
+
+
+def references(tasks: Sequence[str], model: str, plugins: Sequence[Path] = ()) -> dict[str, str]:
+    """The pinned reference of a model and of each task, by name."""
+    found = registry.tasks(plugins)
+    model_found = models.find(model)
+    return {
+        f"model {model_found.name}": model_found.source,
+        **{f"task {task}": found.get(task).plugin.source for task in tasks},
+    }
+
+
+def plan(request: Request, told: Fetching | None = None) -> Plan:
+    """Turn a request into cells: everything is checked and fetched before anything runs.
+
+    Cells come seed by seed, so that a grid cut short has compared all methods on some seeds.
+
+    Raises:
+        BenchError: for wrong names, parameters, profiles and sources.
+    """
+    methods, tasks = registry.methods(request.plugins), registry.tasks(request.plugins)
+    built = [(spec.name, build_method(methods, spec)) for spec in request.methods]
+    for name in request.suite.recipes:
+        methods.get(name)
+    profile, why = profiles.resolve(request.profile, probe())
+    if request.workers is not None and request.workers != profile.workers:
+        if request.workers < 1:
+            raise UsageError(f"--workers {request.workers}: at least one worker is needed.")
+        # Sharing the machine changes what throughput means, so such a grid goes by a profile of its own.
+        profile = profile.model_copy(
+            update={
+                "workers": request.workers,
+                "exclusive": False,
+                "name": f"{profile.name}-{request.workers}w",
+            }
+        )
+    model = models.find(request.model)
+    resolved = fetch(references(request.tasks, request.model, request.plugins), request.mirror, told)
+    model_files = resolved[f"model {model.name}"]
+    cells: dict[str, Cell] = {}
+    assignments: dict[str, Assignment] = {}
+    for seed in request.seeds:
+        for task in request.tasks:
+            data = resolved[f"task {task}"]
+            for name, method in built:
+                cell = Cell(
+                    method=name,
+                    params=method.params.model_dump(mode="json"),
+                    variant=changed_params(method.params),
+                    task=task,
+                    task_source=tasks.get(task).plugin.source,
+                    task_revision=data.revision,
+                    model=model.name,
+                    model_source=model.source,
+                    model_revision=model_files.revision,
+                    profile=profile,
+                    preset=request.suite.name,
+                    budget=request.suite.budget,
+                    recipe=request.suite.recipes.get(name, {}),
+                    seed=seed,
+                    code=code_version([methods.get(name).file, tasks.get(task).file]),
+                )
+                cells[cell.id] = cell
+                assignments[cell.id] = Assignment(
+                    cell=cell.model_dump(mode="json"),
+                    data_path=str(data.path),
+                    model_path=str(model_files.path),
+                    plugins=tuple(str(file) for file in request.plugins),
+                    workers=profile.workers,
+                    results=str(request.results.resolve()),
+                )
+    store = Store(request.results)
+    done = {} if request.force else {key: record for key in cells if (record := store.finished(key))}
+    return Plan(list(cells.values()), done, assignments, profile.workers, why)
+
+
+def execute(planned: Plan, executor: Executor, store: Store, display: Display, timeout: float | None = None) -> Outcome:
+    """Run the cells that are not finished. A cell that fails in whatever way leaves a record, and the rest go on.
+
+    On KeyboardInterrupt the workers are ended, the cells that were running are recorded as interrupted,
+    and what was reached is returned.
+    """
+    cells = {cell.id: cell for cell in planned.pending}
+    outcome = Outcome(dict(planned.finished))
+    running: dict[str, str] = {}  # id -> when it started
+    jobs = (Job(key, planned.assignments[key], timeout) for key in cells)
+
+    def end(key: str, record: Record) -> None:
+        running.pop(key, None)
+        outcome.records[key] = record
+        display.ended(record)
+
+    def lose(key: str, status: Status, reason: str, detail: str | None, step: int | None) -> None:
+        started = running.get(key, now())
+        # The worker may have died after writing its record and before delivering it: then nothing is lost.
+        written = store.finished(key)
+        if written is None or written.started_at < started:
+            written = new_record(cells[key])
+            written.status, written.reason, written.traceback = status, reason, detail or None
+            written.started_at, written.last_step = started, step
+            store.write(written)
+        end(key, written)
+
+    try:
+        with closing(executor.run(jobs)) as events:
+            for event in events:
+                match event:
+                    case Started(key):
+                        running[key] = now()
+                        display.started(cells[key])
+                    case Progress(key, data):
+                        display.progressed(cells[key], data)
+                    case Finished(key, result):
+                        end(key, Record(**result))
+                    case Lost(key=key, status=status, reason=reason, progress=last, log_tail=tail):
+                        lose(key, status, reason, tail, (last or {}).get("step"))
+    except KeyboardInterrupt:
+        outcome.interrupted = True
+        for key in list(running):
+            lose(key, "interrupted", "the run was interrupted", None, None)
+    return outcome
+
+
+def suite_of(name_or_path: str | None, preset: str | None) -> Suite:
+    """The suite of `--suite` or `--preset`.
+
+    Raises:
+        UsageError: if both are given, or the preset is none.
+    """
+    if name_or_path and preset:
+        raise UsageError("Give --suite or --preset, not both: a preset is a suite.")
+    if preset and preset not in suites.PRESETS:
+        raise UsageError(f"There is no preset {preset!r}{registry.suggest(preset, suites.PRESETS)}")
+    return suites.load(name_or_path or preset or suites.PRESETS[0])

@@ -1,0 +1,38 @@
+"""BitFit: the bias terms train, nothing else (Ben Zaken, Goldberg and Ravfogel, ACL 2022)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.method import Method, Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+    from bench.task import TaskContext
+
+
+class BitFit(Method):
+    name = "bitfit"
+    summary = "the bias terms of the backbone, layer norms' included"
+    paper = "Ben Zaken et al., BitFit, ACL 2022, arXiv 2106.10199"
+
+    def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
+        return Recipe(learning_rate=5e-3, epochs=4, chosen_by="a first rough loop, one seed")
+
+    def apply(self, model: PreTrainedModel, task: TaskContext) -> nn.Module:
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias"):
+                parameter.requires_grad_(True)
+        return model
+
+    def trainable_formula(self, config: PreTrainedConfig, task: TaskContext) -> int | None:
+        """Counted by hand for BERT: nine hidden-sized terms and one of the feed-forward width a layer."""
+        if config.model_type != "bert":
+            return None
+        # query, key, value, attention output, its norm, feed-forward output, its norm: 7 of hidden size.
+        layer = 7 * config.hidden_size + config.intermediate_size
+        embeddings = config.hidden_size  # the norm after the embeddings
+        pooler = 0 if task.kind == "token-classification" else config.hidden_size
+        return config.num_hidden_layers * layer + embeddings + pooler

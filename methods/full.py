@@ -1,0 +1,32 @@
+"""Full fine-tuning: every parameter trains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.method import Method, Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+    from bench.task import TaskContext
+
+
+class Full(Method):
+    name = "full"
+    summary = "full fine-tuning: every parameter of the backbone trains"
+    paper = "Devlin et al., BERT, NAACL 2019"
+
+    def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
+        return Recipe(
+            learning_rate=3e-5,
+            epochs=2,
+            weight_decay=0.01,
+            max_grad_norm=1.0,
+            chosen_by="a first rough loop, one seed",
+        )
+
+    def apply(self, model: PreTrainedModel, task: TaskContext) -> nn.Module:
+        model.requires_grad_(True)
+        return model

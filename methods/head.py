@@ -1,0 +1,28 @@
+"""The head alone on a frozen backbone: the floor of every comparison."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.method import Method, Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+    from bench.task import TaskContext
+
+
+class Head(Method):
+    name = "head"
+    summary = "the task head alone on a frozen backbone"
+    paper = "Devlin et al., BERT, NAACL 2019 (feature-based approach)"
+
+    def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
+        return Recipe(learning_rate=1e-2, epochs=1, chosen_by="a first rough loop, one seed")
+
+    def apply(self, model: PreTrainedModel, task: TaskContext) -> nn.Module:
+        return model
+
+    def trainable_formula(self, config: PreTrainedConfig, task: TaskContext) -> int:
+        return 0

@@ -1,0 +1,147 @@
+"""The snapshot: complete, publishable, and never a reason for a run to fail."""
+
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench.measure import environment
+
+Git = Callable[..., None]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> tuple[Path, Git]:
+    """A git repository with one commit, out of reach of the user's own settings."""
+    root = tmp_path / "checkout"
+    root.mkdir()
+    isolated = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    outer = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+
+    def git(*arguments: str) -> None:
+        who = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+        command = ["git", "-C", str(root), *who, *arguments]
+        subprocess.run(command, check=True, capture_output=True, env=outer | isolated)
+
+    try:
+        git("init", "--quiet")
+    except OSError:
+        pytest.skip("git is not installed")
+    (root / "a.py").write_text("a = 1\n")
+    git("add", ".")
+    git("commit", "--quiet", "-m", "first")
+    return root, git
+
+
+def test_the_snapshot_is_complete_and_json() -> None:
+    found = environment.snapshot()
+    assert json.loads(json.dumps(found)) == found
+    assert set(found) == {"python", "platform", "machine", "versions", "code", "settings"}
+    assert found["machine"]["cpu_cores_allowed"] >= 1
+    assert found["versions"]["torch"][0].isdigit()
+    assert "pasta-bench" in found["versions"]
+
+
+def test_the_snapshot_names_no_host_and_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTORCH_KERNEL_CACHE_PATH", str(Path.home() / "cache"))
+    text = json.dumps(environment.snapshot())
+    assert str(Path(environment.__file__).parents[2]) not in text
+    assert "cache" not in text
+    host = socket.gethostname()
+    assert len(host) < 4 or host not in text
+
+
+def test_the_caller_owns_the_snapshot() -> None:
+    environment.snapshot()["versions"]["torch"] = "changed"
+    assert environment.snapshot()["versions"]["torch"] != "changed"
+
+
+def test_a_missing_version_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "_DISTRIBUTIONS", ("numpy", "no-such-distribution"))
+    environment._fixed.cache_clear()
+    try:
+        versions = environment.snapshot()["versions"]
+    finally:
+        environment._fixed.cache_clear()
+    assert versions["numpy"]
+    assert versions["no-such-distribution"] is None
+
+
+def test_settings_are_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment.snapshot()
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    monkeypatch.setenv("KMP_AFFINITY", "granularity=fine")
+    monkeypatch.setenv("OMP_TOOL_LIBRARIES", "C:\\tools")
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    settings = environment.snapshot()["settings"]
+    assert settings["OMP_NUM_THREADS"] == "2"
+    assert settings["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert settings["KMP_AFFINITY"] == "granularity=fine"
+    assert "OMP_TOOL_LIBRARIES" not in settings
+    assert "HF_TOKEN" not in settings
+
+
+def test_a_clean_checkout(checkout: tuple[Path, Git]) -> None:
+    root, _ = checkout
+    found = environment.code(root)
+    assert len(found["commit"]) == 40
+    assert found["dirty"] is False
+
+
+@pytest.mark.parametrize(
+    ("name", "dirty"), [("a.py", True), ("new.py", True), ("new/b c.py", True), ("notes.txt", False)]
+)
+def test_what_makes_a_checkout_dirty(checkout: tuple[Path, Git], name: str, dirty: bool) -> None:
+    root, _ = checkout
+    (root / name).parent.mkdir(exist_ok=True)
+    (root / name).write_text("changed\n")
+    assert environment.code(root)["dirty"] is dirty
+
+
+def test_a_renamed_file_makes_a_checkout_dirty(checkout: tuple[Path, Git]) -> None:
+    root, git = checkout
+    git("mv", "a.py", "b.py")
+    assert environment.code(root)["dirty"] is True
+
+
+def test_somebody_elses_checkout_says_nothing(checkout: tuple[Path, Git]) -> None:
+    root, _ = checkout
+    inside = root / "site-packages"
+    inside.mkdir()
+    assert environment.code(inside) == {"commit": None, "dirty": None}
+
+
+def test_a_hook_of_another_repository_does_not_mislead(
+    checkout: tuple[Path, Git], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, _ = checkout
+    monkeypatch.setenv("GIT_DIR", str(root / ".git"))
+    assert environment.code(tmp_path) == {"commit": None, "dirty": None}
+
+
+def test_no_checkout_no_commit_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unknown = {"commit": None, "dirty": None}
+    assert environment.code(tmp_path) == unknown
+    assert environment.code(tmp_path / "missing") == unknown
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert environment.code() == unknown
+
+
+def test_a_git_that_hangs_is_given_up(checkout: tuple[Path, Git], monkeypatch: pytest.MonkeyPatch) -> None:
+    root, _ = checkout
+    run = subprocess.run
+
+    def slow_status(command: list[str], **options: object) -> object:
+        if "status" in command:
+            raise subprocess.TimeoutExpired(command, environment._GIT_TIMEOUT_S)
+        return run(command, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(subprocess, "run", slow_status)
+    found = environment.code(root)
+    assert found["commit"] is not None
+    assert found["dirty"] is None

@@ -1,0 +1,260 @@
+"""Profiles: the built-in ones, choosing among them, and what a wrong one is told."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import tomli_w
+
+from bench import profiles
+from bench.errors import ProfileError
+from bench.profiles.probe import Gpu, Machine
+
+
+def a_machine(cores: int = 2, memory_mib: int = 24_000, gpu_mib: int = 0, capability: str = "8.9") -> Machine:
+    card = Gpu(name="Card", memory_mib=gpu_mib, capability=capability, driver="570.1", cuda="12.8")
+    return Machine(
+        cpu_model="CPU",
+        cpu_cores_allowed=cores,
+        cpu_cores_total=cores,
+        cpu_capabilities=(),
+        memory_total_mib=memory_mib,
+        memory_limit_mib=None,
+        os="Linux",
+        kernel="6.1",
+        machine="x86_64",
+        gpus=(card,) if gpu_mib else (),
+    )
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Any:
+    """Write a file of a valid profile called "mine" with these fields changed (None: left out)."""
+
+    def write_profile(**changes: Any) -> Path:
+        fields = profiles.load("cpu-2core").model_dump(exclude_none=True) | {"name": "mine"} | changes
+        path = tmp_path / "mine.toml"
+        path.write_text(tomli_w.dumps({key: value for key, value in fields.items() if value is not None}))
+        return path
+
+    return write_profile
+
+
+def test_the_built_in_profiles() -> None:
+    assert profiles.names() == ["cpu", "cpu-2core", "gpu-24gb", "gpu-80gb"]
+    for name in profiles.names():
+        assert profiles.load(name).name == name
+    assert profiles.load("cpu-2core").threads == 2
+    assert profiles.load("cpu").threads == "all"
+
+
+@pytest.mark.parametrize(
+    ("machine", "name"),
+    [
+        (a_machine(cores=1), "cpu"),
+        (a_machine(cores=2), "cpu-2core"),
+        (a_machine(cores=3), "cpu-2core"),
+        (a_machine(cores=4), "cpu"),
+        (a_machine(cores=64), "cpu"),
+        (a_machine(cores=2, memory_mib=3000), "cpu"),
+        (a_machine(cores=8, gpu_mib=16_000), "cpu"),
+        (a_machine(cores=8, gpu_mib=24_217), "gpu-24gb"),
+        (a_machine(cores=8, gpu_mib=24_217, capability="7.5"), "cpu"),
+        (a_machine(cores=8, gpu_mib=81_050), "gpu-80gb"),
+        (a_machine(cores=2, gpu_mib=81_050), "gpu-24gb"),
+    ],
+)
+def test_auto_takes_the_most_demanding_that_fits(machine: Machine, name: str) -> None:
+    profile, why = profiles.resolve("auto", machine)
+    assert profile.name == name
+    assert why.startswith(f"{name}: ")
+    assert profiles.check(profile, machine) == []
+
+
+def test_auto_says_why() -> None:
+    assert profiles.choose(a_machine())[1] == "cpu-2core: 2 cores allowed, 24,000 MiB, no GPU"
+    assert profiles.choose(a_machine(1))[1] == "cpu: 1 core allowed, 24,000 MiB, no GPU"
+    assert profiles.choose(a_machine(8, gpu_mib=81_000))[1].endswith("Card with 81,000 MiB")
+
+
+def test_auto_on_a_machine_too_small_for_any() -> None:
+    with pytest.raises(ProfileError, match=r"No built-in profile fits this machine \(1 core allowed, 500 MiB"):
+        profiles.choose(a_machine(1, memory_mib=500))
+
+
+def test_a_profile_the_machine_cannot_honour() -> None:
+    with pytest.raises(ProfileError) as caught:
+        profiles.resolve("gpu-24gb", a_machine())
+    assert str(caught.value) == (
+        "Profile gpu-24gb cannot be honoured here: needs a CUDA GPU with 22,000 MiB, none was found. "
+        "Use --profile auto or one of: cpu, cpu-2core."
+    )
+
+
+def test_everything_that_is_missing_is_named() -> None:
+    lacks = profiles.check(profiles.load("gpu-80gb"), a_machine(1, 2500, gpu_mib=11_000, capability="6.1"))
+    assert lacks == [
+        "needs 4 cores, 1 allowed",
+        "needs 16,000 MiB of memory, 2,500 MiB usable",
+        "needs a CUDA GPU with 78,000 MiB, the first one (Card) has 11,000 MiB",
+        "needs compute capability 8.0 for bfloat16, Card has 6.1",
+    ]
+
+
+def test_where_nothing_fits_no_profile_is_advised() -> None:
+    with pytest.raises(ProfileError, match="No built-in profile fits this machine"):
+        profiles.require(profiles.load("cpu"), a_machine(1, memory_mib=500))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"), [("cpu2core", "cpu-2core"), ("gpu-24", "gpu-24gb"), ("CPU", "cpu"), ("atuo", "auto")]
+)
+def test_an_unknown_name_gets_the_nearest(wrong: str, near: str) -> None:
+    with pytest.raises(ProfileError, match=f"no profile '{wrong}'. Did you mean {near}[?]"):
+        profiles.resolve(wrong, a_machine())
+
+
+@pytest.mark.parametrize("name", ["", "zzz"])
+def test_a_name_near_to_none_gets_the_list(name: str) -> None:
+    with pytest.raises(ProfileError, match=r"^There is no profile '\w*'. Profiles: auto, cpu, cpu-2core"):
+        profiles.load(name)
+
+
+def test_a_profile_of_ones_own(write: Any) -> None:
+    path = write(threads=1, summary="mine alone")
+    assert profiles.load(path) == profiles.load(str(path))
+    profile, why = profiles.resolve(str(path), a_machine())
+    assert profile.threads == 1
+    assert why == "mine: 2 cores allowed, 24,000 MiB, no GPU"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"thread": 2, "threads": None}, "unknown field 'thread', did you mean 'threads'"),
+        ({"zzz": 2}, "unknown field 'zzz'"),
+        ({"dtype": None}, "field 'dtype' is missing"),
+        ({"dtype": "float8"}, "field 'dtype' should be 'float32', 'bfloat16' or 'float16', not 'float8'"),
+        ({"threads": "two"}, "field 'threads' should be a valid integer or should be 'all', not 'two'"),
+        ({"workers": 0}, "field 'workers' should be greater than or equal to 1, not 0"),
+        ({"workers": True}, "field 'workers' should be a valid integer, not True"),
+        ({"micro_batch_size": 32.0}, "field 'micro_batch_size' should be a valid integer, not 32.0"),
+        ({"deterministic": "yes"}, "field 'deterministic' should be a valid boolean, not 'yes'"),
+        ({"name": "a b/c"}, "field 'name' should match pattern"),
+        ({"name": "auto"}, "name 'auto' is reserved"),
+        ({"device": "cuda"}, "min_gpu_memory_mib belongs to device 'cuda'"),
+        ({"min_gpu_memory_mib": 8000}, "min_gpu_memory_mib belongs to device 'cuda'"),
+        ({"dtype": "float16"}, "dtype 'float16' needs device 'cuda'"),
+        ({"workers": 2, "min_cores": 4}, "exclusive = true needs workers = 1, not 2"),
+        ({"workers": 2, "exclusive": False}, "min_cores must be at least threads x workers = 4, not 2"),
+    ],
+)
+def test_a_wrong_field_is_named(write: Any, changes: dict[str, Any], message: str) -> None:
+    path = write(**changes)
+    with pytest.raises(ProfileError) as caught:
+        profiles.load(path)
+    assert str(caught.value).startswith(f"Profile file {path}: {message}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b'name = "mine', b"\xff\xfe"])
+def test_malformed_toml(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(content)
+    with pytest.raises(ProfileError, match=r"mine\.toml is not valid TOML: "):
+        profiles.load(path)
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ProfileError, match="cannot be read: No such file"):
+        profiles.load(tmp_path / "none.toml")
+    with pytest.raises(ProfileError, match="cannot be read: Is a directory"):
+        profiles.load(str(tmp_path))
+
+
+def test_a_file_may_not_pass_for_a_built_in(write: Any) -> None:
+    assert profiles.load(write(name="cpu-2core")) == profiles.load("cpu-2core")
+    with pytest.raises(ProfileError, match="takes the name of the built-in profile cpu-2core"):
+        profiles.load(write(name="cpu-2core", micro_batch_size=8))
+
+
+def test_thread_count_shares_the_cores_out(write: Any) -> None:
+    shared = profiles.load(write(threads="all", workers=3, exclusive=False))
+    assert [shared.thread_count(cores) for cores in (1, 2, 6, 8)] == [1, 1, 2, 2]
+    assert profiles.load("cpu").thread_count(8) == 8
+    assert profiles.load("cpu-2core").thread_count(8) == 2
+
+
+@pytest.fixture
+def torch_calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A torch that notes what is set, and whose inter-op threads have been set before."""
+    calls: dict[str, Any] = {}
+
+    def setter(name: str) -> Any:
+        return lambda value: calls.update({name: value})
+
+    def set_num_interop_threads(count: int) -> None:
+        raise RuntimeError("cannot set number of interop threads after parallel work has started")
+
+    single = ("set_num_threads", "set_float32_matmul_precision", "use_deterministic_algorithms")
+    fake = SimpleNamespace(**{name: setter(name) for name in single})
+    fake.set_num_interop_threads = set_num_interop_threads
+    monkeypatch.setitem(sys.modules, "torch", fake)
+    monkeypatch.setattr(profiles, "cpu_cores_allowed", lambda: 6)
+    # So that monkeypatch puts back what `apply` sets.
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    return calls
+
+
+def test_apply_on_a_cpu(torch_calls: dict[str, Any]) -> None:
+    profiles.apply(profiles.load("cpu-2core"))
+    assert torch_calls == {
+        "set_num_threads": 2,
+        "set_float32_matmul_precision": "highest",
+        "use_deterministic_algorithms": True,
+    }
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+
+
+def test_apply_on_a_gpu(torch_calls: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    profiles.apply(profiles.load("gpu-24gb"))
+    assert torch_calls["set_num_threads"] == 6
+    assert torch_calls["set_float32_matmul_precision"] == "high"
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    profiles.apply(profiles.load("gpu-24gb"))
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+
+
+def test_listing_leaves_torch_out_and_apply_sets_the_real_one() -> None:
+    script = """
+import sys
+from bench import profiles
+from bench.profiles import probe
+assert all(profiles.load(name) for name in profiles.names())
+assert "torch" not in sys.modules
+for _ in range(2):  # as a warm worker does
+    profiles.apply(profiles.load("cpu-2core"))
+import torch
+assert torch.get_num_threads() == 2
+assert torch.get_num_interop_threads() == 1
+assert torch.get_float32_matmul_precision() == "highest"
+assert torch.are_deterministic_algorithms_enabled()
+"""
+    root = Path(profiles.__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_built_in_file_writes_every_field_out() -> None:
+    """A default would hide in the file what is part of a cell's identity."""
+    required = set(profiles.Profile.model_fields) - {"min_gpu_memory_mib"}
+    for name in profiles.names():
+        path = Path(profiles.__file__).parent / f"{name}.toml"
+        assert required <= set(tomllib.loads(path.read_text()))
