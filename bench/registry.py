@@ -183,7 +183,7 @@ def _add_file(registry: Registry[P], path: Path) -> None:
     try:
         module = load_file(path)
         _add_classes(registry, module, str(path))
-        if not (_classes(module, Method) or _classes(module, Task)):
+        if not any(_classes(module, kind) for kind in (Method, Task)):
             raise PluginError(f"--plugin {path}: the file defines neither a Method nor a Task.")
     except PluginError:
         raise

@@ -118,17 +118,10 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
     for name in request.suite.recipes:
         methods.get(name)
     profile, why = profiles.resolve(request.profile, probe())
-    if request.workers is not None and request.workers != profile.workers:
+    if request.workers is not None:
         if request.workers < 1:
             raise UsageError(f"--workers {request.workers}: at least one worker is needed.")
-        # Sharing the machine changes what throughput means, so such a grid goes by a profile of its own.
-        profile = profile.model_copy(
-            update={
-                "workers": request.workers,
-                "exclusive": False,
-                "name": f"{profile.name}-{request.workers}w",
-            }
-        )
+        profile = profile.with_workers(request.workers)
     model = models.find(request.model)
     resolved = fetch(references(request.tasks, request.model, request.plugins), request.mirror, told)
     model_files = resolved[f"model {model.name}"]

@@ -72,6 +72,17 @@ class Profile(BaseModel):
         """torch's intra-op threads in one worker on a machine that allows this many cores; at least 1."""
         return max(1, cores // self.workers) if self.threads == "all" else self.threads
 
+    def with_workers(self, workers: int) -> Self:
+        """This profile with another number of workers, which share its threads; at least one thread each.
+
+        Cells that share the machine say something else about throughput, so it is a profile by another name.
+        """
+        if workers == self.workers:
+            return self
+        threads = self.threads if self.threads == "all" else max(1, self.threads * self.workers // workers)
+        changed = {"name": f"{self.name}-{workers}w", "workers": workers, "threads": threads}
+        return self.model_copy(update={**changed, "exclusive": self.exclusive and workers == 1})
+
 
 def names() -> list[str]:
     """The built-in profiles, sorted."""
