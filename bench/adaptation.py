@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench import seeds
-from bench.measure.parameters import ParameterLedger
+from bench.measure.parameters import ParameterCount, ParameterLedger
 from bench.method import Method
 from bench.modeling import head_parameters, init_head
-from bench.record import Parameters
 from bench.task import TaskContext
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ class Adapted:
 
     module: nn.Module
     head: list[nn.Parameter]
-    parameters: Parameters
+    parameters: ParameterCount
 
 
 def adapt(model: PreTrainedModel, method: Method, task: TaskContext, stream: dict[str, int]) -> Adapted:
@@ -41,11 +40,4 @@ def adapt(model: PreTrainedModel, method: Method, task: TaskContext, stream: dic
     module = method.apply(model, task)
     for parameter in head:
         parameter.requires_grad_(True)
-    count = ledger.count(module)
-    parameters = Parameters(
-        **asdict(count),
-        share_percent=count.share_percent,
-        share_with_head_percent=count.share_with_head_percent,
-        formula=method.trainable_formula(model.config, task),
-    )
-    return Adapted(module, head, parameters)
+    return Adapted(module, head, ledger.count(module))

@@ -9,7 +9,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -23,11 +23,12 @@ from bench.executors import Report, Retire
 from bench.grid import Cell
 from bench.measure import environment
 from bench.measure.memory import MemoryWindow, MemoryWindows
+from bench.measure.parameters import ParameterCount
 from bench.measure.time import Timeline, throughput
 from bench.method import Method, Recipe
 from bench.modeling import context, load_model, load_tokenizer, quiet_libraries
 from bench.profiles import Profile
-from bench.record import Data, Memory, Record, Speed, Status
+from bench.record import Data, Memory, Parameters, Record, Speed, Status
 from bench.store import Store
 from bench.task import SPLITS, Example, Splits, Task, TaskContext
 
@@ -150,7 +151,7 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
         model = load_model(Path(assignment.model_path), task.kind, task.num_labels)
         adapted = adapt(model, method, task_context, record.seeds)
         adapted.module.to(cell.profile.device)
-        record.parameters = adapted.parameters
+        record.parameters = _parameters(adapted.parameters, method.trainable_formula(model.config, task_context))
         record.recipe = recipe = _recipe(cell, method, task_context, model.config)
 
     placement = _placement(cell.profile)
@@ -254,6 +255,15 @@ def describe(task: Task, examples: dict[str, list[Example]]) -> Data:
             counts[split] = {task.labels[int(index)]: flat[index] for index in sorted(flat)}
     sizes = {split: len(part) for split, part in examples.items()}
     return Data(examples=sizes, label_counts=counts, digest=f"sha256:{digest.hexdigest()}")
+
+
+def _parameters(count: ParameterCount, formula: int | None) -> Parameters:
+    return Parameters(
+        **asdict(count),
+        share_percent=count.share_percent,
+        share_with_head_percent=count.share_with_head_percent,
+        formula=formula,
+    )
 
 
 def _saved_bytes(method: Method, module: nn.Module) -> int:
