@@ -102,8 +102,12 @@ def current(records: Iterable[Record]) -> list[Record]:
 
 def to_csv(frame: pd.DataFrame) -> str:
     """A table as CSV: unknown is empty, and no text starts like a formula of a spreadsheet."""
-    safe = frame.map(lambda value: f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value)
-    return str(safe.to_csv(index=False, lineterminator="\n"))
+    lines = [{str(key): _safe(value) for key, value in line.items()} for line in frame.to_dict("records")]
+    return str(_frame(lines, list(frame.columns)).to_csv(index=False, lineterminator="\n"))
+
+
+def _safe(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def _version(record: Record) -> tuple[str, ...]:

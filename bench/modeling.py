@@ -56,13 +56,15 @@ def load_model(path: Path, kind: Kind, num_labels: int) -> PreTrainedModel:
 
 def context(task: Task, tokenizer: PreTrainedTokenizerBase) -> TaskContext:
     """What a method may know of a task, with the special tokens as this tokenizer places them."""
-    template = tokenizer("", "") if task.pair else tokenizer("")
+    # Of a real text: an empty second segment is taken for none, and its separator is left out.
+    full = tokenizer("a", "a" if task.pair else None, return_special_tokens_mask=True)
+    special = zip(full["input_ids"], full["special_tokens_mask"], strict=True)
     return TaskContext(
         name=task.name,
         kind=task.kind,
         pair=task.pair,
         num_labels=task.num_labels,
-        template=tuple(template["input_ids"]),
+        template=tuple(token for token, is_special in special if is_special),
         pad_id=int(tokenizer.pad_token_id),
     )
 

@@ -7,6 +7,7 @@ nobody's way.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import importlib.metadata
@@ -146,6 +147,12 @@ def _params_fault(plugin: type[Method], error: ValidationError) -> str:
 
 
 def _discover(kind: type[P], package: str, plugins: Iterable[Path]) -> Registry[P]:
+    # A plugin that prints while it is imported must not spoil what a command prints for programs.
+    with contextlib.redirect_stdout(sys.stderr):
+        return _found(kind, package, plugins)
+
+
+def _found(kind: type[P], package: str, plugins: Iterable[Path]) -> Registry[P]:
     registry = Registry(kind)
     for name in _module_names(package):
         _add_module(registry, f"{package}.{name}", name, f"{package}/{name}.py")
@@ -156,7 +163,7 @@ def _discover(kind: type[P], package: str, plugins: Iterable[Path]) -> Registry[
             if not (inspect.isclass(plugin) and issubclass(plugin, kind)):
                 raise PluginError(f"it names {plugin!r}, which is not a {kind.__name__} class")
             registry.add(plugin, Path(inspect.getfile(plugin)), origin)
-        except Exception as error:  # noqa: BLE001 - a plugin may fail in any way and must not take the rest along
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - it may fail in any way; the rest goes on
             registry.broken[point.name] = _reason(error)
     for path in plugins:
         _add_file(registry, path)
@@ -174,7 +181,7 @@ def _add_module(registry: Registry[P], module_name: str, name: str, origin: str)
         module = importlib.import_module(module_name)
         if not _add_classes(registry, module, origin):
             registry.broken[name] = f"{origin} defines no {registry.kind.__name__} class"
-    except Exception as error:  # noqa: BLE001 - see _discover
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - see _found
         registry.broken[name] = _reason(error)
 
 
@@ -187,7 +194,7 @@ def _add_file(registry: Registry[P], path: Path) -> None:
             raise PluginError(f"--plugin {path}: the file defines neither a Method nor a Task.")
     except PluginError:
         raise
-    except Exception as error:  # noqa: BLE001 - see _discover
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - see _found
         registry.broken[path.stem] = _reason(error)
 
 

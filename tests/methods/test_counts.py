@@ -1,0 +1,101 @@
+"""Parameter counts: the paper's, and those of a model of MiniLM's shape by hand. On the meta device, so no memory."""
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification, BertForTokenClassification
+
+from bench import registry, specs
+from bench.measure.parameters import ParameterCount, ParameterLedger
+from bench.modeling import head_parameters
+from bench.task import TaskContext
+
+BERT_LARGE: dict[str, Any] = {
+    "vocab_size": 30522,
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+}
+MINILM: dict[str, Any] = {
+    "vocab_size": 30522,
+    "hidden_size": 384,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 12,
+    "intermediate_size": 1536,
+}
+TEMPLATES = {2: (101, 102), 3: (101, 102, 102), 4: (0, 2, 2, 2)}  # the last as RoBERTa frames a pair
+
+
+def counted(shape: dict[str, Any], spec: str, slots: int = 2, kind: str = "classification") -> ParameterCount:
+    """A method applied to a model of this shape with a two-class head, and what the ledger finds."""
+    method = registry.build_method(registry.methods(), specs.parse(spec))
+    context = TaskContext("none", kind, slots > 2, 2, TEMPLATES[slots], 0)  # type: ignore[arg-type]
+    with torch.device("meta"):
+        model_class = BertForTokenClassification if kind == "token-classification" else BertForSequenceClassification
+        model = model_class(BertConfig(**shape, num_labels=2)).requires_grad_(False)
+        head = head_parameters(model)
+        ledger = ParameterLedger(model, head)
+        module = method.apply(model, context)
+    for parameter in head:
+        parameter.requires_grad_(True)
+    count = ledger.count(module)
+    assert method.trainable_formula(model.config, context) in (None, count.trainable)
+    return count
+
+
+@pytest.mark.parametrize(("slots", "vectors", "share"), [(2, 49_152, 0.015), (3, 73_728, 0.022), (4, 98_304, 0.029)])
+def test_pasta_on_bert_large_has_the_papers_numbers(slots: int, vectors: int, share: float) -> None:
+    count = counted(BERT_LARGE, "pasta", slots)
+    assert count.base == 335_143_938
+    assert count.trainable == count.method == vectors
+    assert round(count.share_percent, 3) == share
+    assert count.head == 2 * 1024 + 2
+
+
+def test_bitfit_on_bert_large_has_its_papers_share() -> None:
+    assert round(counted(BERT_LARGE, "bitfit").share_percent, 2) == 0.08
+
+
+@pytest.mark.parametrize(
+    ("spec", "trainable"),
+    [
+        ("pasta", 2 * 6 * 384),
+        ("bitfit", 6 * (7 * 384 + 1536) + 384 + 384),
+        ("lora", 6 * 2 * (8 * 384 + 384 * 8)),
+        ("lora[r=2,targets=query+key+value]", 6 * 3 * (2 * 384 + 384 * 2)),
+        ("prompt_tuning", 20 * 384),
+        ("prompt_tuning[tokens=3]", 3 * 384),
+        ("head", 0),
+    ],
+)
+def test_counts_on_minilms_shape(spec: str, trainable: int) -> None:
+    count = counted(MINILM, spec)
+    assert count.trainable == count.method == trainable
+    assert count.head == 384 * 2 + 2 == 770
+    assert count.base == 22_713_986
+
+
+def test_the_numbers_as_they_are_told() -> None:
+    """The same as above in figures, so that a slip in the arithmetic shows."""
+    told = {"pasta": 4_608, "bitfit": 26_112, "lora": 73_728, "prompt_tuning": 7_680}
+    assert {name: counted(MINILM, name).trainable for name in told} == told
+    count = counted(MINILM, "pasta")
+    assert round(count.share_percent, 3) == 0.020
+    assert count.share_with_head_percent == pytest.approx(100 * (4_608 + 770) / 22_713_986)
+
+
+def test_full_trains_all_but_counts_the_head_apart() -> None:
+    count = counted(MINILM, "full")
+    assert count.trainable == 22_713_986 - 770
+    assert count.share_with_head_percent == 100
+
+
+def test_bitfit_without_a_pooler_has_one_bias_less() -> None:
+    assert counted(MINILM, "bitfit", kind="token-classification").trainable == 26_112 - 384
+
+
+def test_lora_on_the_feed_forward_has_no_formula_but_is_counted() -> None:
+    # "intermediate" 384 -> 1536 alone, by the name of its linear layer
+    assert counted(MINILM, "lora[r=4,targets=intermediate.dense]").trainable == 6 * 4 * (384 + 1536)

@@ -1,0 +1,352 @@
+"""`python -m bench` as its users meet it: real processes, real training, on a model of two layers.
+
+Every process costs seconds of imports, so a run serves several tests: the fixtures are the runs.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+import pytest
+import tiny_grid
+from tiny_grid import TinyGrid, records
+
+from bench.leaderboard import CELL_COLUMNS, COLUMNS
+
+FAILING = ("raises", "killer", "greedy", "diverges")
+METHODS = (*FAILING, "refuses", "chatty", "steady")
+
+
+class Ran(NamedTuple):
+    """A run that ended: what it printed, and the records as it left them."""
+
+    process: subprocess.CompletedProcess[str]
+    results: Path
+    records: dict[str, dict[str, Any]]
+    files: dict[str, bytes]
+
+
+def ran(process: subprocess.CompletedProcess[str], results: Path) -> Ran:
+    files = {path.stem: path.read_bytes() for path in (results / "records").glob("*.json")}
+    return Ran(process, results, records(results), files)
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> TinyGrid:
+    return tiny_grid.build(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def failing(grid: TinyGrid) -> Ran:
+    """One seed of methods that fail in every way, and of two that work, the last of all among them."""
+    results = grid.folder / "failing"
+    return ran(grid.run(results, ",".join(METHODS), "--seeds", "1", "--json"), results)
+
+
+@pytest.fixture(scope="module")
+def cured(grid: TinyGrid, failing: Ran) -> Ran:
+    """The same again with one seed more, the failures' causes removed."""
+    return ran(grid.run(failing.results, ",".join(METHODS), "--seeds", "2", TINY_CURED="1"), failing.results)
+
+
+@pytest.fixture(scope="module")
+def forced(grid: TinyGrid, cured: Ran) -> Ran:
+    """One of the finished cells again, in a process that runs nothing else."""
+    return ran(grid.run(cured.results, "steady", "--seeds", "0,", "--force"), cured.results)
+
+
+# Cells that fail
+
+
+def test_every_cell_ends_as_a_record_whatever_became_of_it(failing: Ran) -> None:
+    assert {name: each["status"] for name, each in failing.records.items()} == {
+        "raises": "error",
+        "killer": "error",
+        "greedy": "oom",
+        "diverges": "error",
+        "refuses": "skipped",
+        "chatty": "ok",
+        "steady": "ok",
+    }
+    assert failing.process.returncode == 1
+
+
+def test_a_record_says_why(failing: Ran) -> None:
+    reasons = {name: failing.records[name]["reason"] for name in (*FAILING, "refuses", "steady")}
+    assert reasons == {
+        "raises": "ValueError: no such luck",
+        "killer": "the worker was killed by signal 9 (SIGKILL)",
+        "greedy": "MemoryError:",
+        "diverges": "TrainingFault: the loss is nan at step 3 of 12",
+        "refuses": "it needs a model with wings",
+        "steady": None,
+    }
+    assert "in misbehave" in failing.records["raises"]["traceback"]
+    assert "and a second line" in failing.records["raises"]["traceback"]
+    assert "last words" in failing.records["killer"]["traceback"]
+    assert failing.records["steady"]["traceback"] is None
+    assert failing.records["diverges"]["losses"] == []
+    assert failing.records["diverges"]["scores"] == {}
+
+
+def test_standard_error_names_the_failures_and_standard_output_is_json_alone(failing: Ran) -> None:
+    rows = json.loads(failing.process.stdout)  # although the plugin prints when it is imported
+    assert all(tuple(row) == COLUMNS for row in rows)
+    found = {row["method"]: (row["n_seeds"], row["n_failed"], row["status"], row["score_mean"]) for row in rows}
+    assert found["greedy"] == (0, 1, "1 oom", None)
+    assert found["refuses"] == (0, 0, "1 skipped", None)
+    assert found["steady"][:3] == (1, 0, "ok")
+    failures = [line for line in failing.process.stderr.splitlines() if line.startswith("Failed: ")]
+    assert [line.split()[1] for line in failures] == list(FAILING)
+    assert "Failed: raises on tiny, seed 0: error: ValueError: no such luck" in failures
+    assert "[7/7] steady on tiny, seed 0: accuracy" in failing.process.stderr
+    assert "Traceback" not in failing.process.stderr
+
+
+def test_the_tables_hold_the_failures_too(failing: Ran, cured: Ran) -> None:
+    with (cured.results / "cells.csv").open(newline="") as lines:
+        cells = list(csv.DictReader(lines))
+    with (cured.results / "leaderboard.csv").open(newline="") as lines:
+        board = list(csv.DictReader(lines))
+    assert tuple(cells[0]) == CELL_COLUMNS
+    assert tuple(board[0]) == COLUMNS
+    assert {(row["method"], row["seed"]) for row in cells} == {(name, seed) for name in METHODS for seed in "01"}
+    assert {row["method"]: row["status"] for row in board} == {
+        **dict.fromkeys(METHODS, "ok"),
+        "refuses": "2 skipped",
+    }
+    refused = next(row for row in board if row["method"] == "refuses")
+    assert refused["score_mean"] == refused["peak_train_memory_mib"] == refused["trainable_params"] == ""
+    assert next(row for row in board if row["method"] == "steady")["trainable_params"] == "0"
+
+
+def test_what_plugins_print_while_they_work_goes_to_the_log(failing: Ran) -> None:
+    log = (failing.results / "logs" / "worker-0.log").read_text()
+    assert "a plugin that talks while it works" in log
+    assert "a plugin that talks" not in failing.process.stdout
+
+
+# What is not run again
+
+
+def test_the_next_run_repeats_what_failed_and_nothing_else(failing: Ran, cured: Ran) -> None:
+    assert "14 cells, 2 of them finished already." in cured.process.stderr
+    for name, record in failing.records.items():
+        again = cured.records[f"{name}/0"]
+        assert again["id"] == record["id"]
+        same = cured.files[record["id"]] == failing.files[record["id"]]
+        assert same == (name in ("chatty", "steady"))
+        assert again["status"] == ("skipped" if name == "refuses" else "ok")
+
+
+def test_a_grid_with_nothing_worse_than_a_skipped_cell_is_fine(cured: Ran) -> None:
+    assert cured.process.returncode == 0
+    assert "Failed: " not in cured.process.stderr
+
+
+def test_force_runs_a_finished_cell_again(cured: Ran, forced: Ran) -> None:
+    before, after = cured.records["steady/0"], forced.records["steady/0"]
+    assert "finished already" not in forced.process.stderr
+    assert after["id"] == before["id"]
+    assert after["started_at"] > before["finished_at"]
+    changed = {key for key in cured.files if cured.files[key] != forced.files[key]}
+    assert changed == {before["id"]}
+
+
+def test_a_finished_grid_starts_no_worker(grid: TinyGrid, forced: Ran) -> None:
+    log = forced.results / "logs" / "worker-0.log"
+    before = log.stat().st_mtime_ns
+    again = ran(grid.run(forced.results, "steady,chatty", "--seeds", "2"), forced.results)
+    assert again.process.returncode == 0
+    assert "4 cells, 4 of them finished already." in again.process.stderr
+    assert "steady" in again.process.stdout
+    assert "accuracy" in again.process.stdout
+    assert again.files == forced.files
+    assert log.stat().st_mtime_ns == before
+
+
+# The numbers
+
+
+def test_a_cell_gives_the_same_numbers_bit_for_bit_whatever_ran_before_it(cured: Ran, forced: Ran) -> None:
+    before, after = cured.records["steady/0"], forced.records["steady/0"]
+    assert len(before["losses"]) == 18
+    assert len(set(before["losses"])) > 9
+    for what in ("losses", "predictions", "scores", "seeds", "data", "parameters"):
+        assert after[what] == before[what], what
+
+
+def test_seeds_differ_and_methods_at_one_seed_start_alike(cured: Ran) -> None:
+    first, second, twin = (cured.records[key] for key in ("steady/0", "steady/1", "chatty/0"))
+    assert all(a != b for a, b in zip(first["losses"], second["losses"], strict=True))
+    assert first["seeds"].keys() == second["seeds"].keys()
+    assert all(first["seeds"][axis] != second["seeds"][axis] for axis in first["seeds"])
+    assert twin["losses"] == first["losses"]  # the same head, the same batches: both train the head alone
+
+
+def test_a_record_is_complete_and_true(cured: Ran) -> None:
+    record = cured.records["steady/0"]
+    references = [at % 2 for at in range(12)]
+    right = sum(a == b for a, b in zip(record["predictions"], references, strict=True))
+    assert record["references"] == references
+    assert record["scores"]["accuracy"] == right / 12
+    assert record["constant_score"] == 0.5
+    assert record["data"]["examples"] == {"train": 24, "validation": 8, "test": 12}
+    assert record["data"]["label_counts"]["train"] == {"bad": 12, "good": 12}
+    assert record["parameters"]["head"] == 2 * 32 + 2
+    assert record["parameters"]["trainable"] == record["parameters"]["method"] == 0
+    phases = {key: value for key, value in record["timeline"].items() if key != "total"}
+    assert math.isclose(sum(phases.values()), record["timeline"]["total"], rel_tol=1e-9)
+    assert phases.keys() >= {"set up", "read data", "load model", "batching", "train", "validate", "test", "save"}
+    assert record["speed"]["steps_counted"] + record["speed"]["steps_dropped"] == 18
+    assert record["memory"]["train_peak_mib"] > 0
+    assert record["adapter_bytes"] > 4 * record["parameters"]["head"]
+    assert record["last_step"] == 18
+    assert record["recipe"]["learning_rate"] == 1e-2
+    assert record["environment"]["versions"]["torch"]
+    assert record["cell"]["task_revision"].startswith("tree-sha256:")
+
+
+def test_what_the_suite_says_is_done(cured: Ran) -> None:
+    record = cured.records["steady/0"]
+    assert record["cell"]["preset"] == "tiny-suite"
+    assert record["recipe"]["epochs"] == 3  # the method's own would be 2
+    assert record["recipe"]["learning_rate"] == 1e-2  # the method's own
+    scores = record["validation_scores"]
+    assert len(scores) == 3
+    assert record["chosen_epoch"] == scores.index(max(scores)) + 1
+
+
+# verify
+
+
+def test_verify_finds_an_honest_cell_the_same(grid: TinyGrid, forced: Ran) -> None:
+    cell = forced.records["steady/1"]["id"]
+    done = grid.bench("verify", cell[:10], "--results", str(forced.results), "--json", *grid.plugins)
+    assert (done.returncode, done.stderr.count("Traceback")) == (0, 0), done.stderr
+    assert json.loads(done.stdout) == {"cell": cell, "same": True, "differences": [], "surroundings": []}
+    assert {path.stem: path.read_bytes() for path in (forced.results / "records").iterdir()} == forced.files
+
+
+def test_verify_names_the_step_of_a_changed_record(grid: TinyGrid, forced: Ran) -> None:
+    record = forced.records["steady/1"]
+    record["losses"][4] = math.nextafter(record["losses"][4], 9)
+    record["predictions"][2] ^= 1
+    record["environment"]["versions"]["torch"] = "0.1"
+    changed = grid.folder / "changed"
+    (changed / "records").mkdir(parents=True)
+    (changed / "records" / f"{record['id']}.json").write_text(json.dumps(record), encoding="utf-8")
+    done = grid.bench("verify", record["id"], "--results", str(changed), *grid.plugins)
+    assert done.returncode == 1
+    assert "not the same: the loss differs from step 5 on; 1 of 12 predictions differ." in done.stdout
+    assert "versions.torch was '0.1' and is" in done.stdout
+
+
+# Cells and drivers that are cut short
+
+
+def test_a_cell_that_takes_too_long_is_a_timeout(grid: TinyGrid) -> None:
+    results = grid.folder / "timeout"
+    mark = str(grid.folder / "timeout-mark")
+    done = grid.run(results, "slow", "--seeds", "1", "--timeout", "1", TINY_MARK=mark)
+    record = records(results)["slow"]
+    assert done.returncode == 1
+    assert (record["status"], record["reason"]) == ("timeout", "the job ran longer than its limit of 1 s")
+
+
+class Chain(NamedTuple):
+    """Runs of one grid, each cut short by a signal in the middle of its slow cell, and a last one that is not."""
+
+    codes: list[int]
+    errors: list[str]
+    records: list[dict[str, dict[str, Any]]]
+    files: list[dict[str, bytes]]
+    workers_left: list[int]
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def chain(grid: TinyGrid) -> Iterator[Chain]:
+    results, mark = grid.folder / "chain", grid.folder / "mark"
+    options = ["run", *grid.options(results), "--methods", "steady,slow,chatty", "--seeds", "1"]
+    found = Chain([], [], [], [], [])
+
+    def keep(code: int, errors: str) -> None:
+        found.codes.append(code)
+        found.errors.append(errors)
+        found.records.append(records(results))
+        found.files.append({path.stem: path.read_bytes() for path in (results / "records").glob("*.json")})
+
+    for number in SIGNALS:
+        mark.unlink(missing_ok=True)
+        with tiny_grid.ending(grid.start(*options, TINY_MARK=str(mark))) as driver:
+            assert until(lambda: mark.exists() and mark.read_text(), 120)
+            worker = int(mark.read_text())
+            driver.send_signal(number)
+            _, errors = driver.communicate(timeout=60)
+        if not until(lambda worker=worker: gone(worker), 20):
+            found.workers_left.append(worker)
+            psutil.Process(worker).kill()
+        keep(driver.returncode, errors)
+    done = grid.bench(*options, TINY_CURED="1")
+    keep(done.returncode, done.stderr)
+    yield found
+    shutil.rmtree(results)
+
+
+def until(condition: Any, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    return bool(condition())
+
+
+def gone(pid: int) -> bool:
+    """Whether the process has ended; an orphan's zombie waits for init and counts as ended."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+@pytest.mark.parametrize("at", [0, 1], ids=["SIGINT", "SIGTERM"])
+def test_an_interrupted_driver_records_what_ran_and_keeps_what_is_done(chain: Chain, at: int) -> None:
+    assert chain.codes[at] == 130
+    assert "Interrupted. The same command goes on where this one stopped." in chain.errors[at]
+    assert "Traceback" not in chain.errors[at]
+    assert {name: each["status"] for name, each in chain.records[at].items()} == {
+        "steady": "ok",
+        "slow": "interrupted",
+    }
+    assert chain.records[at]["slow"]["reason"] == "the run was interrupted"
+
+
+def test_a_killed_driver_leaves_what_is_done(chain: Chain) -> None:
+    assert chain.codes[2] == -signal.SIGKILL
+    assert chain.records[2]["steady"]["status"] == "ok"
+    assert chain.files[2] == chain.files[1]
+
+
+def test_no_worker_outlives_its_driver(chain: Chain) -> None:
+    assert chain.workers_left == []
+
+
+def test_the_next_run_goes_on_where_each_was_cut_short(chain: Chain) -> None:
+    assert all("3 cells, 1 of them finished already." in errors for errors in (chain.errors[1], chain.errors[3]))
+    assert chain.codes[3] == 0
+    assert {each["status"] for each in chain.records[3].values()} == {"ok"}
+    assert chain.records[3].keys() == {"steady", "slow", "chatty"}
+    done = chain.records[0]["steady"]["id"]
+    assert len({files[done] for files in chain.files}) == 1

@@ -1,0 +1,85 @@
+"""The default model and real data: the counts that the project states, and short cells of the hub tasks."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import models, registry, seeds, sources
+from bench.adaptation import adapt
+from bench.errors import SourceError
+from bench.modeling import context, load_model, load_tokenizer
+from bench.specs import parse
+
+MIRROR = Path(os.environ.get("BENCH_MIRROR", Path(__file__).parents[2] / "shared" / "mirror"))
+
+
+@pytest.fixture(scope="module")
+def minilm() -> Path:
+    try:
+        return sources.resolve(models.find("minilm-l6").source).path
+    except SourceError as error:
+        pytest.skip(f"the default model is not to be had here: {error}")
+
+
+# By hand, for 6 layers of width 384 and a feed-forward width of 1,536:
+# pasta: 2 slots x 6 x 384. lora: 6 x 2 matrices x 8 x (384 + 384). prompt_tuning: 20 x 384.
+# bitfit: 6 x (7 x 384 + 1536) + 384 (embedding norm) + 384 (pooler).
+@pytest.mark.parametrize(
+    ("method", "trainable", "share"),
+    [
+        ("pasta", 4_608, 0.020),
+        ("lora", 73_728, 0.325),
+        ("lora[r=4]", 36_864, 0.162),
+        ("bitfit", 26_112, 0.115),
+        ("prompt_tuning", 7_680, 0.034),
+        ("head", 0, 0.0),
+        ("full", 22_713_216, 99.997),
+    ],
+)
+def test_counts_on_the_default_model(minilm: Path, method: str, trainable: int, share: float) -> None:
+    task = registry.tasks().get("rt-polarity").plugin()
+    model = load_model(minilm, task.kind, task.num_labels)
+    built = registry.build_method(registry.methods(), parse(method))
+    count = adapt(model, built, context(task, load_tokenizer(minilm)), seeds.streams(0)).parameters
+    assert (count.base, count.trainable, count.head) == (22_713_986, trainable, 770)
+    assert round(count.share_percent, 3) == share
+
+
+SHORT = """
+name = "short"
+summary = "one short cell a task"
+methods = ["pasta"]
+tasks = ["glue-mrpc", "conll2003"]
+seeds = [0]
+[budget]
+train_examples = 64
+validation_examples = 16
+test_examples = 64
+epochs_scale = 0.1
+choose = "best"
+"""
+
+
+@pytest.mark.slow
+def test_hub_tasks_from_the_mirror_without_a_hub(minilm: Path, tmp_path: Path) -> None:
+    if not MIRROR.is_dir():
+        pytest.skip(f"there is no mirror at {MIRROR}; set BENCH_MIRROR")
+    suite = tmp_path / "short.toml"
+    suite.write_text(SHORT)
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "run", "--suite", suite, "--mirror", MIRROR, "--results", tmp_path, "--json"],
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = {row["task"]: row for row in json.loads(done.stdout)}
+    assert rows.keys() == {"glue-mrpc", "conll2003"}
+    assert all(row["status"] == "ok" for row in rows.values())
+    assert rows["glue-mrpc"]["trainable_params"] == 3 * 6 * 384  # a pair has a third special token
+    assert rows["conll2003"]["trainable_params"] == 2 * 6 * 384
