@@ -275,8 +275,14 @@ def _executor(workers: int, logs: Path | None) -> Any:
     from bench.executors.local import LocalExecutor
     from bench.run import TARGET
 
+    from os import environ
+
     # What a run needs was fetched by the driver; a worker that reached for the hub would be a fault.
-    return LocalExecutor(TARGET, workers, logs, env={"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"})
+    env = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    # Threads that wait asleep: where something else runs on the machine, waiting in a busy loop keeps the very
+    # thread that is waited for off its core, and a step takes ten times as long.
+    env["OMP_WAIT_POLICY"] = environ.get("OMP_WAIT_POLICY", "PASSIVE")
+    return LocalExecutor(TARGET, workers, logs, env=env)
 
 
 def _execute(planned: Plan, request: Request, console: Console) -> Outcome:
