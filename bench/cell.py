@@ -225,7 +225,8 @@ def _recipe(cell: Cell, method: Method, task: TaskContext, config: Any) -> Recip
     if changed:
         changed.setdefault("chosen_by", f"the suite {cell.preset}")
     recipe = Recipe(**{**recipe.model_dump(), **changed})
-    return recipe.model_copy(update={"epochs": recipe.epochs * cell.budget.epochs_scale})
+    scale = cell.budget.epochs_scale
+    return recipe.model_copy(update={"epochs": recipe.epochs * scale, "min_steps": round(recipe.min_steps * scale)})
 
 
 def _placement(profile: Profile) -> Any:

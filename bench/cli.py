@@ -32,6 +32,7 @@ app = typer.Typer(
 )
 
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
+MOST_SEEDS = 1000  # more than anybody runs: a larger count is a seed's number
 DEFAULT_RESULTS = Path("results/local")
 
 Results = Annotated[Path, typer.Option("--results", help="Folder that takes the records and tables.")]
@@ -260,6 +261,8 @@ def parse_seeds(text: str) -> list[int]:
         numbers = []
     if not numbers or any(number < 0 for number in numbers) or (numbers == [0] and "," not in text):
         raise UsageError(f"--seeds {text!r} is neither a count (3) nor a list (0,1,2).")
+    if "," not in text and numbers[0] > MOST_SEEDS:
+        raise UsageError(f"--seeds {text!r} is more than {MOST_SEEDS} seeds; the one seed of that number is '{text},'.")
     return list(dict.fromkeys(numbers)) if "," in text else list(range(numbers[0]))
 
 

@@ -107,7 +107,11 @@ def to_csv(frame: pd.DataFrame) -> str:
 
 
 def _safe(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    # A lone carriage return would go unquoted, and a reader would take it for the end of a line.
+    text = value.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{text}" if value.startswith(FORMULA) else text
 
 
 def _version(record: Record) -> tuple[str, ...]:

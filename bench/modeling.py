@@ -28,9 +28,13 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(str(path), trust_remote_code=False, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError) as error:
         raise SourceError(f"{path} holds no tokenizer that can be loaded: {_first_line(error)}") from None
+    # Where there is no vocabulary transformers makes a tokenizer of special tokens alone: every word is unknown.
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise SourceError(f"{path} holds no tokenizer that can be loaded: there is no vocabulary.")
+    return tokenizer
 
 
 def load_model(path: Path, kind: Kind, num_labels: int) -> PreTrainedModel:
@@ -38,6 +42,7 @@ def load_model(path: Path, kind: Kind, num_labels: int) -> PreTrainedModel:
 
     Weights come from safetensors files only, and no code of the folder's own is run.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
     auto = AutoModelForTokenClassification if kind == "token-classification" else AutoModelForSequenceClassification
@@ -50,7 +55,7 @@ def load_model(path: Path, kind: Kind, num_labels: int) -> PreTrainedModel:
             local_files_only=True,
             use_safetensors=True,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise SourceError(f"{path} holds no encoder that can be loaded: {_first_line(error)}") from None
 
 

@@ -117,11 +117,13 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
     built = [(spec.name, build_method(methods, spec)) for spec in request.methods]
     for name in request.suite.recipes:
         methods.get(name)
-    profile, why = profiles.resolve(request.profile, probe())
+    machine = probe()
+    profile, why = profiles.resolve(request.profile, machine)
     if request.workers is not None:
         if request.workers < 1:
             raise UsageError(f"--workers {request.workers}: at least one worker is needed.")
         profile = profile.with_workers(request.workers)
+        profiles.require(profile, machine)
     model = models.find(request.model)
     resolved = fetch(references(request.tasks, request.model, request.plugins), request.mirror, told)
     model_files = resolved[f"model {model.name}"]

@@ -48,7 +48,7 @@ def parse(entry: str) -> Spec:
         raise UsageError(f"{entry!r} does not start with a name; write for example {EXAMPLE!r}.")
     if not bracket:
         return Spec(name, {})
-    if not rest.endswith("]"):
+    if not rest.endswith("]") or "]" in rest[:-1]:
         raise UsageError(f"{entry!r} goes on after its closing bracket; write for example {EXAMPLE!r}.")
     params: dict[str, str] = {}
     for pair in filter(None, (part.strip() for part in rest[:-1].split(","))):

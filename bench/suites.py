@@ -22,7 +22,7 @@ class Budget(BaseModel):
 
     A limit of None means all examples; of validation, 0 means that nothing is validated. choose: report
     the weights at the end of training ("last"), or those of the epoch with the best validation score
-    ("best"). epochs_scale multiplies every recipe's epochs.
+    ("best"). epochs_scale multiplies every recipe's epochs (and its least number of steps).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

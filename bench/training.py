@@ -124,7 +124,7 @@ def train(
             had_gradient = had_gradient or _any_gradient(trained)
             optimizer.zero_grad(set_to_none=True)
         if len(losses) in (1, total) or time.monotonic() - reported > REPORT_SECONDS:
-            report(Progress(len(losses), total, _finite(losses)))
+            report(Progress(len(losses), total, _finite(losses, total)))
             reported = time.monotonic()
         if after_epoch is not None and last_of_epoch:
             epochs.add(after_epoch())
@@ -132,7 +132,7 @@ def train(
     moved = any(not torch.equal(_fingerprint(p), old) for p, old in zip(trained, before, strict=True))
     chosen = epochs.restore()
     curve = torch.stack(losses).float().cpu().tolist()
-    _check(curve)
+    _check(curve, total)
     return Trained(curve, clock.steps(), moved, had_gradient, epochs.scores, chosen)
 
 
@@ -284,14 +284,14 @@ def _any_gradient(trained: list[nn.Parameter]) -> bool:
     return any(p.grad is not None and bool(p.grad.any()) for p in trained)
 
 
-def _finite(losses: list[Tensor]) -> float:
+def _finite(losses: list[Tensor], total: int) -> float:
     loss = float(losses[-1])
     if not math.isfinite(loss):
-        _check(torch.stack(losses).float().cpu().tolist())
+        _check(torch.stack(losses).float().cpu().tolist(), total)
     return loss
 
 
-def _check(curve: list[float]) -> None:
+def _check(curve: list[float], total: int) -> None:
     for step, loss in enumerate(curve, start=1):
         if not math.isfinite(loss):
-            raise TrainingFault(f"the loss is {loss} at step {step} of {len(curve)}")
+            raise TrainingFault(f"the loss is {loss} at step {step} of {total}")

@@ -1,6 +1,8 @@
 """A tiny BERT with a real WordPiece tokenizer, tiny tasks of every kind, and what tests do with them."""
 
+import copy
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,23 @@ from bench.task import Example, Task, TaskContext
 
 KINDS = ("classification", "pair", "regression", "token-classification")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-WORDS = "the film is very good bad not and a of play ##ed ##ly ##ing street road north".split()
+WORDS = [
+    "the",
+    "film",
+    "is",
+    "very",
+    "good",
+    "bad",
+    "not",
+    "and",
+    "of",
+    "play",
+    "##ed",
+    "##ly",
+    "##ing",
+    "street",
+    "road",
+]
 VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *dict.fromkeys([*WORDS, *LETTERS, *(f"##{c}" for c in LETTERS)])]
 VOCAB += ["[", "]", ".", "!", "1", "2"]
 CLS, SEP, PAD = 2, 3, 0
@@ -112,15 +130,25 @@ def examples(kind: str, count: int = 12, seed: int = 0) -> list[Example]:
     return made
 
 
+@cache
+def _tokenizer(path: Path) -> Any:
+    return load_tokenizer(path)
+
+
+@cache
+def _model(path: Path, kind: str) -> Any:
+    return load_model(path, task(kind).kind, task(kind).num_labels)
+
+
 @dataclass(frozen=True)
 class Tiny:
-    """The tiny model's folder and what is made from it."""
+    """The tiny model's folder and what is made from it. What is read from disk is read once."""
 
     path: Path
 
     @property
     def tokenizer(self) -> Any:
-        return load_tokenizer(self.path)
+        return _tokenizer(self.path)
 
     def data(self, kind: str, count: int = 12, seed: int = 0) -> Encoded:
         return encode(task(kind), examples(kind, count, seed), self.tokenizer)
@@ -130,7 +158,7 @@ class Tiny:
 
     def model(self, kind: str) -> Any:
         """A fresh copy, in evaluation mode, its head not drawn by a seed."""
-        return load_model(self.path, task(kind).kind, task(kind).num_labels).eval()
+        return copy.deepcopy(_model(self.path, kind)).eval()
 
     def adapted(self, method: Method, kind: str, seed: int = 0, model: Any = None) -> Adapted:
         """A fresh copy with a method on it, in evaluation mode."""
@@ -162,3 +190,10 @@ def ids(*rows: list[int]) -> Any:
 
 def mask(input_ids: Any) -> Any:
     return (input_ids != PAD).long()
+
+
+def safetensors(folder: Path) -> dict[str, Any]:
+    """The tensors of a model folder by name."""
+    from safetensors.torch import load_file
+
+    return load_file(folder / "model.safetensors")

@@ -80,7 +80,8 @@ class Profile(BaseModel):
         if workers == self.workers:
             return self
         threads = self.threads if self.threads == "all" else max(1, self.threads * self.workers // workers)
-        changed = {"name": f"{self.name}-{workers}w", "workers": workers, "threads": threads}
+        cores = self.min_cores if threads == "all" else max(self.min_cores, threads * workers)
+        changed = {"name": f"{self.name}-{workers}w", "workers": workers, "threads": threads, "min_cores": cores}
         return self.model_copy(update={**changed, "exclusive": self.exclusive and workers == 1})
 
 

@@ -53,7 +53,9 @@ def slow_logits(
                     onehot[row, slot, position] = 1.0
                 slot += 1
     hidden = model.bert.embeddings(input_ids=input_ids, token_type_ids=segments)
-    blocked = torch.zeros(attention.shape, dtype=hidden.dtype).masked_fill(attention == 0, torch.finfo(hidden.dtype).min)
+    blocked = torch.zeros(attention.shape, dtype=hidden.dtype).masked_fill(
+        attention == 0, torch.finfo(hidden.dtype).min
+    )
     for index, layer in enumerate(model.bert.encoder.layer):
         hidden = hidden + onehot.transpose(1, 2) @ vectors[index]
         hidden = layer(hidden, blocked[:, None, None, :].expand(-1, -1, input_ids.shape[1], -1))
