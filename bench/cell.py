@@ -26,7 +26,7 @@ from bench.measure.memory import MemoryWindow, MemoryWindows
 from bench.measure.parameters import ParameterCount
 from bench.measure.time import Timeline, throughput
 from bench.method import Method, Recipe
-from bench.modeling import context, load_model, load_tokenizer, quiet_libraries
+from bench.modeling import context, load_config, load_model, load_tokenizer, quiet_libraries
 from bench.profiles import Profile
 from bench.record import Data, Memory, Parameters, Record, Speed, Status
 from bench.store import Store
@@ -148,11 +148,12 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
         task_context = context(task, tokenizer)
 
     with timeline.phase("load model"):
-        model = load_model(Path(assignment.model_path), task.kind, task.num_labels)
+        config = load_config(Path(assignment.model_path))
+        record.recipe = recipe = _recipe(cell, method, task_context, config)
+        model = load_model(Path(assignment.model_path), task.kind, task.num_labels, recipe.dropout)
         adapted = adapt(model, method, task_context, record.seeds)
         adapted.module.to(cell.profile.device)
         record.parameters = _parameters(adapted.parameters, method.trainable_formula(model.config, task_context))
-        record.recipe = recipe = _recipe(cell, method, task_context, model.config)
 
     placement = _placement(cell.profile)
     report({"steps": total_steps(len(data["train"]), recipe)})

@@ -275,10 +275,10 @@ def _plan(request: Request, console: Console) -> Plan:
 
 
 def _executor(workers: int, logs: Path | None) -> Any:
+    from os import environ
+
     from bench.executors.local import LocalExecutor
     from bench.run import TARGET
-
-    from os import environ
 
     # What a run needs was fetched by the driver; a worker that reached for the hub would be a fault.
     env = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}

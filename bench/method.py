@@ -40,6 +40,7 @@ class Recipe(BaseModel):
     min_steps: int = Field(0, ge=0, description="small data is gone through more often, to reach so many steps")
     batch_size: int = Field(32, ge=1)
     weight_decay: float = Field(0.0, ge=0)
+    dropout: float | None = Field(None, ge=0, lt=1, description="the model's while training; None: as it has it")
     warmup_ratio: float = Field(0.06, ge=0, le=1)
     max_grad_norm: float | None = Field(None, gt=0)
     optimizer: Literal["adamw"] = "adamw"

@@ -10,7 +10,7 @@ from bench.task import Kind, Task, TaskContext
 
 if TYPE_CHECKING:
     from torch import nn
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
 def quiet_libraries() -> None:
@@ -37,19 +37,40 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_model(path: Path, kind: Kind, num_labels: int) -> PreTrainedModel:
+def load_config(path: Path) -> PreTrainedConfig:
+    """The configuration of a model folder; no code of the folder's own is run."""
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(str(path), trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path} holds no model that can be loaded: {_first_line(error)}") from None
+
+
+def load_model(path: Path, kind: Kind, num_labels: int, dropout: float | None = None) -> PreTrainedModel:
     """The encoder with a head for tasks of this kind, in float32, its head not yet initialised by a seed.
 
     Weights come from safetensors files only, and no code of the folder's own is run.
+
+    Args:
+        dropout: the probability of every dropout of the model; None: as its configuration has it.
     """
     from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
+
+    config = load_config(path)
+    config.num_labels = num_labels
+    if dropout is not None:
+        # Families name their dropouts differently; all are numbers with the word in their name.
+        for name, value in config.to_dict().items():
+            if "dropout" in name and isinstance(value, int | float):
+                setattr(config, name, dropout)
 
     auto = AutoModelForTokenClassification if kind == "token-classification" else AutoModelForSequenceClassification
     try:
         return auto.from_pretrained(
             str(path),
-            num_labels=num_labels,
+            config=config,
             dtype="float32",
             trust_remote_code=False,
             local_files_only=True,

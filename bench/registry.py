@@ -115,7 +115,7 @@ def build_method(registry: Registry[Method], spec: Spec) -> Method:
 def describe_params(plugin: type[Method]) -> dict[str, str]:
     """Each parameter of a method with its type and default, as text."""
     return {
-        name: f"{inspect.formatannotation(info.annotation).replace(' | None', '')} = {info.default!r}"
+        name: f"{inspect.formatannotation(info.annotation).replace(' | None', '')} = {_value_text(info.default)}"
         for name, info in plugin.Params.model_fields.items()
     }
 

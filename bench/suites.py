@@ -9,9 +9,10 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench.errors import UsageError
+from bench.method import Recipe
 from bench.registry import suggest
 
 PRESETS = ("quick", "standard", "full")
@@ -52,6 +53,18 @@ class Suite(BaseModel):
     model: str = "minilm-l6"
     budget: Budget
     recipes: dict[str, dict[str, Any]] = {}
+
+    @field_validator("recipes")
+    @classmethod
+    def _are_settings(cls, recipes: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Found out now and not in every cell: a setting that no recipe has, or a value that none can have."""
+        for method, changed in recipes.items():
+            try:
+                Recipe(**{"learning_rate": 1, "epochs": 1, "chosen_by": "nobody", **changed})
+            except ValidationError as error:
+                fault = error.errors()[0]
+                raise ValueError(f"{method}.{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
+        return recipes
 
 
 def names() -> list[str]:

@@ -34,7 +34,12 @@ class Lora(Method):
     Params = LoraParams
 
     def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
-        return Recipe(learning_rate=2e-3, epochs=3, min_steps=100, chosen_by="this project, rt-polarity validation, seed 0, 3 trials")
+        return Recipe(
+            learning_rate=2e-3,
+            epochs=3,
+            min_steps=100,
+            chosen_by="this project, rt-polarity validation, seed 0, 3 trials",
+        )
 
     def apply(self, model: PreTrainedModel, task: TaskContext) -> nn.Module:
         from peft import LoraConfig, inject_adapter_in_model

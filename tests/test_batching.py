@@ -1,0 +1,88 @@
+"""Batches: every example once, sizes, determinism, and little padding."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.batching import POOL, epoch_batches, sorted_batches
+
+lengths_lists = st.lists(st.integers(1, 200), max_size=400)
+
+
+def padding(lengths: np.ndarray, batches: list[np.ndarray]) -> int:
+    """Padding tokens over all batches."""
+    return sum(int(lengths[batch].max() * len(batch) - lengths[batch].sum()) for batch in batches)
+
+
+@settings(max_examples=100, deadline=None)
+@given(lengths_lists, st.integers(1, 40), st.integers(0, 2**63 - 1))
+def test_each_example_comes_once_an_epoch(lengths: list[int], size: int, seed: int) -> None:
+    batches = epoch_batches(np.array(lengths, dtype=np.int64), size, seed)
+    indices = [int(index) for batch in batches for index in batch]
+    assert sorted(indices) == list(range(len(lengths)))
+    assert all(1 <= len(batch) <= size for batch in batches)
+    assert len(batches) == -(-len(lengths) // size)  # what training.total_steps counts on
+    assert sum(len(batch) < size for batch in batches) <= 1
+
+
+@settings(max_examples=50, deadline=None)
+@given(lengths_lists, st.integers(1, 40), st.integers(0, 2**63 - 1))
+def test_a_seed_gives_one_order(lengths: list[int], size: int, seed: int) -> None:
+    array = np.array(lengths, dtype=np.int64)
+    first, again = epoch_batches(array, size, seed), epoch_batches(array.copy(), size, seed)
+    assert [batch.tolist() for batch in first] == [batch.tolist() for batch in again]
+
+
+def test_another_seed_gives_other_batches_in_another_order() -> None:
+    lengths = np.full(300, 7)
+    one, other = epoch_batches(lengths, 10, 1), epoch_batches(lengths, 10, 2)
+    assert [batch.tolist() for batch in one] != [batch.tolist() for batch in other]
+    assert {frozenset(batch.tolist()) for batch in one} != {frozenset(batch.tolist()) for batch in other}
+
+
+def test_the_batches_are_drawn_and_not_in_the_order_of_their_lengths() -> None:
+    lengths = np.arange(1, 401)
+    means = [lengths[batch].mean() for batch in epoch_batches(lengths, 10, 3)]
+    assert means != sorted(means)
+    assert means != sorted(means, reverse=True)
+    assert abs(np.corrcoef(means, np.arange(40))[0, 1]) < 0.5  # the standard error is 0.16
+
+
+def test_grouping_leaves_a_fraction_of_the_padding() -> None:
+    lengths = np.random.default_rng(0).integers(5, 128, size=2000)
+    order = np.random.default_rng(1).permutation(2000)
+    at_random = padding(lengths, [order[at : at + 16] for at in range(0, 2000, 16)])
+    grouped = padding(lengths, epoch_batches(lengths, 16, 0))
+    assert padding(lengths, sorted_batches(lengths, 16)) < grouped < at_random / 10
+
+
+def test_examples_of_one_pool_share_batches_by_length() -> None:
+    lengths = np.random.default_rng(0).integers(1, 1000, size=4 * POOL)  # a single pool of batches of four
+    spans = sorted((lengths[batch].min(), lengths[batch].max()) for batch in epoch_batches(lengths, 4, 0))
+    assert all(first[1] <= second[0] for first, second in itertools.pairwise(spans))
+
+
+@settings(max_examples=100, deadline=None)
+@given(lengths_lists, st.integers(1, 40))
+def test_evaluation_goes_from_long_to_short(lengths: list[int], size: int) -> None:
+    array = np.array(lengths, dtype=np.int64)
+    batches = sorted_batches(array, size)
+    flat = [int(index) for batch in batches for index in batch]
+    assert sorted(flat) == list(range(len(lengths)))
+    assert [lengths[index] for index in flat] == sorted(lengths, reverse=True)
+    assert all(len(batch) == size for batch in batches[:-1])
+
+
+def test_evaluation_order_by_hand() -> None:
+    batches = sorted_batches(np.array([3, 9, 3, 5, 9]), 2)
+    assert [batch.tolist() for batch in batches] == [[1, 4], [3, 0], [2]]  # equal lengths keep their order
+
+
+@pytest.mark.parametrize(
+    "make", [lambda lengths: epoch_batches(lengths, 4, 0), lambda lengths: sorted_batches(lengths, 4)]
+)
+def test_no_example_gives_no_batch(make: object) -> None:
+    assert make(np.array([], dtype=np.int64)) == []  # type: ignore[operator]

@@ -1,0 +1,158 @@
+"""From texts to tensors: ids, masks, segments and aligned labels by hand."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny as tiny_bert
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench import metrics
+from bench.data import CUT_OFF, IGNORED, encode, sample
+from bench.task import Example
+
+AT = {token: index for index, token in enumerate(tiny_bert.VOCAB)}
+
+
+def ids(text: str) -> list[int]:
+    return [AT[token] for token in text.split()]
+
+
+def test_texts_are_framed_padded_and_masked(tiny: Any) -> None:
+    data = encode(
+        tiny_bert.task("classification"),
+        [Example("Good film", 2), Example("the film is badly played", 0)],
+        tiny.tokenizer,
+    )
+    batch = data.batch([0, 1])
+    assert batch.inputs["input_ids"].tolist() == [
+        ids("[CLS] good film [SEP] [PAD] [PAD] [PAD] [PAD] [PAD]"),
+        ids("[CLS] the film is bad ##ly play ##ed [SEP]"),
+    ]
+    assert batch.inputs["attention_mask"].tolist() == [[1] * 4 + [0] * 5, [1] * 9]
+    assert batch.inputs["token_type_ids"].tolist() == [[0] * 9, [0] * 9]
+    assert batch.labels.tolist() == [2, 0]
+    assert (batch.labels.dtype, batch.inputs["input_ids"].dtype) == (torch.int64, torch.int64)
+    assert (batch.examples, batch.scored, batch.tokens) == (2, 2, 13)
+    assert data.lengths.tolist() == [4, 9]
+    assert data.batch([0]).inputs["input_ids"].shape == (1, 4)  # padded to the longest of the batch, no further
+    assert data.batch([1, 0]).labels.tolist() == [0, 2]
+
+
+def test_pairs_have_two_segments(tiny: Any) -> None:
+    data = encode(
+        tiny_bert.task("pair"), [Example("good", 1, "bad film"), Example("good film", 0, "bad")], tiny.tokenizer
+    )
+    inputs = data.batch([0]).inputs
+    assert inputs["input_ids"].tolist() == [ids("[CLS] good [SEP] bad film [SEP]")]
+    assert inputs["token_type_ids"].tolist() == [[0, 0, 0, 1, 1, 1]]
+
+
+def test_long_texts_are_cut_and_keep_their_last_separator(tiny: Any) -> None:
+    task = tiny_bert.task("pair")
+    data = encode(task, [Example("good " * 30, 1, "bad " * 30)], tiny.tokenizer)
+    assert data.lengths.tolist() == [16]
+    assert data.rows[0]["input_ids"].tolist() == ids("[CLS] " + "good " * 6 + "[SEP] " + "bad " * 7 + "[SEP]")
+
+
+@pytest.mark.parametrize("word", ["[SEP]", "[CLS]", "[PAD]", "[MASK]"])
+def test_a_special_tokens_name_in_a_text_is_only_text(tiny: Any, word: str) -> None:
+    for task, example in (
+        (tiny_bert.task("classification"), Example(f"good {word} film", 0)),
+        (tiny_bert.task("pair"), Example(f"good {word}", 0, f"{word}")),
+        (tiny_bert.task("token-classification"), Example(("good", word, "film"), (0, 1, 2))),
+    ):
+        row = encode(task, [example], tiny.tokenizer).rows[0]["input_ids"].tolist()
+        special = [token for token in row if token in {AT["[SEP]"], AT["[CLS]"], AT["[PAD]"], AT["[MASK]"]}]
+        assert special == [AT["[CLS]"], *[AT["[SEP]"]] * (2 if task.pair else 1)]
+
+
+def test_regression_labels_are_numbers(tiny: Any) -> None:
+    data = encode(tiny_bert.task("regression"), [Example("good", 1.5), Example("bad", -2)], tiny.tokenizer)
+    batch = data.batch([0, 1])
+    assert batch.labels.dtype == torch.float32
+    assert batch.labels.tolist() == [1.5, -2.0]
+
+
+def test_a_word_is_labelled_and_scored_once_at_its_first_piece(tiny: Any) -> None:
+    examples = [Example(("the", "film", "badly", "played"), (0, 1, 2, 0)), Example(("good",), (1,))]
+    data = encode(tiny_bert.task("token-classification"), examples, tiny.tokenizer)
+    assert data.rows[0]["input_ids"].tolist() == ids("[CLS] the film bad ##ly play ##ed [SEP]")
+    assert data.word_starts[0].tolist() == [1, 2, 3, 5]
+    batch = data.batch([0, 1])
+    no = IGNORED
+    assert batch.labels.tolist() == [[no, 0, 1, 2, no, 0, no, no], [no, 1, no, no, no, no, no, no]]
+    assert (batch.scored, batch.tokens, batch.examples) == (5, 11, 2)
+    assert data.references == [[0, 1, 2, 0], [1]]
+
+
+def test_words_that_are_cut_off_count_as_wrong(tiny: Any) -> None:
+    """16 tokens hold 14 words of one piece; the two entities beyond them are missed, not forgiven."""
+    words, tags = ("good",) * 18, (1,) * 18
+    task = tiny_bert.task("token-classification")
+    data = encode(task, [Example(words, tags)], tiny.tokenizer)
+    assert data.word_starts[0].tolist() == [*range(1, 15), *[CUT_OFF] * 4]
+    assert data.references == [[1] * 18]
+    assert data.batch([0]).scored == 14
+    answers = [[1] * 14 + [CUT_OFF] * 4]
+    scores = metrics.score("entity_f1", answers, data.references, task.labels)
+    assert scores["entity_recall"] == pytest.approx(14 / 18)
+    assert scores["entity_precision"] == 1
+    assert scores["entity_f1"] == pytest.approx(2 * 14 / (14 + 18))
+
+
+def test_a_word_cut_in_the_middle_keeps_its_label(tiny: Any) -> None:
+    words = ("good",) * 13 + ("badly", "film")  # 13 pieces, then "bad" fits and "##ly" does not
+    data = encode(tiny_bert.task("token-classification"), [Example(words, (0,) * 13 + (1, 2))], tiny.tokenizer)
+    assert data.word_starts[0].tolist() == [*range(1, 15), CUT_OFF]
+    assert data.labels[0].tolist() == [IGNORED, *[0] * 13, 1, IGNORED]
+
+
+def test_a_word_that_the_tokenizer_drops_has_no_answer(tiny: Any) -> None:
+    data = encode(
+        tiny_bert.task("token-classification"), [Example(("good", "\u200b", "film"), (0, 1, 2))], tiny.tokenizer
+    )
+    starts = data.word_starts[0].tolist()
+    assert starts[0] == 1
+    assert len(starts) == len(data.references[0]) == 3
+    assert data.batch([0]).scored == sum(start != CUT_OFF for start in starts)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.lists(st.sampled_from(["good", "badly", "played", "film", "zzz", "!"]), min_size=1, max_size=12),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_labels_follow_their_words(tiny_tokenizer: Any, sentences: list[list[str]]) -> None:
+    task = tiny_bert.task("token-classification")
+    examples = [Example(tuple(words), tuple(at % 3 for at in range(len(words)))) for words in sentences]
+    data = encode(task, examples, tiny_tokenizer)
+    batch = data.batch(range(len(data)))
+    for row, words in enumerate(sentences):
+        pieces = [tiny_tokenizer.tokenize(word) for word in words]
+        starts = np.cumsum([1, *map(len, pieces)])[:-1]
+        kept = [int(start) for start in starts if start < 15]
+        assert [start for start in data.word_starts[row].tolist() if start != CUT_OFF] == kept
+        scored = [int(label) for label in batch.labels[row] if label != IGNORED]
+        assert scored == [at % 3 for at in range(len(kept))]
+    assert batch.scored == int((batch.labels != IGNORED).sum())
+    assert batch.tokens == int(batch.inputs["attention_mask"].sum())
+
+
+@pytest.fixture(scope="module")
+def tiny_tokenizer(tiny: Any) -> Any:
+    return tiny.tokenizer
+
+
+def test_the_smaller_sample_is_part_of_the_larger() -> None:
+    examples = tiny_bert.examples("classification", 20)
+    assert sample(examples, None) == examples
+    assert sample(examples, 99) == examples
+    for limit in range(20):
+        assert sample(examples, limit) == examples[:limit]
+        assert sample(examples, limit) == sample(examples, limit + 1)[:limit]

@@ -1,0 +1,40 @@
+"""Which model a name stands for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import models, sources
+from bench.errors import UsageError
+
+
+def test_every_named_model_is_pinned() -> None:
+    assert "minilm-l6" in models.named()
+    for name, model in models.named().items():
+        assert model.name == name
+        assert model.summary
+        assert isinstance(sources.parse(model.source), sources.PackageRef | sources.HubRef)
+
+
+def test_a_name_is_its_model() -> None:
+    assert models.find("minilm-l6") is models.named()["minilm-l6"]
+
+
+@pytest.mark.parametrize("reference", ["hub:a/b@main", "package:a==1!/b#sha256=" + "0" * 64])
+def test_a_pinned_reference_goes_by_itself(reference: str) -> None:
+    assert models.find(reference) == models.Model(reference, reference, "")
+
+
+def test_a_folder_goes_by_its_last_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my-bert").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for written in ("my-bert", "./my-bert", "./my-bert/", str(tmp_path / "my-bert"), "./x/../my-bert"):
+        assert models.find(written) == models.Model("my-bert", written, "")
+    assert models.find("./not-there-yet").name == "not-there-yet"  # sources says that it is missing
+
+
+def test_a_wrong_name_gets_the_nearest_right_one() -> None:
+    with pytest.raises(UsageError, match=r"^There is no model 'minilm'; did you mean 'minilm-l6'\? .*hub:OWNER/NAME"):
+        models.find("minilm")

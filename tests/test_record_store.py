@@ -1,0 +1,258 @@
+"""Records on disk: exact, whole or not at all, and no damaged one in anybody's way."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made import failed, memory, parameters, record, speed
+from pydantic import ValidationError
+
+from bench.cell import new_record
+from bench.errors import UsageError
+from bench.method import Recipe
+from bench.record import FAILED, SCHEMA_VERSION, Data, Record
+from bench.store import Store, StoreError, write_atomically
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
+def full() -> Record:
+    """A record with something in every field."""
+    return record(
+        reason="none",
+        traceback="a\nb",
+        last_step=3,
+        constant_score=0.25,
+        validation_scores=[0.5, None],
+        chosen_epoch=1,
+        recipe=Recipe(learning_rate=1e-3, epochs=2, chosen_by="me"),
+        parameters=parameters(),
+        adapter_bytes=4608,
+        memory=memory(),
+        speed=speed(void="every gradient was zero"),
+        data=Data(examples={"train": 3}, label_counts={"train": {"hé": 3}}, digest="sha256:00"),
+        losses=[0.1, 0.2, 1 / 3],
+        predictions=[1, [0, -1], 0.1],
+        references=[1, [0, 2], 1e-300],
+        environment={"versions": {"torch": None}},
+    )
+
+
+# There and back
+
+
+def test_a_record_comes_back_as_it_went(store: Store) -> None:
+    made = full()
+    assert all(getattr(made, name) not in (None, [], {}) for name in Record.model_fields)
+    store.write(made)
+    assert store.read(made.id) == made
+    text = store.path(made.id).read_text(encoding="utf-8")
+    assert text.count("\n") == 1
+    assert text.endswith("}\n")
+    assert [path.name for path in store.records.iterdir()] == [f"{made.id}.json"]
+
+
+@settings(max_examples=100)
+@given(st.lists(FINITE, max_size=5), FINITE)
+def test_floats_keep_every_bit(losses: list[float], score: float) -> None:
+    again = Record(**json.loads(record(score=score, losses=losses).to_json()))
+    assert [each.hex() for each in again.losses] == [each.hex() for each in losses]
+    assert again.score is not None
+    assert again.score.hex() == score.hex()
+
+
+@pytest.mark.parametrize("field", ["losses", "validation_scores"])
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_never_becomes_invalid_json(field: str, number: float, store: Store) -> None:
+    made = record(**{field: [0.5, number]})
+    with pytest.raises(ValueError, match="JSON"):
+        store.write(made)
+    assert not store.path(made.id).exists()
+
+
+def test_an_answer_that_is_no_number_is_unknown(store: Store) -> None:
+    store.write(record(predictions=[0.5, math.nan]))
+    written = json.loads(store.path(record().id).read_text(), parse_constant=pytest.fail)
+    assert written["predictions"] == [0.5, None]
+
+
+def test_the_score_is_the_metrics_and_unknown_without_one() -> None:
+    assert record(score=0.25).score == 0.25
+    assert record(metric=None).score is None
+    assert failed().score is None
+
+
+def test_which_states_are_failures() -> None:
+    assert {"error", "oom", "timeout", "interrupted"} == set(FAILED)
+    assert all(failed(status=status).failed for status in FAILED)
+    assert not failed(status="skipped").failed
+    assert not record().failed
+
+
+def test_a_new_record_claims_nothing() -> None:
+    made = new_record(record().cell)
+    assert (made.id, made.status, made.score) == (record().id, "error", None)
+    assert made.losses == made.predictions == []
+    assert made.seeds == record().seeds
+    assert made.parameters is made.memory is made.speed is made.recipe is None
+
+
+def test_unknown_states_and_fields_are_refused() -> None:
+    for wrong in ({"status": "fine"}, {"mood": "good"}, {"losses": ["x"]}):
+        with pytest.raises(ValidationError):
+            record(**wrong)
+
+
+# Whole or not at all
+
+
+def test_a_failure_in_the_middle_leaves_the_old_file_and_no_other(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write(record())
+    before = store.path(record().id).read_bytes()
+
+    def full_disk(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(StoreError, match=r"\.json cannot be written: No space left on device\.$"):
+        store.write(record(score=0.9))
+    assert store.path(record().id).read_bytes() == before
+    assert [path.name for path in store.records.iterdir()] == [f"{record().id}.json"]
+
+
+def test_an_interrupt_in_the_middle_leaves_the_old_file_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "made" / "board.csv"
+    write_atomically(target, "old\r\n")
+
+    def interrupt(handle: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(target, "new")
+    assert target.read_bytes() == b"old\r\n"
+    assert [path.name for path in target.parent.iterdir()] == ["board.csv"]
+
+
+def test_what_was_written_is_on_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target, seen = tmp_path / "a.json", []
+    real = os.fsync
+
+    def watch(handle: int) -> None:
+        seen.append((os.fstat(handle).st_size, target.exists()))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", watch)
+    write_atomically(target, "12345")
+    assert seen == [(5, False)]
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=re.escape(f"{tmp_path}/file/records/{record().id}.json cannot be written: ")):
+        Store(tmp_path / "file").write(record())
+
+
+# Damaged ones
+
+TEXT = record().to_json()
+
+
+def other(**changes: Any) -> str:
+    return json.dumps({**json.loads(TEXT), **changes})
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "cannot be read as a record"),
+        (TEXT[: len(TEXT) // 2], "cannot be read as a record"),
+        (b"\xff\xfe", "cannot be read as a record"),
+        ("[]", f"not a record of schema version {SCHEMA_VERSION}"),
+        ("null", "it says None"),
+        (other(schema_version=0), "it says 0"),
+        (other(schema_version=SCHEMA_VERSION + 1), f"it says {SCHEMA_VERSION + 1}"),
+        (other(status="fine"), "is not a record: status: "),
+        (other(mood="good"), "is not a record: mood: "),
+        (other(cell={}), "is not a record: cell.method: "),
+        (other(id="0123456789abcdef"), "holds the record of another cell, 0123456789abcdef"),
+    ],
+)
+def test_a_damaged_record_is_named_and_stands_in_nobodys_way(content: str | bytes, reason: str, store: Store) -> None:
+    damaged, sound = record(), record(seed=1)
+    store.write(sound)
+    store.path(damaged.id).write_bytes(content if isinstance(content, bytes) else content.encode())
+    records, faults = store.all()
+    assert records == [sound]
+    assert len(faults) == 1
+    assert reason in faults[0]
+    assert damaged.id in faults[0]
+    assert store.finished(damaged.id) is None
+    with pytest.raises(StoreError, match=re.escape(reason)):
+        store.read(damaged.id)
+
+
+def test_a_folder_in_the_place_of_a_record_is_a_fault(store: Store) -> None:
+    store.path("0123456789abcdef").mkdir(parents=True)
+    records, faults = store.all()
+    assert records == []
+    assert "Is a directory" in faults[0]
+
+
+def test_a_temporary_file_left_by_a_crash_is_no_record(store: Store) -> None:
+    store.write(record())
+    (store.records / f".{record().id}.json.abc.tmp").write_text("{")
+    (store.records / ".hidden.json").write_text("{")
+    assert store.all() == ([record()], [])
+
+
+def test_an_empty_folder_has_no_records(store: Store) -> None:
+    assert store.all() == ([], [])
+    assert store.read("0123456789abcdef") is None
+    assert store.finished("0123456789abcdef") is None
+
+
+# Finding
+
+
+@pytest.mark.parametrize("status", [*FAILED, "skipped"])
+def test_only_what_is_ok_is_finished(status: str, store: Store) -> None:
+    store.write(failed(status=status))
+    assert store.finished(record().id) is None
+    store.write(record())
+    assert store.finished(record().id) == record()
+
+
+def test_records_come_by_id(store: Store) -> None:
+    made = [record(seed=seed) for seed in range(5)]
+    for each in made:
+        store.write(each)
+    assert [each.id for each in store.all()[0]] == sorted(each.id for each in made)
+
+
+def test_a_record_is_found_by_the_beginning_of_its_id(store: Store) -> None:
+    made = [record(seed=seed) for seed in range(3)]
+    for each in made:
+        store.write(each)
+    assert store.find(made[1].id[:8]) == made[1]
+    with pytest.raises(UsageError, match=r"^No cell of .* has an id that starts with 'zz'\.$"):
+        store.find("zz")
+    with pytest.raises(UsageError, match=r"^3 cells of .* has an id that starts with ''\.$"):
+        store.find("")

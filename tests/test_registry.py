@@ -1,0 +1,318 @@
+"""How methods and tasks are found, and what becomes of those that cannot be used."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bench import registry
+from bench.errors import PluginError, UsageError
+from bench.registry import build_method, changed_params, describe_params
+from bench.specs import Spec, parse
+
+ROOT = Path(__file__).parents[1]
+IMPORTS = "from bench.method import Method, Params, Recipe\nfrom bench.task import Task, Example\n"
+
+METHOD = """
+class Good(Method):
+    name = "good"
+    summary = "does nothing"
+    paper = "none"
+    def recipe(self, task, config): return Recipe(learning_rate=1, epochs=1, chosen_by="nobody")
+    def apply(self, model, task): return model
+"""
+TASK = """
+class GoodTask(Task):
+    name = "good-task"
+    summary = "is nothing"
+    kind = "classification"
+    source = "./nowhere"
+    labels = ("a", "b")
+    metric = "accuracy"
+    def read(self, path): return {}
+"""
+PARAMS = """
+class GoodParams(Params):
+    rank: int = 8
+    targets: tuple[str, ...] = ("query", "value")
+    shared: bool = False
+    scale: float | None = None
+class Good(Good):
+    Params = GoodParams
+"""
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Iterator[Write]:
+    """write(text): a plugin file, imported anew."""
+    before = set(sys.modules)
+
+    def make(text: str, name: str = "plugin") -> Path:
+        path = tmp_path / f"{name}.py"
+        path.write_text(IMPORTS + textwrap.dedent(text), encoding="utf-8")
+        return path
+
+    yield make
+    for name in set(sys.modules) - before:
+        if name.startswith(("bench_plugin_", "third_party")):
+            del sys.modules[name]
+
+
+# The folders
+
+
+def test_every_file_of_the_folders_is_found() -> None:
+    for found, folder in ((registry.methods(), "methods"), (registry.tasks(), "tasks")):
+        assert found.broken == {}
+        files = {path.name for path in (ROOT / folder).glob("[!_]*.py")}
+        assert {entry.file.name for entry in found.found.values()} == files
+        assert found.names() == sorted(found.found)
+        assert all(entry.plugin.name == name for name, entry in found.found.items())
+        assert all(entry.origin == f"{folder}/{entry.file.name}" for entry in found.found.values())
+    assert {"pasta", "lora", "bitfit", "full", "head"} <= set(registry.methods().found)
+
+
+def test_finding_plugins_imports_no_heavy_library() -> None:
+    heavy = ["torch", "transformers", "peft", "datasets", "evaluate", "sklearn", "scipy", "pandas"]
+    code = f"""
+        import sys
+        from bench import catalogue, registry
+        for kind in catalogue.KINDS:
+            assert catalogue.entries(kind)
+        print([name for name in {heavy} if name in sys.modules])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+# Files
+
+
+def test_a_file_may_hold_methods_tasks_and_helpers(write: Write) -> None:
+    path = write(METHOD + TASK + "class _Base(Method):\n    pass\n")
+    assert registry.methods([path]).get("good").origin == str(path)
+    assert registry.tasks([path]).get("good-task").file == path
+    assert registry.methods([path]).broken == registry.tasks([path]).broken == {}
+
+
+def test_a_file_is_imported_once(write: Write, tmp_path: Path) -> None:
+    path = write(METHOD + f"open({str(tmp_path / 'count')!r}, 'a').write('x')\n")
+    first = registry.methods([path]).get("good").plugin
+    assert registry.methods([path]).get("good").plugin is first
+    assert registry.tasks([path]).found
+    assert (tmp_path / "count").read_text() == "x"
+
+
+def test_two_files_of_one_name_are_two_plugins(tmp_path: Path, write: Write) -> None:
+    first = write(METHOD)
+    (tmp_path / "other").mkdir()
+    second = tmp_path / "other" / "plugin.py"
+    second.write_text(IMPORTS + METHOD.replace('"good"', '"better"'))
+    assert {"good", "better"} <= set(registry.methods([first, second]).found)
+
+
+def test_what_a_plugin_prints_does_not_spoil_standard_output(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    registry.methods([write("print('hello')\n" + METHOD)])
+    assert capsys.readouterr() == ("", "hello\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "there is no Python file of that name"), ("x = 1", "the file defines neither a Method nor a Task")],
+)
+def test_a_file_without_plugins_is_an_error(content: str | None, reason: str, tmp_path: Path, write: Write) -> None:
+    path = tmp_path / "absent.py" if content is None else write(content)
+    with pytest.raises(PluginError, match=re.escape(f"--plugin {path}: {reason}.")):
+        registry.methods([path])
+    with pytest.raises(PluginError, match="there is no Python file of that name"):
+        registry.methods([tmp_path])
+
+
+# What is broken
+
+BROKEN = {
+    "raise LookupError('no luck')": ("plugin", "LookupError: no luck"),
+    "import sys; sys.exit(0)": ("plugin", "SystemExit: 0"),
+    "raise ValueError": ("plugin", "ValueError:"),
+    "def f(:": ("plugin", "SyntaxError: invalid syntax"),
+    "import no_such_library": ("plugin", "ModuleNotFoundError: No module named 'no_such_library'"),
+    METHOD.replace('"good"', "''"): ("Good", "Good.name must be a non-empty string, it is ''"),
+    METHOD.replace('    name = "good"\n', ""): ("Good", "Good.name must be a non-empty string, it is None"),
+    METHOD.replace('    paper = "none"\n', ""): ("good", "Good.paper must be a non-empty string, it is None"),
+    METHOD.replace("def apply", "def supply"): ("good", "Good does not define apply()"),
+    METHOD.replace("def recipe", "def receipt"): ("good", "Good does not define recipe()"),
+    METHOD + PARAMS.replace("rank: int = 8", "rank: int"): ("good", "Good.Params has no default for rank"),
+    METHOD + "    Params = dict\n": ("good", "Good.Params must be a subclass of bench.method.Params"),
+}
+BROKEN_TASKS = {
+    TASK.replace('"classification"', '"ranking"'): (
+        "good-task",
+        "GoodTask.kind must be one of classification, regression, token-classification, it is 'ranking'",
+    ),
+    TASK.replace('"accuracy"', '"luck"'): ("good-task", "GoodTask.metric must be one of accuracy, f1,"),
+    TASK.replace('("a", "b")', '("a",)'): ("good-task", "GoodTask.labels must name at least two labels"),
+    TASK.replace("def read", "def reed"): ("good-task", "GoodTask does not define read()"),
+    TASK.replace('"./nowhere"', "None"): ("good-task", "GoodTask.source must be a non-empty string, it is None"),
+}
+
+
+@pytest.mark.parametrize("text", BROKEN)
+def test_a_broken_method_is_kept_with_its_reason_and_breaks_nothing_else(text: str, write: Write) -> None:
+    name, reason = BROKEN[text]
+    found = registry.methods([write(text, "plugin"), write(METHOD.replace('"good"', '"fine"'), "fine")])
+    assert list(found.broken) == [name]
+    assert found.broken[name].startswith(reason)
+    assert {"fine", *registry.methods().found} == set(found.found)
+    with pytest.raises(PluginError, match=re.escape(f"The method {name!r} cannot be used: {reason}")):
+        found.get(name)
+
+
+@pytest.mark.parametrize("text", BROKEN_TASKS)
+def test_a_broken_task_is_too(text: str, write: Write) -> None:
+    name, reason = BROKEN_TASKS[text]
+    found = registry.tasks([write(text)])
+    assert list(found.broken) == [name]
+    assert found.broken[name].startswith(reason)
+    assert set(found.found) == set(registry.tasks().found)
+
+
+def test_regression_needs_no_labels(write: Write) -> None:
+    text = TASK.replace('"classification"', '"regression"').replace('("a", "b")', "()")
+    assert registry.tasks([write(text)]).get("good-task").plugin().num_labels == 1
+
+
+def test_a_name_that_is_taken_stays_with_the_first(write: Write) -> None:
+    path = write(METHOD.replace('"good"', '"lora"'))
+    found = registry.methods([path])
+    assert found.get("lora").origin == "methods/lora.py"
+    assert found.broken == {
+        f"lora ({path})": "the name 'lora' is taken by methods/lora.py; give it another name",
+    }
+
+
+# Entry points
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Write) -> Callable[[str, str], None]:
+    """install(module's text, entry points' text): a distribution as pip would leave it."""
+
+    def make(module: str, points: str) -> None:
+        site = tmp_path / "site"
+        info = site / "third_party_methods-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: third-party-methods\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(textwrap.dedent(points))
+        (site / "third_party.py").write_text(IMPORTS + module)
+        monkeypatch.syspath_prepend(str(site))
+
+    return make
+
+
+def test_plugins_come_from_installed_packages(install: Callable[[str, str], None]) -> None:
+    install(
+        METHOD + TASK,
+        """
+        [bench.methods]
+        mine = third_party:Good
+        [bench.tasks]
+        mine = third_party:GoodTask
+        [other.group]
+        x = third_party:Good
+        """,
+    )
+    methods, tasks = registry.methods(), registry.tasks()
+    assert methods.get("good").origin == "entry point mine of third-party-methods"
+    assert methods.get("good").file.name == "third_party.py"
+    assert tasks.get("good-task").origin == "entry point mine of third-party-methods"
+    assert methods.broken == tasks.broken == {}
+
+
+def test_broken_entry_points_break_nothing(install: Callable[[str, str], None]) -> None:
+    install(
+        METHOD + TASK,
+        """
+        [bench.methods]
+        absent = third_party:Missing
+        nowhere = no_such_module:Good
+        wrong = third_party:GoodTask
+        mine = third_party:Good
+        """,
+    )
+    found = registry.methods()
+    assert set(found.broken) == {"absent", "nowhere", "wrong"}
+    assert "Missing" in found.broken["absent"]
+    assert found.broken["nowhere"] == "ModuleNotFoundError: No module named 'no_such_module'"
+    assert "which is not a Method class" in found.broken["wrong"]
+    assert {"good", "lora", "pasta"} <= set(found.found)
+
+
+# Names and parameters
+
+
+def test_a_wrong_name_gets_the_nearest_right_one() -> None:
+    with pytest.raises(UsageError, match=r"^There is no method 'lor'; did you mean 'lora'\? There are: .*pasta.*\.$"):
+        registry.methods().get("lor")
+    with pytest.raises(UsageError, match=r"^There is no task 'zzzzzz'\. There are: .*sms-spam"):
+        registry.tasks().get("zzzzzz")
+
+
+@pytest.mark.parametrize(
+    ("text", "params", "variant"),
+    [
+        ("good", {"rank": 8, "targets": ("query", "value"), "shared": False, "scale": None}, ""),
+        ("good[rank=8]", {"rank": 8}, ""),
+        ("good[rank=4,shared=true]", {"rank": 4, "shared": True}, "rank=4,shared=true"),
+        ("good[shared=true,rank=4]", {"rank": 4, "shared": True}, "rank=4,shared=true"),
+        ("good[scale=0.5]", {"scale": 0.5}, "scale=0.5"),
+    ],
+)
+def test_parameters_are_typed_and_variants_named(
+    text: str, params: dict[str, object], variant: str, write: Write
+) -> None:
+    method = build_method(registry.methods([write(METHOD + PARAMS)]), parse(text))
+    assert method.params.model_dump().items() >= params.items()
+    assert changed_params(method.params) == variant
+
+
+@pytest.mark.parametrize(
+    ("params", "reason"),
+    [
+        ({"rnak": "4"}, "good: there is no parameter 'rnak', did you mean 'rank'? Allowed: rank: int = 8, "),
+        ({"zzz": "4"}, "good: there is no parameter 'zzz'. Allowed: rank: int = 8, "),
+        ({"rank": "four"}, "good: rank='four' is not allowed: input should be a valid integer"),
+        ({"rank": "4.5"}, "good: rank='4.5' is not allowed: input should be a valid integer"),
+        ({"shared": "maybe"}, "good: shared='maybe' is not allowed: input should be a valid boolean"),
+    ],
+)
+def test_a_wrong_parameter_is_named_with_the_allowed_ones(params: dict[str, str], reason: str, write: Write) -> None:
+    found = registry.methods([write(METHOD + PARAMS)])
+    with pytest.raises(UsageError, match=re.escape(reason)) as caught:
+        build_method(found, Spec("good", params))
+    assert "\n" not in str(caught.value)
+    assert "shared: bool = false" in str(caught.value)
+
+
+def test_a_method_without_parameters_says_so() -> None:
+    with pytest.raises(UsageError, match=r"^head: there is no parameter 'r'\. Allowed: none\.$"):
+        build_method(registry.methods(), parse("head[r=1]"))
+
+
+def test_variants_are_what_the_command_line_takes() -> None:
+    """What a table shows as a variant can be pasted back, for every method here."""
+    found = registry.methods()
+    for name in found.names():
+        assert changed_params(build_method(found, Spec(name, {})).params) == ""
+    lora = build_method(found, parse("lora[r=4]"))
+    assert build_method(found, parse(f"lora[{changed_params(lora.params)}]")).params == lora.params
+    assert describe_params(found.get("lora").plugin)["r"].startswith("int")

@@ -1,0 +1,84 @@
+"""Cutting a labelled set: clean, stable, and in an order that no file decides."""
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.splits import cut, distinct, identity, normalise, official, shuffled
+from bench.task import Example
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("  A  Good,\tfilm!! ", "a good film"),
+        (("A", "good", ",", "film"), "a good film"),
+        ("", ""),
+        ("?!", ""),
+        ("Über-Film", "über film"),
+        ("don't", "don t"),
+    ],
+)
+def test_texts_are_compared_by_their_words(text: str | tuple[str, ...], normal: str) -> None:
+    assert normalise(text) == normal
+
+
+def test_an_input_is_its_text_and_its_pair() -> None:
+    assert identity(Example("A b", 0)) == identity(Example("a, B!", 1))
+    assert identity(Example("a b", 0, "c")) != identity(Example("a", 0, "b c"))
+    assert identity(Example("a", 0, "b")) != identity(Example("b", 0, "a"))
+
+
+def test_the_first_of_its_kind_is_kept() -> None:
+    assert distinct(["b", "A", "a", "B", "c"], str.lower) == ["b", "A", "c"]
+
+
+def test_a_shuffled_order_is_the_items_own() -> None:
+    items = [str(number) for number in range(200)]
+    order = shuffled(items, str, "salt")
+    assert order == shuffled(reversed(items), str, "salt")
+    assert sorted(order) == sorted(items)
+    assert order != items
+    assert order != shuffled(items, str, "pepper")
+    without = shuffled([item for item in items if item != "7"], str, "salt")
+    assert without == [item for item in order if item != "7"]  # one item less moves no other
+
+
+texts = st.lists(st.text(alphabet="ab ,!", max_size=5), max_size=40)
+
+
+@settings(max_examples=60, deadline=None)
+@given(texts, st.integers(0, 5), st.integers(0, 5))
+def test_cut_splits_share_no_input(words: list[str], validation: int, test: int) -> None:
+    examples = [Example(word, at % 2) for at, word in enumerate(words)]
+    inputs = {normalise(word) for word in words}
+    if len(inputs) <= validation + test:
+        with pytest.raises(ValueError, match="distinct examples cannot give"):
+            cut(examples, salt="s", validation=validation, test=test)
+        return
+    splits = cut(examples, salt="s", validation=validation, test=test)
+    assert (len(splits["validation"]), len(splits["test"])) == (validation, test)
+    every = [normalise(e.text) for split in splits.values() for e in split]
+    assert len(every) == len(set(every)) == len(inputs)
+
+
+@settings(max_examples=60, deadline=None)
+@given(texts, texts, st.one_of(texts, st.integers(0, 5)))
+def test_official_splits_lose_what_they_share(train: list[str], test: list[str], validation: list[str] | int) -> None:
+    def examples(words: list[str]) -> list[Example]:
+        return [Example(word, 0) for word in words]
+
+    held_out = validation if isinstance(validation, int) else examples(validation)
+    splits = official(examples(train), examples(test), salt="s", validation=held_out)
+    assert sorted(e.text for e in splits["test"]) == sorted(test)  # the test split keeps all that it has
+    inputs = {name: {normalise(e.text) for e in split} for name, split in splits.items()}
+    assert all(not one & other for one, other in itertools.combinations(inputs.values(), 2))
+    free = {normalise(word) for word in train} - inputs["test"]
+    if isinstance(validation, int):
+        assert len(splits["validation"]) == min(validation, len(free))
+        assert inputs["train"] | inputs["validation"] == free
+    else:
+        assert inputs["validation"] == {normalise(word) for word in validation} - inputs["test"]
+        assert inputs["train"] == free - inputs["validation"]

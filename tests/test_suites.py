@@ -1,0 +1,130 @@
+"""Suites and presets: what ships, and what a file of the user's own must say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bench import models, registry, suites
+from bench.errors import UsageError
+from bench.registry import build_method
+from bench.run import suite_of
+from bench.specs import parse
+from bench.suites import PRESETS, Budget, Suite
+
+WHOLE = """
+name = "mine"
+summary = "for tests"
+methods = ["pasta", "lora[r=4]"]
+tasks = ["sms-spam"]
+seeds = [3]
+model = "./folder"
+[budget]
+train_examples = 10
+epochs_scale = 0.5
+[recipes.lora]
+epochs = 2
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.toml"
+    path.write_text(WHOLE, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", suites.names())
+def test_a_shipped_suite_names_only_what_there_is(name: str) -> None:
+    suite = suites.load(name)
+    methods, tasks = registry.methods(), registry.tasks()
+    assert suite.name == name
+    for entry in suite.methods:
+        build_method(methods, parse(entry))
+    for task in suite.tasks:
+        tasks.get(task)
+    for method in suite.recipes:
+        methods.get(method)
+    models.find(suite.model)
+    assert len(set(suite.seeds)) == len(suite.seeds) > 1  # one seed makes no claim
+
+
+def test_every_preset_ships() -> None:
+    assert set(PRESETS) <= set(suites.names())
+
+
+def test_the_presets_grow() -> None:
+    quick, standard, full = (suites.load(name) for name in PRESETS)
+    assert set(quick.tasks) <= set(standard.tasks) <= set(full.tasks)
+    assert set(quick.methods) <= set(standard.methods) <= set(full.methods)
+    assert full.budget == Budget()
+
+
+def test_quick_is_what_the_design_says() -> None:
+    quick = suites.load("quick")
+    assert quick.tasks == ("rt-polarity", "us-address")
+    assert len(quick.seeds) == 3
+    assert quick.model == "minilm-l6"
+    assert {"pasta", "lora"} <= set(quick.methods)
+
+
+def test_a_file_of_ones_own(file: Path) -> None:
+    suite = suites.load(str(file))
+    assert (suite.name, suite.methods, suite.seeds, suite.model) == ("mine", ("pasta", "lora[r=4]"), (3,), "./folder")
+    assert suite.recipes == {"lora": {"epochs": 2}}
+    assert [suite.budget.limit(split) for split in ("train", "validation", "test")] == [10, None, None]
+    assert (suite.budget.epochs_scale, suite.budget.choose) == (0.5, "last")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('name = "mine"', "", "is wrong at 'name': Field required."),
+        ('methods = ["pasta", "lora[r=4]"]', "methods = []", "is wrong at 'methods': "),
+        ("seeds = [3]", 'seeds = ["x"]', "is wrong at 'seeds.0': "),
+        ("train_examples = 10", "train_examples = 0", "is wrong at 'budget.train_examples': "),
+        ("train_examples = 10", "trian_examples = 10", "is wrong at 'budget.trian_examples': "),
+        ("epochs_scale = 0.5", "epochs_scale = 0", "is wrong at 'budget.epochs_scale': "),
+        ("epochs_scale = 0.5", 'choose = "luck"', "is wrong at 'budget.choose': "),
+        ("seeds", "sedes", "is wrong at 'sedes': "),
+        ("[budget]", "[budget", "is not TOML: "),
+        ("for tests", "f\udcffr", "is not TOML: "),
+        ("epochs = 2", "epoch = 2", "is wrong at 'recipes': Value error, lora.epoch: Extra inputs are not permitted."),
+        (
+            "epochs = 2",
+            "epochs = 0",
+            "is wrong at 'recipes': Value error, lora.epochs: ",
+        ),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named(old: str, new: str, reason: str, file: Path) -> None:
+    assert old in WHOLE
+    file.write_bytes(WHOLE.replace(old, new).encode("utf-8", "surrogateescape"))
+    with pytest.raises(UsageError, match=re.escape(f"The suite {file} {reason}")) as caught:
+        suites.load(str(file))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_name_gets_the_nearest_right_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"There is no suite 'quik'; did you mean 'quick'\?"):
+        suites.load("quik")
+    with pytest.raises(UsageError, match="There is no suite"):
+        suites.load(str(tmp_path))
+
+
+def test_suite_and_preset(file: Path) -> None:
+    assert suite_of(None, None) == suites.load("quick")
+    assert suite_of(None, "full") == suite_of("full", None) == suites.load("full")
+    assert suite_of(str(file), None).name == "mine"
+    with pytest.raises(UsageError, match="not both"):
+        suite_of("quick", "quick")
+    with pytest.raises(UsageError, match=r"There is no preset 'ful'; did you mean 'full'\?"):
+        suite_of(None, "ful")
+
+
+def test_a_suite_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        suites.load("quick").name = "other"  # type: ignore[misc]
+    assert isinstance(suites.load("quick"), Suite)

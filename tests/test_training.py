@@ -1,0 +1,326 @@
+"""The training loop against a plain torch loop, transformers' own loss and schedule, and numbers by hand."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny as tiny_bert
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from transformers import get_linear_schedule_with_warmup
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+from bench import registry, training
+from bench.adaptation import Adapted
+from bench.data import Encoded
+from bench.measure.time import Timeline
+from bench.specs import parse
+from bench.training import Placement, TrainingFault, loss_sum, predict, total_steps
+
+every_kind = pytest.mark.parametrize("kind", tiny_bert.KINDS)
+
+
+def build(spec: str) -> Any:
+    return registry.build_method(registry.methods(), parse(spec))
+
+
+def fit(
+    adapted: Adapted, data: Encoded, recipe: Any, placement: Placement | None = None, seed: int = 7, **more: Any
+) -> Any:
+    torch.manual_seed(1)
+    given = {"timeline": Timeline(), "report": lambda progress: None, **more}
+    return training.train(adapted.module, data, recipe, placement or Placement(), seed=seed, head=adapted.head, **given)
+
+
+def optimizer_of_one() -> torch.optim.Optimizer:
+    return torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+
+
+@pytest.mark.parametrize(("total", "warmup"), [(10, 0), (10, 1), (10, 3), (10, 10), (1, 0), (1, 1), (7, 6)])
+def test_the_learning_rate_is_that_of_transformers(total: int, warmup: int) -> None:
+    optimizer = optimizer_of_one()
+    schedule = get_linear_schedule_with_warmup(optimizer, warmup, total)
+    for step in range(total + 3):
+        assert training.learning_rate_factor(step, total, warmup) == pytest.approx(schedule.get_last_lr()[0], abs=1e-12)
+        optimizer.step()
+        schedule.step()
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.06, 0.3, 1.0])
+def test_no_step_of_a_training_has_a_learning_rate_of_zero(monkeypatch: pytest.MonkeyPatch, ratio: float) -> None:
+    """The schedule over total + 1 steps, without its last, which is zero, and its first, where that is zero."""
+    seen: list[float] = []
+    step = torch.optim.AdamW.step
+
+    def watch(self: Any, *args: Any) -> Any:
+        seen.append(self.param_groups[0]["lr"])
+        return step(self, *args)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", watch)
+    model = Linear()
+    fit(model.adapted, numbers(40), tiny_bert.recipe(learning_rate=0.5, warmup_ratio=ratio))
+    optimizer = optimizer_of_one()
+    schedule = get_linear_schedule_with_warmup(optimizer, round(ratio * 10), 11)
+    want = []
+    for _ in range(11):
+        want.append(0.5 * schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    assert len(seen) == 10
+    assert seen == pytest.approx(want[1:] if ratio else want[:10])
+    assert min(seen) > 0
+    assert max(seen) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("examples", "batch", "epochs", "least", "steps"),
+    [
+        (100, 32, 1, 0, 4),
+        (96, 32, 1, 0, 3),
+        (97, 32, 2, 0, 8),
+        (100, 32, 0.5, 0, 2),
+        (100, 32, 0.3, 0, 2),  # 1.2 steps
+        (320, 32, 0.7, 0, 7),  # 10 * 0.7 is 7.000000000000001 or 6.999 in floats
+        (1000, 10, 0.07, 0, 7),  # 7.000000000000001
+        (100, 32, 3, 50, 50),
+        (100, 32, 3, 5, 12),
+        (1, 32, 0.01, 0, 1),
+        (0, 32, 3, 50, 0),
+    ],
+)
+def test_steps_of_a_training(examples: int, batch: int, epochs: float, least: int, steps: int) -> None:
+    assert total_steps(examples, tiny_bert.recipe(batch_size=batch, epochs=epochs, min_steps=least)) == steps
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 5000), st.integers(1, 64), st.integers(1, 20))
+def test_whole_epochs_have_whole_batches(examples: int, batch: int, epochs: int) -> None:
+    steps = total_steps(examples, tiny_bert.recipe(batch_size=batch, epochs=epochs))
+    assert steps == epochs * -(-examples // batch)
+
+
+@every_kind
+def test_the_loss_is_that_of_transformers(tiny: Any, kind: str) -> None:
+    model, batch = tiny.model(kind), tiny.data(kind).batch(range(12))
+    output = model(**batch.inputs, labels=batch.labels)
+    loss = loss_sum(tiny_bert.task(kind).kind, output.logits, batch.labels) / batch.scored
+    assert loss.item() == pytest.approx(output.loss.item(), rel=1e-5)
+
+
+def test_the_loss_by_hand() -> None:
+    logits = torch.tensor([[0.0, math.log(3.0)], [math.log(4.0), 0.0]])
+    want = -math.log(3 / 4) - math.log(1 / 5)
+    assert float(loss_sum("classification", logits, torch.tensor([1, 1]))) == pytest.approx(want)
+    assert float(loss_sum("regression", torch.tensor([[1.0], [3.0]]), torch.tensor([2.0, 1.0]))) == pytest.approx(5.0)
+    tokens = torch.stack([logits, logits])  # [2 examples, 2 positions, 2 labels]
+    labels = torch.tensor([[1, -100], [-100, -100]])
+    assert float(loss_sum("token-classification", tokens, labels)) == pytest.approx(-math.log(3 / 4))
+
+
+def test_a_loss_in_half_precision_is_summed_in_full() -> None:
+    logits = torch.zeros(3000, 2, dtype=torch.bfloat16)
+    want = 3000 * math.log(2)
+    assert float(loss_sum("classification", logits, torch.zeros(3000, dtype=torch.int64))) == pytest.approx(want, 1e-4)
+
+
+@every_kind
+@pytest.mark.parametrize("micro", [1, 3, 5])
+def test_accumulated_parts_give_the_gradient_of_one_batch(tiny: Any, kind: str, micro: int) -> None:
+    """In evaluation mode, as dropout draws differently in parts; token counts differ much between the examples."""
+    data = tiny.data(kind, 8)
+    batch = data.batch(range(8))
+    if kind == "token-classification":
+        assert len({int((row != -100).sum()) for row in batch.labels}) > 3
+    found = []
+    for size in (8, micro):
+        module = tiny.adapted(build("full"), kind).module.double()
+        loss = training._step(module, batch, data.kind, Placement(micro_batch=size))
+        found.append((float(loss), [p.grad for p in module.parameters()]))
+    (whole, gradients), (parts, accumulated) = found
+    assert parts == pytest.approx(whole, abs=1e-6)
+    assert max(float(g.abs().max()) for g in gradients) > 1e-3
+    for one, other in zip(gradients, accumulated, strict=True):
+        assert torch.allclose(one, other, rtol=0, atol=1e-6)
+
+
+def test_one_seed_gives_one_training_to_the_bit_and_another_seed_another(tiny: Any) -> None:
+    recipe = tiny_bert.recipe(epochs=3)
+    runs = [fit(tiny.adapted(build("pasta"), "pair"), tiny.data("pair"), recipe, seed=seed) for seed in (7, 7, 8)]
+    assert runs[0].losses == runs[1].losses
+    assert runs[0].losses != runs[2].losses
+
+
+def test_two_methods_see_the_same_batches(tiny: Any) -> None:
+    seen: list[list[list[int]]] = []
+    for spec in ("pasta", "lora"):
+        adapted = tiny.adapted(build(spec), "pair")
+        batches: list[list[int]] = []
+        adapted.module.register_forward_pre_hook(
+            lambda module, args, kwargs, batches=batches: batches.append(kwargs["input_ids"].tolist()), with_kwargs=True
+        )
+        fit(adapted, tiny.data("pair"), tiny_bert.recipe(epochs=2))
+        seen.append(batches)
+    assert len(seen[0]) == 6
+    assert seen[0] == seen[1]
+    assert seen[0][:3] != seen[0][3:]  # the second epoch has an order of its own
+
+
+class Linear(nn.Module):
+    """A model by hand: one matrix and one bias, which may be told to fail or to ignore what it trains."""
+
+    def __init__(self, ignore: bool = False, fail_at: int = 0, value: float = math.nan) -> None:
+        super().__init__()
+        self.body, self.bias = nn.Parameter(torch.full((1, 2), 0.5)), nn.Parameter(torch.ones(2))
+        self.ignore, self.fail_at, self.value, self.calls = ignore, fail_at, value, 0
+
+    @property
+    def adapted(self) -> Adapted:
+        return Adapted(self, [], None)  # type: ignore[arg-type]
+
+    def forward(self, input_ids: torch.Tensor, **_: Any) -> SequenceClassifierOutput:
+        self.calls += 1
+        logits = input_ids[:, :1].float() @ self.body + self.bias
+        if self.calls == self.fail_at:
+            logits = logits * self.value
+        return SequenceClassifierOutput(logits=logits * 0.0 if self.ignore else logits)
+
+
+def numbers(count: int) -> Encoded:
+    """Example i is the one token i, its label whether i is odd."""
+    rows = [{"input_ids": np.array([i]), "attention_mask": np.array([1])} for i in range(count)]
+    labels = [i % 2 for i in range(count)]
+    return Encoded("classification", 0, rows, labels, labels, [])
+
+
+@pytest.mark.parametrize("step", [1, 3, 5])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_names_its_step(step: int, value: float) -> None:
+    with pytest.raises(TrainingFault, match=rf"the loss is (nan|inf) at step {step} of 5$"):
+        fit(Linear(fail_at=step, value=value).adapted, numbers(20), tiny_bert.recipe())
+
+
+def test_nothing_to_train_is_said() -> None:
+    with pytest.raises(TrainingFault, match="nothing to train"):
+        fit(Linear().requires_grad_(False).adapted, numbers(20), tiny_bert.recipe())
+    with pytest.raises(TrainingFault, match="nothing to train"):
+        fit(Linear().adapted, numbers(0), tiny_bert.recipe())
+
+
+def test_a_training_that_did_nothing_is_void() -> None:
+    assert fit(Linear(ignore=True).adapted, numbers(8), tiny_bert.recipe()).void == "every gradient was zero"
+    still = fit(Linear().adapted, numbers(8), tiny_bert.recipe(learning_rate=1e-30))
+    assert still.had_gradient
+    assert still.void == "no trained parameter ever moved"
+    assert fit(Linear().adapted, numbers(8), tiny_bert.recipe()).void is None
+
+
+def test_weight_decay_shrinks_matrices_and_leaves_vectors() -> None:
+    """Without gradients AdamW only decays: each step takes the share learning rate x decay of a matrix."""
+    model = Linear(ignore=True)
+    fit(model.adapted, numbers(12), tiny_bert.recipe(learning_rate=0.1, weight_decay=0.5, warmup_ratio=0))
+    rates = (0.1, 0.1 * 3 / 4, 0.1 * 2 / 4)
+    want = 0.5 * math.prod(1 - 0.5 * rate for rate in rates)
+    assert model.body.flatten().tolist() == pytest.approx([want, want])
+    assert torch.equal(model.bias, torch.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("scores", "higher", "chosen"),
+    [
+        ([0.5, 0.9, 0.9, 0.1], True, 2),
+        ([0.5, 0.9, 0.9, 0.1], False, 4),
+        ([0.1, 0.1, 0.1, 0.1], False, 1),
+        ([None, 0.2, None, 0.1], True, 2),
+        ([-3.0, -2.0, -1.0, None], True, 3),
+    ],
+)
+def test_the_best_epoch_is_restored(scores: list[float | None], higher: bool, chosen: int) -> None:
+    model = Linear()
+    kept, left = [], iter(scores)
+
+    def after_epoch() -> float | None:
+        model.eval()
+        kept.append([p.detach().clone() for p in model.parameters()])
+        return next(left)
+
+    modes: list[bool] = []
+    model.register_forward_pre_hook(lambda module, args: modes.append(module.training))
+    done = fit(model.adapted, numbers(8), tiny_bert.recipe(epochs=4), after_epoch=after_epoch, higher_is_better=higher)
+    assert done.chosen_epoch == chosen
+    assert done.validation_scores == scores
+    assert len({tuple(tensors[0].flatten().tolist()) for tensors in kept}) == 4
+    for parameter, tensor in zip(model.parameters(), kept[chosen - 1], strict=True):
+        assert torch.equal(parameter, tensor)
+    assert all(modes)  # back in training mode after each look at the validation split
+
+
+def test_without_any_score_the_last_epoch_stands() -> None:
+    model = Linear()
+    done = fit(model.adapted, numbers(8), tiny_bert.recipe(epochs=2), after_epoch=lambda: None)
+    assert done.chosen_epoch is None
+    assert done.validation_scores == [None, None]
+    assert fit(Linear().adapted, numbers(8), tiny_bert.recipe()).validation_scores == []
+
+
+def test_a_part_of_an_epoch_is_scored_at_its_end() -> None:
+    calls: list[int] = []
+    model = Linear()
+    after: Callable[[], float] = lambda: calls.append(model.calls) or 0.0  # noqa: E731
+    fit(model.adapted, numbers(16), tiny_bert.recipe(epochs=2.5), after_epoch=after)
+    assert calls == [4, 8, 10]
+
+
+@every_kind
+def test_answers_come_in_the_datas_order_whatever_the_batch_size(tiny: Any, kind: str) -> None:
+    data, module = tiny.data(kind, 11), tiny.adapted(build("pasta"), kind).module
+    if kind != "regression":  # so that no label is the answer everywhere
+        mean = tiny_bert.logits(module, data).flatten(0, -2).mean(0)
+        module.classifier.bias.data -= mean
+    want: list[Any] = []
+    for i in range(11):
+        with torch.no_grad():
+            logits = module(**data.batch([i]).inputs).logits[0]
+        if kind == "regression":
+            want.append(float(logits[0]))
+        elif kind == "token-classification":
+            starts = data.word_starts[i]
+            want.append([-1 if at < 0 else int(logits[at].argmax()) for at in starts])
+        else:
+            want.append(int(logits.argmax()))
+    for size in (1, 4, 100):
+        module.train()  # predict has to see to the mode itself
+        answers = predict(module, data, Placement(eval_batch=size))
+        assert not module.training
+        assert answers == (pytest.approx(want, abs=1e-5) if kind == "regression" else want)
+    assert len({str(answer) for answer in want}) > 1
+    if kind == "token-classification":
+        assert any(-1 in row for row in want)
+        assert [len(row) for row in want] == [len(row) for row in data.references]
+
+
+def test_steps_and_tokens_are_counted_and_reported(tiny: Any) -> None:
+    data, told = tiny.data("pair"), []
+    timeline = Timeline()
+    recipe = tiny_bert.recipe(batch_size=5, epochs=2)
+    done = fit(tiny.adapted(build("head"), "pair"), data, recipe, timeline=timeline, report=told.append)
+    assert sorted(step.examples for step in done.steps) == [2, 2, 5, 5, 5, 5]
+    assert sum(step.tokens for step in done.steps) == 2 * data.lengths.sum()
+    assert (told[0].step, told[-1].step, told[0].steps) == (1, 6, 6)
+    assert told[-1].loss == pytest.approx(done.losses[-1])
+    assert {"train", "batching"} <= timeline.seconds().keys()
+
+
+def test_mixed_precision_trains_close_to_full(tiny: Any) -> None:
+    recipe = tiny_bert.recipe(epochs=1)
+    runs = [
+        fit(
+            tiny.adapted(build("pasta[dropout=0]"), "pair"), tiny.data("pair"), recipe, Placement(autocast=dtype)
+        ).losses
+        for dtype in (None, torch.bfloat16)
+    ]
+    assert runs[0] != runs[1]
+    assert runs[0] == pytest.approx(runs[1], abs=0.3)
