@@ -19,7 +19,12 @@ class BitFit(Method):
     paper = "Ben Zaken et al., BitFit, ACL 2022, arXiv 2106.10199"
 
     def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
-        return Recipe(learning_rate=5e-3, epochs=4, chosen_by="a first rough loop, one seed")
+        return Recipe(
+            learning_rate=5e-3,
+            epochs=4,
+            min_steps=100,
+            chosen_by="this project's first rough loop, rt-polarity, one seed",
+        )
 
     def apply(self, model: PreTrainedModel, task: TaskContext) -> nn.Module:
         for name, parameter in model.named_parameters():

@@ -19,7 +19,12 @@ class Head(Method):
     paper = "Devlin et al., BERT, NAACL 2019 (feature-based approach)"
 
     def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
-        return Recipe(learning_rate=1e-2, epochs=1, chosen_by="a first rough loop, one seed")
+        return Recipe(
+            learning_rate=1e-2,
+            epochs=1,
+            min_steps=100,
+            chosen_by="this project's first rough loop, rt-polarity, one seed",
+        )
 
     def apply(self, model: PreTrainedModel, task: TaskContext) -> nn.Module:
         return model
