@@ -86,11 +86,19 @@ def code_version(plugin_files: Iterable[Path]) -> str:
     """
     digest = hashlib.sha256(_shared_version().encode())
     for file in plugin_files:
-        text = file.read_text(encoding="utf-8")
-        helpers = sorted(other for other in file.parent.glob("_[!_]*.py") if other.stem in text)
-        for source in (file, *helpers):
+        for source in _with_helpers(file):
             digest.update(_meaning(source).encode())
     return digest.hexdigest()[:16]
+
+
+def _with_helpers(file: Path) -> list[Path]:
+    """A plugin's file and the helpers beside it that it names, and that these name in turn."""
+    candidates = sorted(file.parent.glob("_[!_]*.py"))
+    used = [file]
+    for source in used:  # grows while it is gone through
+        text = source.read_text(encoding="utf-8")
+        used += [helper for helper in candidates if helper.stem in text and helper not in used]
+    return used
 
 
 @cache

@@ -44,7 +44,7 @@ def load_config(path: Path) -> PreTrainedConfig:
     try:
         return AutoConfig.from_pretrained(str(path), trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError) as error:
-        raise SourceError(f"{path} holds no model that can be loaded: {_first_line(error)}") from None
+        raise SourceError(f"{path} holds no encoder that can be loaded: {_first_line(error)}") from None
 
 
 def load_model(path: Path, kind: Kind, num_labels: int, dropout: float | None = None) -> PreTrainedModel:

@@ -188,7 +188,9 @@ def execute(planned: Plan, executor: Executor, store: Store, display: Display, t
             written = new_record(cells[key])
             written.status, written.reason, written.traceback = status, reason, detail or None
             written.started_at, written.last_step = started, step
-            store.write(written)
+            # Breaking a forced run off says nothing about the cell: a finished record stays.
+            if status != "interrupted" or store.finished(key) is None:
+                store.write(written)
         end(key, written)
 
     try:

@@ -21,7 +21,7 @@ class BitFit(Method):
     def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
         return Recipe(
             learning_rate=5e-3,
-            epochs=4,
+            epochs=3,
             min_steps=100,
             chosen_by="this project's first rough loop, rt-polarity, one seed",
         )

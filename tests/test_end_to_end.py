@@ -276,10 +276,10 @@ def cut_short(grid: TinyGrid, results: Path, number: signal.Signals) -> Ran:
     mark.unlink(missing_ok=True)
     command = ["run", *grid.options(results), "--methods", "steady,slow,chatty", "--seeds", "1"]
     with tiny_grid.ending(grid.start(*command, TINY_MARK=str(mark))) as driver:
-        assert until(lambda: mark.exists() and mark.read_text(), 120)
+        assert until(lambda: mark.exists() and mark.read_text(), 300)
         worker = int(mark.read_text())
         driver.send_signal(number)
-        out, err = driver.communicate(timeout=60)
+        out, err = driver.communicate(timeout=120)
     if not until(lambda: gone(worker), 20):
         psutil.Process(worker).kill()
         pytest.fail("the worker has outlived its driver")

@@ -32,6 +32,8 @@ def test_a_folder_goes_by_its_last_name(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     for written in ("my-bert", "./my-bert", "./my-bert/", str(tmp_path / "my-bert"), "./x/../my-bert"):
         assert models.find(written) == models.Model("my-bert", written, "")
+    monkeypatch.chdir(tmp_path / "my-bert")
+    assert models.find(".") == models.Model("my-bert", ".", "")
     assert models.find("./not-there-yet").name == "not-there-yet"  # sources says that it is missing
 
 

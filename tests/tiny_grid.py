@@ -160,7 +160,7 @@ class Slow(_Tiny):
 
     def misbehave(self, model):
         Path(os.environ["TINY_MARK"]).write_text(str(os.getpid()))
-        time.sleep(120)
+        time.sleep(600)
 """
 
 
@@ -208,7 +208,7 @@ class TinyGrid:
     def bench(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `python -m bench` to its end."""
         with ending(self.start(*arguments, **environment)) as process:
-            out, err = process.communicate(timeout=300)
+            out, err = process.communicate(timeout=500)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     def run(self, results: Path, methods: str, *more: str, **environment: str) -> subprocess.CompletedProcess[str]:
