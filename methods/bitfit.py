@@ -23,7 +23,7 @@ class BitFit(Method):
             learning_rate=5e-3,
             epochs=3,
             min_steps=100,
-            chosen_by="this project's first rough loop, rt-polarity, one seed",
+            chosen_by="this project's first rough loop, rt-polarity, one seed (of 4 epochs there)",
         )
 
     def apply(self, model: PreTrainedModel, task: TaskContext) -> nn.Module:

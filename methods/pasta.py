@@ -33,10 +33,12 @@ class Pasta(Method):
 
     def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
         return Recipe(
-            learning_rate=1e-2,
+            learning_rate=3e-2,
             epochs=6,
             min_steps=100,
-            chosen_by="this project, rt-polarity validation, seed 0, 9 trials",
+            # So few parameters underfit: without dropout the loss falls further, and validation is no worse.
+            dropout=0.0,
+            chosen_by="this project, rt-polarity validation, seed 0, 13 trials",
         )
 
     def apply(self, model: PreTrainedModel, task: TaskContext) -> nn.Module:
