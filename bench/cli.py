@@ -362,21 +362,7 @@ def _show_plan(planned: Plan, request: Request, as_json: bool) -> None:
     from bench.tables import text_table
 
     estimator = Estimator(Store(request.results).all()[0])
-    rows = [
-        {
-            "cell": cell.id,
-            "method": cell.method,
-            "method_params": cell.variant,
-            "task": cell.task,
-            "model": cell.model,
-            "profile": cell.profile.name,
-            "preset": cell.preset,
-            "seed": cell.seed,
-            "finished": cell.id in planned.finished,
-            "estimated_seconds": None if cell.id in planned.finished else estimator.guess(cell),
-        }
-        for cell in planned.cells
-    ]
+    rows = planned.rows(estimator)
     if as_json:
         _print_json(rows)
         return
@@ -384,9 +370,9 @@ def _show_plan(planned: Plan, request: Request, as_json: bool) -> None:
         {
             **{key: str(row[key]) for key in ("cell", "method", "method_params", "task", "seed")},
             "state": "finished" if row["finished"] else "to run",
-            "estimate": "" if row["finished"] else duration(estimator.guess(cell)),
+            "estimate": "" if row["finished"] else duration(row["estimated_seconds"]),
         }
-        for cell, row in zip(planned.cells, rows, strict=True)
+        for row in rows
     ]
     print(text_table(shown))
     left = estimator.guess_all(planned.pending, planned.workers)

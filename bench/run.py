@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from bench import models, profiles, registry, sources, suites
 from bench.cell import Assignment, new_record, now
 from bench.errors import UsageError
+from bench.estimate import Estimator
 from bench.executors import Executor, Finished, Job, Lost, Progress, Started
 from bench.grid import Cell, code_version
 from bench.profiles.probe import probe
@@ -55,6 +56,24 @@ class Plan:
     @property
     def pending(self) -> list[Cell]:
         return [cell for cell in self.cells if cell.id not in self.finished]
+
+    def rows(self, estimator: Estimator) -> list[dict[str, Any]]:
+        """A row a cell, its keys those of the tables; the estimate is None where it is unknown or not needed."""
+        return [
+            {
+                "cell": cell.id,
+                "method": cell.method,
+                "method_params": cell.variant,
+                "task": cell.task,
+                "model": cell.model,
+                "profile": cell.profile.name,
+                "preset": cell.preset,
+                "seed": cell.seed,
+                "finished": cell.id in self.finished,
+                "estimated_seconds": None if cell.id in self.finished else estimator.guess(cell),
+            }
+            for cell in self.cells
+        ]
 
 
 @dataclass
