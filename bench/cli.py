@@ -282,9 +282,10 @@ def _executor(workers: int, logs: Path | None) -> Any:
 
     # What a run needs was fetched by the driver; a worker that reached for the hub would be a fault.
     env = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    # Threads that wait asleep: where something else runs on the machine, waiting in a busy loop keeps the very
-    # thread that is waited for off its core, and a step takes ten times as long.
-    env["OMP_WAIT_POLICY"] = environ.get("OMP_WAIT_POLICY", "PASSIVE")
+    # GNU OpenMP's threads wait for each other in a busy loop, for long; where something else runs on the machine,
+    # that keeps the very thread that is waited for off its core. A short loop costs nothing and then sleeps.
+    if "OMP_WAIT_POLICY" not in environ:
+        env["GOMP_SPINCOUNT"] = environ.get("GOMP_SPINCOUNT", "10000")
     return LocalExecutor(TARGET, workers, logs, env=env)
 
 

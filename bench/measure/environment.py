@@ -39,6 +39,7 @@ _DISTRIBUTIONS = (
 _SETTINGS = (
     "OMP_*",
     "GOMP_*",
+    "GOMP_*",
     "MKL_*",
     "KMP_*",
     "OPENBLAS*",
