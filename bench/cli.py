@@ -113,7 +113,7 @@ def run(
     )
     if not request.tasks:
         raise UsageError("No task was given; `python -m bench list tasks` shows them.")
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     _warn_of_broken_plugins(console, request.plugins)
     planned = _plan(request, console)
     if dry_run:
@@ -174,7 +174,7 @@ def fetch(
     chosen = runner.suite_of(suite, preset)
     names = split_list(tasks) if tasks is not None else chosen.tasks
     wanted = runner.references(names, model or chosen.model, plugin or ())
-    with FetchDisplay(Console(stderr=True)) as display:
+    with FetchDisplay(Console(stderr=True, highlight=False, soft_wrap=True)) as display:
         found = runner.fetch(wanted, mirror, display.told)
     if as_json:
         _print_json(
@@ -202,7 +202,7 @@ def leaderboard(
     from bench.store import write_atomically
     from bench.tables import leaderboard_table, legend
 
-    frame = (boards.per_cell if per_cell else boards.aggregated)(_records(folder, Console(stderr=True)))
+    frame = (boards.per_cell if per_cell else boards.aggregated)(_records(folder, Console(stderr=True, highlight=False, soft_wrap=True)))
     if out is not None:
         write_atomically(out, boards.to_csv(frame))
     if as_json:
@@ -231,7 +231,7 @@ def verify(
     record = Store(results).find(cell)
     if record.status != "ok":
         raise UsageError(f"Cell {record.id} ended as {record.status}; only a finished cell can be verified.")
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(f"Running {record.cell.label}, seed {record.cell.seed}, again ...", markup=False)
     with FetchDisplay(console) as display:
         again = verifying.repeat(record, _executor(1, None), mirror, plugin or (), display.told)
