@@ -89,8 +89,6 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a grid of methods x tasks x seeds, and write records and a leaderboard."""
-    from rich.console import Console
-
     from bench import run as runner
     from bench.specs import parse_all, split_list
 
@@ -113,7 +111,7 @@ def run(
     )
     if not request.tasks:
         raise UsageError("No task was given; `python -m bench list tasks` shows them.")
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = _console()
     _warn_of_broken_plugins(console, request.plugins)
     planned = _plan(request, console)
     if dry_run:
@@ -165,8 +163,6 @@ def fetch(
     as_json: AsJson = False,
 ) -> None:
     """Bring everything that a run would download, ahead of it."""
-    from rich.console import Console
-
     from bench import run as runner
     from bench.progress import FetchDisplay
     from bench.specs import split_list
@@ -174,7 +170,7 @@ def fetch(
     chosen = runner.suite_of(suite, preset)
     names = split_list(tasks) if tasks is not None else chosen.tasks
     wanted = runner.references(names, model or chosen.model, plugin or ())
-    with FetchDisplay(Console(stderr=True, highlight=False, soft_wrap=True)) as display:
+    with FetchDisplay(_console()) as display:
         found = runner.fetch(wanted, mirror, display.told)
     if as_json:
         _print_json(
@@ -196,13 +192,11 @@ def leaderboard(
     as_json: AsJson = False,
 ) -> None:
     """Build the leaderboard of a results folder: a table, a CSV file, or JSON."""
-    from rich.console import Console
-
     from bench import leaderboard as boards
     from bench.store import write_atomically
     from bench.tables import leaderboard_table, legend
 
-    frame = (boards.per_cell if per_cell else boards.aggregated)(_records(folder, Console(stderr=True, highlight=False, soft_wrap=True)))
+    frame = (boards.per_cell if per_cell else boards.aggregated)(_records(folder, _console()))
     if out is not None:
         write_atomically(out, boards.to_csv(frame))
     if as_json:
@@ -222,8 +216,6 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Run a finished cell again and compare losses, predictions and scores bit for bit."""
-    from rich.console import Console
-
     from bench import verify as verifying
     from bench.progress import FetchDisplay
     from bench.store import Store
@@ -231,7 +223,7 @@ def verify(
     record = Store(results).find(cell)
     if record.status != "ok":
         raise UsageError(f"Cell {record.id} ended as {record.status}; only a finished cell can be verified.")
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = _console()
     console.print(f"Running {record.cell.label}, seed {record.cell.seed}, again ...", markup=False)
     with FetchDisplay(console) as display:
         again = verifying.repeat(record, _executor(1, None), mirror, plugin or (), display.told)
@@ -264,6 +256,13 @@ def parse_seeds(text: str) -> list[int]:
     if "," not in text and numbers[0] > MOST_SEEDS:
         raise UsageError(f"--seeds {text!r} is more than {MOST_SEEDS} seeds; the one seed of that number is '{text},'.")
     return list(dict.fromkeys(numbers)) if "," in text else list(range(numbers[0]))
+
+
+def _console() -> Console:
+    """Standard error, for people: a log's lines are not wrapped at the width of a terminal that is not there."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
 def _plan(request: Request, console: Console) -> Plan:
