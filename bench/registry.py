@@ -172,7 +172,13 @@ def _found(kind: type[P], package: str, plugins: Iterable[Path]) -> Registry[P]:
 
 def _module_names(package: str) -> Iterator[str]:
     """Modules of a plugin folder. Those with a leading underscore are helpers, not plugins."""
-    folder = importlib.import_module(package).__path__
+    module = importlib.import_module(package)
+    folder = module.__path__
+    # Python looks into the current folder first, and plugins import their helpers by this name.
+    if Path(__file__).parents[1] / package not in map(Path, folder):
+        raise PluginError(
+            f"A folder or package named {package!r} ({', '.join(folder)}) hides bench's own; run from another folder."
+        )
     return (module.name for module in pkgutil.iter_modules(folder) if not module.name.startswith("_"))
 
 

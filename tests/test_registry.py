@@ -316,3 +316,13 @@ def test_variants_are_what_the_command_line_takes() -> None:
     lora = build_method(found, parse("lora[r=4]"))
     assert build_method(found, parse(f"lora[{changed_params(lora.params)}]")).params == lora.params
     assert describe_params(found.get("lora").plugin)["r"].startswith("int")
+
+
+def test_a_folder_of_the_same_name_in_the_way_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [name for name in sys.modules if name == "tasks" or name.startswith("tasks.")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(PluginError, match=r"'tasks' .*hides bench's own; run from another folder"):
+        registry.tasks()
