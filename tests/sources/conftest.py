@@ -1,0 +1,35 @@
+"""An empty cache, no configuration of this machine, and a package index of its own for each test."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from local_index import Index
+
+from bench import package_index
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("BENCH_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine's configuration reaches no test, and only the test that is about pip starts it."""
+    for name in os.environ:
+        if name.startswith(("PIP_", "BENCH_", "HF_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setattr(package_index, "_pip_config_list", lambda: "")
+
+
+@pytest.fixture
+def index(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
+    served = Index()
+    monkeypatch.setenv("PIP_INDEX_URL", served.url)
+    yield served
+    served.stop()

@@ -1,0 +1,111 @@
+"""Packages: archives that are damaged, or attack."""
+
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+from local_index import FILES, SDIST, WHEEL, Files, Index, fails, make_sdist, make_wheel, serve, serve_archive
+
+from bench import archives
+from bench.errors import SourceError
+from bench.sources import resolve
+
+ATTACKS: dict[str, Files] = {
+    "parent": [("data/a", b""), ("../evil", b"x")],
+    "parent inside": [("data/a", b""), ("data/../../evil", b"x")],
+    "absolute": [("data/a", b""), ("/tmp/evil", b"x")],
+    "drive": [("data/a", b""), ("C:/evil", b"x")],
+    "backslash": [("data/a", b""), ("data\\..\\evil", b"x")],
+    "control character": [("data/a", b""), ("data/\x1b[2Jevil", b"x")],
+    "link": [("data/a", b""), ("data/evil", "/etc/passwd")],
+    "link as folder": [("data", "/tmp"), ("data/evil", b"x")],
+    "twice": [("data/a", b"x"), ("data/a", b"y")],
+    "case": [("data/a", b"x"), ("data/A", b"y")],
+    "case of a folder": [("data/x/a", b"x"), ("data/X/b", b"y")],
+    "file and folder": [("data/x", b"x"), ("data/x/b", b"y")],
+    "unicode forms": [("data/\u00e9", b"x"), ("data/e\u0301", b"y")],
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("name", [WHEEL, SDIST])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_unsafe_archives_are_refused(index: Index, cache: Path, attack: str, name: str) -> None:
+    top = "" if attack in ("parent", "absolute", "drive") else "demo_pkg-1.0/"  # those stand at the very front
+    body = make_wheel(ATTACKS[attack]) if name == WHEEL else make_sdist(ATTACKS[attack], top)
+    fails(cache, serve_archive(index, "data", body, name), "unsafe")
+    assert not list(cache.parent.rglob("evil"))
+
+
+def test_links_and_devices_of_a_tar_are_refused(cache: Path, tmp_path: Path) -> None:
+    for kind in (tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE):
+        path = tmp_path / "x.tar"
+        with tarfile.open(path, "w") as archive:
+            info = tarfile.TarInfo("top/data/evil")
+            info.type, info.linkname = kind, "/etc/passwd"
+            archive.addfile(info)
+        with pytest.raises(SourceError, match="link or a device"):
+            archives.extract(path, "data", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_name_that_hides_behind_a_nul_is_refused(index: Index, cache: Path) -> None:
+    body = make_wheel([("data/a.txt?../evil", b"x")]).replace(b"a.txt?", b"a.txt\0")
+    fails(cache, serve_archive(index, "data", body), "unsafe")
+
+
+def test_what_lies_elsewhere_in_the_archive_does_not_matter(index: Index, cache: Path) -> None:
+    files: Files = [
+        ("data/a", b"x"),
+        ("docs/link", "../README"),
+        ("README", b""),
+    ]
+    assert resolve(serve(index, "data", files, SDIST))
+
+
+@pytest.mark.parametrize("name", [WHEEL, SDIST])
+def test_too_large(index: Index, cache: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(archives, "MAX_BYTES", 1_000_000)
+    files: Files = [("data/a", bytes(600_000)), ("data/b", bytes(600_000))]
+    fails(cache, serve(index, "data", files, name), "unpacks to more than 1.0 MB")
+    assert resolve(serve(index, "data/a", files, name))  # only what is taken out counts
+
+
+def test_too_large_though_the_listing_says_otherwise(
+    index: Index, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "MAX_BYTES", 1_000_000)
+    ref = serve(index, "data", [("data/a", bytes(3_000_000))])
+    honest = archives._zip_members
+    monkeypatch.setattr(
+        archives,
+        "_zip_members",
+        lambda opened: [archives._Member(m.path, m.kind, 10, m.open) for m in honest(opened)],
+    )
+    fails(cache, ref, "unpacks to more than 1.0 MB")
+
+
+def test_a_zip_whose_header_lies_about_the_size(index: Index, cache: Path) -> None:
+    content = bytes(3_000_000)
+    size = len(content).to_bytes(4, "little")
+    body = make_wheel([("data/a", content)]).replace(size, (10).to_bytes(4, "little"))
+    fails(cache, serve_archive(index, "data", body), "damaged")
+
+
+def test_too_many_files(index: Index, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 2)
+    fails(cache, serve(index, "data", [(f"data/{i}", b"") for i in range(3)]), "3 files")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"no archive", make_wheel([("data", b"x")])[:-30], make_sdist([("data", os.urandom(9000))])[:-900]],
+)
+def test_a_damaged_archive(index: Index, cache: Path, body: bytes) -> None:
+    fails(cache, serve_archive(index, "data", body), "cannot be read")
+
+
+def test_a_path_that_the_archive_does_not_hold(index: Index, cache: Path) -> None:
+    ref = serve(index, "demo/data/b.txt", list(FILES.items()))
+    fails(cache, ref, "'demo/data/b.txt'", "demo-pkg==1.0", "near matches are demo/data/deep/b.txt")

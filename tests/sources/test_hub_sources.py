@@ -1,0 +1,118 @@
+"""The hub and its mirror, always with a stand-in for the hub."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+from huggingface_hub.utils._paths import filter_repo_objects
+from local_index import COMMIT
+
+from bench.errors import SourceError
+from bench.sources import Resolved, resolve, tree_digest
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Path:
+    folder = tmp_path / "mirror" / "owner" / "name" / "part"
+    folder.mkdir(parents=True)
+    (folder / "train.parquet").write_bytes(b"rows")
+    return tmp_path / "mirror"
+
+
+class Hub:
+    """A hub with the given files, that keeps what it was asked for."""
+
+    def __init__(self, folder: Path, files: Sequence[str]) -> None:
+        self.folder, self.files = folder / "snapshots" / COMMIT, files
+        self.asked: dict[str, object] = {}
+
+    def __call__(self, repo_id: str, **options: object) -> str:
+        self.asked = {"repo_id": repo_id, **options}
+        patterns = {key: options[key] for key in ("allow_patterns", "ignore_patterns")}
+        for name in filter_repo_objects(self.files, **patterns):  # type: ignore[arg-type]
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / name).write_text(name)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return str(self.folder)
+
+    def taken(self) -> list[str]:
+        return sorted(str(p.relative_to(self.folder)) for p in self.folder.rglob("*") if p.is_file())
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Hub]:
+    def make(*files: str) -> Hub:
+        made = Hub(tmp_path / "hub", files)
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", made)
+        return made
+
+    return make
+
+
+@pytest.mark.parametrize("ref", ["hub:datasets/owner/name@main!/part", "hub:owner/name@main!/part/"])
+def test_the_mirror_comes_first(mirror: Path, monkeypatch: pytest.MonkeyPatch, ref: str) -> None:
+    folder = mirror / "owner" / "name" / "part"
+    expected = Resolved(folder, tree_digest(folder), "mirror")
+    assert resolve(ref, mirror=mirror) == expected
+    monkeypatch.setenv("BENCH_MIRROR", str(mirror))
+    assert resolve(ref) == expected
+
+
+def test_what_the_mirror_does_not_have_comes_from_the_hub(mirror: Path, hub: Callable[..., Hub]) -> None:
+    made = hub("train.parquet", "other/train.parquet", "other/script.py")
+    found = resolve("hub:datasets/owner/name@main!/other", mirror=mirror)
+    assert found == Resolved(made.folder / "other", f"commit:{COMMIT}", "hub")
+    assert made.taken() == ["other/train.parquet"]
+    assert (made.asked["repo_id"], made.asked["repo_type"]) == ("owner/name", "dataset")
+    assert made.asked["revision"] == "main"
+
+
+def test_a_model_is_weights_in_safetensors_and_never_a_pickle(hub: Callable[..., Hub]) -> None:
+    safe = ["config.json", "model.safetensors", "tokenizer.model", "vocab.txt"]
+    made = hub(*safe, "pytorch_model.bin", "x.pt", "x.pkl", "modeling.py", "tokenizer.py", "tokenizer.pkl")
+    assert resolve(f"hub:owner/name@{COMMIT}").path == made.folder
+    assert made.taken() == safe
+    assert made.asked["repo_type"] == "model"
+
+
+def test_patterns_can_be_replaced_but_pickles_stay_out(hub: Callable[..., Hub]) -> None:
+    made = hub("a.onnx", "a.bin", "config.json")
+    resolve("hub:owner/name@main", allow=["*.onnx", "*.bin"])
+    assert made.taken() == ["a.onnx"]
+
+
+def test_one_file_of_the_hub(hub: Callable[..., Hub]) -> None:
+    made = hub("part/train.csv", "part/test.csv")
+    assert resolve("hub:datasets/owner/name@main!/part/test.csv").path.read_text() == "part/test.csv"
+    assert made.taken() == ["part/test.csv"]
+
+
+@pytest.mark.parametrize(
+    ("ref", "expected"),
+    [
+        ("hub:owner/name@main", "no weights in safetensors"),
+        ("hub:owner/name@main!/part", "no such data"),
+        ("hub:datasets/owner/name@main!/part", "no such data"),
+    ],
+)
+def test_a_hub_repository_without_what_is_needed(hub: Callable[..., Hub], ref: str, expected: str) -> None:
+    hub("config.json", "pytorch_model.bin")
+    with pytest.raises(SourceError, match=expected):
+        resolve(ref)
+
+
+def test_a_hub_out_of_reach_says_what_to_do(mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    with pytest.raises(SourceError) as caught:
+        resolve("hub:datasets/owner/absent@refs/convert/parquet", mirror=mirror)
+    message = str(caught.value)
+    for part in ("owner/absent", "refs/convert/parquet", str(mirror), "--mirror DIR", "BENCH_MIRROR"):
+        assert part in message
+    assert "DIR/owner/absent" in message
+    assert "\n" not in message
+    with pytest.raises(SourceError, match="no mirror is set"):
+        resolve("hub:owner/absent@main")
+    with pytest.raises(SourceError, match="does not exist"):
+        resolve("hub:owner/absent@main", mirror=tmp_path / "not-there")

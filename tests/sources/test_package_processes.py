@@ -1,0 +1,69 @@
+"""Packages: several processes, and ones that die."""
+
+import multiprocessing
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from local_index import FILES, Index, serve, visible
+
+from bench import archives
+from bench.sources import resolve
+
+
+def _resolve_in_child(ref: str, start: "threading.Barrier", found: "multiprocessing.Queue[str]") -> None:
+    start.wait(20)
+    found.put(str(resolve(ref).path))
+
+
+def test_two_processes_at_once_make_one_download(index: Index, cache: Path) -> None:
+    ref = serve(index, "demo/data", list(FILES.items()))
+    context = multiprocessing.get_context("spawn")
+    found: multiprocessing.Queue[str] = context.Queue()
+    start = context.Barrier(2)
+    children = [context.Process(target=_resolve_in_child, args=(ref, start, found)) for _ in range(2)]
+    for child in children:
+        child.start()
+    paths = {found.get(timeout=20) for _ in children}
+    for child in children:
+        child.join(20)
+    assert [child.exitcode for child in children] == [0, 0]
+    assert len(paths) == 1
+    assert len(visible(cache)) == 2
+    assert index.downloads() == 1
+
+
+def test_interrupted_while_taking_apart(index: Index, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ref = serve(index, "demo/data", list(FILES.items()))
+    with monkeypatch.context() as patch:
+        patch.setattr(archives, "_write", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            resolve(ref)
+    assert visible(cache) == []
+    assert resolve(ref)
+
+
+def test_killed_while_taking_apart(index: Index, cache: Path, tmp_path: Path) -> None:
+    ref = serve(index, "demo/data", list(FILES.items()))
+    resolve(ref.replace("demo/data", "demo/model.json"))  # so that the archive is there
+    before, marker = visible(cache), tmp_path / "reached"
+    script = (
+        "import sys, time, pathlib; from bench import archives, sources\n"
+        "def stop(*args): pathlib.Path(sys.argv[2]).touch(); time.sleep(60)\n"
+        "archives.os.fsync = stop\n"
+        "sources.resolve(sys.argv[1])\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", script, ref, str(marker)])
+    deadline = time.monotonic() + 20
+    while not marker.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    child.kill()
+    child.wait()
+    assert marker.exists()
+    assert list(cache.glob("packages/*/.*.partial"))  # something was under way
+    assert visible(cache) == before
+    assert (resolve(ref).path / "a.txt").read_bytes() == b"first"
+    assert not list(cache.glob("packages/*/.*.partial"))
