@@ -175,7 +175,7 @@ def _module_names(package: str) -> Iterator[str]:
     module = importlib.import_module(package)
     folder = module.__path__
     # Python looks into the current folder first, and plugins import their helpers by this name.
-    if Path(__file__).parents[1] / package not in map(Path, folder):
+    if Path(__file__).resolve().parents[1] / package not in (Path(each).resolve() for each in folder):
         raise PluginError(
             f"A folder or package named {package!r} ({', '.join(folder)}) hides bench's own; run from another folder."
         )
