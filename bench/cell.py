@@ -43,15 +43,16 @@ class Assignment:
     """A cell with what a worker needs to run it: where its files lie on this machine.
 
     plugins: files given with --plugin. workers: how many workers share the machine. results: the folder
-    that takes the record; None: the caller alone gets it.
+    that takes the record; None: the caller alone gets it. keep_adapter: leave what was trained there too.
     """
 
-    cell: dict[str, Any]
-    data_path: str
-    model_path: str
-    plugins: tuple[str, ...]
+    cell: Cell
+    data: Path
+    model: Path
+    plugins: tuple[Path, ...]
     workers: int
-    results: str | None
+    results: Path | None
+    keep_adapter: bool = False
 
 
 def run(assignment: Assignment, report: Report) -> Any:
@@ -60,7 +61,7 @@ def run(assignment: Assignment, report: Report) -> Any:
     After running out of memory the worker asks to be replaced: what a failed allocation leaves behind is
     not a fair start for the next cell.
     """
-    cell = Cell(**assignment.cell)
+    cell = assignment.cell
     record = new_record(cell)
     steps: list[int] = []
 
@@ -84,7 +85,7 @@ def run(assignment: Assignment, report: Report) -> Any:
     record.finished_at = now()
     if assignment.results is not None:
         # Written here and not by the driver: a driver that dies now must not take a finished cell along.
-        Store(Path(assignment.results)).write(record)
+        Store(assignment.results).write(record)
     result = record.model_dump(mode="json")
     return Retire(result) if record.status == "oom" else result
 
@@ -132,7 +133,7 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
         quiet_libraries()
         profiles.apply(cell.profile)
         record.environment = environment.snapshot()
-        plugins = [Path(file) for file in assignment.plugins]
+        plugins = assignment.plugins
         method_class = registry.methods(plugins).get(cell.method).plugin
         method = method_class(method_class.Params(**cell.params))
         task = registry.tasks(plugins).get(cell.task).plugin()
@@ -140,17 +141,17 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
         record.higher_is_better = metrics.METRICS[task.metric].higher_is_better
 
     with timeline.phase("read data"):
-        tokenizer = load_tokenizer(Path(assignment.model_path))
-        splits = _read(cast(Hashable, type(task)), Path(assignment.data_path))
+        tokenizer = load_tokenizer(assignment.model)
+        splits = _read(cast(Hashable, type(task)), assignment.data)
         examples = {split: sample(splits[split], cell.budget.limit(split)) for split in SPLITS}
         record.data = describe(task, examples)
         data = {split: encode(task, part, tokenizer) for split, part in examples.items() if part}
         task_context = context(task, tokenizer)
 
     with timeline.phase("load model"):
-        config = load_config(Path(assignment.model_path))
+        config = load_config(assignment.model)
         record.recipe = recipe = _recipe(cell, method, task_context, config)
-        model = load_model(Path(assignment.model_path), task.kind, task.num_labels, recipe.dropout)
+        model = load_model(assignment.model, task.kind, task.num_labels, recipe.dropout)
         adapted = adapt(model, method, task_context, record.seeds)
         adapted.module.to(cell.profile.device)
         record.parameters = _parameters(adapted.parameters, method.trainable_formula(model.config, task_context))
@@ -204,6 +205,8 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
 
     with timeline.phase("save"):
         record.adapter_bytes = _saved_bytes(method, adapted.module)
+        if assignment.keep_adapter and assignment.results is not None:
+            method.save(adapted.module, Store(assignment.results).adapter(record.id))
     record.memory = _memory(train_memory, eval_memory)
     speed = throughput(trained.steps)
     record.speed = Speed(

@@ -5,6 +5,7 @@ This module and every plugin must be importable without torch: `list` reads name
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -85,12 +86,18 @@ class Method:
         return True
 
     def save(self, model: nn.Module, folder: Path) -> None:
-        """Write what was trained, head included, as `adapter.safetensors`."""
+        """Write what was trained, head included, as `adapter.safetensors`, and `adapter.json`: by which method."""
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
         trained = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
-        save_file(trained, folder / "adapter.safetensors", metadata={"method": self.name})
+        save_file(trained, folder / "adapter.safetensors", metadata={"format": "pt"})
+        self.describe(folder)
+
+    def describe(self, folder: Path, **more: Any) -> None:
+        """Write `adapter.json`: the method, its parameters, and whatever else `load` will want to know."""
+        about = {"method": self.name, "params": self.params.model_dump(mode="json"), **more}
+        (folder / "adapter.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
     def load(self, model: nn.Module, folder: Path) -> None:
         """Read what `save` wrote into a model that `apply` has adapted in the same way.

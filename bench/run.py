@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from bench.cell import Assignment, new_record, now
 from bench.errors import UsageError
 from bench.estimate import Estimator
 from bench.executors import Executor, Finished, Job, Lost, Progress, Started
+from bench.executors.local import LocalExecutor
 from bench.grid import Cell, code_version
 from bench.profiles.probe import probe
 from bench.record import Record, Status
@@ -41,6 +43,7 @@ class Request:
     workers: int | None = None
     timeout: float | None = None
     force: bool = False
+    keep_adapters: bool = False
 
 
 @dataclass(frozen=True)
@@ -171,16 +174,28 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
                 )
                 cells[cell.id] = cell
                 assignments[cell.id] = Assignment(
-                    cell=cell.model_dump(mode="json"),
-                    data_path=str(data.path),
-                    model_path=str(model_files.path),
-                    plugins=tuple(str(file) for file in request.plugins),
+                    cell=cell,
+                    data=data.path,
+                    model=model_files.path,
+                    plugins=tuple(request.plugins),
                     workers=profile.workers,
-                    results=str(request.results.resolve()),
+                    results=request.results.resolve(),
+                    keep_adapter=request.keep_adapters,
                 )
     store = Store(request.results)
     done = {} if request.force else {key: record for key in cells if (record := store.finished(key))}
     return Plan(list(cells.values()), done, assignments, profile.workers, why)
+
+
+def local_executor(workers: int, logs: Path | None = None) -> LocalExecutor:
+    """Warm worker processes on this machine, with the environment that cells are measured in."""
+    # What a run needs was fetched by the driver; a worker that reached for the hub would be a fault.
+    env = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    # GNU OpenMP's threads wait for each other in a busy loop, for long; where something else runs on the machine,
+    # that keeps the very thread that is waited for off its core. A short loop costs nothing and then sleeps.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        env["GOMP_SPINCOUNT"] = os.environ.get("GOMP_SPINCOUNT", "10000")
+    return LocalExecutor(TARGET, workers, logs, env=env)
 
 
 def execute(planned: Plan, executor: Executor, store: Store, display: Display, timeout: float | None = None) -> Outcome:

@@ -50,6 +50,10 @@ class Store:
     def path(self, cell_id: str) -> Path:
         return self.records / f"{cell_id}.json"
 
+    def adapter(self, cell_id: str) -> Path:
+        """The folder of a cell's trained adapter, where `--keep-adapters` asked for it."""
+        return self.root / "adapters" / cell_id
+
     def write(self, record: Record) -> None:
         write_atomically(self.path(record.id), record.to_json())
 

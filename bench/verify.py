@@ -75,10 +75,10 @@ def repeat(
             raise UsageError(f"The {what} {source} was {revision} and is {resolved[what].revision} here.")
     profiles.require(cell.profile, probe())
     assignment = Assignment(
-        cell=cell.model_dump(mode="json"),
-        data_path=str(resolved["task"].path),
-        model_path=str(resolved["model"].path),
-        plugins=tuple(map(str, plugins)),
+        cell=cell,
+        data=resolved["task"].path,
+        model=resolved["model"].path,
+        plugins=tuple(plugins),
         workers=1,
         results=None,
     )

@@ -19,7 +19,7 @@ from made import failed, record
 from tiny_grid import TinyGrid
 
 from bench import __main__, __version__, catalogue, leaderboard, verify
-from bench.cli import parse_seeds
+from bench.cli.common import parse_seeds
 from bench.errors import UsageError
 from bench.store import Store
 

@@ -1,0 +1,44 @@
+"""The command line: parsing and printing, nothing else. What it does is in the modules that it calls.
+
+One module a command. Heavy modules are imported inside the commands, so that `--help` and `list` answer at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bench import __version__
+from bench.cli.fetch import fetch
+from bench.cli.leaderboard import leaderboard
+from bench.cli.list import list_
+from bench.cli.run import run
+from bench.cli.verify import verify
+
+app = typer.Typer(
+    help="Benchmark parameter-efficient tuning methods: PASTA beside LoRA, BitFit, prompt tuning and full fine-tuning.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+for command in (run, list_, fetch, leaderboard, verify):
+    app.command(command.__name__.rstrip("_"))(command)

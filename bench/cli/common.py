@@ -1,0 +1,73 @@
+"""Options that several commands share, and how they print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
+MOST_SEEDS = 1000  # more than anybody runs: a larger count is a seed's number
+DEFAULT_RESULTS = Path("results/local")
+
+Results = Annotated[Path, typer.Option("--results", help="Folder that takes the records and tables.")]
+Mirror = Annotated[
+    Path | None,
+    typer.Option(envvar="BENCH_MIRROR", help="Folder looked at before the hub, laid out OWNER/NAME."),
+]
+Plugins = Annotated[
+    list[Path] | None, typer.Option("--plugin", help="A Python file with methods or tasks; repeatable.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
+Preset = Annotated[str | None, typer.Option(help="Budget and default grid: quick, standard or full.")]
+SuiteOption = Annotated[str | None, typer.Option("--suite", help="A named grid, or a TOML file of one.")]
+Tasks = Annotated[str | None, typer.Option(help="Tasks, separated by commas. Default: the suite's.")]
+ModelName = Annotated[str | None, typer.Option("--model", help="A model's name, a folder, or hub:OWNER/NAME@REVISION.")]
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`3` is the seeds 0, 1, 2; `0,7` is those two, and `5,` the one seed 5.
+
+    Raises:
+        UsageError: if it is neither.
+    """
+    try:
+        numbers = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        numbers = []
+    if not numbers or any(number < 0 for number in numbers) or (numbers == [0] and "," not in text):
+        raise UsageError(f"--seeds {text!r} is neither a count (3) nor a list (0,1,2).")
+    if "," not in text and numbers[0] > MOST_SEEDS:
+        raise UsageError(f"--seeds {text!r} is more than {MOST_SEEDS} seeds; the one seed of that number is '{text},'.")
+    return list(dict.fromkeys(numbers)) if "," in text else list(range(numbers[0]))
+
+
+def stderr_console() -> Console:
+    """Standard error, for people: a log's lines are not wrapped at the width of a terminal that is not there."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+def read_records(folder: Path, console: Console) -> Sequence[Any]:
+    from bench.store import Store
+
+    if not folder.is_dir():
+        raise UsageError(f"There is no results folder {folder}; `python -m bench run` makes one.")
+    records, faults = Store(folder).all()
+    for fault in faults:
+        console.print(f"Left out: {fault}", markup=False)
+    return records
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))

@@ -1,0 +1,197 @@
+"""`run`: a grid of methods x tasks x seeds."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.cli.common import (
+    DEFAULT_RESULTS,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    AsJson,
+    Mirror,
+    ModelName,
+    Plugins,
+    Preset,
+    Results,
+    SuiteOption,
+    Tasks,
+    parse_seeds,
+    print_json,
+    read_records,
+    stderr_console,
+)
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.registry import Registry
+    from bench.run import Outcome, Plan, Request
+
+
+def run(
+    methods: Annotated[
+        str | None, typer.Option(help="Methods, such as 'pasta,lora[r=4]'. Default: the suite's.")
+    ] = None,
+    tasks: Tasks = None,
+    seeds: Annotated[str | None, typer.Option(help="How many seeds (3), or which (0,1,2).")] = None,
+    model: ModelName = None,
+    profile: Annotated[str, typer.Option(help="Hardware profile: auto, a name, or a TOML file.")] = "auto",
+    preset: Preset = None,
+    suite: SuiteOption = None,
+    results: Results = DEFAULT_RESULTS,
+    mirror: Mirror = None,
+    executor: Annotated[str, typer.Option(help="Where cells run: local.")] = "local",
+    workers: Annotated[int | None, typer.Option(help="Cells at a time. Default: the profile's.")] = None,
+    plugin: Plugins = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds that one cell may take.", min=0.001)] = None,
+    force: Annotated[bool, typer.Option("--force", help="Run finished cells again.")] = False,
+    keep_adapters: Annotated[
+        bool, typer.Option("--keep-adapters", help="Leave what was trained under RESULTS/adapters/CELL.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the cells and which are finished; run nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a grid of methods x tasks x seeds, and write records and a leaderboard."""
+    from bench import run as runner
+    from bench.specs import parse_all, split_list
+
+    if executor != "local":
+        raise UsageError(f"There is no executor {executor!r}; there is: local.")
+    chosen = runner.suite_of(suite, preset)
+    request = runner.Request(
+        suite=chosen,
+        methods=parse_all(methods if methods is not None else ",".join(chosen.methods)),
+        tasks=list(dict.fromkeys(split_list(tasks))) if tasks is not None else chosen.tasks,
+        seeds=parse_seeds(seeds) if seeds is not None else chosen.seeds,
+        model=model or chosen.model,
+        profile=profile,
+        results=results,
+        mirror=mirror,
+        plugins=plugin or (),
+        workers=workers,
+        timeout=timeout,
+        force=force,
+        keep_adapters=keep_adapters,
+    )
+    if not request.tasks:
+        raise UsageError("No task was given; `python -m bench list tasks` shows them.")
+    console = stderr_console()
+    _warn_of_broken_plugins(console, request.plugins)
+    planned = _plan(request, console)
+    if dry_run:
+        _show_plan(planned, request, as_json)
+        return
+    outcome = _execute(planned, request, console)
+    _write_tables(results, console)
+    _show_outcome(outcome, request, console, as_json)
+    if outcome.interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if outcome.failed:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _plan(request: Request, console: Console) -> Plan:
+    from bench import run as runner
+    from bench.progress import FetchDisplay
+
+    with FetchDisplay(console) as display:
+        return runner.plan(request, display.told)
+
+
+def _execute(planned: Plan, request: Request, console: Console) -> Outcome:
+    from bench import run as runner
+    from bench.estimate import Estimator
+    from bench.progress import LiveDisplay, PlainDisplay
+    from bench.store import Store
+
+    store = Store(request.results)
+    finished = len(planned.finished)
+    already = f", {finished} of them finished already" if finished else ""
+    console.print(f"{len(planned.cells)} cells{already}. Profile {planned.why_profile}.", markup=False)
+    estimator = Estimator(store.all()[0])
+    pending = planned.pending
+    display = (
+        LiveDisplay(pending, planned.workers, estimator, console)
+        if console.is_terminal
+        else PlainDisplay(pending, planned.workers, estimator)
+    )
+    # A scheduler's SIGTERM is an interruption like Ctrl-C: what runs is recorded, what is done is kept.
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with display:
+            executor = runner.local_executor(planned.workers, request.results / "logs")
+            return runner.execute(planned, executor, store, display, request.timeout)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _write_tables(results: Path, console: Console) -> None:
+    from bench import leaderboard as boards
+    from bench.store import write_atomically
+
+    records = read_records(results, console)
+    write_atomically(results / "leaderboard.csv", boards.to_csv(boards.aggregated(records)))
+    write_atomically(results / "cells.csv", boards.to_csv(boards.per_cell(records)))
+
+
+def _show_outcome(outcome: Outcome, request: Request, console: Console, as_json: bool) -> None:
+    from bench import leaderboard as boards
+    from bench.progress import outcome_line
+    from bench.tables import leaderboard_table, legend
+
+    frame = boards.aggregated(outcome.records.values())
+    if as_json:
+        print_json(frame.to_dict("records"))
+    else:
+        print(f"\n{leaderboard_table(frame)}\n\n{legend(frame)}")
+    for record in outcome.failed:
+        console.print(f"Failed: {outcome_line(record)}", markup=False)
+    if outcome.interrupted:
+        console.print("Interrupted. The same command goes on where this one stopped.")
+    console.print(f"Written to {request.results}: leaderboard.csv, cells.csv, records/.", markup=False)
+
+
+def _show_plan(planned: Plan, request: Request, as_json: bool) -> None:
+    from bench.estimate import Estimator, duration
+    from bench.store import Store
+    from bench.tables import text_table
+
+    estimator = Estimator(Store(request.results).all()[0])
+    rows = planned.rows(estimator)
+    if as_json:
+        print_json(rows)
+        return
+    shown = [
+        {
+            **{key: str(row[key]) for key in ("cell", "method", "method_params", "task", "seed")},
+            "state": "finished" if row["finished"] else "to run",
+            "estimate": "" if row["finished"] else duration(row["estimated_seconds"]),
+        }
+        for row in rows
+    ]
+    print(text_table(shown))
+    left = estimator.guess_all(planned.pending, planned.workers)
+    print(f"\n{len(planned.cells)} cells, {len(planned.finished)} finished. Profile {planned.why_profile}.")
+    print(f"Estimated time: {duration(left)}" + ("." if left is not None else "; run once, and it is known."))
+
+
+def _warn_of_broken_plugins(console: Console, plugins: Sequence[Path]) -> None:
+    from bench import registry
+
+    found: list[Registry[Any]] = [registry.methods(plugins), registry.tasks(plugins)]
+    for each in found:
+        for name, reason in each.broken.items():
+            console.print(f"Not usable: {each.kind.__name__.lower()} {name}: {reason}", markup=False)
