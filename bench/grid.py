@@ -80,9 +80,8 @@ def method_label(method: str, variant: str) -> str:
 def code_version(plugin_files: Iterable[Path]) -> str:
     """A hash of the code and libraries that a cell's numbers depend on; comments and layout do not count.
 
-    It covers NUMERIC_MODULES, the plugins' own files, the helper modules (`_*.py`) beside them
-    that they name, and the
-    versions of NUMERIC_LIBRARIES.
+    It covers NUMERIC_MODULES, the plugins' own files (all of a package's), the helper modules (`_*.py`) beside them
+    that they name, and the versions of NUMERIC_LIBRARIES.
     """
     digest = hashlib.sha256(_shared_version().encode())
     for file in plugin_files:
@@ -92,9 +91,10 @@ def code_version(plugin_files: Iterable[Path]) -> str:
 
 
 def _with_helpers(file: Path) -> list[Path]:
-    """A plugin's file and the helpers beside it that it names, and that these name in turn."""
-    candidates = sorted(file.parent.glob("_[!_]*.py"))
-    used = [file]
+    """A plugin's file, or all files of its package, and the helpers beside it that these name, in turn as well."""
+    is_package = file.name == "__init__.py"
+    candidates = sorted((file.parents[1] if is_package else file.parent).glob("_[!_]*.py"))
+    used = sorted(file.parent.rglob("*.py")) if is_package else [file]
     for source in used:  # grows while it is gone through
         text = source.read_text(encoding="utf-8")
         used += [helper for helper in candidates if helper.stem in text and helper not in used]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from bench.errors import SourceError
 from bench.task import Kind, Task, TaskContext
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -82,17 +84,22 @@ def load_model(path: Path, kind: Kind, num_labels: int, dropout: float | None = 
 
 def context(task: Task, tokenizer: PreTrainedTokenizerBase) -> TaskContext:
     """What a method may know of a task, with the special tokens as this tokenizer places them."""
-    # Of a real text: an empty second segment is taken for none, and its separator is left out.
-    full = tokenizer("a", "a" if task.pair else None, return_special_tokens_mask=True)
-    special = zip(full["input_ids"], full["special_tokens_mask"], strict=True)
     return TaskContext(
         name=task.name,
         kind=task.kind,
         pair=task.pair,
         num_labels=task.num_labels,
-        template=tuple(token for token, is_special in special if is_special),
+        template=special_tokens(tokenizer, task.pair),
         pad_id=int(tokenizer.pad_token_id),
     )
+
+
+def special_tokens(tokenizer: PreTrainedTokenizerBase, pair: bool) -> tuple[int, ...]:
+    """The ids of the special tokens around one text, or around a pair, in order."""
+    # Of a real text: an empty second segment is taken for none, and its separator is left out.
+    full = tokenizer("a", "a" if pair else None, return_special_tokens_mask=True)
+    special = zip(full["input_ids"], full["special_tokens_mask"], strict=True)
+    return tuple(token for token, is_special in special if is_special)
 
 
 def backbone(model: PreTrainedModel) -> nn.Module:
@@ -112,19 +119,24 @@ def head_parameters(model: PreTrainedModel) -> list[nn.Parameter]:
 
 
 def init_head(model: PreTrainedModel, seed: int) -> None:
-    """Draw the head anew from a generator of its own, so that it depends on the seed and nothing else.
+    """Draw the head anew from a generator of its own, so that it depends on the seed and nothing else."""
+    import torch
 
-    Linear layers get N(0, initializer_range) and zero biases, as BERT and RoBERTa do; other layers of a
-    head (norms) start from constants and keep them.
+    draw_head(head_modules(model), model.config, torch.Generator().manual_seed(seed))
+
+
+def draw_head(parts: Iterable[nn.Module], config: PreTrainedConfig, generator: torch.Generator | None = None) -> None:
+    """Draw a head's linear layers from N(0, initializer_range), with zero biases, as BERT and RoBERTa do.
+
+    Other layers of a head (norms) start from constants and keep them. generator: None is torch's global one.
     """
     import torch
     from torch import nn
 
-    generator = torch.Generator().manual_seed(seed)
-    std = getattr(model.config, "initializer_range", 0.02)
+    std = getattr(config, "initializer_range", 0.02)
     with torch.no_grad():
-        for head in head_modules(model):
-            for module in head.modules():
+        for part in parts:
+            for module in part.modules():
                 if isinstance(module, nn.Linear):
                     module.weight.normal_(0.0, std, generator=generator)
                     if module.bias is not None:

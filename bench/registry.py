@@ -155,7 +155,7 @@ def _discover(kind: type[P], package: str, plugins: Iterable[Path]) -> Registry[
 def _found(kind: type[P], package: str, plugins: Iterable[Path]) -> Registry[P]:
     registry = Registry(kind)
     for name in _module_names(package):
-        _add_module(registry, f"{package}.{name}", name, f"{package}/{name}.py")
+        _add_module(registry, f"{package}.{name}", name)
     for point in importlib.metadata.entry_points(group=f"bench.{package}"):
         origin = f"entry point {point.name} of {point.dist.name if point.dist else 'a package'}"
         try:
@@ -182,9 +182,12 @@ def _module_names(package: str) -> Iterator[str]:
     return (module.name for module in pkgutil.iter_modules(folder) if not module.name.startswith("_"))
 
 
-def _add_module(registry: Registry[P], module_name: str, name: str, origin: str) -> None:
+def _add_module(registry: Registry[P], module_name: str, name: str) -> None:
+    origin = module_name.replace(".", "/")
     try:
         module = importlib.import_module(module_name)
+        if not hasattr(module, "__path__"):
+            origin += ".py"
         if not _add_classes(registry, module, origin):
             registry.broken[name] = f"{origin} defines no {registry.kind.__name__} class"
     except (Exception, SystemExit) as error:  # noqa: BLE001 - see _found

@@ -72,11 +72,13 @@ def write(tmp_path: Path) -> Iterator[Write]:
 def test_every_file_of_the_folders_is_found() -> None:
     for found, folder in ((registry.methods(), "methods"), (registry.tasks(), "tasks")):
         assert found.broken == {}
-        files = {path.name for path in (ROOT / folder).glob("[!_]*.py")}
-        assert {entry.file.name for entry in found.found.values()} == files
+        # A plugin is a file, or a package of several.
+        files = {*(ROOT / folder).glob("[!_]*.py"), *(ROOT / folder).glob("*/__init__.py")}
+        assert {entry.file for entry in found.found.values()} == files
         assert found.names() == sorted(found.found)
         assert all(entry.plugin.name == name for name, entry in found.found.items())
-        assert all(entry.origin == f"{folder}/{entry.file.name}" for entry in found.found.values())
+        origins = {str(file.relative_to(ROOT)).removesuffix("/__init__.py") for file in files}
+        assert {entry.origin for entry in found.found.values()} == origins
     assert {"pasta", "lora", "bitfit", "full", "head"} <= set(registry.methods().found)
 
 

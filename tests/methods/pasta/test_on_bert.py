@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 import tiny as tiny_bert
 import torch
+from methods._special_token_vectors import SpecialTokenVectors
 from tiny import CLS, PAD, SEP, ids, mask
 
 from bench import seeds
 from bench.adaptation import adapt
 from bench.errors import NotApplicable
 from bench.task import TaskContext
-from methods._special_token_vectors import SpecialTokenVectors
 from methods.pasta import Pasta, PastaParams
 
 FILM, GOOD, BAD = (tiny_bert.VOCAB.index(word) for word in ("film", "good", "bad"))
@@ -94,14 +94,14 @@ def test_logits_and_gradients_are_those_of_the_slow_formulation(tiny: Any, batch
 
     fast = adapted(input_ids=input_ids, attention_mask=attention, token_type_ids=segments).logits
     torch.nn.functional.cross_entropy(fast, labels).backward()
-    vectors = model.pasta.vectors.detach().clone().requires_grad_(True)
+    vectors = model.base_model.pasta.vectors.detach().clone().requires_grad_(True)
     plain_model.requires_grad_(False)
     plain_model.classifier.requires_grad_(True)
     slow = slow_logits(plain_model, vectors, input_ids, attention, segments)
     torch.nn.functional.cross_entropy(slow, labels).backward()
 
     assert torch.allclose(fast, slow, rtol=0, atol=1e-9)
-    assert torch.allclose(model.pasta.vectors.grad, vectors.grad, rtol=0, atol=1e-9)
+    assert torch.allclose(model.base_model.pasta.vectors.grad, vectors.grad, rtol=0, atol=1e-9)
     assert vectors.grad.abs().max() > 1e-4  # what was compared is not two times nothing
     for mine, other in zip(model.classifier.parameters(), plain_model.classifier.parameters(), strict=True):
         assert torch.allclose(mine.grad, other.grad, rtol=0, atol=1e-9)
@@ -119,7 +119,11 @@ def test_tokenised_and_truncated_tasks_agree_with_the_slow_formulation(tiny: Any
     with torch.no_grad():
         fast = model(**inputs).logits
         slow = slow_logits(
-            plain_model, model.pasta.vectors, inputs["input_ids"], inputs["attention_mask"], inputs["token_type_ids"]
+            plain_model,
+            model.base_model.pasta.vectors,
+            inputs["input_ids"],
+            inputs["attention_mask"],
+            inputs["token_type_ids"],
         )
     assert torch.allclose(fast, slow, rtol=1e-5, atol=1e-5)
 
@@ -195,10 +199,10 @@ def test_the_second_separator_has_a_vector_of_its_own(tiny: Any) -> None:
     inputs = {"input_ids": input_ids, "attention_mask": mask(input_ids), "token_type_ids": types(input_ids)}
     with torch.no_grad():
         before = model(**inputs).logits
-        model.pasta.vectors[:, 2] += 1.0
+        model.base_model.pasta.vectors[:, 2] += 1.0
         third = model(**inputs).logits
-        model.pasta.vectors[:, 2] -= 1.0
-        model.pasta.vectors[:, 1] += 1.0
+        model.base_model.pasta.vectors[:, 2] -= 1.0
+        model.base_model.pasta.vectors[:, 1] += 1.0
         second = model(**inputs).logits
     assert (third != before).any(1).tolist() == [False, True, False, False, False]
     assert (second != before).any(1).tolist() == [True, True, True, False, True]
@@ -240,10 +244,10 @@ def test_parameters_default_to_the_models_own(tiny: Any) -> None:
     model = tiny.model("classification")
     model.config.hidden_dropout_prob, model.config.initializer_range = 0.25, 0.7
     tiny_adapt(model, Pasta(PastaParams()), pairs())
-    assert model.pasta.dropout.p == 0.25
-    assert model.pasta.vectors.shape == (3, 3, 32)
-    assert 0.6 < model.pasta.vectors.std() < 0.8  # of 288 draws: 0.7 and 3.4 standard errors to each side
-    assert abs(model.pasta.vectors.mean()) < 0.2
+    assert model.base_model.pasta.dropout.p == 0.25
+    assert model.base_model.pasta.vectors.shape == (3, 3, 32)
+    assert 0.6 < model.base_model.pasta.vectors.std() < 0.8  # of 288 draws: 0.7 and 3.4 standard errors to each side
+    assert abs(model.base_model.pasta.vectors.mean()) < 0.2
 
 
 @pytest.mark.parametrize("bad", [{"dropout": 1.0}, {"dropout": -0.1}, {"init_std": -1.0}, {"slots": 2}])
@@ -319,7 +323,7 @@ def test_gradient_checkpointing_gives_the_same_gradients(tiny: Any) -> None:
         for layer in model.bert.encoder.layer:
             layer.attention.self.dropout.p = 0.0
         model(**data.inputs, labels=data.labels).loss.backward()
-        gradients.append(model.pasta.vectors.grad)
+        gradients.append(model.base_model.pasta.vectors.grad)
     assert gradients[0].abs().max() > 1e-3
     assert torch.allclose(gradients[0], gradients[1], atol=1e-6)
 
@@ -331,9 +335,9 @@ def test_mixed_precision_runs_and_stays_close(tiny: Any) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         output = model(**data.inputs, labels=data.labels)
     output.loss.backward()
-    assert model.pasta.vectors.grad.dtype == torch.float32
-    assert model.pasta.vectors.grad.isfinite().all()
-    assert model.pasta.vectors.grad.abs().max() > 1e-3
+    assert model.base_model.pasta.vectors.grad.dtype == torch.float32
+    assert model.base_model.pasta.vectors.grad.isfinite().all()
+    assert model.base_model.pasta.vectors.grad.abs().max() > 1e-3
     assert torch.allclose(output.logits.float(), exact, atol=0.2)
     half = tiny.adapted(Pasta(PastaParams(init_std=0.5)), "pair").module.bfloat16()
     assert half(**data.inputs).logits.isfinite().all()
