@@ -12,7 +12,6 @@ one call with `model(**inputs, adapters=...)`: a name, or one name or index an e
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -201,10 +200,9 @@ def _parameters(model: PreTrainedModel, vectors: SpecialTokenVectors, head: nn.M
 def _further_head(model: PreTrainedModel, num_labels: int | None) -> nn.ModuleDict | None:
     """A newly drawn copy of the model's head for an adapter beside the first; None where there is none to copy."""
     put = getattr(model.base_model, "pasta", None)
-    own = head_modules(model)
-    if put is None or not len(put.adapters) or not own:
+    if put is None or not len(put.adapters) or not head_modules(model):
         return None
-    head = nn.ModuleDict(copy.deepcopy(own))
+    head: nn.ModuleDict = put.copy_of_head(model)
     last = _answers(model, head)
     if num_labels not in (None, last.out_features):
         last.out_features = num_labels

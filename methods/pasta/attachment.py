@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -106,6 +107,15 @@ class Attachment(nn.Module):
             if known == name and isinstance(head, nn.ModuleDict):
                 return head
         return None
+
+    def copy_of_head(self, model: PreTrainedModel) -> nn.ModuleDict:
+        """The model's own head once more, without the hook that lets other heads answer in its place."""
+        copies = copy.deepcopy(head_modules(model), {id(self): self})
+        for part in copies.values():
+            for key, hook in list(part._forward_hooks.items()):
+                if isinstance(hook, partial) and hook.func == self._answer:
+                    del part._forward_hooks[key]
+        return nn.ModuleDict(copies)
 
     def use(self, choice: Choice) -> None:
         """Use these adapters from now on: one name, or one name or index an example; None: the base model."""

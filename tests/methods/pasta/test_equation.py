@@ -11,10 +11,12 @@ import pytest
 import tiny as tiny_bert
 import tiny_families as families
 import torch
+import transformers
 from torch import nn
 
 from methods.pasta import PastaParams
 from methods.pasta.adapter import add
+from methods.pasta.params import layout
 
 KINDS = {"single": False, "pair": True}
 every_family = pytest.mark.parametrize("family", families.NAMES)
@@ -22,7 +24,7 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 class Slow(nn.Module):
-    """A layer that first adds, for each application in turn, one-hot (length x slots) times vectors (slots x hidden)."""
+    """A layer that first adds one-hot (length x slots) times vectors (slots x hidden), for each application in turn."""
 
     def __init__(self, layer: nn.Module, vectors: list[torch.Tensor], onehot: torch.Tensor) -> None:
         super().__init__()
@@ -93,3 +95,75 @@ def test_logits_and_gradients_are_those_of_the_equation(family: str, kind: str) 
     assert theirs.grad is not None
     assert (theirs.grad.flatten(1).abs().max(1).values > 1e-6).all()
     assert torch.allclose(vectors.grad, theirs.grad, rtol=0, atol=1e-9)
+
+
+@every_family
+def test_logits_of_every_token_are_those_of_the_equation(family: str) -> None:
+    template, inputs = families.template(family, pair=False), families.inputs(family, pair=False)
+    auto = transformers.AutoModelForTokenClassification
+    model = add(families.model(family, auto), template, PastaParams(init_std=0.5)).double()
+    vectors = model.base_model.pasta.adapter("default").vectors.detach()
+    with torch.no_grad():
+        got, want = model(**inputs).logits, slow(family, vectors, inputs["input_ids"], auto)(**inputs).logits
+        base = families.model(family, auto).double()(**inputs).logits
+    words = inputs["attention_mask"].bool()
+    assert got.shape == (*words.shape, 3)
+    assert (got - base)[words].abs().max() > 0.1
+    assert torch.allclose(got[words], want[words], rtol=0, atol=1e-9)
+
+
+@every_family
+@every_kind
+def test_zero_vectors_are_the_base_model_bit_for_bit(family: str, kind: str) -> None:
+    inputs = families.inputs(family, KINDS[kind])
+    model = add(families.model(family), families.template(family, KINDS[kind]), PastaParams(init_std=0))
+    assert torch.equal(model(**inputs).logits, families.model(family)(**inputs).logits)
+
+
+ABLATIONS: dict[str, Any] = {
+    # parameters -> the full [layers, slots, hidden] table that they mean, from the parameters that are there
+    "cls": (PastaParams(tokens="cls"), lambda v: torch.cat([v, torch.zeros(3, 2, 32)], 1)),
+    "sep": (PastaParams(tokens="sep"), lambda v: torch.cat([torch.zeros(3, 1, 32), v], 1)),
+    "share_layers": (PastaParams(share_layers=True), lambda v: v.repeat(3, 1, 1)),
+    "share_slots": (PastaParams(share_slots=True), lambda v: v.repeat(1, 3, 1)),
+    "share both": (PastaParams(share_layers=True, share_slots=True), lambda v: v.repeat(3, 3, 1)),
+    "layers": (PastaParams(layers=(0, 2)), lambda v: torch.stack([v[0], torch.zeros(3, 32), v[1]])),
+    "last layer": (PastaParams(layers=(2,)), lambda v: torch.cat([torch.zeros(2, 3, 32), v])),
+    "all of it": (
+        PastaParams(tokens="sep", share_slots=True, layers=(1,)),
+        lambda v: torch.stack([torch.zeros(3, 32), torch.cat([torch.zeros(1, 32), v[0], v[0]]), torch.zeros(3, 32)]),
+    ),
+}
+COUNTS = {
+    "cls": 96,
+    "sep": 192,
+    "share_layers": 96,
+    "share_slots": 96,
+    "share both": 32,
+    "layers": 192,
+    "last layer": 96,
+    "all of it": 32,
+}
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_an_ablation_is_the_equation_with_its_table_of_vectors(name: str) -> None:
+    params, table = ABLATIONS[name]
+    params = params.model_copy(update={"init_std": 0.5})
+    template, inputs = families.template("bert", pair=True), families.inputs("bert", pair=True)
+    model = add(families.model("bert"), template, params)
+    vectors = model.base_model.pasta.adapter("default").vectors
+    assert vectors.numel() == layout(params, model.config, template).count == COUNTS[name]
+    want = slow("bert", table(vectors.detach()).double(), inputs["input_ids"])(**inputs).logits
+    assert torch.allclose(model.double()(**inputs).logits, want, rtol=0, atol=1e-6)
+    assert (want - families.model("bert").double()(**inputs).logits).abs().max() > 0.05
+
+
+def test_nothing_below_the_first_layer_with_vectors_is_differentiated() -> None:
+    template, inputs = families.template("bert", pair=False), families.inputs("bert", pair=False)
+    model = add(families.model("bert"), template, PastaParams(layers=(2,)))
+    needs: list[bool] = []
+    for layer in model.bert.encoder.layer:
+        layer.attention.register_forward_hook(lambda module, args, output: needs.append(output[0].requires_grad))
+    model(**inputs)
+    assert needs == [False, False, True]

@@ -1,0 +1,152 @@
+"""The ways in which a model is run: attention kernels, checkpointed, mixed precision, copied, compiled, in parallel."""
+
+import copy
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_families as families
+import torch
+from torch.nn import functional
+
+from methods.pasta import PastaParams
+from methods.pasta.adapter import add
+
+every_family = pytest.mark.parametrize("family", families.NAMES)
+LABELS = torch.tensor([0, 1, 2, 1])
+
+
+def adapted(family: str, pair: bool = True, attention: str | None = None, **params: Any) -> Any:
+    params = {"init_std": 0.5, "dropout": 0.0, **params}
+    torch.manual_seed(3)
+    model = families.model(family, attention=attention)
+    torch.manual_seed(4)
+    return add(model, families.template(family, pair), PastaParams(**params))
+
+
+def vectors_of(model: Any) -> Any:
+    return model.base_model.pasta.adapter("default").vectors
+
+
+def gradient(model: Any, family: str) -> torch.Tensor:
+    loss = functional.cross_entropy(model(**families.inputs(family, pair=True)).logits.float(), LABELS)
+    loss.backward()
+    found: torch.Tensor = vectors_of(model).grad
+    assert found.abs().max() > 1e-4
+    return found
+
+
+@every_family
+def test_both_attention_kernels_give_the_same(family: str) -> None:
+    if not families.model(family)._supports_sdpa:
+        with pytest.raises(ValueError, match="scaled_dot_product_attention"):
+            families.model(family, attention="sdpa")
+        return
+    eager, sdpa = (adapted(family, attention=kernel) for kernel in ("eager", "sdpa"))
+    assert torch.allclose(gradient(eager, family), gradient(sdpa, family), atol=1e-5)
+
+
+@every_family
+@pytest.mark.filterwarnings("ignore:.gradient_checkpointing_enable.:FutureWarning")
+def test_gradient_checkpointing_gives_the_same_gradients(family: str) -> None:
+    if not families.model(family).supports_gradient_checkpointing:
+        pytest.skip(f"transformers has no gradient checkpointing for {family}")
+    gradients = []
+    for reentrant in (None, False, True):
+        model = families.no_dropout(adapted(family))
+        if reentrant is not None:
+            model.gradient_checkpointing_enable({"use_reentrant": reentrant})
+            model.enable_input_require_grads()
+        gradients.append(gradient(model.train(), family))
+    assert torch.allclose(gradients[0], gradients[1], atol=1e-6)
+    assert torch.allclose(gradients[0], gradients[2], atol=1e-6)
+
+
+@every_family
+def test_mixed_precision_runs_and_stays_close(family: str) -> None:
+    model, inputs = adapted(family), families.inputs(family, pair=True)
+    exact = model(**inputs).logits
+    with torch.autocast("cpu", torch.bfloat16):
+        output = model(**inputs)
+        functional.cross_entropy(output.logits.float(), LABELS).backward()
+    assert vectors_of(model).grad.dtype == torch.float32
+    assert vectors_of(model).grad.isfinite().all()
+    assert vectors_of(model).grad.abs().max() > 1e-4
+    assert torch.allclose(output.logits.float(), exact, atol=0.3)
+    assert adapted(family).bfloat16()(**inputs).logits.isfinite().all()
+
+
+def test_a_copy_and_a_pickled_model_have_vectors_and_hooks_of_their_own() -> None:
+    model, inputs = adapted("bert"), families.inputs("bert", pair=True)
+    before = model(**inputs).logits
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert torch.equal(other(**inputs).logits, before)
+        with torch.no_grad():
+            vectors_of(other).add_(1.0)
+        assert not torch.equal(other(**inputs).logits, before)
+        assert torch.equal(model(**inputs).logits, before)
+
+
+def test_the_forward_pass_reads_no_value_back_to_python() -> None:
+    """On a GPU a value that Python looks at makes every step wait. Fake tensors have no values to look at."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    pasta = adapted("bert").base_model.pasta
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        pasta._look(pasta, (), {"input_ids": torch.empty(5, 7, dtype=torch.int64)})
+        (changed,), _ = pasta._enter((1,), pasta, (torch.empty(5, 7, 32),), {})
+        assert changed.shape == (5, 7, 32)
+
+
+@pytest.mark.slow
+@every_family
+def test_it_compiles_without_a_graph_break(family: str) -> None:
+    model, inputs = adapted(family), families.inputs(family, pair=True)
+    base = families.model(family)
+    torch._dynamo.reset()
+    with torch.no_grad():
+        try:
+            torch.compile(base, fullgraph=True, backend="eager")(**inputs)
+        except torch._dynamo.exc.Unsupported as reason:
+            pytest.skip(f"transformers' own {family} does not compile in one graph: {str(reason).splitlines()[0]}")
+        compiled = torch.compile(model, fullgraph=True, backend="eager")
+        assert torch.allclose(compiled(**inputs).logits, model(**inputs).logits, atol=1e-5)
+
+
+RANK = """
+import sys
+from datetime import timedelta
+import torch, torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+import test_modes as modes, tiny_families as families
+rank, store, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+torch.set_num_threads(1)
+dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2, timeout=timedelta(seconds=300))
+model = modes.adapted(sys.argv[4])
+inputs = {key: value[2 * rank : 2 * rank + 2] for key, value in families.inputs(sys.argv[4], pair=True).items()}
+parallel = DistributedDataParallel(model)  # kept: it is what sums gradients in the backward pass
+logits = parallel(**inputs).logits
+torch.nn.functional.cross_entropy(logits, modes.LABELS[2 * rank : 2 * rank + 2]).backward()
+torch.save(modes.vectors_of(model).grad, f"{out}/{rank}.pt")
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["bert", "albert"])
+def test_two_processes_have_the_gradient_of_one_with_both_their_batches(tmp_path: Path, family: str) -> None:
+    code = [sys.executable, "-c", RANK]
+    here = [str(Path(__file__).parent), str(Path(__file__).parents[2]), str(Path(__file__).parents[3])]
+    ranks = [
+        subprocess.Popen(
+            [*code, str(rank), str(tmp_path / "store"), str(tmp_path), family], env={"PYTHONPATH": ":".join(here)}
+        )
+        for rank in (0, 1)
+    ]
+    assert [rank.wait(timeout=500) for rank in ranks] == [0, 0]
+    want = gradient(adapted(family), family)
+    for rank in (0, 1):
+        assert torch.allclose(torch.load(tmp_path / f"{rank}.pt", weights_only=True), want, atol=1e-6)
