@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import models, registry, suites
+from bench import models, registry, run, suites
 from bench.errors import UsageError
+from bench.method import Recipe
 from bench.registry import build_method
 from bench.run import Request, plan, suite_of
+from bench.sources import Resolved
 from bench.specs import parse
 from bench.suites import PRESETS, Budget, Suite
 
@@ -75,6 +77,39 @@ def test_quick_is_what_the_design_says() -> None:
     assert len(quick.seeds) == 3
     assert quick.model == "minilm-l6"
     assert {"pasta", "lora"} <= set(quick.methods)
+
+
+GLUE = {f"glue-{name}" for name in ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")}
+# As the scripts of luka-group/PASTA set them: learning rate, epochs, batch size.
+PAPER = {
+    "paper-glue-bert-large": (GLUE, "bert-large-cased", (2.5e-4, 150, 32)),
+    "paper-glue-roberta-large": (GLUE, "roberta-large", (2.5e-4, 150, 32)),
+    "paper-conll2003": ({"conll2003"}, "bert-large-cased", (3e-3, 100, 16)),
+}
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_papers_suites_expand_to_cells_with_the_papers_recipe(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the models and data, which are not here: what they resolve to is made up."""
+    suite, (tasks, model, settings) = suites.load(name), PAPER[name]
+    monkeypatch.setattr(run, "fetch", lambda wanted, *_: dict.fromkeys(wanted, Resolved(tmp_path, "commit:0", "hub")))
+    specs = [parse(entry) for entry in suite.methods]
+    request = Request(suite, specs, suite.tasks, suite.seeds, suite.model, profile="cpu", results=tmp_path)
+    cells = plan(request).cells
+    assert len(cells) == len(tasks) * len(suite.methods) * len(suite.seeds)
+    assert {cell.task for cell in cells} == tasks
+    assert {cell.model for cell in cells} == {model}
+    for cell in cells:
+        if cell.method != "pasta":
+            assert cell.recipe == {}
+            continue
+        recipe = Recipe(**cell.recipe)  # it says all of a recipe that has no default
+        assert (recipe.learning_rate, recipe.epochs, recipe.batch_size) == settings
+        assert (recipe.weight_decay, recipe.warmup_ratio, recipe.dropout, recipe.min_steps) == (0, 0, 0.1, 0)
+        stated = cell.task == "conll2003" or (cell.task, model) == ("glue-mrpc", "bert-large-cased")
+        assert ("nothing is stated" not in recipe.chosen_by) == stated
 
 
 def test_a_file_of_ones_own(file: Path) -> None:
