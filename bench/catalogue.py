@@ -1,4 +1,4 @@
-"""What there is to choose from: methods, tasks, models, profiles and suites, as `list` shows them."""
+"""What there is to choose from, methods to suites, and what papers claim of it, as `list` shows them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import models, profiles, registry, suites
+from bench import claims, models, profiles, registry, suites
 
-KINDS = ("methods", "tasks", "models", "profiles", "suites")
+KINDS = ("methods", "tasks", "models", "profiles", "suites", "claims")
 _BRIEF = {
     "methods": ("name", "summary", "params", "status"),
     "tasks": ("name", "kind", "metric", "summary", "status"),
+    "claims": ("name", "method", "tasks", "summary", "source"),
 }
 
 
@@ -23,6 +24,7 @@ def entries(kind: str, plugins: Sequence[Path] = ()) -> list[dict[str, Any]]:
         "models": _models,
         "profiles": _profiles,
         "suites": _suites,
+        "claims": _claims,
     }
     return makers[kind](plugins)
 
@@ -31,9 +33,7 @@ def brief(kind: str, entry: dict[str, Any]) -> dict[str, str]:
     """The part of an entry that fits on a terminal."""
     keys = _BRIEF.get(kind, ("name", "summary"))
     shown = {key: entry.get(key, "") for key in keys}
-    if isinstance(shown.get("params"), dict):
-        shown["params"] = ", ".join(shown["params"])
-    return {key: str(value) for key, value in shown.items()}
+    return {key: str(value) if isinstance(value, str) else ", ".join(value) for key, value in shown.items()}
 
 
 def _methods(plugins: Sequence[Path]) -> list[dict[str, Any]]:
@@ -74,3 +74,11 @@ def _profiles(plugins: Sequence[Path]) -> list[dict[str, Any]]:
 
 def _suites(plugins: Sequence[Path]) -> list[dict[str, Any]]:
     return [suites.load(name).model_dump(mode="json") for name in suites.names()]
+
+
+def _claims(plugins: Sequence[Path]) -> list[dict[str, Any]]:
+    found = claims.load()
+    return [
+        {"name": name, "source": f"{found.papers[claim.paper]}, {claim.where}", **claim.model_dump(mode="json")}
+        for name, claim in sorted(found.claims.items())
+    ]

@@ -12,6 +12,8 @@ from bench.grid import method_label
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.claims import Claims
+
 
 def text_table(rows: Iterable[Mapping[str, Any]], align: Sequence[str] | None = None) -> str:
     """Rows of cells that are text already, under their keys."""
@@ -38,6 +40,23 @@ def leaderboard_table(frame: pd.DataFrame) -> str:
     if not rows:
         return "No records."
     return text_table(rows, ("left", "left", "left", *["right"] * 6, "left"))
+
+
+def claims_table(claims: Claims, tasks: Iterable[str]) -> str:
+    """What papers claim of these tasks, apart from what was measured; empty where they claim nothing."""
+    rows = [
+        {
+            "task": ", ".join(claim.tasks),
+            "method": claim.method,
+            "claim": claim.summary,
+            "share %": _number(claim.share_percent, ".3f"),
+            "by": f"{claims.papers[claim.paper]}, {claim.where}",
+        }
+        for claim in claims.about(tasks).values()
+    ]
+    if not rows:
+        return ""
+    return f"Claimed by papers, not measured here:\n\n{text_table(rows, ('left', 'left', 'left', 'right', 'left'))}"
 
 
 def legend(frame: pd.DataFrame) -> str:

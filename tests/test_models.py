@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,14 @@ def test_every_named_model_is_pinned() -> None:
         assert model.name == name
         assert model.summary
         assert isinstance(sources.parse(model.source), sources.PackageRef | sources.HubRef)
+
+
+def test_a_hub_model_is_pinned_by_commit() -> None:
+    """A branch or a tag of the hub may move; a commit does not."""
+    found = [sources.parse(model.source) for model in models.named().values()]
+    hub = [ref for ref in found if isinstance(ref, sources.HubRef)]
+    assert {ref.repo for ref in hub} >= {"google-bert/bert-large-cased", "FacebookAI/roberta-large"}
+    assert all(re.fullmatch(r"[0-9a-f]{40}", ref.revision) and ref.kind == "model" for ref in hub)
 
 
 def test_a_name_is_its_model() -> None:

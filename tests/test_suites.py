@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import models, registry, suites
+from bench import models, registry, run, suites
 from bench.errors import UsageError
+from bench.method import Recipe
 from bench.registry import build_method
-from bench.run import suite_of
+from bench.run import Request, plan, suite_of
+from bench.sources import Resolved
 from bench.specs import parse
 from bench.suites import PRESETS, Budget, Suite
 
@@ -26,6 +28,8 @@ train_examples = 10
 epochs_scale = 0.5
 [recipes.lora]
 epochs = 2
+[task_recipes.sms-spam.lora]
+batch_size = 8
 """
 
 
@@ -45,8 +49,13 @@ def test_a_shipped_suite_names_only_what_there_is(name: str) -> None:
         build_method(methods, parse(entry))
     for task in suite.tasks:
         tasks.get(task)
+    for task, recipes in suite.task_recipes.items():
+        assert task in suite.tasks
+        assert recipes.keys() <= {parse(entry).name for entry in suite.methods}
     for method in suite.recipes:
         methods.get(method)
+    for recipes in (suite.recipes, *suite.task_recipes.values()):
+        assert all("chosen_by" in settings for settings in recipes.values())
     models.find(suite.model)
     assert len(set(suite.seeds)) == len(suite.seeds) > 1  # one seed makes no claim
 
@@ -70,10 +79,46 @@ def test_quick_is_what_the_design_says() -> None:
     assert {"pasta", "lora"} <= set(quick.methods)
 
 
+GLUE = {f"glue-{name}" for name in ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")}
+# As the scripts of luka-group/PASTA set them: learning rate, epochs, batch size.
+PAPER = {
+    "paper-glue-bert-large": (GLUE, "bert-large-cased", (2.5e-4, 150, 32)),
+    "paper-glue-roberta-large": (GLUE, "roberta-large", (2.5e-4, 150, 32)),
+    "paper-conll2003": ({"conll2003"}, "bert-large-cased", (3e-3, 100, 16)),
+}
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_papers_suites_expand_to_cells_with_the_papers_recipe(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the models and data, which are not here: what they resolve to is made up."""
+    suite, (tasks, model, settings) = suites.load(name), PAPER[name]
+    monkeypatch.setattr(run, "fetch", lambda wanted, *_: dict.fromkeys(wanted, Resolved(tmp_path, "commit:0", "hub")))
+    specs = [parse(entry) for entry in suite.methods]
+    request = Request(suite, specs, suite.tasks, suite.seeds, suite.model, profile="cpu", results=tmp_path)
+    cells = plan(request).cells
+    assert len(cells) == len(tasks) * len(suite.methods) * len(suite.seeds)
+    assert {cell.task for cell in cells} == tasks
+    assert {cell.model for cell in cells} == {model}
+    for cell in cells:
+        if cell.method != "pasta":
+            assert cell.recipe == {}
+            continue
+        recipe = Recipe(**cell.recipe)  # it says all of a recipe that has no default
+        assert (recipe.learning_rate, recipe.epochs, recipe.batch_size) == settings
+        assert (recipe.weight_decay, recipe.warmup_ratio, recipe.dropout, recipe.min_steps) == (0, 0, 0.1, 0)
+        stated = cell.task == "conll2003" or (cell.task, model) == ("glue-mrpc", "bert-large-cased")
+        assert ("nothing is stated" not in recipe.chosen_by) == stated
+
+
 def test_a_file_of_ones_own(file: Path) -> None:
     suite = suites.load(str(file))
     assert (suite.name, suite.methods, suite.seeds, suite.model) == ("mine", ("pasta", "lora[r=4]"), (3,), "./folder")
     assert suite.recipes == {"lora": {"epochs": 2}}
+    assert suite.recipe("sms-spam", "lora") == {"epochs": 2, "batch_size": 8}
+    assert suite.recipe("rt-polarity", "lora") == {"epochs": 2}
+    assert suite.recipe("sms-spam", "pasta") == {}
     assert [suite.budget.limit(split) for split in ("train", "validation", "test")] == [10, None, None]
     assert (suite.budget.epochs_scale, suite.budget.choose) == (0.5, "last")
 
@@ -91,12 +136,10 @@ def test_a_file_of_ones_own(file: Path) -> None:
         ("seeds", "sedes", "is wrong at 'sedes': "),
         ("[budget]", "[budget", "is not TOML: "),
         ("for tests", "f\udcffr", "is not TOML: "),
-        ("epochs = 2", "epoch = 2", "is wrong at 'recipes': Value error, lora.epoch: Extra inputs are not permitted."),
-        (
-            "epochs = 2",
-            "epochs = 0",
-            "is wrong at 'recipes': Value error, lora.epochs: ",
-        ),
+        ("epochs = 2", "epoch = 2", "is wrong at 'recipes.lora': Value error, epoch: Extra inputs are not permitted."),
+        ("epochs = 2", "epochs = 0", "is wrong at 'recipes.lora': Value error, epochs: "),
+        ("batch_size = 8", "batch_size = 0", "is wrong at 'task_recipes.sms-spam.lora': Value error, batch_size: "),
+        ("[task_recipes.sms-spam.lora]", "[task_recipes.lora]", "is wrong at 'task_recipes.lora.batch_size': "),
     ],
 )
 def test_what_is_wrong_in_a_file_is_named(old: str, new: str, reason: str, file: Path) -> None:
@@ -105,6 +148,31 @@ def test_what_is_wrong_in_a_file_is_named(old: str, new: str, reason: str, file:
     with pytest.raises(UsageError, match=re.escape(f"The suite {file} {reason}")) as caught:
         suites.load(str(file))
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_said_of_one_task_goes_before_what_is_said_of_all(file: Path) -> None:
+    file.write_text(WHOLE.replace("batch_size = 8", "epochs = 9"), encoding="utf-8")
+    suite = suites.load(str(file))
+    assert suite.recipe("sms-spam", "lora") == {"epochs": 9}
+    assert suite.recipe("us-address", "lora") == {"epochs": 2}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("[recipes.lora]", "[recipes.lor]", "There is no method 'lor'; did you mean 'lora'?"),
+        ("[task_recipes.sms-spam.lora]", "[task_recipes.sms-spam.lor]", "There is no method 'lor'; did you mean"),
+        ("[task_recipes.sms-spam.lora]", "[task_recipes.sms.lora]", "There is no task 'sms'; did you mean 'sms-spam'?"),
+    ],
+)
+def test_recipes_for_what_there_is_not_are_refused_before_anything_is_fetched(
+    old: str, new: str, reason: str, file: Path
+) -> None:
+    file.write_text(WHOLE.replace(old, new), encoding="utf-8")
+    suite = suites.load(str(file))
+    request = Request(suite, [parse("lora")], suite.tasks, suite.seeds, suite.model)
+    with pytest.raises(UsageError, match=re.escape(reason)):
+        plan(request)
 
 
 def test_a_wrong_name_gets_the_nearest_right_one(tmp_path: Path) -> None:

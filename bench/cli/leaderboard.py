@@ -18,9 +18,10 @@ def leaderboard(
     as_json: AsJson = False,
 ) -> None:
     """Build the leaderboard of a results folder: a table, a CSV file, or JSON."""
+    from bench import claims
     from bench import leaderboard as boards
     from bench.store import write_atomically
-    from bench.tables import leaderboard_table, legend
+    from bench.tables import claims_table, leaderboard_table, legend
 
     frame = (boards.per_cell if per_cell else boards.aggregated)(read_records(folder, stderr_console()))
     if out is not None:
@@ -30,4 +31,5 @@ def leaderboard(
     elif out is None and per_cell:
         sys.stdout.write(boards.to_csv(frame))
     elif out is None:
-        print(f"{leaderboard_table(frame)}\n\n{legend(frame)}")
+        parts = (leaderboard_table(frame), legend(frame), claims_table(claims.load(), set(frame["task"])))
+        print("\n\n".join(filter(None, parts)))
