@@ -12,7 +12,7 @@ from bench.task import Example, Kind, Task
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedTokenizerBase
+    from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 IGNORED = -100  # the label of a position that is not scored; torch's cross entropy skips it
 CUT_OFF = -1  # the answer for a word that truncation removed
@@ -92,29 +92,40 @@ def sample(examples: Sequence[Example], limit: int | None) -> list[Example]:
     return list(examples if limit is None else examples[:limit])
 
 
-def encode(task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> Encoded:
-    """Tokenise a split.
+def tokenise(
+    task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int | None = None
+) -> BatchEncoding:
+    """The token ids of examples, unpadded, with a mask of the special tokens that the tokenizer put around them.
 
     A special token's name that stands in a text ("[SEP]") is read as the characters that it is, so it
     cannot pose as a special token.
+
+    Args:
+        max_length: tokens that a text is cut to; None: the task's.
     """
     words = task.kind == "token-classification"
     texts = [list(e.text) if words else e.text for e in examples]
     pairs = [e.pair for e in examples] if task.pair else None
-    encoding = tokenizer(
+    return tokenizer(
         texts,
         pairs,
         is_split_into_words=words,
         truncation=True,
-        max_length=task.max_length,
+        max_length=max_length or task.max_length,
         split_special_tokens=True,
+        return_special_tokens_mask=True,
     )
+
+
+def encode(task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> Encoded:
+    """Tokenise a split, and align its labels to the tokens."""
+    encoding = tokenise(task, examples, tokenizer)
     keys = [key for key in tokenizer.model_input_names if key in encoding]
     rows = [{key: np.asarray(encoding[key][i], dtype=np.int64) for key in keys} for i in range(len(examples))]
     labels: list[Any] = [e.label for e in examples]
     references: list[Any] = [list(e.label) if isinstance(e.label, tuple) else e.label for e in examples]
     word_starts: list[np.ndarray] = []
-    if words:
+    if task.kind == "token-classification":
         word_starts = [_first_pieces(encoding.word_ids(i), len(e.text)) for i, e in enumerate(examples)]
         labels = [
             _piece_labels(e.label, starts, len(row["input_ids"]))
