@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,6 @@ def load_model(path: Path, kind: Kind, num_labels: int, dropout: float | None = 
         dropout: the probability of every dropout of the model; None: as its configuration has it.
     """
     from safetensors import SafetensorError
-    from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
     config = load_config(path)
     config.num_labels = num_labels
@@ -68,9 +68,8 @@ def load_model(path: Path, kind: Kind, num_labels: int, dropout: float | None = 
             if "dropout" in name and isinstance(value, int | float):
                 setattr(config, name, dropout)
 
-    auto = AutoModelForTokenClassification if kind == "token-classification" else AutoModelForSequenceClassification
     try:
-        return auto.from_pretrained(
+        return _with_head(kind).from_pretrained(
             str(path),
             config=config,
             dtype="float32",
@@ -80,6 +79,22 @@ def load_model(path: Path, kind: Kind, num_labels: int, dropout: float | None = 
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise SourceError(f"{path} holds no encoder that can be loaded: {_first_line(error)}") from None
+
+
+def bare_model(config: PreTrainedConfig, kind: Kind, num_labels: int) -> PreTrainedModel:
+    """The encoder with a head on the meta device: shapes without weights, for counting."""
+    import torch
+
+    config = copy.deepcopy(config)
+    config.num_labels = num_labels
+    with torch.device("meta"):
+        return _with_head(kind).from_config(config)
+
+
+def _with_head(kind: Kind) -> Any:
+    from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
+
+    return AutoModelForTokenClassification if kind == "token-classification" else AutoModelForSequenceClassification
 
 
 def context(task: Task, tokenizer: PreTrainedTokenizerBase) -> TaskContext:

@@ -1,28 +1,44 @@
 """The pretrained encoders that have a name; any path or pinned hub reference is a model too."""
 
+from __future__ import annotations
+
 import tomllib
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bench.errors import UsageError
 from bench.registry import suggest
 
 
+class Shape(NamedTuple):
+    """What can be told of a model without its files: its configuration, and the special tokens around its texts."""
+
+    config: dict[str, Any]
+    single: tuple[int, ...]
+    pair: tuple[int, ...]
+
+
 class Model(NamedTuple):
-    """A name for people, and where the files are (a reference of `bench.sources`)."""
+    """A name for people, and where the files are (a reference of `bench.sources`). shape: None if it is not shipped."""
 
     name: str
     source: str
     summary: str
+    shape: Shape | None = None
 
 
 @cache
 def named() -> dict[str, Model]:
     """The models of models.toml by name."""
     table = tomllib.loads(files("bench").joinpath("models.toml").read_text(encoding="utf-8"))
-    return {name: Model(name, entry["source"], entry["summary"]) for name, entry in table.items()}
+    return {name: Model(name, entry["source"], entry["summary"], _shape(entry)) for name, entry in table.items()}
+
+
+def _shape(entry: dict[str, Any]) -> Shape:
+    tokens = entry["special_tokens"]
+    return Shape(entry["config"], tuple(tokens["single"]), tuple(tokens["pair"]))
 
 
 def find(name: str) -> Model:

@@ -59,6 +59,24 @@ def claims_table(claims: Claims, tasks: Iterable[str]) -> str:
     return f"Claimed by papers, not measured here:\n\n{text_table(rows, ('left', 'left', 'left', 'right', 'left'))}"
 
 
+def plan_table(rows: Iterable[Mapping[str, Any]]) -> str:
+    """What each method trains on each task, a row each, in the width of a terminal."""
+    shown = [
+        {
+            "task": row["task"],
+            "special tokens": str(row["special_tokens"]),
+            "method": method_label(row["method"], row["method_params"]),
+            "trained": _number(row["trainable_params"], ",.0f"),
+            "share %": _number(row["trainable_share_percent"], ".3f"),
+            "head": _number(row["head_params"], ",.0f"),
+            "with head %": _number(row["trainable_share_with_head_percent"], ".3f"),
+            "of": _number(row["model_params"], ",.0f"),
+        }
+        for row in rows
+    ]
+    return text_table(shown, ("left", "right", "left", *["right"] * 5))
+
+
 def legend(frame: pd.DataFrame) -> str:
     """What the columns of `leaderboard_table` mean."""
     kinds = ", ".join(sorted({str(kind) for kind in frame["memory_kind"] if kind})) or "unknown"

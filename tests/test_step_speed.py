@@ -1,37 +1,120 @@
-"""One training step of each method, for pytest-benchmark: `pytest tests/test_step_speed.py --benchmark-enable`.
+"""Speed, for pytest-benchmark: `pytest tests/test_step_speed.py --benchmark-enable`.
 
-No time is asserted. Without that option each step runs once, as a test that it runs.
+No time is asserted. Without that option each piece runs once, as a test that it runs.
 """
 
+import statistics
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import tiny as tiny_bert
 import torch
 
-from bench import registry
+from bench import models, registry, seeds
+from bench.adaptation import Adapted, adapt
 from bench.data import Encoded
-from bench.specs import Spec
+from bench.modeling import init_head
+from bench.specs import parse
+from bench.task import TaskContext
 from bench.training import loss_sum
 
 METHODS = registry.methods().names()
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_step(benchmark: Any, tiny: tiny_bert.Tiny, method: str) -> None:
-    plugin = registry.build_method(registry.methods(), Spec(method, {}))
-    adapted = tiny.adapted(plugin, "classification")
+def build(spec: str) -> Any:
+    return registry.build_method(registry.methods(), parse(spec))
+
+
+def stepper(
+    adapted: Adapted, inputs: dict[str, torch.Tensor], labels: torch.Tensor, update: bool
+) -> Callable[[], float]:
+    """A function that does one training step, or its forward and backward pass alone."""
     adapted.module.train()
-    data: Encoded = tiny.data("classification")
-    batch = data.batch(range(len(data)))
     trained = [parameter for parameter in adapted.module.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-3)
 
     def step() -> float:
         optimizer.zero_grad(set_to_none=True)
-        loss = loss_sum(data.kind, adapted.module(**batch.inputs).logits, batch.labels) / batch.scored
+        loss = loss_sum("classification", adapted.module(**inputs).logits, labels) / len(labels)
         loss.backward()
-        optimizer.step()
+        if update:
+            optimizer.step()
         return float(loss.detach())
 
+    return step
+
+
+@pytest.mark.benchmark(group="a training step on a tiny model")
+@pytest.mark.parametrize("method", METHODS)
+def test_step(benchmark: Any, tiny: tiny_bert.Tiny, method: str) -> None:
+    data: Encoded = tiny.data("classification")
+    batch = data.batch(range(len(data)))
+    step = stepper(tiny.adapted(build(method), "classification"), batch.inputs, batch.labels, update=True)
     assert 0 < benchmark(step) < 100
+
+
+def passes() -> dict[str, Callable[[], float]]:
+    """Forward and backward of three methods on random weights of the default model's shape, 32 texts of 32 tokens."""
+    import transformers
+
+    shape = models.find("minilm-l6").shape
+    assert shape is not None
+    torch.manual_seed(0)
+    input_ids = torch.randint(1000, 2000, (32, 32))
+    input_ids[:, 0], input_ids[:, -1] = shape.single
+    inputs = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
+    context = TaskContext("speed", "classification", False, 2, shape.single, 0)
+    found = {}
+    for name in ("pasta", "lora", "head"):
+        config = transformers.AutoConfig.for_model(
+            **{**shape.config, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}, num_labels=2
+        )
+        model = transformers.AutoModelForSequenceClassification.from_config(config)
+        init_head(model, 0)
+        adapted = adapt(model, build(name), context, seeds.streams(0))
+        found[name] = stepper(adapted, inputs, torch.arange(32) % 2, update=False)
+    return found
+
+
+@pytest.fixture
+def all_cores() -> Any:
+    import psutil
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(psutil.cpu_count(logical=False) or before)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.benchmark(group="forward and backward of 32 x 32 tokens, minilm-l6's shape", min_rounds=20)
+@pytest.mark.usefixtures("all_cores")
+@pytest.mark.parametrize("method", ["pasta", "lora", "head"])
+def test_forward_and_backward(benchmark: Any, method: str) -> None:
+    assert 0 < benchmark(passes()[method]) < 100
+
+
+@pytest.mark.benchmark(group="pasta's forward and backward over others', in turns")
+@pytest.mark.usefixtures("all_cores")
+def test_pasta_against_head_and_lora_in_turns(benchmark: Any, capsys: Any) -> None:
+    """One round is one pass of each method, so that whatever else the machine does falls on all of them."""
+    steps = passes()
+    taken: dict[str, list[float]] = {name: [] for name in steps}
+
+    def once_each() -> None:
+        for name, step in steps.items():
+            started = time.perf_counter()
+            assert 0 < step() < 100
+            taken[name].append(time.perf_counter() - started)
+
+    benchmark.pedantic(once_each, rounds=1 if benchmark.disabled else 30, warmup_rounds=0 if benchmark.disabled else 3)
+    for other in ("head", "lora"):
+        ratios = [mine / its for mine, its in zip(taken["pasta"], taken[other], strict=True)]
+        low, middle, high = (
+            (statistics.quantiles(ratios, n=20)[at] for at in (0, 9, 18)) if len(ratios) > 1 else 3 * ratios
+        )
+        benchmark.extra_info[f"pasta / {other}"] = {"p5": low, "median": middle, "p95": high}
+        if not benchmark.disabled:
+            with capsys.disabled():
+                print(f"\npasta / {other}: {middle:.2f} (p5 {low:.2f}, p95 {high:.2f}, {len(ratios)} rounds)")

@@ -14,6 +14,7 @@ from bench.cli.attention import attention
 from bench.cli.fetch import fetch
 from bench.cli.leaderboard import leaderboard
 from bench.cli.list import list_
+from bench.cli.plan import plan
 from bench.cli.run import run
 from bench.cli.verify import verify
 
@@ -41,5 +42,5 @@ def main(
     """Options before the command."""
 
 
-for command in (run, list_, fetch, leaderboard, attention, verify):
+for command in (run, plan, list_, fetch, leaderboard, attention, verify):
     app.command(command.__name__.rstrip("_"))(command)

@@ -14,6 +14,7 @@ from bench.cli.common import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     AsJson,
+    Methods,
     Mirror,
     ModelName,
     Plugins,
@@ -36,9 +37,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    methods: Annotated[
-        str | None, typer.Option(help="Methods, such as 'pasta,lora[r=4]'. Default: the suite's.")
-    ] = None,
+    methods: Methods = None,
     tasks: Tasks = None,
     seeds: Annotated[str | None, typer.Option(help="How many seeds (3), or which (0,1,2).")] = None,
     model: ModelName = None,

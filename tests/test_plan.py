@@ -1,0 +1,158 @@
+"""`plan`: the paper's shares to the digit, from shipped configurations alone."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny as tiny_bert
+
+from bench import models, registry, sources
+from bench import plan as planning
+from bench.errors import SourceError
+from bench.modeling import load_config
+from bench.specs import parse_all
+
+ROOT = Path(__file__).parents[1]
+
+
+def planned(*arguments: str) -> tuple[int, str, str]:
+    """`python -m bench plan` in a process that has no hub, no index and an empty cache."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "plan", *arguments],
+        cwd=ROOT,
+        env={"HF_HUB_OFFLINE": "1", "BENCH_OFFLINE": "1", "BENCH_CACHE": "/nonexistent", "PATH": "", "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def counts(model: str, methods: str, *tasks: str, special_tokens: int | None = None) -> dict[tuple[str, str], Any]:
+    def no_files(source: str) -> sources.Resolved:
+        raise AssertionError(f"{source} was asked for")
+
+    found, known = registry.methods(), registry.tasks()
+    built = [registry.build_method(found, spec) for spec in parse_all(methods)]
+    frame = planning.frame(models.find(model), no_files)
+    if special_tokens is not None:
+        frame = frame.with_special_tokens(special_tokens)
+    pairs = [(method, registry.changed_params(method.params)) for method in built]
+    rows = [c.row(model) for c in planning.counts(frame, [known.get(task).plugin() for task in tasks], pairs)]
+    return {(row["task"], f"{row['method']} {row['method_params']}".strip()): row for row in rows}
+
+
+# 24 layers of width 1,024 and k vectors each, of 335,143,938 parameters (BERT-large with a two-class head).
+@pytest.mark.parametrize(
+    ("task", "slots", "trained", "share"),
+    [("glue-sst2", 2, 49_152, "0.015"), ("glue-mrpc", 3, 73_728, "0.022"), ("glue-mrpc", 4, 98_304, "0.029")],
+)
+def test_the_papers_three_shares_to_the_digit(task: str, slots: int, trained: int, share: str) -> None:
+    asked = (
+        None if slots < 4 else 4
+    )  # BERT frames no text with four; the paper's figure divides by its size all the same
+    row = counts("bert-large-uncased", "pasta", task, special_tokens=asked)[task, "pasta"]
+    assert (row["special_tokens"], row["trainable_params"], row["formula"]) == (slots, trained, trained)
+    assert (row["model_params"], row["head_params"]) == (335_143_938, 2_050)
+    assert f"{row['trainable_share_percent']:.3f}" == share
+    assert row["trainable_share_with_head_percent"] == 100 * (trained + 2_050) / 335_143_938
+
+
+def test_other_methods_and_ablations_on_bert_large() -> None:
+    rows = counts("bert-large-uncased", "bitfit,pasta[tokens=cls],pasta[share_layers=true],full,head", "glue-mrpc")
+    trained = {method: row["trainable_params"] for (_, method), row in rows.items()}
+    assert trained == {
+        "bitfit": 272_384,  # 24 x (7 x 1,024 + 4,096) + 1,024 (embedding norm) + 1,024 (pooler)
+        "pasta tokens=cls": 24 * 1024,
+        "pasta share_layers=true": 3 * 1024,
+        "full": 335_143_938 - 2_050,
+        "head": 0,
+    }
+    assert f"{rows['glue-mrpc', 'bitfit']['trainable_share_percent']:.2f}" == "0.08"
+
+
+def test_roberta_large_frames_a_pair_with_four_tokens_and_has_a_large_head() -> None:
+    rows = counts("roberta-large", "pasta", "glue-mrpc", "glue-sst2")
+    pair, single = rows["glue-mrpc", "pasta"], rows["glue-sst2", "pasta"]
+    assert (pair["special_tokens"], pair["trainable_params"]) == (4, 98_304)
+    assert (single["special_tokens"], single["trainable_params"]) == (2, 49_152)
+    assert pair["head_params"] == 1024 * 1024 + 1024 + 2 * 1024 + 2  # a dense layer and the labels: 1.05 M
+    assert pair["model_params"] == 355_361_794
+
+
+def test_a_token_task_has_no_pooler_and_a_label_a_token() -> None:
+    row = counts("bert-large-cased", "pasta", "conll2003")["conll2003", "pasta"]
+    assert row["head_params"] == 9 * 1024 + 9
+    assert row["model_params"] == 334_101_513 - (30_522 - 28_996) * 1024
+
+
+def test_what_ships_for_the_default_model_is_its_own_configuration(embedded: Any) -> None:
+    model = models.find("minilm-l6")
+    assert model.shape is not None
+    theirs = load_config(embedded(model.source)).to_dict()
+    assert {key: theirs[key] for key in model.shape.config} == model.shape.config
+    shipped, read = (planning.frame(m, sources.resolve) for m in (model, model._replace(shape=None)))
+    assert (shipped.single, shipped.pair) == (read.single, read.pair)
+
+
+def test_the_command_needs_neither_hub_nor_index() -> None:
+    code, out, err = planned(
+        "--model", "bert-large-uncased", "--tasks", "glue-mrpc,glue-sst2", "--methods", "pasta,bitfit"
+    )
+    assert code == 0, err
+    lines = [line.split() for line in out.splitlines()[2:]]
+    assert [line[2:5] for line in lines] == [
+        ["pasta", "73,728", "0.022"], ["bitfit", "272,384", "0.081"],
+        ["pasta", "49,152", "0.015"], ["bitfit", "272,384", "0.081"],
+    ]  # fmt: skip
+
+
+def test_json_has_the_leaderboards_names_and_nothing_else_is_printed() -> None:
+    code, out, _ = planned("--tasks", "rt-polarity", "--methods", "head", "--special-tokens", "5", "--json")
+    (row,) = json.loads(out)
+    assert code == 0
+    assert {"method", "method_params", "task", "model", "trainable_params", "trainable_share_percent",
+            "trainable_share_with_head_percent", "method_params_count", "status"} <= row.keys()  # fmt: skip
+    assert (row["special_tokens"], row["trainable_params"], row["head_params"]) == (5, 0, 770)
+
+
+def test_a_folder_without_weights_is_counted_too(tmp_path: Path) -> None:
+    folder = tiny_bert.save(tmp_path)
+    (folder / "model.safetensors").unlink()
+    code, out, err = planned("--model", str(folder), "--tasks", "glue-mrpc", "--methods", "pasta", "--json")
+    assert code == 0, err
+    assert json.loads(out)[0]["trainable_params"] == 3 * tiny_bert.LAYERS * tiny_bert.HIDDEN
+
+
+def test_a_method_that_does_not_apply_is_a_row_with_its_reason(tmp_path: Path) -> None:
+    code, out, err = planned("--tasks", "rt-polarity", "--methods", "pasta[layers=99],head")
+    assert code == 0
+    assert out.splitlines()[2].split()[2:] == ["pasta[layers=99]", "-", "-", "-", "-", "-"]
+    assert "Skipped: layers=99: this model has 6 layers" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--methods", "pasto"], "did you mean 'pasta'"),
+        (["--tasks", "glue-mrcp"], "did you mean 'glue-mrpc'"),
+        (["--model", "bert-large"], "There is no model 'bert-large'"),
+        (["--model", "hub:nobody/nothing@main"], "nobody/nothing"),
+    ],
+)
+def test_wrong_names_are_one_sentence(arguments: list[str], reason: str) -> None:
+    code, out, err = planned(*arguments)
+    assert (code, out) == (2, "")
+    assert reason in err
+    assert "Traceback" not in err
+
+
+def test_a_model_that_is_not_shipped_is_resolved() -> None:
+    def refuse(source: str) -> sources.Resolved:
+        raise SourceError(f"no {source}")
+
+    with pytest.raises(SourceError, match="hub:a/b@c"):
+        planning.frame(models.find("hub:a/b@c"), refuse)
