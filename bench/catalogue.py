@@ -38,11 +38,18 @@ def brief(kind: str, entry: dict[str, Any]) -> dict[str, str]:
 
 def _methods(plugins: Sequence[Path]) -> list[dict[str, Any]]:
     found = registry.methods(plugins)
-    return _with_broken(found, [
+    listed: list[dict[str, Any]] = [
         {"name": name, "summary": entry.plugin.summary, "paper": entry.plugin.paper,
          "params": registry.describe_params(entry.plugin), "origin": entry.origin, "status": "ok"}
         for name, entry in found.found.items()
-    ])  # fmt: skip
+    ]  # fmt: skip
+    listed += [
+        {"name": f"{name}:NAME", "summary": entry.family.summary, "paper": entry.family.paper,
+         "members": list(entry.family.members()), "refused": dict(entry.family.refused()), "origin": entry.origin,
+         "status": "ok"}
+        for name, entry in found.families.items()
+    ]  # fmt: skip
+    return _with_broken(found, listed)
 
 
 def _tasks(plugins: Sequence[Path]) -> list[dict[str, Any]]:
