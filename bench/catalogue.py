@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ def brief(kind: str, entry: dict[str, Any]) -> dict[str, str]:
     shown = {key: entry.get(key, "") for key in keys}
     if isinstance(shown.get("params"), dict):
         shown["params"] = ", ".join(shown["params"])
+    elif "members" in entry:
+        shown["params"] = "NAME: " + textwrap.shorten(", ".join(entry["members"]), 70, placeholder=" ...")
     return {key: str(value) for key, value in shown.items()}
 
 

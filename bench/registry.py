@@ -200,12 +200,14 @@ def _params_fault(plugin: type[Method], error: ValidationError) -> str:
     first = error.errors()[0]
     if not first["loc"]:  # a check of all parameters together
         return f"{first['msg'].removeprefix('Value error, ')} Allowed: {listed}."
-    name = ".".join(map(str, first["loc"]))
+    name = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, allowed, n=1)
         hint = f", did you mean {near[0]!r}?" if near else "."
         return f"there is no parameter {name!r}{hint} Allowed: {listed}."
     message = first["msg"][:1].lower() + first["msg"][1:]
+    if len(first["loc"]) > 1:  # of several types, or of items, of which this is the first complaint alone
+        message = f"it should be {allowed[name].partition(' = ')[0]}"
     return f"{name}={first.get('input')!r} is not allowed: {message}. Allowed: {listed}."
 
 

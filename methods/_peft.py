@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator
@@ -40,7 +41,8 @@ def inject(model: PreTrainedModel, config: Any, name: str, option: str = "target
 
     encoder: Any = backbone(model)
     wanted = config.target_modules
-    require_modules(encoder, wanted if isinstance(wanted, list) else [], name)
+    if wanted is not None and not isinstance(wanted, str):  # a string is a pattern, or all-linear
+        require_modules(encoder, wanted, name)
     try:
         if getattr(PEFT_TYPE_TO_TUNER_MAPPING[config.peft_type], "uses_shared_state", False):
             # Matrices that all layers share live on PEFT's own model, which therefore has to be the one called.
@@ -59,14 +61,14 @@ def inject(model: PreTrainedModel, config: Any, name: str, option: str = "target
         raise NotApplicable(f"{name} cannot be put on this {family} model: {reason}") from None
 
 
-def require_modules(encoder: nn.Module, wanted: list[str], name: str) -> None:
+def require_modules(encoder: nn.Module, wanted: Iterable[str], name: str) -> None:
     """See that each name wanted is there, for PEFT is content if one of them is.
 
     Raises:
         NotApplicable: naming the first that is not, and the linear modules there are.
     """
     present = [module for module, _ in encoder.named_modules()]
-    for target in wanted:
+    for target in sorted(wanted):
         if not any(module == target or module.endswith(f".{target}") for module in present):
             raise NotApplicable(
                 f"{name}: the model has no module {target!r}; its linear modules are: "

@@ -35,6 +35,9 @@ def prompt(model: PreTrainedModel, config: Any, name: str) -> None:
     else:
         # Some families embed tokens in fewer dimensions than their layers have.
         config.token_dim = encoder.get_input_embeddings().embedding_dim
+    # PEFT looks for these under the names that most families have them by.
+    config.num_layers = encoder.config.num_hidden_layers
+    config.num_attention_heads = encoder.config.num_attention_heads
     config.task_type = TaskType.FEATURE_EXTRACTION
     prompted = get_peft_model(encoder, config)
     _Segments(0 if in_attention(config) else config.num_virtual_tokens).attach(prompted, encoder)

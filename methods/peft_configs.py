@@ -194,7 +194,8 @@ def _simple(hint: Any) -> Any:
     if hint in (int, float, bool, str):
         return hint
     if isinstance(hint, EnumMeta):
-        values: list[Any] = [each.value for each in hint.__members__.values()]
+        members: Any = hint
+        values = [each.value for each in members]
         return Literal[tuple(values)]
     origin, args = get_origin(hint), get_args(hint)
     if origin is Literal:

@@ -12,6 +12,7 @@ from typing import Any
 import peft
 import pytest
 import tiny as tiny_bert
+import tiny_encoders
 import torch
 from peft import TaskType, get_peft_model
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
@@ -131,3 +132,149 @@ def test_every_other_config_keeps_the_contract(tiny: Any, tmp_path: Path, spec: 
     assert not torch.equal(tiny_bert.logits(other.module, data), trained)
     again.load(other.module, tmp_path)
     assert torch.equal(tiny_bert.logits(other.module, data), trained)
+
+
+# Params
+
+
+def test_parameters_are_the_simple_fields_of_pefts_config_with_its_defaults() -> None:
+    params = type(build("peft:lora").params)
+    fields = {field.name: field for field in dataclasses.fields(peft.LoraConfig)}
+    assert {"r", "lora_alpha", "lora_dropout", "use_dora", "use_rslora", "bias", "target_modules"} <= set(
+        params.model_fields
+    )
+    for name, info in params.model_fields.items():
+        default = fields[name].default
+        assert info.default == (default if default is not dataclasses.MISSING else fields[name].default_factory())
+    hidden = {"task_type", "peft_type", "inference_mode", "base_model_name_or_path", "modules_to_save", "loftq_config"}
+    assert not hidden & set(params.model_fields)
+
+
+@pytest.mark.parametrize("member", sorted(set(REGISTERED) - set(REFUSED)))
+def test_what_a_config_is_given_is_what_it_has(member: str) -> None:
+    """Every parameter reaches PEFT's config, and comes back from the JSON of a cell as it was."""
+    method = build(f"peft:{member}[{NEEDED.get(member, '')}]")
+    config = method.params.config()
+    assert config.peft_type == member.upper()
+    for name, value in method.params:
+        got = getattr(config, name)
+        assert (set(got) if isinstance(value, tuple) else got) == (set(value) if isinstance(value, tuple) else value)
+    cells = json.loads(json.dumps(method.params.model_dump(mode="json")))
+    assert type(method)(type(method).Params(**cells)).params == method.params
+    assert all(len(text) < 120 for text in describe_params(type(method)).values())
+
+
+@pytest.mark.parametrize(
+    ("spec", "params", "variant"),
+    [
+        ("peft:lora[use_dora=true]", {"use_dora": True, "r": 8}, "use_dora=true"),
+        ("peft:vera[r=64,d_initial=0.5]", {"r": 64, "d_initial": 0.5}, "r=64,d_initial=0.5"),
+        ("peft:vera[r=256]", {"r": 256}, ""),
+        ("peft:lora[target_modules=query+key]", {"target_modules": ("query", "key")}, "target_modules=query+key"),
+        ("peft:lora[layers_to_transform=0+2]", {"layers_to_transform": (0, 2)}, "layers_to_transform=0+2"),
+        ("peft:lora[init_lora_weights=pissa]", {"init_lora_weights": "pissa"}, "init_lora_weights=pissa"),
+        ("peft:lora[init_lora_weights=false]", {"init_lora_weights": False}, "init_lora_weights=false"),
+        ("peft:osf[effective_rank=3]", {"effective_rank": 3}, "effective_rank=3"),
+        ("peft:osf[effective_rank=0.5]", {"effective_rank": 0.5}, "effective_rank=0.5"),
+        ("peft:prompt_tuning", {"num_virtual_tokens": 20}, ""),
+    ],
+)
+def test_parameters_are_typed_and_variants_can_be_pasted_back(spec: str, params: dict[str, Any], variant: str) -> None:
+    method = build(spec)
+    assert method.params.model_dump().items() >= params.items()
+    assert {name: type(getattr(method.params, name)) for name in params} == {n: type(v) for n, v in params.items()}
+    assert changed_params(method.params) == variant
+    assert build(f"{method.name}[{variant}]").params == method.params
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ("peft:vera[rr=4]", "peft:vera: there is no parameter 'rr', did you mean 'r'? Allowed: r: int = 256, "),
+        ("peft:lora[task_type=SEQ_CLS]", "peft:lora: there is no parameter 'task_type'"),
+        ("peft:lora[r=four]", "peft:lora: r='four' is not allowed: input should be a valid integer"),
+        ("peft:lora[bias=some]", "bias='some' is not allowed: input should be 'none', 'all' or 'lora_only'. Allowed: "),
+        (
+            "peft:lora[init_lora_weights=eva]",
+            "init_lora_weights='eva' is not allowed: it should be bool | 'gaussian' | ",
+        ),
+        ("peft:lora[layers_to_transform=0+b]", "layers_to_transform='b' is not allowed: it should be int+int+..."),
+        ("peft:oft[r=2,oft_block_size=4]", "peft:oft: You can only specify either r"),
+        ("peft:trainable_tokens", "peft:trainable_tokens: PEFT has no default for token_indices; give some: token_ind"),
+        ("peft:lorra", "There is no method 'peft:lorra'; did you mean 'peft:lora'? There are: peft:adamss, "),
+        ("peft", "'peft' is a family of methods; name one of them: peft:adamss, "),
+        ("vera", "There is no method 'vera'; did you mean 'peft:vera'? There are: adapters, "),
+    ],
+)
+def test_wrong_names_and_values_are_the_users_to_mend(spec: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(reason)) as caught:
+        build(spec)
+    assert "\n" not in str(caught.value)
+
+
+# Where it is found and what it costs
+
+
+def test_listing_its_members_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from bench import catalogue;"
+        "(family,) = [e for e in catalogue.entries('methods') if e['name'] == 'peft:NAME'];"
+        "print(len(family['members']), len(family['refused']), catalogue.brief('methods', family)['params'][:12],"
+        "sorted({'torch', 'transformers', 'peft'} & set(sys.modules)))"
+    )
+    root = Path(registry.__file__).parent.parent
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert done.stdout == f"{len(REGISTERED) - len(REFUSED)} {len(REFUSED)} NAME: adamss []\n"
+
+
+def test_a_members_code_is_that_of_the_family_and_its_helpers(tmp_path: Path) -> None:
+    found = registry.methods().get("peft:ia3")
+    assert found.file.name == "peft_configs.py"
+    assert found.plugin is registry.methods().get("peft:ia3").plugin
+    versions = []
+    for changed in (None, "peft_configs.py", "_peft.py", "_prompts.py"):
+        folder = tmp_path / str(changed)
+        folder.mkdir()
+        for file in found.file.parent.glob("*.py"):
+            more = "\nCHANGED = 1\n" if file.name == changed else ""
+            (folder / file.name).write_text(file.read_text() + more)
+        versions.append(code_version([folder / "peft_configs.py"]))
+    assert versions[0] == code_version([found.file])
+    assert len(set(versions)) == 4
+
+
+# Against PEFT's own models
+
+
+@pytest.mark.parametrize("kind", ["pair", "token-classification"])
+@pytest.mark.parametrize("spec", ["peft:vera[r=5]", "peft:loha[r=3,alpha=4]", "peft:lora[use_dora=true,r=2]"])
+def test_logits_are_those_of_pefts_own_models(tiny: Any, spec: str, kind: str) -> None:
+    """Segments reach the model, and the settings PEFT, whichever way a config is put on it."""
+    method, data = build(spec), tiny.data(kind)
+    mine = tiny.adapted(method, kind).module
+    config = method.params.config()
+    config.task_type = TaskType.TOKEN_CLS if kind == "token-classification" else TaskType.SEQ_CLS
+    theirs = get_peft_model(tiny.model(kind), config).eval()
+
+    def own(module: Any) -> dict[str, torch.Tensor]:
+        names = {name.replace("base_model.model.", ""): p for name, p in module.named_parameters() if p.requires_grad}
+        return {name: p for name, p in names.items() if "classifier" not in name}
+
+    ours, other = own(mine), own(theirs)
+    assert ours.keys() == other.keys()
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in ours.items():
+            parameter.normal_(std=0.3, generator=draw)
+            other[name].copy_(parameter)
+    theirs.base_model.model.classifier.modules_to_save["default"].load_state_dict(mine.classifier.state_dict())
+    got, want = tiny_bert.logits(mine, data), tiny_bert.logits(theirs, data)
+    assert torch.allclose(got, want, rtol=0, atol=1e-5)
+    base = tiny.model(kind)
+    base.classifier.load_state_dict(mine.classifier.state_dict())
+    assert (got - tiny_bert.logits(base, data)).abs().max() > 1e-2
+
+
+def test_a_prefix_cannot_be_had_where_a_model_takes_none() -> None:
+    with pytest.raises(NotApplicable, match=r"^peft:prefix_tuning puts keys and values before those of each layer"):
+        tiny_encoders.adapted(build("peft:prefix_tuning"), "distilbert")
