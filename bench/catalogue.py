@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,16 +34,25 @@ def brief(kind: str, entry: dict[str, Any]) -> dict[str, str]:
     """The part of an entry that fits on a terminal."""
     keys = _BRIEF.get(kind, ("name", "summary"))
     shown = {key: entry.get(key, "") for key in keys}
+    if "members" in entry:
+        shown["params"] = "NAME: " + textwrap.shorten(", ".join(entry["members"]), 70, placeholder=" ...")
     return {key: str(value) if isinstance(value, str) else ", ".join(value) for key, value in shown.items()}
 
 
 def _methods(plugins: Sequence[Path]) -> list[dict[str, Any]]:
     found = registry.methods(plugins)
-    return _with_broken(found, [
+    listed: list[dict[str, Any]] = [
         {"name": name, "summary": entry.plugin.summary, "paper": entry.plugin.paper,
          "params": registry.describe_params(entry.plugin), "origin": entry.origin, "status": "ok"}
         for name, entry in found.found.items()
-    ])  # fmt: skip
+    ]  # fmt: skip
+    listed += [
+        {"name": f"{name}:NAME", "summary": entry.family.summary, "paper": entry.family.paper,
+         "members": list(entry.family.members()), "refused": dict(entry.family.refused()), "origin": entry.origin,
+         "status": "ok"}
+        for name, entry in found.families.items()
+    ]  # fmt: skip
+    return _with_broken(found, listed)
 
 
 def _tasks(plugins: Sequence[Path]) -> list[dict[str, Any]]:

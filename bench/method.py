@@ -6,6 +6,7 @@ This module and every plugin must be importable without torch: `list` reads name
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -118,3 +119,27 @@ class Method:
                 if saved[name].shape != parameter.shape:
                     raise ValueError(f"The adapter in {folder} does not fit this model: shape of {name}")
                 parameter.copy_(saved[name])
+
+
+class MethodFamily:
+    """Many methods under one name, without a file each: `NAME:MEMBER` on the command line.
+
+    A subclass in methods/ is found by itself. `members` and `refused` are called by `list` and must be quick:
+    they import nothing heavy. `method` is called for a member that was asked for, and may import what it needs.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    paper: ClassVar[str]
+
+    def members(self) -> Sequence[str]:
+        """The names that can be asked for."""
+        raise NotImplementedError
+
+    def refused(self) -> Mapping[str, str]:
+        """Names that one might expect among the members, each with the reason why it is none, as a clause."""
+        return {}
+
+    def method(self, member: str) -> type[Method]:
+        """The class of a member, named `NAME:MEMBER`; the same class each time."""
+        raise NotImplementedError

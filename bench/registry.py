@@ -19,18 +19,21 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Generic, TypeVar, get_args
+from types import ModuleType, NoneType, UnionType
+from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from bench.errors import PluginError, UsageError
-from bench.method import Method, Params
+from bench.method import Method, MethodFamily, Params
 from bench.specs import Spec
 from bench.task import Kind, Task
 
 P = TypeVar("P", Method, Task)
 T = TypeVar("T")
+
+# What a registry of one kind takes in.
+_BASES: dict[type, tuple[Any, ...]] = {Method: (Method, MethodFamily), Task: (Task,)}
 
 
 @dataclass(frozen=True)
@@ -42,48 +45,92 @@ class Found(Generic[P]):
     origin: str
 
 
+@dataclass(frozen=True)
+class FoundFamily:
+    """A usable family of methods, the file that defines it, and how it was found."""
+
+    family: MethodFamily
+    file: Path
+    origin: str
+
+
 @dataclass
 class Registry(Generic[P]):
-    """All plugins of one kind by name, and the reasons of those that cannot be used."""
+    """All plugins of one kind by name, families of them, and the reasons of those that cannot be used."""
 
     kind: type[P]
     found: dict[str, Found[P]] = field(default_factory=dict)
+    families: dict[str, FoundFamily] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
 
     def names(self) -> list[str]:
+        """The plugins that have a name of their own; members of families are not among them."""
         return sorted(self.found)
 
     def get(self, name: str) -> Found[P]:
-        """The plugin of that name.
+        """The plugin of that name, or the member of a family that `FAMILY:MEMBER` names.
 
         Raises:
             PluginError: if it is there and broken.
-            UsageError: if there is none, with the nearest name.
+            UsageError: if there is none, with the nearest name, or if its family refuses it, with the reason.
         """
         if name in self.found:
             return self.found[name]
         what = self.kind.__name__.lower()
         if name in self.broken:
             raise PluginError(f"The {what} {name!r} cannot be used: {self.broken[name]}")
-        raise UsageError(f"There is no {what} {name!r}{suggest(name, self.found)}")
+        family, _, member = name.partition(":")
+        if family in self.families:
+            return self._member(self.families[family], member)
+        members = [f"{name}:{each}" for name, entry in self.families.items() for each in entry.family.members()]
+        known = [*self.found, *(f"{family}:NAME" for family in self.families)]
+        raise UsageError(f"There is no {what} {name!r}{suggest(name, known, members)}")
 
-    def add(self, plugin: type[P], file: Path, origin: str) -> None:
+    def _member(self, found: FoundFamily, member: str) -> Found[P]:
+        family, what = found.family, self.kind.__name__.lower()
+        name = f"{family.name}:{member}"
+        if reason := family.refused().get(member):
+            raise UsageError(f"{name} is not offered: {reason}.")
+        members = [f"{family.name}:{each}" for each in family.members()]
+        if not member:
+            raise UsageError(f"{family.name!r} is a family of {what}s; name one of them: {', '.join(members)}.")
+        if name not in members:
+            raise UsageError(f"There is no {what} {name!r}{suggest(name, members)}")
+        plugin: Any = family.method(member)
+        if fault := _fault(plugin):
+            raise PluginError(f"The {what} {name!r} cannot be used: {fault}")
+        return Found(plugin, found.file, found.origin)
+
+    def add(self, plugin: type[P] | type[MethodFamily], file: Path, origin: str) -> None:
         """Take a class in, or keep the reason why not."""
         name = getattr(plugin, "name", None) or plugin.__name__
         fault = _fault(plugin)
-        if not fault and name in self.found and self.found[name].plugin is not plugin:
-            fault = f"the name {name!r} is taken by {self.found[name].origin}; give it another name"
+        if not fault and (taken := self._taken_by(name, plugin)):
+            fault = f"the name {name!r} is taken by {taken}; give it another name"
             name = f"{name} ({origin})"
         if fault:
             self.broken[str(name)] = fault
+        elif issubclass(plugin, MethodFamily):
+            self.families[name] = FoundFamily(plugin(), file, origin)
         else:
             self.found[name] = Found(plugin, file, origin)
 
+    def _taken_by(self, name: str, plugin: type[P] | type[MethodFamily]) -> str | None:
+        """Where another plugin of that name came from."""
+        if name in self.found and self.found[name].plugin is not plugin:
+            return self.found[name].origin
+        if name in self.families and type(self.families[name].family) is not plugin:
+            return self.families[name].origin
+        return None
 
-def suggest(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence about a wrong name: the nearest right one and all that there are."""
+
+def suggest(name: str, known: Iterable[str], more: Iterable[str] = ()) -> str:
+    """The end of a sentence about a wrong name: the nearest right one, and all that are known.
+
+    more: names that may be the nearest too, but are too many to list.
+    """
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, [*known, *more], n=1, cutoff=0.5)
     did_you_mean = f"; did you mean {near[0]!r}?" if near else "."
     return f"{did_you_mean} There are: {', '.join(known) or 'none'}."
 
@@ -115,9 +162,23 @@ def build_method(registry: Registry[Method], spec: Spec) -> Method:
 def describe_params(plugin: type[Method]) -> dict[str, str]:
     """Each parameter of a method with its type and default, as text."""
     return {
-        name: f"{inspect.formatannotation(info.annotation).replace(' | None', '')} = {_value_text(info.default)}"
+        name: f"{_type_text(info.annotation)} = {_value_text(info.default)}"
         for name, info in plugin.Params.model_fields.items()
     }
+
+
+def _type_text(annotation: Any) -> str:
+    """A parameter's type as the command line sees it: `int`, `'a' | 'b'`, `str+str+...`."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type_text(args[0])
+    if origin in (Union, UnionType):
+        return " | ".join(_type_text(each) for each in args if each is not NoneType)
+    if origin is Literal:
+        return " | ".join(map(repr, args))
+    if origin is tuple and args[1:] == (...,):
+        return "{0}+{0}+...".format(_type_text(args[0]))
+    return inspect.formatannotation(annotation)
 
 
 def changed_params(params: BaseModel) -> str:
@@ -137,12 +198,16 @@ def _params_fault(plugin: type[Method], error: ValidationError) -> str:
     allowed = describe_params(plugin)
     listed = ", ".join(f"{name}: {text}" for name, text in allowed.items()) or "none"
     first = error.errors()[0]
-    name = ".".join(map(str, first["loc"])) or "parameters"
+    if not first["loc"]:  # a check of all parameters together
+        return f"{first['msg'].removeprefix('Value error, ')} Allowed: {listed}."
+    name = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, allowed, n=1)
         hint = f", did you mean {near[0]!r}?" if near else "."
         return f"there is no parameter {name!r}{hint} Allowed: {listed}."
     message = first["msg"][:1].lower() + first["msg"][1:]
+    if len(first["loc"]) > 1:  # of several types, or of items, of which this is the first complaint alone
+        message = f"it should be {allowed[name].partition(' = ')[0]}"
     return f"{name}={first.get('input')!r} is not allowed: {message}. Allowed: {listed}."
 
 
@@ -160,7 +225,7 @@ def _found(kind: type[P], package: str, plugins: Iterable[Path]) -> Registry[P]:
         origin = f"entry point {point.name} of {point.dist.name if point.dist else 'a package'}"
         try:
             plugin = point.load()
-            if not (inspect.isclass(plugin) and issubclass(plugin, kind)):
+            if not _is_plugin(plugin, kind):
                 raise PluginError(f"it names {plugin!r}, which is not a {kind.__name__} class")
             registry.add(plugin, Path(inspect.getfile(plugin)), origin)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - it may fail in any way; the rest goes on
@@ -199,7 +264,7 @@ def _add_file(registry: Registry[P], path: Path) -> None:
     try:
         module = load_file(path)
         _add_classes(registry, module, str(path))
-        if not any(_classes(module, kind) for kind in (Method, Task)):
+        if not any(_classes(module, kind) for bases in _BASES.values() for kind in bases):
             raise PluginError(f"--plugin {path}: the file defines neither a Method nor a Task.")
     except PluginError:
         raise
@@ -233,7 +298,7 @@ def load_file(path: Path) -> ModuleType:
 
 
 def _add_classes(registry: Registry[P], module: ModuleType, origin: str) -> int:
-    classes = _classes(module, registry.kind)
+    classes = [plugin for base in _BASES[registry.kind] for plugin in _classes(module, base)]
     for plugin in classes:
         registry.add(plugin, Path(str(module.__file__)), origin)
     return len(classes)
@@ -251,20 +316,29 @@ def _classes(module: ModuleType, kind: type[T]) -> list[type[T]]:
     ]
 
 
+def _is_plugin(value: Any, kind: type) -> bool:
+    return inspect.isclass(value) and issubclass(value, _BASES[kind])
+
+
 def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".strip().splitlines()[0]
 
 
 _TEXT_FIELDS: dict[type, tuple[str, ...]] = {
     Method: ("name", "summary", "paper"),
+    MethodFamily: ("name", "summary", "paper"),
     Task: ("name", "summary", "kind", "source", "metric"),
 }
-_FUNCTIONS: dict[type, tuple[str, ...]] = {Method: ("recipe", "apply"), Task: ("read",)}
+_FUNCTIONS: dict[type, tuple[str, ...]] = {
+    Method: ("recipe", "apply"),
+    MethodFamily: ("members", "method"),
+    Task: ("read",),
+}
 
 
-def _fault(plugin: type[Method] | type[Task]) -> str | None:
+def _fault(plugin: type[Method] | type[MethodFamily] | type[Task]) -> str | None:
     """What a class lacks of the plugin contract, as one clause; None: nothing."""
-    base: type = Method if issubclass(plugin, Method) else Task
+    base: type = next(base for base in _FUNCTIONS if issubclass(plugin, base))
     for name in _TEXT_FIELDS[base]:
         value = getattr(plugin, name, None)
         if not isinstance(value, str) or not value:
@@ -279,8 +353,7 @@ def _fault(plugin: type[Method] | type[Task]) -> str | None:
         required = [name for name, info in plugin.Params.model_fields.items() if info.is_required()]
         if required:
             return f"{plugin.__name__}.Params has no default for {', '.join(required)}"
-        return None
-    return _task_fault(plugin)
+    return _task_fault(plugin) if issubclass(plugin, Task) else None
 
 
 def _task_fault(plugin: type[Task]) -> str | None:

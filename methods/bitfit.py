@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bench.errors import NotApplicable
 from bench.method import Method, Recipe
 
 if TYPE_CHECKING:
@@ -28,9 +29,15 @@ class BitFit(Method):
         )
 
     def apply(self, model: PreTrainedModel, task: TaskContext) -> nn.Module:
-        for name, parameter in model.named_parameters():
-            if name.endswith("bias"):
-                parameter.requires_grad_(True)
+        from bench.modeling import backbone
+
+        biases = [parameter for name, parameter in backbone(model).named_parameters() if name.endswith("bias")]
+        if not biases:
+            raise NotApplicable(
+                f"bitfit trains bias terms, and this model of the family {model.config.model_type!r} has none."
+            )
+        for bias in biases:
+            bias.requires_grad_(True)
         return model
 
     def trainable_formula(self, config: PreTrainedConfig, task: TaskContext) -> int | None:

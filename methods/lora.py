@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from bench.method import Method, Params, Recipe
+from methods._peft import Names
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,16 +16,28 @@ if TYPE_CHECKING:
     from bench.task import TaskContext
 
 
+# Families that PEFT's table of default targets does not have; query and value as there, or the matrix that holds them.
+_MORE_TARGETS = {
+    "albert": ["query", "value"],
+    "camembert": ["query", "value"],
+    "distilbert": ["q_lin", "v_lin"],
+    "modernbert": ["Wqkv"],
+    "mpnet": ["q", "v"],
+}
+# Square matrices of self-attention, one of each name a layer.
+_SQUARE = {"query", "key", "value", "q_lin", "k_lin", "v_lin", "query_proj", "key_proj", "value_proj", "q", "k", "v"}
+
+
 class LoraParams(Params):
-    """r: rank. alpha: the update is scaled by alpha / r. targets: names of linear modules, joined by +."""
+    """r: rank. alpha: the update is scaled by alpha / r. targets: names of linear modules, joined by +.
+
+    Without targets they are PEFT's for the model family: query and value on BERT.
+    """
 
     r: int = Field(8, ge=1)
     alpha: float = Field(16, gt=0)
     dropout: float = Field(0.0, ge=0, lt=1)
-    targets: Annotated[tuple[str, ...], BeforeValidator(lambda v: tuple(v.split("+")) if isinstance(v, str) else v)] = (
-        "query",
-        "value",
-    )
+    targets: Names | None = None
 
 
 class Lora(Method):
@@ -42,22 +55,30 @@ class Lora(Method):
         )
 
     def apply(self, model: PreTrainedModel, task: TaskContext) -> nn.Module:
-        from peft import LoraConfig, inject_adapter_in_model
+        from peft import LoraConfig
 
-        from bench.modeling import backbone
+        from methods._peft import inject
 
         config = LoraConfig(
             r=self.params.r,
             lora_alpha=self.params.alpha,
             lora_dropout=self.params.dropout,
-            target_modules=list(self.params.targets),
+            target_modules=self._targets(model.config),
         )
-        # Into the backbone only: the head is the harness's, and PEFT would keep a copy of it.
-        inject_adapter_in_model(config, backbone(model))
+        inject(model, config, self.name, option="targets")
         return model
+
+    def _targets(self, config: PreTrainedConfig) -> list[str] | None:
+        """The names asked for, or those of the model family; None: there are none."""
+        from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as DEFAULTS
+
+        if self.params.targets is not None:
+            return list(self.params.targets)
+        return DEFAULTS.get(config.model_type) or _MORE_TARGETS.get(config.model_type)
 
     def trainable_formula(self, config: PreTrainedConfig, task: TaskContext) -> int | None:
         """r * (inputs + outputs) for each adapted matrix; here for the square ones of self-attention."""
-        if not set(self.params.targets) <= {"query", "key", "value"}:
+        targets = self._targets(config)
+        if not targets or not set(targets) <= _SQUARE or config.model_type == "albert":  # whose layers are shared
             return None
-        return config.num_hidden_layers * len(self.params.targets) * 2 * self.params.r * config.hidden_size
+        return int(config.num_hidden_layers * len(targets) * 2 * self.params.r * config.hidden_size)

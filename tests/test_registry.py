@@ -47,6 +47,17 @@ class Good(Good):
     Params = GoodParams
 """
 
+FAMILY = """
+from bench.method import MethodFamily
+class Zoo(MethodFamily):
+    name = "zoo"
+    summary = "animals"
+    paper = "none"
+    def members(self): return ["ape", "bear"]
+    def refused(self): return {"cat": "it is a pet"}
+    def method(self, member): return {"ape": Good, "bear": object}[member]
+"""
+
 Write = Callable[..., Path]
 
 
@@ -74,11 +85,12 @@ def test_every_file_of_the_folders_is_found() -> None:
         assert found.broken == {}
         # A plugin is a file, or a package of several.
         files = {*(ROOT / folder).glob("[!_]*.py"), *(ROOT / folder).glob("*/__init__.py")}
-        assert {entry.file for entry in found.found.values()} == files
+        entries = [*found.found.values(), *found.families.values()]
+        assert {entry.file for entry in entries} == files
         assert found.names() == sorted(found.found)
         assert all(entry.plugin.name == name for name, entry in found.found.items())
         origins = {str(file.relative_to(ROOT)).removesuffix("/__init__.py") for file in files}
-        assert {entry.origin for entry in found.found.values()} == origins
+        assert {entry.origin for entry in entries} == origins
     assert {"pasta", "lora", "bitfit", "full", "head"} <= set(registry.methods().found)
 
 
@@ -200,6 +212,66 @@ def test_a_name_that_is_taken_stays_with_the_first(write: Write) -> None:
     assert found.broken == {
         f"lora ({path})": "the name 'lora' is taken by methods/lora.py; give it another name",
     }
+
+
+# Families
+
+
+def test_a_family_brings_methods_by_their_names_in_it(write: Write) -> None:
+    path = write(METHOD + FAMILY)
+    found = registry.methods([path])
+    assert found.broken == {}
+    assert "zoo" not in found.names()
+    entry = found.get("zoo:ape")
+    assert (entry.plugin.summary, entry.file, entry.origin) == ("does nothing", path, str(path))
+    assert build_method(found, parse("zoo:ape")).name == "good"
+    assert registry.tasks([path]).families == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("zoo:aper", "There is no method 'zoo:aper'; did you mean 'zoo:ape'? There are: zoo:ape, zoo:bear."),
+        ("zoo:cat", "zoo:cat is not offered: it is a pet."),
+        ("zoo:", "'zoo' is a family of methods; name one of them: zoo:ape, zoo:bear."),
+        ("zoo", "'zoo' is a family of methods; name one of them: zoo:ape, zoo:bear."),
+        ("zu:bear", "There is no method 'zu:bear'; did you mean 'zoo:bear'? There are: adapters, "),
+    ],
+)
+def test_a_wrong_member_gets_the_nearest_right_one_or_the_reason(name: str, reason: str, write: Write) -> None:
+    with pytest.raises(UsageError, match=f"^{re.escape(reason)}"):
+        registry.methods([write(METHOD + FAMILY)]).get(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "reason"),
+    [
+        (FAMILY.replace("def members", "def m"), "zoo", "Zoo does not define members()"),
+        (FAMILY.replace("def method", "def m"), "zoo", "Zoo does not define method()"),
+        (FAMILY.replace('"zoo"', "''"), "Zoo", "Zoo.name must be a non-empty string, it is ''"),
+    ],
+)
+def test_a_broken_family_is_kept_with_its_reason(text: str, name: str, reason: str, write: Write) -> None:
+    found = registry.methods([write(METHOD + text)])
+    assert found.broken == {name: reason}
+    assert "good" in found.found
+
+
+def test_a_family_cannot_take_a_methods_name_nor_a_method_a_familys(write: Write) -> None:
+    family, method = (
+        write(METHOD + FAMILY.replace('"zoo"', '"lora"'), "one"),
+        write(METHOD.replace('"good"', '"peft"'), "two"),
+    )
+    assert registry.methods([family, method]).broken == {
+        f"lora ({family})": "the name 'lora' is taken by methods/lora.py; give it another name",
+        f"peft ({method})": "the name 'peft' is taken by methods/peft_configs.py; give it another name",
+    }
+
+
+def test_a_member_that_is_no_method_is_the_familys_fault(write: Write) -> None:
+    text = METHOD + FAMILY.replace("object}", "type('Bear', (Method,), {'name': 'bear'})}")
+    with pytest.raises(PluginError, match=r"^The method 'zoo:bear' cannot be used: Bear\.summary must be"):
+        registry.methods([write(text)]).get("zoo:bear")
 
 
 # Entry points

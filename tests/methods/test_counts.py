@@ -67,6 +67,15 @@ def test_bitfit_on_bert_large_has_its_papers_share() -> None:
         ("lora[r=2,targets=query+key+value]", 6 * 3 * (2 * 384 + 384 * 2)),
         ("prompt_tuning", 20 * 384),
         ("prompt_tuning[tokens=3]", 3 * 384),
+        ("prefix_tuning", 2 * 20 * 6 * 384),
+        ("prefix_tuning[tokens=3]", 2 * 3 * 6 * 384),
+        ("ia3", 6 * (384 + 384 + 1536)),
+        # two adapters a layer of width 64, and thirteen layer norms
+        ("adapters", 12 * (2 * 64 * 384 + 384 + 64) + 13 * 2 * 384),
+        ("adapters[placement=pfeiffer,bottleneck=8]", 6 * (2 * 8 * 384 + 384 + 8)),
+        ("peft:lora[use_dora=true]", 6 * 2 * (8 * 384 + 384 * 8 + 384)),
+        # of VeRA's vectors, one of r and one of the outputs a matrix train; its matrices are drawn and shared
+        ("peft:vera[r=64]", 6 * 2 * (64 + 384)),
         ("head", 0),
     ],
 )

@@ -20,7 +20,19 @@ from bench.method import Method
 from bench.specs import parse
 
 # Each method with its defaults, and what else is worth holding to the contract.
-VARIANTS = [*registry.methods().names(), "pasta[init_std=0]", "lora[r=2,dropout=0.3]", "prompt_tuning[tokens=2]"]
+VARIANTS = [
+    *registry.methods().names(),
+    "pasta[init_std=0]",
+    "lora[r=2,dropout=0.3]",
+    "prompt_tuning[tokens=2]",
+    "prefix_tuning[tokens=2]",
+    "adapters[bottleneck=3,layer_norms=false]",
+    "adapters[placement=pfeiffer]",
+    "adapters[placement=pfeiffer,layer_norms=true]",
+    "peft:lora[use_dora=true]",
+    "peft:vera[r=64]",
+    "peft:p_tuning[num_virtual_tokens=2,encoder_reparameterization_type=LSTM]",
+]
 every_method = pytest.mark.parametrize("spec", VARIANTS)
 every_kind = pytest.mark.parametrize("kind", tiny_bert.KINDS)
 

@@ -29,6 +29,7 @@ def same_head(peft_model: Any, model: Any) -> None:
 @pytest.mark.parametrize("spec", ["lora", "lora[r=3,alpha=5,targets=query+key+value]"])
 def test_lora_gives_pefts_logits(tiny: Any, kind: str, spec: str) -> None:
     mine, params = tiny.model(kind), method(spec).params
+    targets = list(params.targets or ("query", "value"))  # of BERT, by default
     tiny.adapted(method(spec), kind, model=mine)
     theirs = get_peft_model(
         tiny.model(kind),
@@ -36,14 +37,14 @@ def test_lora_gives_pefts_logits(tiny: Any, kind: str, spec: str) -> None:
             task_type=TYPES.get(kind, TaskType.SEQ_CLS),
             r=params.r,
             lora_alpha=params.alpha,
-            target_modules=list(params.targets),
+            target_modules=targets,
             lora_dropout=params.dropout,
         ),
     ).eval()
     ours = {name: p for name, p in mine.named_parameters() if "lora_" in name}
     other = {name.removeprefix("base_model.model."): p for name, p in theirs.named_parameters() if "lora_" in name}
     assert ours.keys() == other.keys()
-    assert len(ours) == 2 * tiny_bert.LAYERS * len(params.targets)
+    assert len(ours) == 2 * tiny_bert.LAYERS * len(targets)
     torch.manual_seed(0)
     with torch.no_grad():
         for name, parameter in ours.items():

@@ -1,0 +1,280 @@
+"""The family `peft`: every config that the installed PEFT registers keeps the method contract, or is refused."""
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import peft
+import pytest
+import tiny as tiny_bert
+import tiny_encoders
+import torch
+from peft import TaskType, get_peft_model
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+
+from bench import registry, training
+from bench.errors import NotApplicable, UsageError
+from bench.grid import code_version
+from bench.method import Method
+from bench.registry import build_method, changed_params, describe_params
+from bench.specs import parse
+
+REGISTERED = sorted(each.value.lower() for each in PEFT_TYPE_TO_CONFIG_MAPPING)
+# What else is asked for on a BERT whose layers are 32 wide, where PEFT's defaults are for wide ones or are none.
+NEEDED = {
+    "c3a": "block_size=8",
+    "ln_tuning": "target_modules=LayerNorm",
+    "miss": "r=8",
+    "psoft": "r=8",
+    "road": "group_size=8",
+    "shira": "r=4",
+    "trainable_tokens": "token_indices=2+3",
+    "vblora": "num_vectors=16,vector_length=8",
+    "waveft": "n_frequency=40",
+}
+REFUSED = {
+    "adalora": "calls from the training loop",
+    "adaption_prompt": "Llama, Mistral and GPT-2 alone",
+    "cartridge": "causal model",
+    "cpt": "causal language models",
+    "multitask_prompt_tuning": "several tasks",
+    "poly": "several tasks",
+    "shadow": "causal decoder",
+    "xlora": "trained before",
+}
+SPECS = [f"peft:{member}[{NEEDED.get(member, '')}]" for member in REGISTERED if member not in REFUSED]
+# Other ways to have some of them.
+SPECS += [
+    "peft:ia3[init_ia3_weights=false]",
+    "peft:lora[bias=all,target_modules=all-linear]",
+    "peft:lora[init_lora_weights=gaussian,layers_to_transform=0+2]",
+    "peft:lora[init_lora_weights=olora]",
+    "peft:lora[init_lora_weights=orthogonal]",
+    "peft:lora[init_lora_weights=pissa]",
+    "peft:lora[use_dora=true]",
+    "peft:p_tuning[encoder_reparameterization_type=LSTM,num_virtual_tokens=2]",
+    "peft:prefix_tuning[prefix_projection=true]",
+]
+
+
+def build(spec: str) -> Method:
+    return build_method(registry.methods(), parse(spec))
+
+
+def state(module: Any, trained: bool) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors that train, or all others with the buffers, as they are now."""
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad is trained:
+            yield name, parameter.detach().clone()
+    if not trained:
+        yield from ((name, buffer.clone()) for name, buffer in module.named_buffers())
+
+
+def steps(module: Any, data: Any, count: int = 3) -> dict[str, float]:
+    """A few steps of SGD; the largest gradient of each tensor that trains."""
+    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    largest = dict.fromkeys(parameters, 0.0)
+    batch = data.batch(range(len(data)))
+    module.train()
+    torch.manual_seed(1)
+    for _ in range(count):
+        (training.loss_sum(data.kind, module(**batch.inputs).logits, batch.labels) / batch.scored).backward()
+        for name, parameter in parameters.items():
+            if parameter.grad is not None:
+                largest[name] = max(largest[name], float(parameter.grad.abs().max()))
+                parameter.data.sub_(0.1 * parameter.grad)
+            parameter.grad = None
+    module.eval()
+    return largest
+
+
+def test_every_member_is_tried_here() -> None:
+    family = registry.methods().families["peft"].family
+    assert set(family.members()) | set(family.refused()) == set(REGISTERED)
+    assert set(family.refused()) == set(REFUSED)
+
+
+@pytest.mark.parametrize("member", REFUSED)
+def test_what_cannot_work_here_is_refused_with_the_reason(member: str) -> None:
+    with pytest.raises(UsageError, match=f"^peft:{member} is not offered: .*{REFUSED[member]}"):
+        registry.methods().get(f"peft:{member}")
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_every_other_config_keeps_the_contract(tiny: Any, tmp_path: Path, spec: str) -> None:
+    """The clauses of test_method_contract, on one kind of task."""
+    method, data, base = build(spec), tiny.data("pair"), tiny.model("pair")
+    adapted = tiny.adapted(method, "pair")
+    base.classifier.load_state_dict(adapted.module.classifier.state_dict())
+    start = tiny_bert.logits(adapted.module, data)
+    assert torch.equal(start, tiny_bert.logits(base, data)) == method.starts_at_base()
+    declared, frozen = dict(state(adapted.module, True)), dict(state(adapted.module, False))
+    assert sum(map(torch.numel, declared.values())) == adapted.parameters.trainable + adapted.parameters.head
+    assert adapted.parameters.trainable > 0
+
+    gradients = steps(adapted.module, data)
+    assert [name for name, size in gradients.items() if size == 0] == []
+    after = dict(state(adapted.module, False))
+    assert after.keys() == frozen.keys()
+    assert [name for name in frozen if not torch.equal(after[name], frozen[name])] == []
+    trained = tiny_bert.logits(adapted.module, data)
+    assert trained.isfinite().all()
+    assert not torch.equal(trained, start)
+
+    method.save(adapted.module, tmp_path)
+    again = build(spec)
+    other = tiny.adapted(again, "pair", seed=9)
+    assert not torch.equal(tiny_bert.logits(other.module, data), trained)
+    again.load(other.module, tmp_path)
+    assert torch.equal(tiny_bert.logits(other.module, data), trained)
+
+
+# Params
+
+
+def test_parameters_are_the_simple_fields_of_pefts_config_with_its_defaults() -> None:
+    params = type(build("peft:lora").params)
+    fields = {field.name: field for field in dataclasses.fields(peft.LoraConfig)}
+    assert {"r", "lora_alpha", "lora_dropout", "use_dora", "use_rslora", "bias", "target_modules"} <= set(
+        params.model_fields
+    )
+    for name, info in params.model_fields.items():
+        default = fields[name].default
+        assert info.default == (default if default is not dataclasses.MISSING else fields[name].default_factory())
+    hidden = {"task_type", "peft_type", "inference_mode", "base_model_name_or_path", "modules_to_save", "loftq_config"}
+    assert not hidden & set(params.model_fields)
+
+
+@pytest.mark.parametrize("member", sorted(set(REGISTERED) - set(REFUSED)))
+def test_what_a_config_is_given_is_what_it_has(member: str) -> None:
+    """Every parameter reaches PEFT's config, and comes back from the JSON of a cell as it was."""
+    method = build(f"peft:{member}[{NEEDED.get(member, '')}]")
+    config = method.params.config()
+    assert config.peft_type == member.upper()
+    for name, value in method.params:
+        got = getattr(config, name)
+        assert (set(got) if isinstance(value, tuple) else got) == (set(value) if isinstance(value, tuple) else value)
+    cells = json.loads(json.dumps(method.params.model_dump(mode="json")))
+    assert type(method)(type(method).Params(**cells)).params == method.params
+    assert all(len(text) < 120 for text in describe_params(type(method)).values())
+
+
+@pytest.mark.parametrize(
+    ("spec", "params", "variant"),
+    [
+        ("peft:lora[use_dora=true]", {"use_dora": True, "r": 8}, "use_dora=true"),
+        ("peft:vera[r=64,d_initial=0.5]", {"r": 64, "d_initial": 0.5}, "r=64,d_initial=0.5"),
+        ("peft:vera[r=256]", {"r": 256}, ""),
+        ("peft:lora[target_modules=query+key]", {"target_modules": ("query", "key")}, "target_modules=query+key"),
+        ("peft:lora[layers_to_transform=0+2]", {"layers_to_transform": (0, 2)}, "layers_to_transform=0+2"),
+        ("peft:lora[init_lora_weights=pissa]", {"init_lora_weights": "pissa"}, "init_lora_weights=pissa"),
+        ("peft:lora[init_lora_weights=false]", {"init_lora_weights": False}, "init_lora_weights=false"),
+        ("peft:osf[effective_rank=3]", {"effective_rank": 3}, "effective_rank=3"),
+        ("peft:osf[effective_rank=0.5]", {"effective_rank": 0.5}, "effective_rank=0.5"),
+        ("peft:prompt_tuning", {"num_virtual_tokens": 20}, ""),
+    ],
+)
+def test_parameters_are_typed_and_variants_can_be_pasted_back(spec: str, params: dict[str, Any], variant: str) -> None:
+    method = build(spec)
+    assert method.params.model_dump().items() >= params.items()
+    assert {name: type(getattr(method.params, name)) for name in params} == {n: type(v) for n, v in params.items()}
+    assert changed_params(method.params) == variant
+    assert build(f"{method.name}[{variant}]").params == method.params
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ("peft:vera[rr=4]", "peft:vera: there is no parameter 'rr', did you mean 'r'? Allowed: r: int = 256, "),
+        ("peft:lora[task_type=SEQ_CLS]", "peft:lora: there is no parameter 'task_type'"),
+        ("peft:lora[r=four]", "peft:lora: r='four' is not allowed: input should be a valid integer"),
+        ("peft:lora[bias=some]", "bias='some' is not allowed: input should be 'none', 'all' or 'lora_only'. Allowed: "),
+        (
+            "peft:lora[init_lora_weights=eva]",
+            "init_lora_weights='eva' is not allowed: it should be bool | 'gaussian' | ",
+        ),
+        ("peft:lora[layers_to_transform=0+b]", "layers_to_transform='b' is not allowed: it should be int+int+..."),
+        ("peft:oft[r=2,oft_block_size=4]", "peft:oft: You can only specify either r"),
+        ("peft:trainable_tokens", "peft:trainable_tokens: PEFT has no default for token_indices; give some: token_ind"),
+        ("peft:lorra", "There is no method 'peft:lorra'; did you mean 'peft:lora'? There are: peft:adamss, "),
+        ("peft", "'peft' is a family of methods; name one of them: peft:adamss, "),
+        ("vera", "There is no method 'vera'; did you mean 'peft:vera'? There are: adapters, "),
+    ],
+)
+def test_wrong_names_and_values_are_the_users_to_mend(spec: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(reason)) as caught:
+        build(spec)
+    assert "\n" not in str(caught.value)
+
+
+# Where it is found and what it costs
+
+
+def test_listing_its_members_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from bench import catalogue;"
+        "(family,) = [e for e in catalogue.entries('methods') if e['name'] == 'peft:NAME'];"
+        "print(len(family['members']), len(family['refused']), catalogue.brief('methods', family)['params'][:12],"
+        "sorted({'torch', 'transformers', 'peft'} & set(sys.modules)))"
+    )
+    root = Path(registry.__file__).parent.parent
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert done.stdout == f"{len(REGISTERED) - len(REFUSED)} {len(REFUSED)} NAME: adamss []\n"
+
+
+def test_a_members_code_is_that_of_the_family_and_its_helpers(tmp_path: Path) -> None:
+    found = registry.methods().get("peft:ia3")
+    assert found.file.name == "peft_configs.py"
+    assert found.plugin is registry.methods().get("peft:ia3").plugin
+    versions = []
+    for changed in (None, "peft_configs.py", "_peft.py", "_prompts.py"):
+        folder = tmp_path / str(changed)
+        folder.mkdir()
+        for file in found.file.parent.glob("*.py"):
+            more = "\nCHANGED = 1\n" if file.name == changed else ""
+            (folder / file.name).write_text(file.read_text() + more)
+        versions.append(code_version([folder / "peft_configs.py"]))
+    assert versions[0] == code_version([found.file])
+    assert len(set(versions)) == 4
+
+
+# Against PEFT's own models
+
+
+@pytest.mark.parametrize("kind", ["pair", "token-classification"])
+@pytest.mark.parametrize("spec", ["peft:vera[r=5]", "peft:loha[r=3,alpha=4]", "peft:lora[use_dora=true,r=2]"])
+def test_logits_are_those_of_pefts_own_models(tiny: Any, spec: str, kind: str) -> None:
+    """Segments reach the model, and the settings PEFT, whichever way a config is put on it."""
+    method, data = build(spec), tiny.data(kind)
+    mine = tiny.adapted(method, kind).module
+    config = method.params.config()
+    config.task_type = TaskType.TOKEN_CLS if kind == "token-classification" else TaskType.SEQ_CLS
+    theirs = get_peft_model(tiny.model(kind), config).eval()
+
+    def own(module: Any) -> dict[str, torch.Tensor]:
+        names = {name.replace("base_model.model.", ""): p for name, p in module.named_parameters() if p.requires_grad}
+        return {name: p for name, p in names.items() if "classifier" not in name}
+
+    ours, other = own(mine), own(theirs)
+    assert ours.keys() == other.keys()
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in ours.items():
+            parameter.normal_(std=0.3, generator=draw)
+            other[name].copy_(parameter)
+    theirs.base_model.model.classifier.modules_to_save["default"].load_state_dict(mine.classifier.state_dict())
+    got, want = tiny_bert.logits(mine, data), tiny_bert.logits(theirs, data)
+    assert torch.allclose(got, want, rtol=0, atol=1e-5)
+    base = tiny.model(kind)
+    base.classifier.load_state_dict(mine.classifier.state_dict())
+    assert (got - tiny_bert.logits(base, data)).abs().max() > 1e-2
+
+
+def test_a_prefix_cannot_be_had_where_a_model_takes_none() -> None:
+    with pytest.raises(NotApplicable, match=r"^peft:prefix_tuning puts keys and values before those of each layer"):
+        tiny_encoders.adapted(build("peft:prefix_tuning"), "distilbert")
