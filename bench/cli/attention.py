@@ -14,7 +14,7 @@ from bench.errors import UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-    from bench.attention_study import Study
+    from bench.attention.study import Study
     from bench.task import Example, Task
 
 MOST_SHOWN = 10
@@ -58,7 +58,7 @@ def attention(
     with FetchDisplay(console) as display:
         found = runner.fetch(runner.references([task_name], model_name, plugin or ()), mirror, display.told)
 
-    from bench.attention_study import Question, study, write
+    from bench.attention.study import Question, study, write
 
     question = Question(
         model=label,
@@ -103,7 +103,7 @@ def _default_folder(model: str, task: str, adapter: Path | None) -> Path:
 
 def _text(found: Study) -> str:
     """The most vertical heads as a table, and what to make of it."""
-    from bench.attention import VERTICAL
+    from bench.attention.measure import VERTICAL
     from bench.tables import text_table
 
     before, after, change = found.before, found.after, found.change

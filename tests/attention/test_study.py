@@ -19,8 +19,8 @@ from tiny_grid import TinyGrid
 from bench import __main__, registry, seeds
 from bench.adaptation import adapt
 from bench.adapters import read_method, restore
-from bench.attention import measure
-from bench.attention_study import Question, study
+from bench.attention.measure import measure
+from bench.attention.study import Question, study
 from bench.data import tokenise
 from bench.errors import UsageError
 from bench.modeling import backbone
@@ -64,7 +64,7 @@ def look(grid: TinyGrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves the pictures out, which take longer than all the rest."""
     for name in ("draw_heads", "draw_sentence"):
-        monkeypatch.setattr(f"bench.attention_plots.{name}", lambda found, path: None)
+        monkeypatch.setattr(f"bench.attention.plots.{name}", lambda found, path: None)
 
 
 def saved(tiny: Any, folder: Path, spec: str, kind: str = "classification", shift: float = 0.0) -> Path:
@@ -222,7 +222,7 @@ def test_fewer_examples_can_be_measured(look: Bench, undrawn: None) -> None:
 def test_a_long_sentence_is_cut_for_its_picture(
     look: Bench, undrawn: None, monkeypatch: pytest.MonkeyPatch, most: int, tokens: int, cut: bool
 ) -> None:
-    monkeypatch.setattr("bench.attention_study.PICTURE_TOKENS", most)
+    monkeypatch.setattr("bench.attention.study.PICTURE_TOKENS", most)
     found = json.loads(look("--sentence", "good " * 30, "--json").out)["sentence"]
     assert (len(found["tokens"]), found["cut"]) == (tokens, cut)  # the task itself cuts at 16
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench import attention_plots
 from bench.adapters import restore
-from bench.attention import VERTICAL, Shares, attention_maps, measure, slot_names
+from bench.attention import plots
+from bench.attention.measure import VERTICAL, Shares, attention_maps, measure, slot_names
 from bench.data import sample, tokenise
 from bench.errors import UsageError
 from bench.method import Method
@@ -216,9 +216,9 @@ def write(found: Study, folder: Path) -> list[Path]:
     """
     files = [folder / name for name in ("heads.csv", "heads.png", "sentence.csv", "sentence.png")]
     write_atomically(files[0], _csv(found.head_rows()))
-    attention_plots.draw_heads(found, files[1])
+    plots.draw_heads(found, files[1])
     write_atomically(files[2], _csv(found.sentence_rows()))
-    attention_plots.draw_sentence(found, files[3])
+    plots.draw_sentence(found, files[3])
     return files
 
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.attention import VERTICAL
+from bench.attention.measure import VERTICAL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from bench.attention_study import Study
+    from bench.attention.study import Study
 
 DPI = 160
 SHARES, CHANGES = "Blues", "PuOr_r"

@@ -11,9 +11,10 @@ import pytest
 import tiny as tiny_bert
 import torch
 
-from bench import attention, registry, seeds
+from bench import registry, seeds
 from bench.adaptation import adapt
-from bench.attention import Shares, attention_maps, measure, slot_names
+from bench.attention import measure as attention
+from bench.attention.measure import Shares, attention_maps, measure, slot_names
 from bench.data import tokenise
 from bench.errors import UsageError
 from bench.modeling import backbone
