@@ -153,6 +153,8 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
         config = load_config(assignment.model)
         record.recipe = recipe = _recipe(cell, method, task_context, config)
         model = load_model(assignment.model, task.kind, task.num_labels, recipe.dropout)
+        # Where the files lie on this machine is no name; adapters that say what they are for say this.
+        model.config.name_or_path, model.config._commit_hash = cell.model, cell.model_revision
         adapted = adapt(model, method, task_context, record.seeds)
         adapted.module.to(cell.profile.device)
         record.parameters = _parameters(adapted.parameters, method.trainable_formula(model.config, task_context))

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import BaseModel, Field, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from bench.modeling import draw_head, special_tokens
@@ -147,7 +148,7 @@ def save(model: PreTrainedModel, folder: str | Path, name: str | None = None) ->
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {key: parameter.detach().cpu().contiguous() for key, parameter in parameters.items()}
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    (folder / WEIGHTS).write_bytes(to_bytes(tensors, metadata={"format": "pt"}))
     (folder / ABOUT).write_text(about.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
@@ -184,6 +185,8 @@ def load(model: PreTrainedModel, folder: str | Path, name: str = DEFAULT) -> Pre
 
 
 def _put(model: PreTrainedModel, name: str, vectors: SpecialTokenVectors, head: nn.ModuleDict | None) -> None:
+    if not name or "." in name or hasattr(nn.ModuleDict, name):
+        raise ValueError(f"{name!r} cannot be an adapter's name: it must not hold a dot or be a word of torch's.")
     put = getattr(model.base_model, "pasta", None)
     if put is None:
         put = Attachment(model, vectors.template)

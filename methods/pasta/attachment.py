@@ -35,7 +35,8 @@ class Attachment(nn.Module):
 
     It is a part of the backbone, so its parameters move, train and are copied with the model's. One call
     at a time: where each special token stands is kept from a call's beginning to its end, and to the end of
-    its backward pass under gradient checkpointing.
+    its backward pass under gradient checkpointing. On several devices use DistributedDataParallel; the replicas
+    of nn.DataParallel share their hooks, and so their vectors.
 
     Args:
         model: a model with or without a head, of a family that PASTA knows.
@@ -73,12 +74,10 @@ class Attachment(nn.Module):
             layer.register_forward_pre_hook(partial(self._enter, applications), with_kwargs=True)
         for name, head in head_modules(model).items():
             head.register_forward_hook(partial(self._answer, name), with_kwargs=True)
-        backbone.pasta = self.train(model.training)
+        backbone.pasta = self.train(model.training).to(model.device)
 
     def add(self, name: str, vectors: SpecialTokenVectors, head: nn.ModuleDict | None = None) -> None:
         """Take an adapter in and use it. head: in the place of the model's own, by the names of its modules."""
-        if not name or "." in name or hasattr(nn.ModuleDict, name):
-            raise ValueError(f"{name!r} cannot be an adapter's name: it must not hold a dot or be a word of torch's.")
         if name in self.adapters:
             raise ValueError(f"There is an adapter {name!r} on this model already; give the new one another name.")
         if set(vectors.template) != self._known_ids:
@@ -130,7 +129,7 @@ class Attachment(nn.Module):
         elif isinstance(choice, str):
             names = (choice,)
         elif isinstance(choice, Tensor):
-            names, rows = known, choice
+            names, rows = known, choice.to(self.special_ids.device)
             if not _may_be_indices(choice, len(known)):
                 raise ValueError(f"Adapters are chosen by indices from 0 to {len(known) - 1}, one an example.")
         else:

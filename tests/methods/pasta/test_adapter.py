@@ -419,8 +419,10 @@ def test_a_wrong_choice_is_refused(choice: Any, reason: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "a.b", "keys", "forward"])
 def test_names_that_torch_would_trip_over_are_refused(name: str) -> None:
+    model = model_with_head()
     with pytest.raises(ValueError, match="name"):
-        attached(name=name)
+        pasta.attach(model, families.tokenizer("bert"), name=name)
+    assert not hasattr(model.bert, "pasta")
 
 
 def test_a_name_is_given_once() -> None:

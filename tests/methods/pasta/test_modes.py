@@ -90,6 +90,17 @@ def test_a_copy_and_a_pickled_model_have_vectors_and_hooks_of_their_own() -> Non
         assert torch.equal(model(**inputs).logits, before)
 
 
+def test_everything_is_made_on_the_models_own_device() -> None:
+    """The meta device stands in for a GPU: it takes part in no computation with a CPU's tensors either."""
+    model = families.model("bert").to("meta")
+    for name in ("first", "second"):
+        add(model, families.template("bert", pair=True), PastaParams(), name=name)
+    input_ids = families.inputs("bert", pair=True)["input_ids"].to("meta")
+    assert {tensor.device.type for tensor in (*model.parameters(), *model.bert.pasta.buffers())} == {"meta"}
+    for choice in ("first", torch.tensor([0, 1, 1, 0]), ["second", "first", "first", "first"]):
+        assert model(input_ids, adapters=choice).logits.device.type == "meta"
+
+
 def test_the_forward_pass_reads_no_value_back_to_python() -> None:
     """On a GPU a value that Python looks at makes every step wait. Fake tensors have no values to look at."""
     from torch._subclasses.fake_tensor import FakeTensorMode
