@@ -281,3 +281,15 @@ def test_a_record_is_found_by_the_beginning_of_its_id(store: Store) -> None:
         store.find("zz")
     with pytest.raises(UsageError, match=r"^3 cells of .* has an id that starts with ''\.$"):
         store.find("")
+
+
+def test_what_is_written_may_be_read_as_the_umask_says(tmp_path: Path) -> None:
+    """A results folder on a shared disk is for everybody."""
+    before = os.umask(0o022)
+    try:
+        write_atomically(tmp_path / "board.csv", "a,b\n")
+        os.umask(0o077)
+        write_atomically(tmp_path / "mine.csv", "a,b\n")
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("board.csv", "mine.csv")] == [0o644, 0o600]
