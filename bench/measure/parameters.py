@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class ParameterCount:
 
     base: the model as pretrained, its head included; the denominator of every share.
     trainable: those that train, without the head. head: those of the head that train.
-    method: all that the method is: those that it trains, and those that it added and keeps frozen.
+    method: all that the method is: those that it trains, and those that it added and keeps frozen, be they
+    parameters or buffers (such as VeRA's random projections).
     """
 
     base: int
@@ -43,13 +44,17 @@ class ParameterLedger:
 
     def __init__(self, model: nn.Module, head: Iterable[nn.Parameter]) -> None:
         self._before = {id(parameter): parameter for parameter in model.parameters()}
+        self._buffers = {id(buffer): buffer for buffer in model.buffers()}  # kept, so that no id is used again
         self._head = {id(parameter) for parameter in head}
 
     def count(self, adapted: nn.Module) -> ParameterCount:
         """Count an adapted model; call it after the head has been set to train."""
         now = {id(parameter): parameter for parameter in adapted.parameters()}
         trainable = {key: parameter for key, parameter in now.items() if parameter.requires_grad}
-        added = {key: parameter for key, parameter in now.items() if key not in self._before}
+        added: dict[int, Tensor] = {key: parameter for key, parameter in now.items() if key not in self._before}
+        for buffer in adapted.buffers():
+            if id(buffer) not in self._buffers and buffer.is_floating_point():  # whole numbers are places, not weights
+                added[id(buffer)] = buffer
         own = {**added, **trainable}
         return ParameterCount(
             base=_scalars(self._before.values()),
@@ -59,5 +64,5 @@ class ParameterLedger:
         )
 
 
-def _scalars(parameters: Iterable[nn.Parameter]) -> int:
+def _scalars(parameters: Iterable[Tensor]) -> int:
     return sum(parameter.numel() for parameter in parameters)

@@ -1,6 +1,7 @@
 """The parameter ledger on modules small enough to count on paper."""
 
 import pytest
+import torch
 from torch import nn
 
 from bench.measure.parameters import ParameterCount, ParameterLedger
@@ -89,7 +90,11 @@ def test_a_head_that_a_method_replaces_is_no_longer_the_head() -> None:
     assert ledger.count(model) == ParameterCount(base=26, trainable=15, head=0, method=15)
 
 
-def test_buffers_are_no_parameters() -> None:
-    model, ledger = frozen()
-    model.norm = nn.BatchNorm1d(4, affine=False)
-    assert ledger.count(model).method == 0
+def test_numbers_that_a_method_adds_as_buffers_are_its_own_and_places_are_not() -> None:
+    model, _ = frozen()
+    model.body.register_buffer("of_the_base", torch.zeros(7))
+    ledger = ParameterLedger(model, model.head.parameters())
+    model.norm = nn.BatchNorm1d(4, affine=False)  # a running mean and variance, and a count of batches
+    model.twin = nn.Module()
+    model.twin.register_buffer("shared", model.norm.running_mean)
+    assert ledger.count(model) == ParameterCount(base=26, trainable=0, head=0, method=8)

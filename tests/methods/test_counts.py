@@ -105,6 +105,12 @@ def test_bitfit_without_a_pooler_has_one_bias_less() -> None:
     assert counted(MINILM, "bitfit", kind="token-classification").trainable == 26_112 - 384
 
 
+def test_veras_shared_projections_are_its_own_though_they_do_not_train() -> None:
+    count = counted(MINILM, "peft:vera")
+    assert count.trainable == 6 * 2 * (256 + 384)  # a vector of the rank and one of the width for query and value
+    assert count.method == count.trainable + 256 * (384 + 384)
+
+
 def test_lora_on_the_feed_forward_has_no_formula_but_is_counted() -> None:
     # "intermediate" 384 -> 1536 alone, by the name of its linear layer
     assert counted(MINILM, "lora[r=4,targets=intermediate.dense]").trainable == 6 * 4 * (384 + 1536)
