@@ -28,7 +28,7 @@ from bench.measure.time import Timeline, throughput
 from bench.method import Method, Recipe
 from bench.modeling import context, load_config, load_model, load_tokenizer, quiet_libraries
 from bench.profiles import Profile
-from bench.record import Data, Memory, Parameters, Record, Speed, Status
+from bench.record import Data, ExtraTest, Memory, Parameters, Record, Speed, Status
 from bench.store import Store
 from bench.task import SPLITS, Example, Splits, Task, TaskContext
 
@@ -143,7 +143,8 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
     with timeline.phase("read data"):
         tokenizer = load_tokenizer(assignment.model)
         splits = _read(cast(Hashable, type(task)), assignment.data)
-        examples = {split: sample(splits[split], cell.budget.limit(split)) for split in SPLITS}
+        names = (*SPLITS, *task.extra_tests)
+        examples = {split: sample(splits[split], cell.budget.limit(split)) for split in names}
         record.data = describe(task, examples)
         data = {split: encode(task, part, tokenizer) for split, part in examples.items() if part}
         task_context = context(task, tokenizer)
@@ -197,11 +198,25 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
         started = time.perf_counter()
         answers = predict(adapted.module, data["test"], placement)
         eval_seconds = time.perf_counter() - started
-    record.predictions, record.references = answers, data["test"].references
-    record.scores = score("test", answers)
-    record.constant_score = metrics.constant_answer(
-        task.metric, data["train"].references, data["test"].references, task.labels
-    )
+    extra = {}
+    for name in task.extra_tests:
+        if name in data:
+            with timeline.phase("extra tests"):
+                extra[name] = predict(adapted.module, data[name], placement)
+
+    def result(split: str, answers: list[Any]) -> dict[str, Any]:
+        references = data[split].references
+        constant = metrics.constant_answer(task.metric, data["train"].references, references, task.labels)
+        return {
+            "scores": score(split, answers),
+            "constant_score": constant,
+            "predictions": answers,
+            "references": references,
+        }
+
+    for field, value in result("test", answers).items():
+        setattr(record, field, value)
+    record.extra_tests = {name: ExtraTest(**result(name, found)) for name, found in extra.items()}
 
     with timeline.phase("save"):
         record.adapter_bytes = _saved_bytes(method, adapted.module)

@@ -53,10 +53,11 @@ def aggregated(records: Iterable[Record]) -> pd.DataFrame:
     """The leaderboard: COLUMNS, sorted by group and then from best to worst.
 
     Costs are medians over the seeds that succeeded; scores are means. The same records give the same
-    table in whatever order they come.
+    table in whatever order they come. An extra test of a task has rows of its own, `TASK/EXTRA_TEST`: their
+    costs are those of the task, their scores not.
     """
     rows: dict[Row, list[Record]] = defaultdict(list)
-    for record in current(records):
+    for record in current(with_extra_tests(records)):
         rows[_row(record)].append(record)
     groups: dict[Group, dict[Row, dict[int, float]]] = defaultdict(dict)
     better: dict[Group, bool] = {}
@@ -75,9 +76,26 @@ def aggregated(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def per_cell(records: Iterable[Record]) -> pd.DataFrame:
-    """One line a cell: CELL_COLUMNS, sorted by group, method, variant and seed."""
-    ordered = sorted(current(records), key=lambda r: (*_row(r), r.cell.seed))
+    """One line a cell, and one more for each extra test: CELL_COLUMNS, by group, method, variant and seed."""
+    ordered = sorted(current(with_extra_tests(records)), key=lambda r: (*_row(r), r.cell.seed))
     return _frame([_cell_line(record) for record in ordered], CELL_COLUMNS)
+
+
+def with_extra_tests(records: Iterable[Record]) -> list[Record]:
+    """The records, and each once more for each extra test of its task.
+
+    Which these are, a cell that failed does not say; others of its task do. So its failure shows there too.
+    """
+    records = list(records)
+    names: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        names[record.cell.task].update(record.extra_tests)
+    return records + [
+        record.on(name)
+        for record in records
+        for name in sorted(names[record.cell.task])
+        if name in record.extra_tests or record.status != "ok"  # a finished one without it was run before there was it
+    ]
 
 
 def current(records: Iterable[Record]) -> list[Record]:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from bench.task import Kind
+
 Prediction = int | float | list[int]
 
 
@@ -21,10 +23,12 @@ Prediction = int | float | list[int]
 class MetricInfo:
     """A metric's column value and how to read it.
 
-    higher_is_better gives its direction. companions are reported beside it, from the same predictions.
+    kind is that of the tasks that it scores. higher_is_better gives its direction. companions are reported
+    beside it, from the same predictions.
     """
 
     summary: str
+    kind: Kind = "classification"
     higher_is_better: bool = True
     companions: tuple[str, ...] = ()
 
@@ -33,9 +37,14 @@ METRICS: dict[str, MetricInfo] = {
     "accuracy": MetricInfo("share of examples answered right", companions=("f1_macro",)),
     "f1": MetricInfo("F1 of label 1", companions=("accuracy",)),
     "matthews": MetricInfo("Matthews correlation coefficient", companions=("accuracy", "f1")),
-    "spearman": MetricInfo("Spearman's rank correlation", companions=("pearson", "mse")),
+    "f1_accuracy_mean": MetricInfo("mean of the F1 of label 1 and accuracy (GLUE)", companions=("f1", "accuracy")),
+    "spearman": MetricInfo("Spearman's rank correlation", "regression", companions=("pearson", "mse")),
+    "pearson_spearman_mean": MetricInfo(
+        "mean of Pearson's and Spearman's correlation (GLUE)", "regression", companions=("pearson", "spearman", "mse")
+    ),
     "entity_f1": MetricInfo(
         "micro F1 over exact entity spans (seqeval, the CoNLL rule)",
+        "token-classification",
         companions=("entity_precision", "entity_recall", "token_accuracy"),
     ),
 }
@@ -48,11 +57,11 @@ def score(
 
     predictions and references hold a class index, a number, or a list of label indices (one a word; -1
     where the word was cut off and so has no answer) an example. A score that is not defined, such as
-    the correlation of a constant, is None.
+    the correlation of a constant, or the mean of such a one and another, is None.
     """
     if len(predictions) != len(references) or not references:
         raise ValueError(f"{len(predictions)} predictions do not match {len(references)} references")
-    if metric == "entity_f1":
+    if METRICS[metric].kind == "token-classification":
         predictions = [[_tag(labels, index) for index in row] for row in predictions]
         references = [[_tag(labels, index) for index in row] for row in references]
     found = _evaluate_metric(metric).compute(predictions=predictions, references=references)
@@ -68,10 +77,11 @@ def constant_answer(
     That is the most frequent label of the training split (a word's, for token classification), or the
     training mean of a regression.
     """
-    if metric == "entity_f1":
+    kind = METRICS[metric].kind
+    if kind == "token-classification":
         common = Counter(index for row in train for index in row).most_common(1)[0][0]
         constant: list[Any] = [[common] * len(row) for row in references]
-    elif metric == "spearman":
+    elif kind == "regression":
         constant = [statistics.fmean(train)] * len(references)
     else:
         constant = [Counter(train).most_common(1)[0][0]] * len(references)
@@ -87,20 +97,16 @@ def _evaluate_metric(metric: str) -> Any:
     import datasets
     import evaluate
 
-    features = {
-        "entity_f1": {
-            "predictions": datasets.Sequence(datasets.Value("string")),
-            "references": datasets.Sequence(datasets.Value("string")),
-        },
-        "spearman": {"predictions": datasets.Value("float64"), "references": datasets.Value("float64")},
-    }.get(metric, {"predictions": datasets.Value("int64"), "references": datasets.Value("int64")})
+    kind = METRICS[metric].kind
+    value = datasets.Value({"classification": "int64", "regression": "float64", "token-classification": "string"}[kind])
+    one = datasets.Sequence(value) if kind == "token-classification" else value
 
     class InProcess(evaluate.Metric):
         def _info(self) -> Any:
             return evaluate.MetricInfo(
                 description=METRICS[metric].summary,
                 citation="",
-                features=datasets.Features(features),
+                features=datasets.Features({"predictions": one, "references": one}),
             )
 
         def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
@@ -121,9 +127,12 @@ def _classification(predictions: Any, references: Any) -> dict[str, float]:
 def _binary(predictions: Any, references: Any) -> dict[str, float]:
     from sklearn import metrics
 
+    accuracy = metrics.accuracy_score(references, predictions)
+    f1 = metrics.f1_score(references, predictions, zero_division=0)
     return {
-        "accuracy": metrics.accuracy_score(references, predictions),
-        "f1": metrics.f1_score(references, predictions, zero_division=0),
+        "accuracy": accuracy,
+        "f1": f1,
+        "f1_accuracy_mean": (f1 + accuracy) / 2,
         "matthews": metrics.matthews_corrcoef(references, predictions),
     }
 
@@ -133,9 +142,12 @@ def _correlation(predictions: Any, references: Any) -> dict[str, float]:
     from scipy import stats
 
     constant = np.ptp(predictions) == 0 or np.ptp(references) == 0
+    spearman = math.nan if constant else stats.spearmanr(references, predictions).statistic
+    pearson = math.nan if constant else stats.pearsonr(references, predictions).statistic
     return {
-        "spearman": math.nan if constant else stats.spearmanr(references, predictions).statistic,
-        "pearson": math.nan if constant else stats.pearsonr(references, predictions).statistic,
+        "spearman": spearman,
+        "pearson": pearson,
+        "pearson_spearman_mean": (pearson + spearman) / 2,
         "mse": float(np.mean((np.asarray(references) - np.asarray(predictions)) ** 2)),
     }
 
@@ -154,7 +166,9 @@ def _entities(predictions: Any, references: Any) -> dict[str, float]:
 _COMPUTE = {
     "accuracy": _classification,
     "f1": _binary,
+    "f1_accuracy_mean": _binary,
     "matthews": _binary,
     "spearman": _correlation,
+    "pearson_spearman_mean": _correlation,
     "entity_f1": _entities,
 }

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from bench.grid import Cell
 from bench.method import Recipe
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE_VERSIONS = (1, 2)  # 1 had no extra tests
 
 Status = Literal["ok", "oom", "error", "timeout", "interrupted", "skipped"]
 FAILED: tuple[Status, ...] = ("error", "oom", "timeout", "interrupted")  # "skipped" was meant
@@ -69,12 +70,22 @@ class Data(_Part):
     digest: str
 
 
+class ExtraTest(_Part):
+    """What came out on one extra test of the task; see the fields of the same names in `Record`."""
+
+    scores: dict[str, float | None] = Field(default_factory=dict)
+    constant_score: float | None = None
+    predictions: list[Any] = Field(default_factory=list)
+    references: list[Any] = Field(default_factory=list)
+
+
 class Record(_Part):
     """One cell's outcome. Fields of a part that was never reached are None.
 
     scores: the task's metric and its companions on the test split. constant_score: the metric of the best
     answer that ignores the input. predictions and references: one entry a test example, in the split's
-    order. losses: one a step. timeline: seconds by phase, with the untracked rest and the total.
+    order. extra_tests: these four for each extra test of the task. losses: one a step. timeline: seconds by
+    phase, with the untracked rest and the total.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -104,6 +115,7 @@ class Record(_Part):
     losses: list[float] = Field(default_factory=list)
     predictions: list[Any] = Field(default_factory=list)
     references: list[Any] = Field(default_factory=list)
+    extra_tests: dict[str, ExtraTest] = Field(default_factory=dict)
     environment: dict[str, Any] = Field(default_factory=dict)
 
     @property
@@ -114,6 +126,17 @@ class Record(_Part):
     @property
     def failed(self) -> bool:
         return self.status in FAILED
+
+    def on(self, extra_test: str) -> Record:
+        """The record as it would be if that extra test were the test split, of the task `TASK/EXTRA_TEST`."""
+        found = self.extra_tests.get(extra_test, ExtraTest())
+        return self.model_copy(
+            update={
+                "cell": self.cell.model_copy(update={"task": f"{self.cell.task}/{extra_test}"}),
+                "extra_tests": {},
+                **{name: getattr(found, name) for name in ExtraTest.model_fields},
+            }
+        )
 
     def to_json(self) -> str:
         """One line of JSON; floats keep every bit."""

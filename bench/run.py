@@ -16,12 +16,14 @@ from bench.estimate import Estimator
 from bench.executors import Executor, Finished, Job, Lost, Progress, Started
 from bench.executors.local import LocalExecutor
 from bench.grid import Cell, code_version
+from bench.method import Method
 from bench.profiles.probe import probe
 from bench.record import Record, Status
-from bench.registry import build_method, changed_params
+from bench.registry import Registry, build_method, changed_params
 from bench.specs import Spec
 from bench.store import Store
 from bench.suites import Suite
+from bench.task import Task
 
 TARGET = "bench.cell:run"
 Fetching = Callable[[str, int, int | None], None]  # what, bytes so far, bytes in all where known
@@ -137,8 +139,7 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
     """
     methods, tasks = registry.methods(request.plugins), registry.tasks(request.plugins)
     built = [(spec.name, build_method(methods, spec)) for spec in request.methods]
-    for name in request.suite.recipes:
-        methods.get(name)
+    _check_recipes(request.suite, methods, tasks)
     machine = probe()
     profile, why = profiles.resolve(request.profile, machine)
     if request.workers is not None:
@@ -168,7 +169,7 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
                     profile=profile,
                     preset=request.suite.name,
                     budget=request.suite.budget,
-                    recipe=request.suite.recipes.get(name, {}),
+                    recipe=request.suite.recipe(task, name),
                     seed=seed,
                     code=code_version([methods.get(name).file, tasks.get(task).file]),
                 )
@@ -185,6 +186,15 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
     store = Store(request.results)
     done = {} if request.force else {key: record for key in cells if (record := store.finished(key))}
     return Plan(list(cells.values()), done, assignments, profile.workers, why)
+
+
+def _check_recipes(suite: Suite, methods: Registry[Method], tasks: Registry[Task]) -> None:
+    """Raise a UsageError if the suite has a recipe for a task or a method that there is not."""
+    for task in suite.task_recipes:
+        tasks.get(task)
+    for recipes in (suite.recipes, *suite.task_recipes.values()):
+        for method in recipes:
+            methods.get(method)
 
 
 def local_executor(workers: int, logs: Path | None = None) -> LocalExecutor:

@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from itertools import chain
 from typing import TypeVar
 
 from bench.task import Example, Splits
@@ -51,27 +52,39 @@ def cut(examples: Iterable[Example], *, salt: str, validation: int, test: int) -
     }
 
 
-def official(train: list[Example], test: list[Example], *, salt: str, validation: list[Example] | int) -> Splits:
+def official(
+    train: list[Example],
+    test: list[Example],
+    *,
+    salt: str,
+    validation: list[Example] | int,
+    extra_tests: Mapping[str, list[Example]] | None = None,
+) -> Splits:
     """Take official splits as they are, less what overlaps: official splits do share inputs at times.
 
-    test keeps every example; validation loses what stands in test, train what stands in either. Each is
-    put in a fixed random order, so that the first examples of a split are a fair sample of it.
+    test and every extra test keep all their examples; validation loses what stands in one of them, train
+    what stands in any other split. Each is put in a fixed random order, so that the first examples of a
+    split are a fair sample of it.
 
     Args:
         validation: the official validation split, or how many examples to cut from train where the
-            official one serves as test.
+            official one serves as test; then inputs that train repeats are kept once.
+        extra_tests: further test splits by name.
     """
-    train = _without(train, test)
+    tests = {"test": test, **(extra_tests or {})}
+    tested = list(chain.from_iterable(tests.values()))
+    train = without(train, tested)
     if isinstance(validation, int):
         pool = shuffled(distinct(train, identity), identity, salt)
         train, held_out = pool[validation:], pool[:validation]
     else:
-        held_out = _without(validation, test)
-        train = _without(train, held_out)
-    splits = {"train": train, "validation": held_out, "test": test}
+        held_out = without(validation, tested)
+        train = without(train, held_out)
+    splits = {"train": train, "validation": held_out, **tests}
     return {name: shuffled(split, identity, salt) for name, split in splits.items()}
 
 
-def _without(examples: list[Example], held_out: list[Example]) -> list[Example]:
-    taken = {identity(example) for example in held_out}
+def without(examples: Iterable[Example], others: Iterable[Example]) -> list[Example]:
+    """The examples whose input is none of the others', in order."""
+    taken = {identity(other) for other in others}
     return [example for example in examples if identity(example) not in taken]

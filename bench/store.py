@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bench.errors import BenchError, UsageError
-from bench.record import SCHEMA_VERSION, Record
+from bench.record import READABLE_VERSIONS, Record
 
 
 class StoreError(BenchError):
@@ -61,7 +61,7 @@ class Store:
         """The record of a cell; None where there is none.
 
         Raises:
-            StoreError: if it is there and is no record of this schema version.
+            StoreError: if it is there and is no record of a readable schema version.
         """
         path = self.path(cell_id)
         return _read(path) if path.exists() else None
@@ -104,9 +104,10 @@ def _read(path: Path) -> Record:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content.get("schema_version") if isinstance(content, dict) else None
-        if version != SCHEMA_VERSION:
+        if version not in READABLE_VERSIONS:
+            readable = " or ".join(map(str, READABLE_VERSIONS))
             raise StoreError(
-                f"{path} is not a record of schema version {SCHEMA_VERSION}, which this version of bench reads: "
+                f"{path} is not a record of schema version {readable}, which this version of bench reads: "
                 f"it says {version!r}."
             )
         record = Record(**content)

@@ -7,9 +7,9 @@ import tomllib
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import UsageError
 from bench.method import Recipe
@@ -35,13 +35,33 @@ class Budget(BaseModel):
     choose: Literal["last", "best"] = "last"
 
     def limit(self, split: str) -> int | None:
-        """The most examples of a split that are used; None: all."""
-        limit: int | None = getattr(self, f"{split}_examples")
-        return limit
+        """The most examples of a split that are used; None: all. An extra test is limited as test is."""
+        limits = {"train": self.train_examples, "validation": self.validation_examples}
+        return limits.get(split, self.test_examples)
+
+
+Settings = dict[str, Any]  # of a recipe, by name
+
+
+def _are_settings(settings: Settings) -> Settings:
+    """Found out now and not in every cell: a setting that no recipe has, or a value that none can have."""
+    try:
+        Recipe(**{"learning_rate": 1, "epochs": 1, "chosen_by": "nobody", **settings})
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
+    return settings
+
+
+Recipes = dict[str, Annotated[Settings, AfterValidator(_are_settings)]]  # by method name
 
 
 class Suite(BaseModel):
-    """A grid: methods x tasks x seeds on one model. recipes: settings by method name that replace its own."""
+    """A grid: methods x tasks x seeds on one model.
+
+    recipes: settings by method name that replace the method's own. task_recipes: by task and method name,
+    for that task alone; they go before recipes.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,19 +72,12 @@ class Suite(BaseModel):
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
     model: str = "minilm-l6"
     budget: Budget
-    recipes: dict[str, dict[str, Any]] = {}
+    recipes: Recipes = {}
+    task_recipes: dict[str, Recipes] = {}
 
-    @field_validator("recipes")
-    @classmethod
-    def _are_settings(cls, recipes: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        """Found out now and not in every cell: a setting that no recipe has, or a value that none can have."""
-        for method, changed in recipes.items():
-            try:
-                Recipe(**{"learning_rate": 1, "epochs": 1, "chosen_by": "nobody", **changed})
-            except ValidationError as error:
-                fault = error.errors()[0]
-                raise ValueError(f"{method}.{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
-        return recipes
+    def recipe(self, task: str, method: str) -> Settings:
+        """The settings that replace the method's own on this task."""
+        return {**self.recipes.get(method, {}), **self.task_recipes.get(task, {}).get(method, {})}
 
 
 def names() -> list[str]:

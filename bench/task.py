@@ -27,7 +27,7 @@ class Example(NamedTuple):
     pair: str | None = None
 
 
-Splits = dict[str, list[Example]]  # keys: SPLITS
+Splits = dict[str, list[Example]]  # keys: SPLITS, and the task's extra tests
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ class Task:
 
     train is for training, validation for choosing, test for reporting. `labels` is empty for regression.
     `metric` is a name in `bench.metrics`; its direction and its value for a constant answer come with it.
+    `extra_tests` names further test splits of what `read` returns, such as another genre of text: each is
+    scored apart, in a row of its own (`NAME/SPLIT`), and none takes part in choosing.
     """
 
     name: ClassVar[str]
@@ -60,11 +62,15 @@ class Task:
     source: ClassVar[str]
     labels: ClassVar[Sequence[str]] = ()
     metric: ClassVar[str]
+    extra_tests: ClassVar[Sequence[str]] = ()
     max_length: ClassVar[int] = 128
     citation: ClassVar[str] = ""
 
     def read(self, path: Path) -> Splits:
-        """Read the resolved source into splits. The same files always give the same splits, in order."""
+        """Read the resolved source into SPLITS and the extra tests.
+
+        The same files always give the same splits, in order.
+        """
         raise NotImplementedError
 
     @property

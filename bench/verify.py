@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from itertools import zip_longest
 from pathlib import Path
 
 from bench import profiles, registry
@@ -24,11 +25,19 @@ def differences(old: Record, new: Record) -> list[str]:
     if old.losses != new.losses:
         at = next((i for i, (a, b) in enumerate(zip(old.losses, new.losses, strict=False)) if a != b), None)
         found.append("the number of steps differs" if at is None else f"the loss differs from step {at + 1} on")
+    found += _answers_differ(old, new, "")
+    for name in sorted(old.extra_tests.keys() | new.extra_tests.keys()):
+        found += _answers_differ(old.on(name), new.on(name), f" on {name}")
+    return found
+
+
+def _answers_differ(old: Record, new: Record, where: str) -> list[str]:
+    found = []
     if old.predictions != new.predictions:
-        count = sum(a != b for a, b in zip(old.predictions, new.predictions, strict=False))
-        found.append(f"{count} of {len(old.predictions)} predictions differ")
+        count = sum(a != b for a, b in zip_longest(old.predictions, new.predictions))
+        found.append(f"{count} of {len(old.predictions)} predictions{where} differ")
     if old.scores != new.scores:
-        found.append(f"the score was {old.score} and is {new.score}")
+        found.append(f"the score{where} was {old.score} and is {new.score}")
     return found
 
 

@@ -21,6 +21,7 @@ from tiny_grid import TinyGrid
 from bench import __main__, __version__, catalogue, leaderboard, verify
 from bench.cli.common import parse_seeds
 from bench.errors import UsageError
+from bench.record import ExtraTest
 from bench.store import Store
 
 ROOT = Path(__file__).parents[1]
@@ -368,6 +369,20 @@ def test_what_differs_is_said() -> None:
     ]
     assert verify.differences(old, old.model_copy(update={"losses": [0.3]})) == ["the number of steps differs"]
     assert verify.differences(old, failed()) == ["it ended as oom: a case of oom"]
+    extra = {"harder": ExtraTest(scores={"matthews": 0.25}, predictions=[0, 1, 1], references=[1, 1, 1])}
+    there = old.model_copy(update={"extra_tests": extra})
+    other_answers = {
+        "harder": extra["harder"].model_copy(update={"scores": {"matthews": 0.5}, "predictions": [1, 0, 1]})
+    }
+    assert verify.differences(there, there) == []
+    assert verify.differences(there, there.model_copy(update={"extra_tests": other_answers})) == [
+        "2 of 3 predictions on harder differ",
+        "the score on harder was 0.25 and is 0.5",
+    ]
+    assert verify.differences(there, old) == [
+        "3 of 3 predictions on harder differ",
+        "the score on harder was 0.25 and is None",
+    ]
     other = old.model_copy(update={"environment": {"python": "3.12", "versions": {"torch": "2", "peft": "1"}}})
     assert verify.excuses(old, other) == [
         "versions.peft was None and is '1'",

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from made import PROFILE, failed, memory, parameters, record, speed
 
 from bench.leaderboard import CELL_COLUMNS, COLUMNS, aggregated, current, per_cell, to_csv
-from bench.record import Record
+from bench.record import ExtraTest, Record
 from bench.suites import Budget
 from bench.tables import leaderboard_table, legend
 
@@ -111,7 +111,7 @@ def test_a_row_by_hand() -> None:
     assert found == pytest.approx([0.8, 0.1, 0.8 - half, 0.8 + half])
     assert (row["n_seeds"], row["n_failed"], row["status"], row["metric"]) == (3, 0, "ok", "matthews")
     assert (row["task"], row["model"], row["profile"], row["preset"]) == ("sms-spam", "minilm-l6", "cpu", "quick")
-    assert (row["schema_version"], row["bench_version"]) == (1, "0.1.0")
+    assert (row["schema_version"], row["bench_version"]) == (2, "0.1.0")
 
 
 def test_one_seed_makes_no_claim() -> None:
@@ -189,6 +189,68 @@ def test_every_kind_of_failure_counts(status: str) -> None:
     assert (row["n_failed"], row["status"]) == (1, f"1 {status}")
     line = per_cell([failed(status=status)]).to_dict("records")[0]
     assert (line["status"], line["reason"], line["score"]) == (status, f"a case of {status}", None)
+
+
+# Extra tests
+
+
+def with_extra(method: str, seed: int, score: float, harder: float | None, **changes: Any) -> Record:
+    extra = ExtraTest(scores={"matthews": harder}, constant_score=0.125, predictions=[1], references=[0])
+    return record(method, seed, score, extra_tests={"harder": extra}, **changes)
+
+
+def test_an_extra_test_is_a_row_with_the_same_costs_and_its_own_score() -> None:
+    made = [with_extra("a", 0, 0.9, 0.25, speed=speed(), memory=memory()), with_extra("a", 1, 0.7, 0.75)]
+    first, second = aggregated(made).to_dict("records")
+    assert (first["task"], first["score_mean"]) == ("sms-spam", pytest.approx(0.8))
+    assert (second["task"], second["score_mean"]) == ("sms-spam/harder", 0.5)
+    own = {"task", *(name for name in COLUMNS if name.startswith("score_"))}
+    assert {name: second[name] for name in COLUMNS if name not in own} == {
+        name: first[name] for name in COLUMNS if name not in own
+    }
+    cells = per_cell(made).to_dict("records")
+    assert [(cell["cell"], cell["task"], cell["seed"], cell["score"], cell["constant_score"]) for cell in cells] == [
+        (made[0].id, "sms-spam", 0, 0.9, None),
+        (made[1].id, "sms-spam", 1, 0.7, None),
+        (made[0].id, "sms-spam/harder", 0, 0.25, 0.125),
+        (made[1].id, "sms-spam/harder", 1, 0.75, 0.125),
+    ]
+
+
+def test_methods_are_ranked_on_an_extra_test_by_their_scores_there() -> None:
+    made = [
+        with_extra(method, seed, score * (1 + seed / 1000), harder * (1 - seed**2 / 1000))
+        for method, score, harder in (("a", 0.9, 0.1), ("b", 0.5, 0.8))
+        for seed in range(4)
+    ]
+    lines = aggregated(made).to_dict("records")
+    assert [(line["task"], line["method"], line["rank_group"]) for line in lines] == [
+        ("sms-spam", "a", 1),
+        ("sms-spam", "b", 2),
+        ("sms-spam/harder", "b", 1),
+        ("sms-spam/harder", "a", 2),
+    ]
+
+
+def test_a_cell_that_failed_failed_on_the_extra_test_too() -> None:
+    made = [with_extra("a", 0, 0.9, 0.3), failed("a", 1, "oom"), failed("b", 0, "timeout"), failed("c", 0, "skipped")]
+    made += [record("d", 0, 0.4), record("a", 0, 0.1, of={"task": "other"}), failed("a", 1, of={"task": "other"})]
+    lines = aggregated(made).to_dict("records")
+    found = {line["method"]: line for line in lines if line["task"] == "sms-spam/harder"}
+    assert {method: line["status"] for method, line in found.items()} == {
+        "a": "1 oom",
+        "b": "1 timeout",
+        "c": "1 skipped",
+        # and none of d: it was run before the task had that test
+    }
+    assert (found["a"]["score_mean"], found["a"]["n_seeds"], found["a"]["n_failed"]) == (0.3, 1, 1)
+    assert {line["task"] for line in lines} == {"sms-spam", "sms-spam/harder", "other"}
+
+
+def test_the_order_of_records_with_extra_tests_does_not_matter() -> None:
+    made = [with_extra("a", seed, 0.9, 0.3) for seed in range(3)] + [failed("b", seed) for seed in range(3)]
+    for make in (aggregated, per_cell):
+        assert to_csv(make(made)) == to_csv(make(made[::-1]))
 
 
 # Order and groups

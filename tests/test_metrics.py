@@ -4,6 +4,7 @@ import math
 import random
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from scipy import stats
 from seqeval import metrics as seqeval
 from sklearn import metrics as sklearn
 
+from bench import registry
 from bench.metrics import METRICS, constant_answer, score
 
 BINARY = ("no", "yes")
@@ -136,6 +138,63 @@ def test_scores_are_the_libraries_own(seed: int) -> None:
     )
 
 
+def official_glue(task: str, predictions: list[Any], references: list[Any]) -> dict[str, float]:
+    """What GLUE reports, written out after the `glue` metric of Hugging Face's evaluate, with its two averages.
+
+    That metric turns answers into arrays (in float32 for STS-B), and leaves the average of two to the reader.
+    """
+    preds, labels = (
+        np.array(each, dtype=np.float32 if task == "stsb" else np.int64) for each in (predictions, references)
+    )
+    if task == "cola":
+        return {"matthews": sklearn.matthews_corrcoef(labels, preds)}
+    if task == "stsb":
+        parts = {
+            "pearson": float(stats.pearsonr(preds, labels)[0]),
+            "spearman": float(stats.spearmanr(preds, labels)[0]),
+        }
+        return {**parts, "pearson_spearman_mean": sum(parts.values()) / 2}
+    accuracy = float((preds == labels).mean())
+    if task in ("mrpc", "qqp"):
+        f1 = float(sklearn.f1_score(y_true=labels, y_pred=preds))
+        return {"accuracy": accuracy, "f1": f1, "f1_accuracy_mean": (accuracy + f1) / 2}
+    return {"accuracy": accuracy}
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("task", ["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"])
+def test_glue_tasks_are_scored_as_glue_scores_them(task: str, seed: int) -> None:
+    plugin = registry.tasks().get(f"glue-{task}").plugin
+    predictions: list[Any]
+    references: list[Any]
+    predictions, references = drawn(seed, 6 if task == "stsb" else len(plugin.labels))
+    if task == "stsb":
+        predictions = [answer - 0.01 * at for at, answer in enumerate(predictions)]
+        references = [float(answer) for answer in references]
+    found = score(plugin.metric, predictions, references, plugin.labels)
+    official = official_glue(task, predictions, references)
+    assert plugin.metric in official
+    assert {name: found[name] for name in official} == pytest.approx(official, abs=1e-6)
+
+
+def test_means_of_two_by_hand() -> None:
+    # tp 2, fp 1, fn 1, tn 2: F1 2/3, accuracy 4/6; and with label 1 alone: F1 6/9, accuracy 3/6
+    predictions, references = [1, 1, 1, 0, 0, 0], [1, 1, 0, 1, 0, 0]
+    want = {"f1_accuracy_mean": 2 / 3, "f1": 2 / 3, "accuracy": 2 / 3}
+    assert score("f1_accuracy_mean", predictions, references, BINARY) == pytest.approx(want)
+    ones = score("f1_accuracy_mean", [1] * 6, references, BINARY)
+    assert ones["f1_accuracy_mean"] == pytest.approx((6 / 9 + 3 / 6) / 2)
+    assert score("f1_accuracy_mean", [0] * 6, references, BINARY)["f1_accuracy_mean"] == pytest.approx(1 / 4)  # F1 0
+    # Spearman 0.8, as above; Pearson of 0, 2, 1, 10 and 1, 2, 3, 4: 14.5 / sqrt(62.75 * 5)
+    found = score("pearson_spearman_mean", [0.0, 2.0, 1.0, 10.0], [1.0, 2.0, 3.0, 4.0], ())
+    assert found["pearson_spearman_mean"] == pytest.approx((0.8 + 14.5 / math.sqrt(62.75 * 5)) / 2)
+
+
+def test_the_mean_of_what_is_not_defined_is_not_defined() -> None:
+    found = score("pearson_spearman_mean", [1.0, 1.0], [1.0, 2.0], ())
+    assert found == {"pearson_spearman_mean": None, "pearson": None, "spearman": None, "mse": 0.5}
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_lengths_that_do_not_match_are_refused(metric: str) -> None:
     one: Any = [[0]] if metric == "entity_f1" else [0]
@@ -166,7 +225,9 @@ def test_the_constant_answer_comes_from_the_training_split() -> None:
     assert constant_answer("accuracy", [0, 0, 1], [1, 1, 0], BINARY) == pytest.approx(1 / 3)
     assert constant_answer("f1", [1, 1, 0], [1, 1, 0, 0], BINARY) == pytest.approx(2 / 3)
     assert constant_answer("matthews", [0, 0, 1], [1, 0, 0], BINARY) == 0
-    assert constant_answer("spearman", [1.0, 2.0], [1.0, 5.0], ()) is None
+    assert constant_answer("f1_accuracy_mean", [1, 1, 0], [1, 1, 0, 0], BINARY) == pytest.approx((2 / 3 + 1 / 2) / 2)
+    for correlation in ("spearman", "pearson_spearman_mean"):
+        assert constant_answer(correlation, [1.0, 2.0], [1.0, 5.0], ()) is None
     # B-X everywhere: 2 of 4 entities right, 4 of 4 answers are entities of one word, 2 right
     assert constant_answer("entity_f1", [[0, 0], [2]], [[0, 2], [0, 2]], TAGS) == pytest.approx(0.5)
     assert constant_answer("entity_f1", [[0, 0, 1]], [[0, 0, 1, 1]], OTAGS) == 0

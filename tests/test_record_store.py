@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from bench.cell import new_record
 from bench.errors import UsageError
 from bench.method import Recipe
-from bench.record import FAILED, SCHEMA_VERSION, Data, Record
+from bench.record import FAILED, READABLE_VERSIONS, SCHEMA_VERSION, Data, ExtraTest, Record
 from bench.store import Store, StoreError, write_atomically
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -47,6 +47,9 @@ def full() -> Record:
         losses=[0.1, 0.2, 1 / 3],
         predictions=[1, [0, -1], 0.1],
         references=[1, [0, 2], 1e-300],
+        extra_tests={
+            "harder": ExtraTest(scores={"f1": None}, constant_score=0.5, predictions=[0, 1], references=[1, 1])
+        },
         environment={"versions": {"torch": None}},
     )
 
@@ -63,6 +66,28 @@ def test_a_record_comes_back_as_it_went(store: Store) -> None:
     assert text.count("\n") == 1
     assert text.endswith("}\n")
     assert [path.name for path in store.records.iterdir()] == [f"{made.id}.json"]
+
+
+def test_a_record_of_the_first_schema_version_is_read(store: Store) -> None:
+    """It is one without extra tests, and says of itself that it is an old one."""
+    content = json.loads(record().to_json())
+    assert content.pop("extra_tests") == {}
+    store.records.mkdir()
+    store.path(record().id).write_text(json.dumps({**content, "schema_version": 1}), encoding="utf-8")
+    assert store.all() == ([record().model_copy(update={"schema_version": 1})], [])
+    assert store.finished(record().id) is not None
+    assert SCHEMA_VERSION == max(READABLE_VERSIONS) == record().schema_version == 2
+
+
+def test_a_record_on_an_extra_test_is_that_of_the_cell_with_its_answers() -> None:
+    made = full().on("harder")
+    assert (made.id, made.cell.task) == (full().id, "sms-spam/harder")
+    assert (made.scores, made.constant_score) == ({"f1": None}, 0.5)
+    assert (made.predictions, made.references, made.extra_tests) == ([0, 1], [1, 1], {})
+    same = set(Record.model_fields) - {*ExtraTest.model_fields, "cell", "extra_tests"}
+    assert all(getattr(made, name) == getattr(full(), name) for name in same)
+    unknown = full().on("unheard of")
+    assert (unknown.score, unknown.predictions, unknown.status) == (None, [], "ok")
 
 
 @settings(max_examples=100)
@@ -185,7 +210,7 @@ def other(**changes: Any) -> str:
         ("", "cannot be read as a record"),
         (TEXT[: len(TEXT) // 2], "cannot be read as a record"),
         (b"\xff\xfe", "cannot be read as a record"),
-        ("[]", f"not a record of schema version {SCHEMA_VERSION}"),
+        ("[]", "not a record of schema version 1 or 2"),
         ("null", "it says None"),
         (other(schema_version=0), "it says 0"),
         (other(schema_version=SCHEMA_VERSION + 1), f"it says {SCHEMA_VERSION + 1}"),

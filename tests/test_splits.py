@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.splits import cut, distinct, identity, normalise, official, shuffled
+from bench.splits import cut, distinct, identity, normalise, official, shuffled, without
 from bench.task import Example
 
 
@@ -82,3 +82,32 @@ def test_official_splits_lose_what_they_share(train: list[str], test: list[str],
     else:
         assert inputs["validation"] == {normalise(word) for word in validation} - inputs["test"]
         assert inputs["train"] == free - inputs["validation"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(texts, texts, texts, st.one_of(texts, st.integers(0, 5)))
+def test_an_extra_test_keeps_all_and_train_and_validation_lose_it(
+    train: list[str], test: list[str], extra: list[str], validation: list[str] | int
+) -> None:
+    def examples(words: list[str]) -> list[Example]:
+        return [Example(word, 0) for word in words]
+
+    held_out = validation if isinstance(validation, int) else examples(validation)
+    splits = official(
+        examples(train), examples(test), salt="s", validation=held_out, extra_tests={"extra": examples(extra)}
+    )
+    assert list(splits) == ["train", "validation", "test", "extra"]
+    assert sorted(e.text for e in splits["test"]) == sorted(test)
+    assert sorted(e.text for e in splits["extra"]) == sorted(extra)
+    inputs = {name: {normalise(e.text) for e in split} for name, split in splits.items()}
+    for one, other in itertools.combinations(inputs, 2):
+        if (one, other) != ("test", "extra"):  # two tests may ask the same
+            assert not inputs[one] & inputs[other]
+    if isinstance(validation, int):
+        free = {normalise(word) for word in train} - inputs["test"] - inputs["extra"]
+        assert len(splits["validation"]) == min(validation, len(free))  # cut from what is left
+
+
+def test_without_others() -> None:
+    examples = [Example("a b", 0), Example("A, b!", 1), Example("c", 0), Example("c", 0, "d")]
+    assert without(examples, [Example("a  B", 5), Example("c", 0, "e")]) == examples[2:]

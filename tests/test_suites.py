@@ -10,7 +10,7 @@ import pytest
 from bench import models, registry, suites
 from bench.errors import UsageError
 from bench.registry import build_method
-from bench.run import suite_of
+from bench.run import Request, plan, suite_of
 from bench.specs import parse
 from bench.suites import PRESETS, Budget, Suite
 
@@ -26,6 +26,8 @@ train_examples = 10
 epochs_scale = 0.5
 [recipes.lora]
 epochs = 2
+[task_recipes.sms-spam.lora]
+batch_size = 8
 """
 
 
@@ -45,8 +47,13 @@ def test_a_shipped_suite_names_only_what_there_is(name: str) -> None:
         build_method(methods, parse(entry))
     for task in suite.tasks:
         tasks.get(task)
+    for task, recipes in suite.task_recipes.items():
+        assert task in suite.tasks
+        assert recipes.keys() <= {parse(entry).name for entry in suite.methods}
     for method in suite.recipes:
         methods.get(method)
+    for recipes in (suite.recipes, *suite.task_recipes.values()):
+        assert all("chosen_by" in settings for settings in recipes.values())
     models.find(suite.model)
     assert len(set(suite.seeds)) == len(suite.seeds) > 1  # one seed makes no claim
 
@@ -74,6 +81,9 @@ def test_a_file_of_ones_own(file: Path) -> None:
     suite = suites.load(str(file))
     assert (suite.name, suite.methods, suite.seeds, suite.model) == ("mine", ("pasta", "lora[r=4]"), (3,), "./folder")
     assert suite.recipes == {"lora": {"epochs": 2}}
+    assert suite.recipe("sms-spam", "lora") == {"epochs": 2, "batch_size": 8}
+    assert suite.recipe("rt-polarity", "lora") == {"epochs": 2}
+    assert suite.recipe("sms-spam", "pasta") == {}
     assert [suite.budget.limit(split) for split in ("train", "validation", "test")] == [10, None, None]
     assert (suite.budget.epochs_scale, suite.budget.choose) == (0.5, "last")
 
@@ -91,12 +101,10 @@ def test_a_file_of_ones_own(file: Path) -> None:
         ("seeds", "sedes", "is wrong at 'sedes': "),
         ("[budget]", "[budget", "is not TOML: "),
         ("for tests", "f\udcffr", "is not TOML: "),
-        ("epochs = 2", "epoch = 2", "is wrong at 'recipes': Value error, lora.epoch: Extra inputs are not permitted."),
-        (
-            "epochs = 2",
-            "epochs = 0",
-            "is wrong at 'recipes': Value error, lora.epochs: ",
-        ),
+        ("epochs = 2", "epoch = 2", "is wrong at 'recipes.lora': Value error, epoch: Extra inputs are not permitted."),
+        ("epochs = 2", "epochs = 0", "is wrong at 'recipes.lora': Value error, epochs: "),
+        ("batch_size = 8", "batch_size = 0", "is wrong at 'task_recipes.sms-spam.lora': Value error, batch_size: "),
+        ("[task_recipes.sms-spam.lora]", "[task_recipes.lora]", "is wrong at 'task_recipes.lora.batch_size': "),
     ],
 )
 def test_what_is_wrong_in_a_file_is_named(old: str, new: str, reason: str, file: Path) -> None:
@@ -105,6 +113,31 @@ def test_what_is_wrong_in_a_file_is_named(old: str, new: str, reason: str, file:
     with pytest.raises(UsageError, match=re.escape(f"The suite {file} {reason}")) as caught:
         suites.load(str(file))
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_said_of_one_task_goes_before_what_is_said_of_all(file: Path) -> None:
+    file.write_text(WHOLE.replace("batch_size = 8", "epochs = 9"), encoding="utf-8")
+    suite = suites.load(str(file))
+    assert suite.recipe("sms-spam", "lora") == {"epochs": 9}
+    assert suite.recipe("us-address", "lora") == {"epochs": 2}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("[recipes.lora]", "[recipes.lor]", "There is no method 'lor'; did you mean 'lora'?"),
+        ("[task_recipes.sms-spam.lora]", "[task_recipes.sms-spam.lor]", "There is no method 'lor'; did you mean"),
+        ("[task_recipes.sms-spam.lora]", "[task_recipes.sms.lora]", "There is no task 'sms'; did you mean 'sms-spam'?"),
+    ],
+)
+def test_recipes_for_what_there_is_not_are_refused_before_anything_is_fetched(
+    old: str, new: str, reason: str, file: Path
+) -> None:
+    file.write_text(WHOLE.replace(old, new), encoding="utf-8")
+    suite = suites.load(str(file))
+    request = Request(suite, [parse("lora")], suite.tasks, suite.seeds, suite.model)
+    with pytest.raises(UsageError, match=re.escape(reason)):
+        plan(request)
 
 
 def test_a_wrong_name_gets_the_nearest_right_one(tmp_path: Path) -> None:

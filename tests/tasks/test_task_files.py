@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from bench import registry
 from bench.errors import SourceError
 from bench.task import Example
 from tasks.conll2003 import Conll2003
@@ -69,28 +70,33 @@ def test_too_few_films_are_an_error(tmp_path: Path) -> None:
     assert len(RtPolarity().read(films(file, [], count=2567))["train"]) == 1
 
 
-def addresses(path: Path, extra: str = "") -> Path:
+def addresses(folder: Path, extra: str = "", messiest: str = "") -> Path:
     root = "".join(
         f"<AddressString><AddressNumber>{i}</AddressNumber> <StreetName>Long</StreetName> <StreetName>Name</StreetName>"
         f"</AddressString>"
         for i in range(402)
     )
-    path.write_text(f"<AddressCollection>{root}{extra}</AddressCollection>", encoding="utf-8")
-    return path
+    for name, inside in (("labeled", root + extra), ("us50_messiest_manual_label", messiest)):
+        file = folder / f"{name}.xml"
+        file.write_text(f"<AddressCollection>{inside}</AddressCollection>", encoding="utf-8")
+    return folder
 
 
 def test_addresses_become_words_and_tags(tmp_path: Path) -> None:
-    file = addresses(
-        tmp_path / "labeled.xml",
+    folder = addresses(
+        tmp_path,
         "<AddressString><ZipCode>12345</ZipCode><PlaceName> </PlaceName><StateName>NY,</StateName></AddressString>",
     )
     task = UsAddress()
-    splits = task.read(file)
+    splits = task.read(folder)
     found = every(splits)
     tags = {text: [task.labels[index] for index in label] for text, label in found.items()}  # type: ignore[attr-defined]
     assert tags[("7", "Long", "Name")] == ["B-AddressNumber", "B-StreetName", "I-StreetName"]
     assert tags[("12345", "NY,")] == ["B-ZipCode", "B-StateName"]  # a blank word is left out
-    assert {name: len(split) for name, split in splits.items()} == {"train": 3, "validation": 200, "test": 200}
+    assert {name: len(split) for name, split in splits.items()} == {
+        **{"train": 3, "validation": 200, "test": 200},
+        "messiest": 0,
+    }
     assert len(task.labels) == len(set(task.labels)) == 2 * 29
     assert task.num_labels == 58
 
@@ -104,12 +110,30 @@ def test_addresses_become_words_and_tags(tmp_path: Path) -> None:
 )
 def test_an_address_of_another_shape_is_an_error(tmp_path: Path, extra: str, fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
-        UsAddress().read(addresses(tmp_path / "labeled.xml", extra))
+        UsAddress().read(addresses(tmp_path, extra))
+    with pytest.raises(ValueError, match=fault):
+        UsAddress().read(addresses(tmp_path, messiest=extra))
 
 
 def test_a_damaged_address_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ElementTree.ParseError):
-        UsAddress().read(addresses(tmp_path / "labeled.xml", "<AddressString>"))
+        UsAddress().read(addresses(tmp_path, "<AddressString>"))
+
+
+def test_the_messiest_addresses_are_those_not_seen_in_the_first_file(tmp_path: Path) -> None:
+    def address(number: int, name: str) -> str:
+        return f"<AddressString><AddressNumber>{number}</AddressNumber><StreetName>{name}</StreetName></AddressString>"
+
+    plain = UsAddress().read(addresses(tmp_path))
+    splits = UsAddress().read(
+        addresses(
+            tmp_path,
+            # The second is address 5 of the first file with other tags and signs; the last is there twice.
+            messiest=address(1, "Messy") + address(5, "LONG Name,") + address(2, "Hard") + address(2, "hard."),
+        )
+    )
+    assert {e.text for e in splits["messiest"]} == {("1", "Messy"), ("2", "Hard")}
+    assert all(splits[name] == plain[name] for name in ("train", "validation", "test"))
 
 
 def messages(path: Path, header: tuple[str, str], extra: list[tuple[str, str]]) -> Path:
@@ -183,20 +207,90 @@ def test_a_folder_without_parquet_files_is_the_users_to_mend(tmp_path: Path) -> 
             task.read(tmp_path)
 
 
-@pytest.mark.parametrize("layout", ["{}-00000-of-00001.parquet", "{}/0000.parquet"])
-def test_hub_files_are_read_in_either_layout(tmp_path: Path, layout: str) -> None:
-    import pandas as pd
+# The columns, label names and splits of nyu-mll/glue, as its dataset card lists them.
+GLUE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "cola": (("sentence",), ("unacceptable", "acceptable")),
+    "sst2": (("sentence",), ("negative", "positive")),
+    "mrpc": (("sentence1", "sentence2"), ("not_equivalent", "equivalent")),
+    "qqp": (("question1", "question2"), ("not_duplicate", "duplicate")),
+    "stsb": (("sentence1", "sentence2"), ()),
+    "mnli": (("premise", "hypothesis"), ("entailment", "neutral", "contradiction")),
+    "qnli": (("question", "sentence"), ("entailment", "not_entailment")),
+    "rte": (("sentence1", "sentence2"), ("entailment", "not_entailment")),
+    "wnli": (("sentence1", "sentence2"), ("not_entailment", "entailment")),
+}
+HELD_OUT = {  # how many training examples are for choosing
+    "cola": 1000, "sst2": 1000, "mrpc": 400, "qqp": 4000, "stsb": 500,
+    "mnli": 4000, "qnli": 2000, "rte": 250, "wnli": 70,
+}  # fmt: skip
 
-    for split, start in (("train", 0), ("validation", 1000), ("test", 2000)):
-        file = tmp_path / layout.format(split)
-        file.parent.mkdir(exist_ok=True)
-        pd.DataFrame(
-            [
-                {"sentence1": f"one {i}", "sentence2": f"two {i}", "label": i % 2, "idx": i}
-                for i in range(start, start + 410)
-            ]
-        ).to_parquet(file)
-    splits = GlueMrpc().read(tmp_path)
-    assert {name: len(split) for name, split in splits.items()} == {"train": 10, "validation": 400, "test": 410}
-    assert {e.text for e in splits["test"]} == {f"one {i}" for i in range(1000, 1410)}  # the official validation split
-    assert all(e == Example(e.text, int(e.text.split()[1]) % 2, e.text.replace("one", "two")) for e in splits["train"])
+
+def glue_folder(folder: Path, task: str, layout: str = "{}-00000-of-00001.parquet") -> Path:
+    """One task's folder as the hub has it: rows numbered through, label types as there, test labels hidden (-1)."""
+    from datasets import ClassLabel, Dataset, Features, Value
+
+    columns, labels = GLUE[task]
+    kinds = ("_matched", "_mismatched") if task == "mnli" else ("",)
+    counts = {
+        "train": HELD_OUT[task] + 10,
+        **{f"{split}{kind}": 12 for split in ("validation", "test") for kind in kinds},
+    }
+    label: object = ClassLabel(names=list(labels)) if labels else Value("float32")
+    features = Features({**{name: Value("string") for name in columns}, "label": label, "idx": Value("int32")})
+    start = 0
+    for split, count in counts.items():
+        rows: dict[str, list[object]] = {"idx": list(range(count))}
+        for name in columns:
+            rows[name] = [f"{name} {start + at}" for at in range(count)]
+        rows["label"] = [
+            -1 if split.startswith("test") else at % len(labels) if labels else at % 21 / 4 for at in range(count)
+        ]
+        file = folder / layout.format(split)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Dataset.from_dict(rows, features=features).to_parquet(str(file))
+        start += count
+    return folder
+
+
+@pytest.mark.parametrize("name", GLUE)
+def test_a_glue_task_is_read_as_the_hub_has_it(tmp_path: Path, name: str) -> None:
+    columns, labels = GLUE[name]
+    task = registry.tasks().get(f"glue-{name}").plugin()
+    splits = task.read(glue_folder(tmp_path, name))
+    held_out = HELD_OUT[name]
+    extra = {"mismatched": 12} if name == "mnli" else {}
+    sizes = {"train": 10, "validation": held_out, "test": 12, **extra}
+    assert {split: len(examples) for split, examples in splits.items()} == sizes
+    assert (task.labels, task.pair, tuple(task.extra_tests)) == (labels, len(columns) == 2, tuple(extra))
+    ranges = {"test": range(held_out + 10, held_out + 22), "mismatched": range(held_out + 22, held_out + 34)}
+    for split, examples in splits.items():
+        numbers = [int(example.text.split()[1]) for example in examples]
+        assert set(numbers) <= set(ranges.get(split, range(held_out + 10)))  # the official validation splits are tests
+        assert numbers != sorted(numbers) or len(numbers) < 3
+        for number, example in zip(numbers, examples, strict=True):
+            row = number if number < held_out + 10 else (number - held_out - 10) % 12
+            label = row % len(labels) if labels else row % 21 / 4
+            texts = [f"{column} {number}" for column in columns]
+            assert example == Example(texts[0], label, texts[1] if len(texts) == 2 else None)
+            assert type(example.label) is (int if labels else float)
+
+
+def test_train_of_mnli_holds_no_input_of_either_test(tmp_path: Path) -> None:
+    from datasets import Dataset
+
+    folder = glue_folder(tmp_path, "mnli")
+    file = folder / "validation_mismatched-00000-of-00001.parquet"
+    rows = Dataset.from_parquet(str(file), keep_in_memory=True).to_list()
+    rows[0].update(premise="Premise 3!", hypothesis="hypothesis 3")  # one of train, spelt otherwise
+    Dataset.from_list(rows).to_parquet(str(file))
+    splits = registry.tasks().get("glue-mnli").plugin().read(folder)
+    assert len(splits["mismatched"]) == 12
+    assert (len(splits["train"]), len(splits["validation"])) == (9, 4000)
+    assert not any(example.text == "premise 3" for split in ("train", "validation") for example in splits[split])
+
+
+def test_hub_files_are_read_in_either_layout(tmp_path: Path) -> None:
+    one = glue_folder(tmp_path / "one", "wnli")
+    other = glue_folder(tmp_path / "other", "wnli", "{}/0000.parquet")
+    task = registry.tasks().get("glue-wnli").plugin()
+    assert task.read(one) == task.read(other)
