@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bench import __version__
+from bench.cli.check import check
 from bench.cli.fetch import fetch
 from bench.cli.leaderboard import leaderboard
 from bench.cli.list import list_
@@ -40,5 +41,5 @@ def main(
     """Options before the command."""
 
 
-for command in (run, list_, fetch, leaderboard, verify):
+for command in (run, list_, fetch, leaderboard, verify, check):
     app.command(command.__name__.rstrip("_"))(command)
