@@ -75,7 +75,7 @@ class Encoder:
         self._build = build
         self._models: dict[str, PreTrainedModel] = {}
         self._data: dict[tuple[str, int, int], Encoded] = {}
-        self._base_logits: dict[tuple[str, int], Tensor] = {}
+        self._bases: dict[tuple[str, int], tuple[Any, Tensor]] = {}
 
     @classmethod
     def random(
@@ -128,13 +128,13 @@ class Encoder:
         result.module.eval()
         return result
 
-    def base_logits(self, kind: str, seed: int) -> Tensor:
-        """What the encoder answers to `data` with the head of this seed and without any method."""
-        if (kind, seed) not in self._base_logits:
+    def base(self, kind: str, seed: int) -> tuple[Any, Tensor]:
+        """The encoder with the head of this seed and without any method, not to be changed; its logits of `data`."""
+        if (kind, seed) not in self._bases:
             model = self.model(kind)
             init_head(model, seeds.streams(seed)[seeds.HEAD_INIT])
-            self._base_logits[kind, seed] = logits(model, self.data(kind))
-        return self._base_logits[kind, seed]
+            self._bases[kind, seed] = model, logits(model, self.data(kind))
+        return self._bases[kind, seed]
 
 
 def logits(module: nn.Module, data: Encoded) -> Tensor:

@@ -16,9 +16,9 @@ from bench.contract.pretrained import Pretrained
 from bench.data import Encoded
 from bench.measure.time import Timeline
 from bench.method import Method, Recipe
-from bench.modeling import init_head
 
 SEED = 0
+TRAINING_SEED = seeds.streams(SEED)[seeds.TRAINING]  # none that a plugin would think of
 STEPS = 3  # LoRA's first matrix has no gradient before its second, which starts at zero, has moved
 RECIPE = Recipe(learning_rate=1e-2, epochs=0.01, min_steps=STEPS, batch_size=4, chosen_by="the contract")
 
@@ -44,18 +44,18 @@ class Tensors:
 class Applied:
     """A method just applied, before any training. Training the module changes none of the rest.
 
-    logits: in evaluation mode. hidden: shapes of tensors that a gradient reaches although they are no trainable
-    parameter of the module. head_fault and frozen_fault: what is no longer as it was, as a clause.
-    initial_seed: that of torch's global generator.
+    logits: in evaluation mode. head_fault and frozen_fault: what is no longer as it was, as a sentence.
+    initial_seed: that of torch's global generator. hidden: shapes of tensors that a gradient reaches although
+    they are no trainable parameter of the module.
     """
 
     adapted: Adapted
     logits: Tensor
     tensors: Tensors
-    hidden: list[tuple[int, ...]]
     head_fault: str | None
     frozen_fault: str | None
     initial_seed: int
+    hidden: list[tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -95,16 +95,15 @@ class Trial:
         before = Pretrained(model)
         adapted = self.encoder.adapted(self.make(), self.kind, SEED, model)
         initial_seed = torch.initial_seed()
-        base = self.encoder.model(self.kind)
-        init_head(base, seeds.streams(SEED)[seeds.HEAD_INIT])
+        base, _ = self.encoder.base(self.kind, SEED)
         return Applied(
             adapted,
             logits(adapted.module, self.data),
             Tensors.of(adapted.module),
-            _hidden(adapted.module, self.data),
             before.head_fault(adapted.module, base),
             before.frozen_fault(base),
             initial_seed,
+            _hidden(adapted.module, self.data),  # the last: it calls the module in train mode, which may do anything
         )
 
     @cached_property
@@ -119,7 +118,7 @@ class Trial:
             gradients[name] = max(gradients[name], float(parameter.grad.abs().max()))
 
         hooks = [p.register_post_accumulate_grad_hook(partial(watch, name)) for name, p in trainable.items()]
-        torch.manual_seed(SEED)
+        torch.manual_seed(TRAINING_SEED)
         training.train(
             adapted.module,
             self.data,
@@ -139,11 +138,11 @@ class Trial:
 
 def _hidden(module: nn.Module, data: Encoded) -> list[tuple[int, ...]]:
     """Shapes of the leaves of the loss's graph that are no trainable parameter of the module."""
+    declared = {id(parameter) for parameter in module.parameters() if parameter.requires_grad}
     module.train()
     batch = data.batch(range(len(data)))
     loss = training.loss_sum(data.kind, module(**batch.inputs).logits, batch.labels)
     module.eval()
-    declared = {id(parameter) for parameter in module.parameters() if parameter.requires_grad}
     found: list[tuple[int, ...]] = []
     seen, waiting = set(), [loss.grad_fn]
     while waiting:
