@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from bench.method import Method
     from bench.task import Task
 
-Type = Literal["method", "task"]
+Type = Literal["method", "task", "file"]
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """A method with its parameters, or a task, by name. fault: why it cannot be used at all."""
+    """A method with its parameters, or a task, by name; a file, where it cannot be imported.
+
+    fault: why it cannot be used at all.
+    """
 
     spec: str
     type: Type
@@ -43,7 +46,7 @@ def wanted(names: Sequence[str], files: Sequence[Path]) -> tuple[list[Plugin], l
     every = [*files, *(path for path in named if path not in files)]
     methods, tasks = registry.methods(every), registry.tasks(every)
     if not names:
-        return [*_all(methods, "method"), *_all(tasks, "task")], every
+        return _merged([*_all(methods, "method"), *_all(tasks, "task")]), every
     found: list[Plugin] = []
     for name in names:
         if name.endswith(".py"):
@@ -52,7 +55,15 @@ def wanted(names: Sequence[str], files: Sequence[Path]) -> tuple[list[Plugin], l
             found += _of_file(Path(name), tasks, registry.tasks(others), "task")
         else:
             found.append(_named(name, methods, tasks))
-    return list(dict.fromkeys(found)), every
+    return _merged(found), every
+
+
+def _merged(found: Sequence[Plugin]) -> list[Plugin]:
+    """Each plugin once; a file that cannot be imported is neither a method nor a task, and is looked for as both."""
+    faults = [(each.spec, each.fault) for each in dict.fromkeys(found) if each.fault is not None]
+    files = {fault for fault in faults if faults.count(fault) > 1}
+    named = (Plugin(each.spec, "file", each.fault) if (each.spec, each.fault) in files else each for each in found)
+    return list(dict.fromkeys(named))
 
 
 def _all(found: registry.Registry[Any], what: Type) -> list[Plugin]:
