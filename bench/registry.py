@@ -188,6 +188,11 @@ def changed_params(params: BaseModel) -> str:
     return ",".join(f"{name}={_value_text(value)}" for name, value in changed.items())
 
 
+def params_text(params: BaseModel) -> str:
+    """All parameters as `key=value,...`; one that is None or empty cannot be written, and is left out."""
+    return ",".join(f"{name}={text}" for name, value in params if value is not None and (text := _value_text(value)))
+
+
 def _value_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()

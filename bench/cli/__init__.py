@@ -11,6 +11,7 @@ import typer
 
 from bench import __version__
 from bench.cli.attention import attention
+from bench.cli.check import check
 from bench.cli.fetch import fetch
 from bench.cli.leaderboard import leaderboard
 from bench.cli.list import list_
@@ -42,5 +43,5 @@ def main(
     """Options before the command."""
 
 
-for command in (run, plan, list_, fetch, leaderboard, attention, verify):
+for command in (run, plan, list_, fetch, leaderboard, attention, verify, check):
     app.command(command.__name__.rstrip("_"))(command)

@@ -1,0 +1,104 @@
+"""`check`: plugins held to the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.common import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    AsJson,
+    Mirror,
+    Plugins,
+    print_json,
+    stderr_console,
+)
+from bench.errors import SourceError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.contract.plugins import Plugin
+    from bench.contract.report import Report
+
+
+def check(
+    plugins: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PLUGIN]...",
+            help="Methods (pasta, 'lora[r=4]'), tasks, or Python files with plugins. Default: everything there is.",
+        ),
+    ] = None,
+    plugin: Plugins = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="The encoder that methods are tried on. Default: a tiny random BERT."),
+    ] = None,
+    mirror: Mirror = None,
+    no_data: Annotated[bool, typer.Option("--no-data", help="Leave out what needs a task's data.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds that one plugin may take.", min=0.001)] = 600,
+    as_json: AsJson = False,
+) -> None:
+    """Hold methods and tasks to the plugin contract, clause by clause."""
+    from rich.markup import escape
+
+    from bench.contract import checking
+    from bench.contract.plugins import wanted
+
+    console = stderr_console()
+    found, files = wanted(plugins or (), plugin or ())
+    tasks = [] if no_data else [each.spec for each in found if each.type == "task" and each.fault is None]
+    folder, data = _fetch(model, tasks, files, mirror, console)
+    reports: list[Report] = []
+    with _interruptible(), console.status("Starting") as status:
+
+        def told(current: Plugin, clause: str, on: str | None) -> None:
+            where = f" on {on}" if on else ""
+            status.update(f"{len(reports) + 1} of {len(found)}, {escape(current.spec)}: {clause}{where}")
+
+        for report in checking.check(found, files, model=folder, data=data, timeout=timeout, told=told):
+            reports.append(report)
+            if not as_json:
+                print("\n".join(report.lines()), flush=True)
+    if as_json:
+        print_json([report.as_dict() for report in reports])
+    if any(report.status != "ok" for report in reports):
+        raise typer.Exit(EXIT_FAILED)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _fetch(
+    model: str | None, tasks: Sequence[str], files: Sequence[Path], mirror: Path | None, console: Console
+) -> tuple[Path | None, dict[str, Path | SourceError]]:
+    """The model's folder, and where each task's source is, or why it cannot be had."""
+    from bench import models, registry
+    from bench import run as runner
+    from bench.progress import FetchDisplay
+
+    data: dict[str, Path | SourceError] = {}
+    known = registry.tasks(files)
+    with FetchDisplay(console) as display:
+
+        def fetch(name: str, source: str) -> Path:
+            return runner.fetch({name: source}, mirror, display.told)[name].path
+
+        for name in tasks:
+            try:
+                data[name] = fetch(f"task {name}", known.get(name).plugin.source)
+            except SourceError as error:
+                data[name] = error
+        chosen = None if model is None else models.find(model)
+        return (None if chosen is None else fetch(f"model {chosen.name}", chosen.source)), data

@@ -1,0 +1,17 @@
+"""Plugins for --plugin that fail as a whole."""
+
+import os
+
+from third_party import Seasons, Shift
+
+
+class Crashes(Shift):
+    name = "crashes"
+
+    def apply(self, model, task):
+        os._exit(3)
+
+
+class Silent(Seasons):
+    name = "silent"
+    summary = ""
