@@ -1,9 +1,7 @@
-"""A look at the attention of a model on a task's examples, before tuning and after: measuring, rows, files."""
+"""A look at the attention of a model on a task's examples, before tuning and after: measuring, and rows of it."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.adapters import restore
-from bench.attention import plots
 from bench.attention.measure import VERTICAL, Shares, attention_maps, measure, slot_names
 from bench.data import sample, tokenise
 from bench.errors import UsageError
 from bench.method import Method
 from bench.modeling import backbone, context, load_model, load_tokenizer, quiet_libraries
-from bench.store import write_atomically
 from bench.task import Example, Task
 
 if TYPE_CHECKING:
@@ -208,20 +204,6 @@ def study(question: Question) -> Study:
     return Study(question, split, names, shares, sentence)
 
 
-def write(found: Study, folder: Path) -> list[Path]:
-    """Write heads.csv, heads.png, sentence.csv and sentence.png.
-
-    Raises:
-        StoreError: if the folder cannot be written.
-    """
-    files = [folder / name for name in ("heads.csv", "heads.png", "sentence.csv", "sentence.png")]
-    write_atomically(files[0], _csv(found.head_rows()))
-    plots.draw_heads(found, files[1])
-    write_atomically(files[2], _csv(found.sentence_rows()))
-    plots.draw_sentence(found, files[3])
-    return files
-
-
 def _pleasant(examples: Sequence[Example], texts: BatchEncoding) -> Example:
     """The first example that is neither very short nor too long for a picture; the shortest where there is none."""
     lengths = [len(ids) for ids in texts["input_ids"]]
@@ -241,11 +223,3 @@ def _token_text(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
     """A token as a reader knows it: byte-level vocabularies write a space as a letter of their own."""
     text = str(tokenizer.decode([token])).strip()
     return text if text and "\ufffd" not in text else str(tokenizer.convert_ids_to_tokens(token))
-
-
-def _csv(rows: Sequence[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

@@ -58,7 +58,8 @@ def attention(
     with FetchDisplay(console) as display:
         found = runner.fetch(runner.references([task_name], model_name, plugin or ()), mirror, display.told)
 
-    from bench.attention.study import Question, study, write
+    from bench.attention.files import write
+    from bench.attention.study import Question, study
 
     question = Question(
         model=label,
