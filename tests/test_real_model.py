@@ -1,18 +1,25 @@
 """The default model and real data: the counts that the project states, and short cells of the hub tasks."""
 
+import itertools
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench import models, registry, seeds, sources
 from bench.adaptation import adapt
+from bench.data import encode
 from bench.errors import SourceError
 from bench.modeling import context, load_model, load_tokenizer
 from bench.specs import parse
+from methods.pasta import PastaParams
+from methods.pasta.adapter import add
+from methods.pasta.attachment import attachment
 
 MIRROR = Path(os.environ.get("BENCH_MIRROR", Path(__file__).parents[2] / "shared" / "mirror"))
 
@@ -47,6 +54,49 @@ def test_counts_on_the_default_model(minilm: Path, method: str, trainable: int, 
     count = adapt(model, built, context(task, load_tokenizer(minilm)), seeds.streams(0)).parameters
     assert (count.base, count.trainable, count.head) == (22_713_986, trainable, 770)
     assert round(count.share_percent, 3) == share
+
+
+@pytest.mark.parametrize("name", ["rt-polarity", "record-match"])
+def test_pasta_is_its_equation_on_the_default_model_and_real_texts(
+    minilm: Path, embedded: Callable[[str], Path], name: str
+) -> None:
+    """As tests/methods/pasta/test_equation.py on tiny models: one-hot matrices times vectors before each layer."""
+    task = registry.tasks().get(name).plugin()
+    tokenizer = load_tokenizer(minilm)
+    data = encode(task, task.read(embedded(task.source))["test"][:32], tokenizer)
+    inputs = data.batch(range(32)).inputs
+    model, slow = (load_model(minilm, task.kind, task.num_labels).double().eval() for _ in range(2))
+    template = context(task, tokenizer).template
+    add(model, template, PastaParams(init_std=0.2)).double()
+    slow.classifier.load_state_dict(model.classifier.state_dict())
+    mine = attachment(model).adapter("default").vectors
+    theirs = mine.detach().clone().requires_grad_(True)
+    assert theirs.shape == (6, {"rt-polarity": 2, "record-match": 3}[name], 384)
+    onehot = torch.stack(
+        [row == place for place in range(1, len(template) + 1) for row in [ranks(inputs, template)]], 2
+    )
+    for index, layer in enumerate(slow.bert.encoder.layer):
+        layer.register_forward_pre_hook(
+            lambda module, args, at=index: (args[0] + onehot.double() @ theirs[at], *args[1:])
+        )
+    got, want = model(**inputs).logits, slow(**inputs).logits
+    with torch.no_grad():
+        attachment(model).use(None)
+        assert (want - model(**inputs).logits).abs().max() > 0.01
+    assert (got - want).abs().max() < 1e-9
+    got.sin().sum().backward()
+    want.sin().sum().backward()
+    assert theirs.grad.abs().max() > 1e-4
+    assert (mine.grad - theirs.grad).abs().max() < 1e-9
+
+
+def ranks(inputs: dict[str, torch.Tensor], template: tuple[int, ...]) -> torch.Tensor:
+    """At a special token how many there are up to it, 0 elsewhere: [batch, length]."""
+    rows = []
+    for tokens in inputs["input_ids"].tolist():
+        seen = itertools.count(1)
+        rows.append([next(seen) if token in template else 0 for token in tokens])
+    return torch.tensor(rows)
 
 
 SHORT = """
