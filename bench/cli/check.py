@@ -32,7 +32,7 @@ def check(
         list[str] | None,
         typer.Argument(
             metavar="[PLUGIN]...",
-            help="Methods (pasta, 'lora[r=4]'), tasks, or Python files with plugins. Default: everything there is.",
+            help="Methods, with parameters if need be; tasks; Python files with plugins. Default: everything.",
         ),
     ] = None,
     plugin: Plugins = None,
