@@ -51,8 +51,8 @@ _HIDDEN = {
     "use_asa", "asa_target_subspaces", "init_warmup", "final_warmup", "mask_interval", "asa_importance_beta",
     "asa_uncertainty_beta", "asa_schedule_exponent",
 }  # fmt: skip
-# Ways to initialise that take data, quantised weights or a number within the name.
-_HIDDEN_CHOICES = {"eva", "corda", "loftq", "pissa_niter_[number of iters]"}
+# Ways to initialise that take data, quantised weights or a number within the name, or that write into frozen weights.
+_HIDDEN_CHOICES = {"eva", "corda", "loftq", "pissa_niter_[number of iters]", "pissa", "olora"}
 # Where PEFT asks for a value and has no default.
 _DEFAULTS = {"num_virtual_tokens": 20}
 

@@ -27,6 +27,7 @@ from bench.modeling import backbone
 from bench.specs import parse
 from bench.task import Example
 
+TINY = type(tiny_bert.task("classification"))
 FILES = ["heads.csv", "heads.png", "sentence.csv", "sentence.png"]
 
 
@@ -311,7 +312,7 @@ def test_a_tokenizer_that_cannot_pad_is_no_encoders(tiny: Any, tmp_path: Path) -
     raw = Tokenizer(models.WordLevel({"<s>": 0, "<unk>": 1, "a": 2, "b": 3}, unk_token="<unk>"))
     PreTrainedTokenizerFast(tokenizer_object=raw, bos_token="<s>", unk_token="<unk>").save_pretrained(tmp_path)
 
-    class One(tiny_bert.TinyClassification):
+    class One(TINY):
         def read(self, path: Path) -> Any:
             return {"train": [], "validation": [], "test": [Example("a b", 0)]}
 
@@ -320,7 +321,7 @@ def test_a_tokenizer_that_cannot_pad_is_no_encoders(tiny: Any, tmp_path: Path) -
 
 
 def test_a_task_without_held_out_examples_is_refused(tiny: Any) -> None:
-    class Empty(tiny_bert.TinyClassification):
+    class Empty(TINY):
         def read(self, path: Path) -> Any:
             return {"train": [Example("a", 0)], "validation": [], "test": []}
 

@@ -70,6 +70,10 @@ def test_mixed_precision_runs_and_stays_close(family: str) -> None:
     model, inputs = adapted(family), families.inputs(family, pair=True)
     exact = model(**inputs).logits
     with torch.autocast("cpu", torch.bfloat16):
+        try:
+            families.model(family)(**inputs)
+        except RuntimeError as reason:
+            pytest.skip(f"transformers' own {family} does not run under autocast: {reason}")
         output = model(**inputs)
         functional.cross_entropy(output.logits.float(), LABELS).backward()
     assert vectors_of(model).grad.dtype == torch.float32
