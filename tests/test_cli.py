@@ -78,7 +78,7 @@ def options(grid: TinyGrid, results: Path, **changed: object) -> list[object]:
 
 
 WRONG: dict[str, tuple[dict[str, object], str]] = {
-    "method": ({"methods": "stedy"}, "There is no method 'stedy'; did you mean 'steady'? There are: bitfit"),
+    "method": ({"methods": "stedy"}, "There is no method 'stedy'; did you mean 'steady'? There are: adapters, bitfit"),
     "spec": ({"methods": "steady[width"}, "A bracket in 'steady[width' is never closed"),
     "no method": ({"methods": ""}, "No name was given"),
     "parameter": ({"methods": "steady[widht=2]"}, "steady: there is no parameter 'widht', did you mean 'width'?"),
