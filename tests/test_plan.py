@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +12,29 @@ import tiny as tiny_bert
 
 from bench import models, registry, sources
 from bench import plan as planning
+from bench.__main__ import main
 from bench.errors import SourceError
 from bench.modeling import load_config
 from bench.specs import parse_all
 
 ROOT = Path(__file__).parents[1]
+NO_NETWORK = {"HF_HUB_OFFLINE": "1", "BENCH_OFFLINE": "1", "COLUMNS": "200"}
+Planned = Callable[..., tuple[int, str, str]]
 
 
-def planned(*arguments: str) -> tuple[int, str, str]:
-    """`python -m bench plan` in a process that has no hub, no index and an empty cache."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bench", "plan", *arguments],
-        cwd=ROOT,
-        env={"HF_HUB_OFFLINE": "1", "BENCH_OFFLINE": "1", "BENCH_CACHE": "/nonexistent", "PATH": "", "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.returncode, done.stdout, done.stderr
+@pytest.fixture
+def planned(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Planned:
+    """`python -m bench plan` where there is no hub, no index and an empty cache."""
+    for name, value in {**NO_NETWORK, "BENCH_CACHE": str(tmp_path / "cache")}.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["bench", "plan", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), *capsys.readouterr()
+
+    return run
 
 
 def counts(model: str, methods: str, *tasks: str, special_tokens: int | None = None) -> dict[tuple[str, str], Any]:
@@ -98,19 +104,28 @@ def test_what_ships_for_the_default_model_is_its_own_configuration(embedded: Any
     assert (shipped.single, shipped.pair) == (read.single, read.pair)
 
 
-def test_the_command_needs_neither_hub_nor_index() -> None:
-    code, out, err = planned(
-        "--model", "bert-large-uncased", "--tasks", "glue-mrpc,glue-sst2", "--methods", "pasta,bitfit"
+def test_the_command_needs_neither_hub_nor_index_nor_cache() -> None:
+    tasks = "glue-mrpc,glue-sst2"
+    arguments = ["--model", "bert-large-uncased", "--tasks", tasks, "--methods", "pasta,bitfit"]
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "plan", *arguments],
+        cwd=ROOT,
+        env={**NO_NETWORK, "BENCH_CACHE": "/nonexistent", "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert code == 0, err
-    lines = [line.split() for line in out.splitlines()[2:]]
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()[2:]]
     assert [line[2:5] for line in lines] == [
-        ["pasta", "73,728", "0.022"], ["bitfit", "272,384", "0.081"],
-        ["pasta", "49,152", "0.015"], ["bitfit", "272,384", "0.081"],
-    ]  # fmt: skip
+        ["pasta", "73,728", "0.022"],
+        ["bitfit", "272,384", "0.081"],
+        ["pasta", "49,152", "0.015"],
+        ["bitfit", "272,384", "0.081"],
+    ]
 
 
-def test_json_has_the_leaderboards_names_and_nothing_else_is_printed() -> None:
+def test_json_has_the_leaderboards_names_and_nothing_else_is_printed(planned: Planned) -> None:
     code, out, _ = planned("--tasks", "rt-polarity", "--methods", "head", "--special-tokens", "5", "--json")
     (row,) = json.loads(out)
     assert code == 0
@@ -119,7 +134,7 @@ def test_json_has_the_leaderboards_names_and_nothing_else_is_printed() -> None:
     assert (row["special_tokens"], row["trainable_params"], row["head_params"]) == (5, 0, 770)
 
 
-def test_a_folder_without_weights_is_counted_too(tmp_path: Path) -> None:
+def test_a_folder_without_weights_is_counted_too(planned: Planned, tmp_path: Path) -> None:
     folder = tiny_bert.save(tmp_path)
     (folder / "model.safetensors").unlink()
     code, out, err = planned("--model", str(folder), "--tasks", "glue-mrpc", "--methods", "pasta", "--json")
@@ -127,7 +142,7 @@ def test_a_folder_without_weights_is_counted_too(tmp_path: Path) -> None:
     assert json.loads(out)[0]["trainable_params"] == 3 * tiny_bert.LAYERS * tiny_bert.HIDDEN
 
 
-def test_a_method_that_does_not_apply_is_a_row_with_its_reason(tmp_path: Path) -> None:
+def test_a_method_that_does_not_apply_is_a_row_with_its_reason(planned: Planned) -> None:
     code, out, err = planned("--tasks", "rt-polarity", "--methods", "pasta[layers=99],head")
     assert code == 0
     assert out.splitlines()[2].split()[2:] == ["pasta[layers=99]", "-", "-", "-", "-", "-"]
@@ -143,7 +158,7 @@ def test_a_method_that_does_not_apply_is_a_row_with_its_reason(tmp_path: Path) -
         (["--model", "hub:nobody/nothing@main"], "nobody/nothing"),
     ],
 )
-def test_wrong_names_are_one_sentence(arguments: list[str], reason: str) -> None:
+def test_wrong_names_are_one_sentence(planned: Planned, arguments: list[str], reason: str) -> None:
     code, out, err = planned(*arguments)
     assert (code, out) == (2, "")
     assert reason in err

@@ -28,7 +28,7 @@ Plugins = Annotated[
     list[Path] | None, typer.Option("--plugin", help="A Python file with methods or tasks; repeatable.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
-Methods = Annotated[str | None, typer.Option(help="Methods, such as 'pasta,lora[r=4]'. Default: the suite's.")]
+Methods = Annotated[str | None, typer.Option(help="Methods, such as 'pasta,lora\\[r=4]'. Default: the suite's.")]
 Preset = Annotated[str | None, typer.Option(help="Budget and default grid: quick, standard or full.")]
 SuiteOption = Annotated[str | None, typer.Option("--suite", help="A named grid, or a TOML file of one.")]
 Tasks = Annotated[str | None, typer.Option(help="Tasks, separated by commas. Default: the suite's.")]

@@ -20,8 +20,8 @@ from bench.method import Method
 from bench.specs import parse
 
 # Each method with its defaults, and what else is worth holding to the contract.
+DEFAULTS = registry.methods().names()
 VARIANTS = [
-    *registry.methods().names(),
     "pasta[init_std=0]",
     "pasta[tokens=sep,share_slots=true,layers=0+2]",
     "pasta[share_layers=true]",
@@ -36,6 +36,12 @@ VARIANTS = [
     "peft:p_tuning[num_virtual_tokens=2,encoder_reparameterization_type=LSTM]",
 ]
 METHODS = registry.methods()
+# Defaults on every kind of task; variants on the two that differ most, the rest with the slow tests.
+TRIALS = [
+    pytest.param((spec, kind), id=f"{spec}-{kind}", marks=[] if quick else pytest.mark.slow)
+    for spec, kind in itertools.product([*DEFAULTS, *VARIANTS], tiny_bert.KINDS)
+    for quick in [spec in DEFAULTS or kind in ("pair", "token-classification")]
+]
 
 
 def build(spec: str) -> Method:
@@ -47,7 +53,7 @@ def encoder() -> Encoder:
     return Encoder.random()
 
 
-@pytest.fixture(scope="module", params=itertools.product(VARIANTS, tiny_bert.KINDS), ids="-".join)
+@pytest.fixture(scope="module", params=TRIALS)
 def trial(encoder: Encoder, request: pytest.FixtureRequest) -> Trial:
     """One method on one kind of task; all clauses look at the same, which is what makes them quick."""
     spec, kind = request.param
@@ -68,7 +74,7 @@ def test_clause(trial: Trial, clause: Clause[Trial]) -> None:
 
 
 @pytest.mark.parametrize("clause", ONE_KIND, ids=lambda clause: clause.name)
-@pytest.mark.parametrize("spec", VARIANTS)
+@pytest.mark.parametrize("spec", [*DEFAULTS, *VARIANTS])
 def test_clause_whatever_the_task(encoder: Encoder, spec: str, clause: Clause[Trial]) -> None:
     held(clause, Trial(lambda: build(spec), "pair", encoder))
 

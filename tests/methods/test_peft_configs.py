@@ -59,6 +59,9 @@ SPECS += [
     "peft:prefix_tuning[prefix_projection=true]",
 ]
 
+# A few every time, the rest with the slow tests.
+QUICK = {"peft:ia3[]", "peft:loha[]", "peft:ln_tuning[]", "peft:prefix_tuning[]", "peft:lora[use_dora=true]"}
+
 
 def build(spec: str) -> Method:
     return build_method(registry.methods(), parse(spec))
@@ -103,7 +106,10 @@ def test_what_cannot_work_here_is_refused_with_the_reason(member: str) -> None:
         registry.methods().get(f"peft:{member}")
 
 
-@pytest.mark.parametrize("spec", SPECS)
+# A few every time, the rest with the slow tests.
+@pytest.mark.parametrize(
+    "spec", [spec if spec in QUICK else pytest.param(spec, marks=pytest.mark.slow) for spec in SPECS]
+)
 def test_every_other_config_keeps_the_contract(tiny: Any, tmp_path: Path, spec: str) -> None:
     """The clauses of test_method_contract, on one kind of task."""
     method, data, base = build(spec), tiny.data("pair"), tiny.model("pair")
