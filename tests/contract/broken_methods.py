@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from honest_plugins import Shift
 from safetensors.torch import load_file, save_file
-from third_party import Shift
 from torch import nn
 
 from bench.errors import NotApplicable

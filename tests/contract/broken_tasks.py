@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from third_party import Seasons
+from honest_plugins import Seasons
 
 from bench.errors import SourceError
 from bench.splits import shuffled

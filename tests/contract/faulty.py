@@ -2,7 +2,7 @@
 
 import os
 
-from third_party import Seasons, Shift
+from honest_plugins import Seasons, Shift
 
 
 class Crashes(Shift):

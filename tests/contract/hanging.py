@@ -2,7 +2,7 @@
 
 import time
 
-from third_party import Seasons
+from honest_plugins import Seasons
 
 
 class Hangs(Seasons):

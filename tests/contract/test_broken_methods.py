@@ -2,7 +2,7 @@
 
 import broken_methods
 import pytest
-from third_party import Shift
+from honest_plugins import Shift
 
 from bench.contract.checking import method_outcomes
 from bench.contract.encoder import Encoder

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import broken_tasks
 import pytest
-from third_party import Seasons
+from honest_plugins import Seasons
 
 from bench.contract.checking import task_outcomes
 from bench.contract.reading import Reading

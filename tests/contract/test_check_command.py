@@ -14,7 +14,7 @@ from bench.contract.report import Report
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-GOOD, FAULTY, HANGING = HERE / "third_party.py", HERE / "faulty.py", HERE / "hanging.py"
+GOOD, FAULTY, HANGING = HERE / "honest_plugins.py", HERE / "faulty.py", HERE / "hanging.py"
 
 
 def check(*arguments: object) -> subprocess.CompletedProcess[str]:
