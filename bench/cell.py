@@ -221,9 +221,10 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
     record.extra_tests = {name: ExtraTest(**result(name, found)) for name, found in extra.items()}
 
     with timeline.phase("save"):
-        record.adapter_bytes = _saved_bytes(method, adapted.module)
-        if assignment.keep_adapter and assignment.results is not None:
-            method.save(adapted.module, Store(assignment.results).adapter(record.id))
+        keep = assignment.keep_adapter and assignment.results is not None
+        record.adapter_bytes = _save(
+            method, adapted.module, Store(assignment.results).adapter(cell.id) if keep else None
+        )
     record.memory = _memory(train_memory, eval_memory)
     speed = throughput(trained.steps)
     record.speed = Speed(
@@ -288,11 +289,12 @@ def _parameters(count: ParameterCount, formula: int | None) -> Parameters:
     )
 
 
-def _saved_bytes(method: Method, module: nn.Module) -> int:
-    """The size of everything that the method writes to keep what was trained, head included."""
-    with tempfile.TemporaryDirectory() as folder:
-        method.save(module, Path(folder))
-        return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+def _save(method: Method, module: nn.Module, folder: Path | None) -> int:
+    """Save what was trained, head included, and give its size in bytes; folder: None keeps nothing."""
+    with tempfile.TemporaryDirectory() as temporary:
+        target = folder or Path(temporary)
+        method.save(module, target)
+        return sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
 
 
 def _memory(train: MemoryWindows, evaluation: MemoryWindow) -> Memory:

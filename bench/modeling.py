@@ -123,21 +123,23 @@ def backbone(model: PreTrainedModel) -> nn.Module:
     return part
 
 
-def head_modules(model: PreTrainedModel) -> list[nn.Module]:
-    """The parts of a model that are not its backbone."""
-    return [module for name, module in model.named_children() if name != model.base_model_prefix]
+def head_modules(model: PreTrainedModel) -> dict[str, nn.Module]:
+    """The parts of a model that are not its backbone, by name; none for a bare backbone."""
+    if model.base_model is model:
+        return {}
+    return {name: module for name, module in model.named_children() if name != model.base_model_prefix}
 
 
 def head_parameters(model: PreTrainedModel) -> list[nn.Parameter]:
     """The parameters of the task head."""
-    return [parameter for module in head_modules(model) for parameter in module.parameters()]
+    return [parameter for module in head_modules(model).values() for parameter in module.parameters()]
 
 
 def init_head(model: PreTrainedModel, seed: int) -> None:
     """Draw the head anew from a generator of its own, so that it depends on the seed and nothing else."""
     import torch
 
-    draw_head(head_modules(model), model.config, torch.Generator().manual_seed(seed))
+    draw_head(head_modules(model).values(), model.config, torch.Generator().manual_seed(seed))
 
 
 def draw_head(parts: Iterable[nn.Module], config: PreTrainedConfig, generator: torch.Generator | None = None) -> None:

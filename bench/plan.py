@@ -14,11 +14,10 @@ from bench.measure.parameters import ParameterCount
 from bench.method import Method
 from bench.modeling import bare_model, load_config, load_tokenizer, special_tokens
 from bench.models import Model
-from bench.task import Task, TaskContext
+from bench.task import Kind, Task, TaskContext
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
-
 
 Counted = tuple[ParameterCount | None, int | None, str | None]  # parameters, formula, reason
 
@@ -94,9 +93,7 @@ def counts(frame: Frame, tasks: Sequence[Task], methods: Iterable[tuple[Method, 
     built = list(methods)
 
     @cache
-    def counted(
-        at: int, kind: Any, pair: bool, num_labels: int
-    ) -> tuple[ParameterCount | None, int | None, str | None]:
+    def counted(at: int, kind: Kind, pair: bool, num_labels: int) -> Counted:
         method = built[at][0]
         template = frame.pair if pair else frame.single
         task = TaskContext("plan", kind, pair, num_labels, template, int(frame.config.pad_token_id or 0))

@@ -17,8 +17,7 @@ class Pretrained:
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        heads = head_modules(model)
-        self._head_names = {name for name, part in model.named_children() if part in heads}
+        self._head_names = head_modules(model).keys()
         self._structure = self._head_structure()
         self._tensors = _tensors(model)
 

@@ -24,7 +24,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from bench.modeling import draw_head, special_tokens
-from methods.pasta.attachment import Attachment, Choice, attachment, head_modules
+from methods.pasta.attachment import Attachment, Choice, attachment, trained_head
 from methods.pasta.families import family_of
 from methods.pasta.params import PastaParams
 from methods.pasta.vectors import SpecialTokenVectors
@@ -164,23 +164,22 @@ def load(model: PreTrainedModel, folder: str | Path, name: str = DEFAULT) -> Pre
     about, tensors = _read(Path(folder))
     _require_fit(model, about, folder)
     put = getattr(model.base_model, "pasta", None)
-    if put is not None and name in put.adapters:
+    there = put is not None and name in put.adapters
+    if there:
         vectors, head = put.adapter(name), put.head(name)
         if (vectors.layout.slots, vectors.layout.layers) != (about.slots, about.layers):
             raise ValueError(f"The adapter in {folder} does not fit {name!r}: it adapts other tokens or layers.")
-        new = False
     else:
         vectors = SpecialTokenVectors(about.params, model.config, about.special_ids)
         head = _further_head(model, about.num_labels) if about.num_labels else None
-        new = True
     parameters = _parameters(model, vectors, head) if about.num_labels else {"vectors": vectors.vectors}
     _fill(parameters, tensors, folder)
-    if new:
-        _put(model, name, vectors, head)
-        for parameter in parameters.values():
-            parameter.requires_grad_(False)
-    else:
+    if there:
         use(model, name)
+        return model
+    _put(model, name, vectors, head)
+    for parameter in parameters.values():
+        parameter.requires_grad_(False)
     return model
 
 
@@ -195,7 +194,7 @@ def _put(model: PreTrainedModel, name: str, vectors: SpecialTokenVectors, head: 
 
 def _parameters(model: PreTrainedModel, vectors: SpecialTokenVectors, head: nn.ModuleDict | None) -> dict[str, Tensor]:
     """What an adapter consists of, by the names of the saved tensors."""
-    parts = head_modules(model) if head is None else dict(head.items())
+    parts = trained_head(model) if head is None else dict(head.items())
     heads = {f"head.{name}.{key}": tensor for name, part in parts.items() for key, tensor in part.named_parameters()}
     return {"vectors": vectors.vectors, **heads}
 
@@ -203,7 +202,7 @@ def _parameters(model: PreTrainedModel, vectors: SpecialTokenVectors, head: nn.M
 def _further_head(model: PreTrainedModel, num_labels: int | None) -> nn.ModuleDict | None:
     """A newly drawn copy of the model's head for an adapter beside the first; None where there is none to copy."""
     put = getattr(model.base_model, "pasta", None)
-    if put is None or not len(put.adapters) or not head_modules(model):
+    if put is None or not len(put.adapters) or not trained_head(model):
         return None
     head: nn.ModuleDict = put.copy_of_head(model)
     last = _answers(model, head)
@@ -217,7 +216,7 @@ def _further_head(model: PreTrainedModel, num_labels: int | None) -> nn.ModuleDi
 
 def _answers(model: PreTrainedModel, head: nn.ModuleDict | None) -> Any:
     """The head's last linear layer: the one that gives the labels."""
-    parts = head_modules(model).values() if head is None else head.values()
+    parts = trained_head(model).values() if head is None else head.values()
     return [module for part in parts for module in part.modules() if isinstance(module, nn.Linear)][-1]
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bench.modeling import head_modules
 from methods.pasta.families import family_of
 from methods.pasta.vectors import SpecialTokenVectors, find_slots
 
@@ -72,7 +73,7 @@ class Attachment(nn.Module):
         for layer in dict.fromkeys(layers):
             applications = tuple(at for at, each in enumerate(layers) if each is layer)
             layer.register_forward_pre_hook(partial(self._enter, applications), with_kwargs=True)
-        for name, head in head_modules(model).items():
+        for name, head in trained_head(model).items():
             head.register_forward_hook(partial(self._answer, name), with_kwargs=True)
         backbone.pasta = self.train(model.training).to(model.device)
 
@@ -109,7 +110,7 @@ class Attachment(nn.Module):
 
     def copy_of_head(self, model: PreTrainedModel) -> nn.ModuleDict:
         """The model's own head once more, without the hook that lets other heads answer in its place."""
-        copies = copy.deepcopy(head_modules(model), {id(self): self})
+        copies = copy.deepcopy(trained_head(model), {id(self): self})
         for part in copies.values():
             for key, hook in list(part._forward_hooks.items()):
                 if isinstance(hook, partial) and hook.func == self._answer:
@@ -227,13 +228,9 @@ def _may_be_indices(choice: Tensor, count: int) -> bool:
     return bool(((choice >= 0) & (choice < count)).all())
 
 
-def head_modules(model: PreTrainedModel) -> dict[str, nn.Module]:
-    """The parts of a model outside its backbone that have parameters, by name; none for a bare backbone."""
-    backbone = model.base_model
-    if backbone is model:
-        return {}
-    parts = model.named_children()
-    return {name: part for name, part in parts if part is not backbone and any(True for _ in part.parameters())}
+def trained_head(model: PreTrainedModel) -> dict[str, nn.Module]:
+    """The parts of a model's head that have parameters, by name; none for a bare backbone."""
+    return {name: part for name, part in head_modules(model).items() if any(True for _ in part.parameters())}
 
 
 def attachment(model: PreTrainedModel) -> Attachment:
