@@ -221,10 +221,10 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
     record.extra_tests = {name: ExtraTest(**result(name, found)) for name, found in extra.items()}
 
     with timeline.phase("save"):
-        keep = assignment.keep_adapter and assignment.results is not None
-        record.adapter_bytes = _save(
-            method, adapted.module, Store(assignment.results).adapter(cell.id) if keep else None
-        )
+        kept = None
+        if assignment.keep_adapter and assignment.results is not None:
+            kept = Store(assignment.results).adapter(cell.id)
+        record.adapter_bytes = _save(method, adapted.module, kept)
     record.memory = _memory(train_memory, eval_memory)
     speed = throughput(trained.steps)
     record.speed = Speed(

@@ -14,7 +14,7 @@ from bench.executors import Executor, Finished, Job, Lost
 from bench.grid import code_version
 from bench.profiles.probe import probe
 from bench.record import Record
-from bench.run import Fetching, fetch
+from bench.running import Fetching, fetch
 
 
 def differences(old: Record, new: Record) -> list[str]:

@@ -222,12 +222,12 @@ def test_changed_data_or_another_budget_is_another_cell(bench: Bench, tmp_path: 
 def test_a_dry_run_knows_what_is_finished_and_how_long_the_rest_takes(
     bench: Bench, grid: TinyGrid, tmp_path: Path
 ) -> None:
-    from bench import run, suites
+    from bench import running, suites
     from bench.cell import new_record
     from bench.specs import parse_all
 
     plugins = [Path(file) for file in grid.plugins[1::2]]
-    request = run.Request(
+    request = running.Request(
         suite=suites.load(str(grid.suite)),
         methods=parse_all("steady"),
         tasks=["tiny"],
@@ -237,7 +237,7 @@ def test_a_dry_run_knows_what_is_finished_and_how_long_the_rest_takes(
         results=tmp_path,
         plugins=plugins,
     )
-    done = new_record(run.plan(request).cells[0])
+    done = new_record(running.plan(request).cells[0])
     done.status, done.timeline = "ok", {"total": 100.0}
     Store(tmp_path).write(done)
     first, second = dry_run(bench, grid, tmp_path)

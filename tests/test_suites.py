@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import models, registry, run, suites
+from bench import models, registry, running, suites
 from bench.errors import UsageError
 from bench.method import Recipe
 from bench.registry import build_method
-from bench.run import Request, plan, suite_of
+from bench.running import Request, plan, suite_of
 from bench.sources import Resolved
 from bench.specs import parse
 from bench.suites import PRESETS, Budget, Suite
@@ -94,7 +94,9 @@ def test_the_papers_suites_expand_to_cells_with_the_papers_recipe(
 ) -> None:
     """Without the models and data, which are not here: what they resolve to is made up."""
     suite, (tasks, model, settings) = suites.load(name), PAPER[name]
-    monkeypatch.setattr(run, "fetch", lambda wanted, *_: dict.fromkeys(wanted, Resolved(tmp_path, "commit:0", "hub")))
+    monkeypatch.setattr(
+        running, "fetch", lambda wanted, *_: dict.fromkeys(wanted, Resolved(tmp_path, "commit:0", "hub"))
+    )
     specs = [parse(entry) for entry in suite.methods]
     request = Request(suite, specs, suite.tasks, suite.seeds, suite.model, profile="cpu", results=tmp_path)
     cells = plan(request).cells

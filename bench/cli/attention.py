@@ -41,14 +41,13 @@ def attention(
     as_json: AsJson = False,
 ) -> None:
     """Measure how much of its attention each head gives to special tokens, and draw it."""
-    from bench import models, registry
-    from bench import run as runner
+    from bench import models, registry, running
     from bench.adapters import read_method
     from bench.progress import FetchDisplay
 
     if (layer is None) != (head is None):
         raise UsageError("Give --layer and --head together: a head is known by both.")
-    usual = runner.suite_of(None, None)
+    usual = running.suite_of(None, None)
     model_name, task_name = model or usual.model, task or usual.tasks[0]
     read = registry.tasks(plugin or ()).get(task_name).plugin()
     example = _example(read, sentence, pair)
@@ -56,7 +55,7 @@ def attention(
     label = models.find(model_name).name
     console = stderr_console()
     with FetchDisplay(console) as display:
-        found = runner.fetch(runner.references([task_name], model_name, plugin or ()), mirror, display.told)
+        found = running.fetch(running.references([task_name], model_name, plugin or ()), mirror, display.told)
 
     from bench.attention.files import write
     from bench.attention.study import Question, study

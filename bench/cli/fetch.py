@@ -15,15 +15,15 @@ def fetch(
     as_json: AsJson = False,
 ) -> None:
     """Bring everything that a run would download, ahead of it."""
-    from bench import run as runner
+    from bench import running
     from bench.progress import FetchDisplay
     from bench.specs import split_list
 
-    chosen = runner.suite_of(suite, preset)
+    chosen = running.suite_of(suite, preset)
     names = split_list(tasks) if tasks is not None else chosen.tasks
-    wanted = runner.references(names, model or chosen.model, plugin or ())
+    wanted = running.references(names, model or chosen.model, plugin or ())
     with FetchDisplay(stderr_console()) as display:
-        found = runner.fetch(wanted, mirror, display.told)
+        found = running.fetch(wanted, mirror, display.told)
     if as_json:
         print_json(
             [

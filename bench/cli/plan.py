@@ -35,14 +35,13 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Count what every method of a grid trains, with and without the head. Needs neither weights nor data."""
-    from bench import models, registry, sources
+    from bench import models, registry, running, sources
     from bench import plan as planning
-    from bench import run as runner
     from bench.modeling import quiet_libraries
     from bench.specs import parse_all, split_list
     from bench.tables import plan_table
 
-    chosen = runner.suite_of(suite, preset)
+    chosen = running.suite_of(suite, preset)
     found, known = registry.methods(plugin or ()), registry.tasks(plugin or ())
     built = [registry.build_method(found, s) for s in parse_all(methods or ",".join(chosen.methods))]
     wanted = [known.get(name).plugin() for name in (split_list(tasks) if tasks is not None else chosen.tasks)]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bench.registry import Registry
-    from bench.run import Outcome, Plan, Request
+    from bench.running import Outcome, Plan, Request
 
 
 def run(
@@ -60,13 +60,13 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a grid of methods x tasks x seeds, and write records and a leaderboard."""
-    from bench import run as runner
+    from bench import running
     from bench.specs import parse_all, split_list
 
     if executor != "local":
         raise UsageError(f"There is no executor {executor!r}; there is: local.")
-    chosen = runner.suite_of(suite, preset)
-    request = runner.Request(
+    chosen = running.suite_of(suite, preset)
+    request = running.Request(
         suite=chosen,
         methods=parse_all(methods if methods is not None else ",".join(chosen.methods)),
         tasks=list(dict.fromkeys(split_list(tasks))) if tasks is not None else chosen.tasks,
@@ -99,15 +99,15 @@ def run(
 
 
 def _plan(request: Request, console: Console) -> Plan:
-    from bench import run as runner
+    from bench import running
     from bench.progress import FetchDisplay
 
     with FetchDisplay(console) as display:
-        return runner.plan(request, display.told)
+        return running.plan(request, display.told)
 
 
 def _execute(planned: Plan, request: Request, console: Console) -> Outcome:
-    from bench import run as runner
+    from bench import running
     from bench.estimate import Estimator
     from bench.progress import LiveDisplay, PlainDisplay
     from bench.store import Store
@@ -127,8 +127,8 @@ def _execute(planned: Plan, request: Request, console: Console) -> Outcome:
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         with display:
-            executor = runner.local_executor(planned.workers, request.results / "logs")
-            return runner.execute(planned, executor, store, display, request.timeout)
+            executor = running.local_executor(planned.workers, request.results / "logs")
+            return running.execute(planned, executor, store, display, request.timeout)
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -18,7 +18,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Run a finished cell again and compare losses, predictions and scores bit for bit."""
-    from bench import run as runner
+    from bench import running
     from bench import verify as verifying
     from bench.progress import FetchDisplay
     from bench.store import Store
@@ -29,7 +29,7 @@ def verify(
     console = stderr_console()
     console.print(f"Running {record.cell.label}, seed {record.cell.seed}, again ...", markup=False)
     with FetchDisplay(console) as display:
-        again = verifying.repeat(record, runner.local_executor(1, None), mirror, plugin or (), display.told)
+        again = verifying.repeat(record, running.local_executor(1, None), mirror, plugin or (), display.told)
     faults = verifying.differences(record, again)
     reasons = verifying.excuses(record, again) if faults else []
     if as_json:

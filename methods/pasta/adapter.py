@@ -164,9 +164,9 @@ def load(model: PreTrainedModel, folder: str | Path, name: str = DEFAULT) -> Pre
     about, tensors = _read(Path(folder))
     _require_fit(model, about, folder)
     put = getattr(model.base_model, "pasta", None)
-    there = put is not None and name in put.adapters
-    if there:
-        vectors, head = put.adapter(name), put.head(name)
+    there = put if put is not None and name in put.adapters else None
+    if there is not None:
+        vectors, head = there.adapter(name), there.head(name)
         if (vectors.layout.slots, vectors.layout.layers) != (about.slots, about.layers):
             raise ValueError(f"The adapter in {folder} does not fit {name!r}: it adapts other tokens or layers.")
     else:
@@ -174,7 +174,7 @@ def load(model: PreTrainedModel, folder: str | Path, name: str = DEFAULT) -> Pre
         head = _further_head(model, about.num_labels) if about.num_labels else None
     parameters = _parameters(model, vectors, head) if about.num_labels else {"vectors": vectors.vectors}
     _fill(parameters, tensors, folder)
-    if there:
+    if there is not None:
         use(model, name)
         return model
     _put(model, name, vectors, head)
