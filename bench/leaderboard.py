@@ -58,7 +58,7 @@ def aggregated(records: Iterable[Record]) -> pd.DataFrame:
     """
     rows: dict[Row, list[Record]] = defaultdict(list)
     for record in current(with_extra_tests(records)):
-        rows[_row(record)].append(record)
+        rows[row_of(record)].append(record)
     groups: dict[Group, dict[Row, dict[int, float]]] = defaultdict(dict)
     better: dict[Group, bool] = {}
     for row, members in rows.items():
@@ -77,7 +77,7 @@ def aggregated(records: Iterable[Record]) -> pd.DataFrame:
 
 def per_cell(records: Iterable[Record]) -> pd.DataFrame:
     """One line a cell, and one more for each extra test: CELL_COLUMNS, by group, method, variant and seed."""
-    ordered = sorted(current(with_extra_tests(records)), key=lambda r: (*_row(r), r.cell.seed))
+    ordered = sorted(current(with_extra_tests(records)), key=lambda r: (*row_of(r), r.cell.seed))
     return _frame([_cell_line(record) for record in ordered], CELL_COLUMNS)
 
 
@@ -105,7 +105,7 @@ def current(records: Iterable[Record]) -> list[Record]:
     """
     rows: dict[Row, list[Record]] = defaultdict(list)
     for record in records:
-        rows[_row(record)].append(record)
+        rows[row_of(record)].append(record)
     kept: list[Record] = []
     for members in rows.values():
         versions = {_version(r): max(m.finished_at for m in members if _version(m) == _version(r)) for r in members}
@@ -143,7 +143,8 @@ def _version(record: Record) -> tuple[str, ...]:
     return (cell.code, cell.task_revision, cell.model_revision, *parts)
 
 
-def _row(record: Record) -> Row:
+def row_of(record: Record) -> Row:
+    """The row that a record belongs to."""
     cell = record.cell
     return Row(Group(cell.task, cell.model, cell.profile.name, cell.preset), cell.method, cell.variant)
 
@@ -194,7 +195,7 @@ def _status(members: Sequence[Record]) -> str:
 
 
 def _cell_line(record: Record) -> dict[str, Any]:
-    row = _row(record)
+    row = row_of(record)
     return {
         "cell": record.id,
         "method": row.method,

@@ -12,9 +12,11 @@ import typer
 from bench import __version__
 from bench.cli.attention import attention
 from bench.cli.check import check
+from bench.cli.compare import compare
 from bench.cli.fetch import fetch
 from bench.cli.leaderboard import leaderboard
 from bench.cli.list import list_
+from bench.cli.noise import noise
 from bench.cli.plan import plan
 from bench.cli.run import run
 from bench.cli.verify import verify
@@ -43,5 +45,5 @@ def main(
     """Options before the command."""
 
 
-for command in (run, plan, list_, fetch, leaderboard, attention, verify, check):
+for command in (run, plan, list_, fetch, leaderboard, compare, noise, attention, verify, check):
     app.command(command.__name__.rstrip("_"))(command)

@@ -15,7 +15,7 @@ from bench.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
+EXIT_FAILED, EXIT_NOTHING, EXIT_INTERRUPTED = 1, 3, 130  # 3: nothing comparable
 MOST_SEEDS = 1000  # more than anybody runs: a larger count is a seed's number
 DEFAULT_RESULTS = Path("results/local")
 

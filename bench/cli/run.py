@@ -84,13 +84,13 @@ def run(
     if not request.tasks:
         raise UsageError("No task was given; `python -m bench list tasks` shows them.")
     console = stderr_console()
-    _warn_of_broken_plugins(console, request.plugins)
-    planned = _plan(request, console)
+    warn_of_broken_plugins(console, request.plugins)
+    planned = make_plan(request, console)
     if dry_run:
         _show_plan(planned, request, as_json)
         return
-    outcome = _execute(planned, request, console)
-    _write_tables(results, console)
+    outcome = execute_plan(planned, request, console)
+    write_tables(results, console)
     _show_outcome(outcome, request, console, as_json)
     if outcome.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
@@ -98,7 +98,7 @@ def run(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _plan(request: Request, console: Console) -> Plan:
+def make_plan(request: Request, console: Console) -> Plan:
     from bench import running
     from bench.progress import FetchDisplay
 
@@ -106,7 +106,7 @@ def _plan(request: Request, console: Console) -> Plan:
         return running.plan(request, display.told)
 
 
-def _execute(planned: Plan, request: Request, console: Console) -> Outcome:
+def execute_plan(planned: Plan, request: Request, console: Console) -> Outcome:
     from bench import running
     from bench.estimate import Estimator
     from bench.progress import LiveDisplay, PlainDisplay
@@ -137,7 +137,7 @@ def _interrupt(number: int, frame: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _write_tables(results: Path, console: Console) -> None:
+def write_tables(results: Path, console: Console) -> None:
     from bench import leaderboard as boards
     from bench.store import write_atomically
 
@@ -187,7 +187,7 @@ def _show_plan(planned: Plan, request: Request, as_json: bool) -> None:
     print(f"Estimated time: {duration(left)}" + ("." if left is not None else "; run once, and it is known."))
 
 
-def _warn_of_broken_plugins(console: Console, plugins: Sequence[Path]) -> None:
+def warn_of_broken_plugins(console: Console, plugins: Sequence[Path]) -> None:
     from bench import registry
 
     found: list[Registry[Any]] = [registry.methods(plugins), registry.tasks(plugins)]

@@ -1,0 +1,83 @@
+"""`compare`: did this change make anything worse? For CI."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.common import EXIT_FAILED, EXIT_NOTHING, AsJson, print_json, read_records, stderr_console
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.noise import Noise
+
+
+def compare(
+    base: Annotated[Path, typer.Argument(help="The results folder that is compared with.")],
+    new: Annotated[Path, typer.Argument(help="The results folder that is judged.")],
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="A change up to VALUE does not matter: score=0.02, adapter_bytes=5%. Repeatable.",
+        ),
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write a JUnit XML report here.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write Markdown here, for a job's summary.")] = None,
+    across_profiles: Annotated[
+        bool,
+        typer.Option("--across-profiles", help="Compare rows of different profiles too: score, parameters, bytes."),
+    ] = False,
+    noise: Annotated[
+        Path | None, typer.Option(help="The machine's noise, from `bench noise`. Default: BASE/noise.json.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge a run against another: 0 nothing got worse, 1 something did, 3 nothing to compare."""
+    from bench.compare import formats
+    from bench.compare.judging import compare as judge
+    from bench.compare.junit import as_junit
+    from bench.quantities import parse_threshold, with_thresholds
+    from bench.store import write_atomically
+
+    quantities = with_thresholds(dict(map(parse_threshold, threshold or ())))
+    console = stderr_console()
+    known = _noise(noise, base)
+    after = read_records(new, console)
+    before = read_records(base, console) if base.is_dir() else []
+    report = judge(before, after, quantities=quantities, noise=known, across_profiles=across_profiles)
+    if junit is not None:
+        write_atomically(junit, as_junit(report))
+    if markdown is not None:
+        write_atomically(markdown, formats.as_markdown(report))
+    if as_json:
+        print_json(formats.as_dict(report))
+    else:
+        print(formats.text(report))
+    if not report.comparable:
+        _say_why_nothing(base, new, bool(before), bool(after), console)
+        raise typer.Exit(EXIT_NOTHING)
+    if report.regressed:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _noise(asked: Path | None, base: Path) -> Noise | None:
+    from bench import noise
+
+    beside = base / noise.FILE
+    if asked is None and not beside.exists():
+        return None
+    return noise.load(asked or beside)
+
+
+def _say_why_nothing(base: Path, new: Path, before: bool, after: bool, console: Console) -> None:
+    if not base.is_dir():
+        why = f"there is no folder {base}"
+    elif not before or not after:
+        why = f"{new if before else base} holds no record that can be read"
+    else:
+        why = f"{base} and {new} have nothing in common that can be judged"
+    console.print(f"Nothing comparable: {why}.", markup=False)

@@ -1,0 +1,1 @@
+"""Two results folders, and what the second made worse: matching rows, judging them, and saying so."""

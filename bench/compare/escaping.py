@@ -1,0 +1,28 @@
+"""Texts from records, made harmless: they hold other people's exceptions and names from other people's files."""
+
+from __future__ import annotations
+
+import re
+
+# Illegal in XML 1.0 (its production Char), dangerous on a terminal: C0 and C1 controls but tab and newline,
+# surrogates, and the two non-characters at the end of the plane.
+_ILLEGAL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]|~#])")
+_REPLACEMENT = "\ufffd"
+
+
+def legal(text: str) -> str:
+    """Without characters that a terminal would obey, or that no XML may hold: each becomes U+FFFD."""
+    return _ILLEGAL.sub(_REPLACEMENT, text)
+
+
+def one_line(text: str) -> str:
+    """`legal`, on one line."""
+    return legal(" ".join(text.split()))
+
+
+def markdown(text: str) -> str:
+    """On one line, and read by Markdown (GitHub's, in a table too) as the text that it is."""
+    harmless = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    # A bare address or an @name would become a link.
+    return _MARKDOWN.sub(r"\\\1", harmless).replace("://", ":&#47;&#47;").replace("@", "&#64;")
