@@ -75,3 +75,30 @@ def memory(**changes: Any) -> Memory:
 def speed(**changes: Any) -> Speed:
     fields = {**dict.fromkeys(Speed.model_fields), "steps_counted": 7, "steps_dropped": 3, "workers": 1}
     return Speed(**{**fields, "train_examples_per_second": 50.0, **changes})
+
+
+MACHINE = {"cpu_model": "A CPU", "cpu_cores_allowed": 2, "gpus": []}
+
+
+def measured(
+    method: str = "head",
+    seed: int = 0,
+    score: float | None = 0.5,
+    *,
+    train: float | None = 50.0,
+    evaluation: float | None = 200.0,
+    train_mib: float | None = 100.0,
+    eval_mib: float | None = 80.0,
+    trainable: int = 10,
+    machine: dict[str, Any] | None = MACHINE,
+    **changes: Any,
+) -> Record:
+    """A record with everything that two runs are compared on; train and evaluation in examples/s."""
+    usual: dict[str, Any] = {
+        "speed": speed(train_examples_per_second=train, eval_examples_per_second=evaluation),
+        "memory": memory(train_peak_mib=train_mib, eval_peak_mib=eval_mib),
+        "parameters": parameters(trainable=trainable, method=trainable),
+        "adapter_bytes": 1000,
+        "environment": {"machine": machine} if machine else {},
+    }
+    return record(method, seed, score, **{**usual, **changes})
