@@ -25,12 +25,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bench.errors import UsageError
 from bench.quantities import NOISY
 from bench.record import Record
+from bench.stats.power import minimum_detectable
 
 FILE = "noise.json"
 # No log ratio is trusted to better than this: five runs that agreed to the page are no proof that a sixth will.
 RESOLUTION = 0.002
-POWER = 0.8
-ALPHA = 0.05
 
 
 class MachineKind(BaseModel):
@@ -188,8 +187,8 @@ def ratio_test(ratios: Sequence[float], known: Spread | None, seen: Spread | Non
     variance = sum(part for part, _ in parts)
     df = variance**2 / sum(part**2 / df for part, df in parts)
     mean, error = float(np.mean(ratios)), math.sqrt(variance)
-    detectable = (stats.t.ppf(1 - ALPHA / 2, df) + stats.t.ppf(POWER, df)) * error
-    return RatioTest(mean, error, df, float(2 * stats.t.sf(abs(mean) / error, df)), float(detectable))
+    p_value = float(2 * stats.t.sf(abs(mean) / error, df))
+    return RatioTest(mean, error, df, p_value, minimum_detectable(error, df))
 
 
 def log_ratio(base: float | None, new: float | None) -> float | None:

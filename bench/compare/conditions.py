@@ -67,5 +67,4 @@ def _names(kinds: Iterable[str | None]) -> str:
 
 
 def _gflops(record: Record) -> float | None:
-    value = getattr(record.speed, "machine_gflops", None)  # older records have none
-    return float(value) if value is not None else None
+    return record.speed.machine_gflops if record.speed else None  # records of before schema 3 have none

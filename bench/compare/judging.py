@@ -16,12 +16,13 @@ from typing import Literal
 
 from bench.compare.conditions import obstacle
 from bench.compare.rows import Event, Pair, match, row_label
-from bench.compare.scores import compare as compare_scores
 from bench.leaderboard import Row
+from bench.leaderboard import compare as compare_scores
 from bench.noise import Noise, Spread, from_rows, log_ratio, machine_kind, ratio_test
 from bench.quantities import QUANTITIES, Quantity
 from bench.record import Record
-from bench.stats import ALPHA, holm
+from bench.stats import ALPHA
+from bench.stats.multiple import holm
 
 Outcome = Literal["regression", "improvement", "unsure", "unchanged", "not judged"]
 
@@ -193,8 +194,8 @@ def _score(quantity: Quantity, pair: Pair) -> Judgement:
         # Not by chance: nothing was drawn, so there is nothing to test, or to correct the other tests for.
         return _judged(quantity, pair, means, 0.0, len(values))
     found = compare_scores(new, base)
-    if found.p_value is None:
-        return _not_judged(quantity, pair, "too little to tell a change from chance (one seed, no predictions)")
+    if found is None or found.p_value is None or found.n_seeds < 2:
+        return _not_judged(quantity, pair, "one seed alone makes no claim")
     return _judged(quantity, pair, means, found.difference, found.n_seeds, found.p_value, found.minimum_detectable)
 
 

@@ -41,8 +41,7 @@ def as_junit(report: Report) -> str:
 def _case(suite: ElementTree.Element, row: Row, name: str) -> ElementTree.Element:
     """classname groups the cases of one row. Profile and preset are in it: two rows may differ in these alone."""
     group = row.group
-    method = f"{row.method}[{row.variant}]" if row.variant else row.method
-    classname = " ".join((group.model, group.profile, group.preset, group.task, method))
+    classname = " ".join((group.model, group.profile, group.preset, group.task, row.label))
     return ElementTree.SubElement(suite, "testcase", classname=legal(classname), name=name, time="0")
 
 

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bench.grid import method_label
-from bench.leaderboard import Row, current, row_of, with_extra_tests
+from bench.leaderboard.rows import Row, by_row
 from bench.record import Record, Status
 
 BySeed = dict[int, Record]
@@ -60,7 +59,7 @@ class Matched:
 
 
 def row_label(row: Row) -> str:
-    return f"{method_label(row.method, row.variant)} on {row.group.task}"
+    return f"{row.label} on {row.group.task}"
 
 
 def match(base: Iterable[Record], new: Iterable[Record], *, across_profiles: bool = False) -> Matched:
@@ -96,10 +95,7 @@ def match(base: Iterable[Record], new: Iterable[Record], *, across_profiles: boo
 
 
 def _rows(records: Iterable[Record]) -> dict[Row, BySeed]:
-    rows: dict[Row, BySeed] = defaultdict(dict)
-    for record in current(with_extra_tests(records)):
-        rows[row_of(record)][record.cell.seed] = record
-    return dict(rows)
+    return {row: {record.cell.seed: record for record in members} for row, members in by_row(records).items()}
 
 
 def _parent(row: Row) -> Row | None:

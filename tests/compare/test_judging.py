@@ -210,6 +210,37 @@ def test_scores_sizes_and_memory_of_another_machine_are_judged() -> None:
     }  # fmt: skip
 
 
+def probed(*gflops: float | None, train: float) -> list[Record]:
+    """One record a probe of the machine's own speed."""
+    usual = {"train_examples_per_second": train, "eval_examples_per_second": 200.0}
+    return [measured("a", s, speed=speed(**usual, machine_gflops=g)) for s, g in enumerate(gflops)]
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "judged"),
+    [
+        ((100.0, 100.0), (55.0, 55.0), False),
+        ((100.0, 100.0), (180.0, 180.0), False),
+        ((100.0, 100.0), (90.0, 90.0), True),
+        ((100.0, 100.0), (84.0, 84.0), False),
+        ((100.0, 60.0), (60.0, 100.0), True),  # as fast on the whole
+        ((100.0, None), (None, 50.0), True),  # never both known
+        ((100.0, None), (50.0, 50.0), False),
+    ],
+)
+def test_throughput_of_a_machine_that_was_slower_itself_is_not_judged(
+    then: tuple[float | None, ...], now: tuple[float | None, ...], judged: bool
+) -> None:
+    report = compare(probed(*then, train=50.0), probed(*now, train=25.0), noise=QUIET)
+    assert of(report, "train_examples_per_second").outcome == ("regression" if judged else "not judged")
+    assert of(report, "peak_train_memory_mib").outcome != "regression"
+
+
+def test_it_is_said_how_fast_the_machine_was() -> None:
+    report = compare(probed(100.0, 100.0, train=50.0), probed(55.0, 55.0, train=25.0), noise=QUIET)
+    assert of(report, "eval_examples_per_second").reason == "the machine itself ran at 0.55 of its speed then"
+
+
 def test_memory_measured_otherwise_is_not_judged() -> None:
     sampled = seeds(memory=memory(kind="cpu-rss-sampled", train_peak_mib=500.0))
     found = of(compare(seeds(), sampled), "peak_train_memory_mib")
@@ -265,7 +296,8 @@ def test_another_metric_is_not_compared() -> None:
 def test_an_extra_test_is_judged_by_its_score_alone() -> None:
     def with_extra(score: float) -> list[Record]:
         return [
-            measured("a", s, extra_tests={"hard": ExtraTest(scores={"matthews": score + s / 1000})}) for s in range(3)
+            measured("a", s, extra_tests={"hard": ExtraTest(scores={"matthews": score * (1 + s / 100)})})
+            for s in range(3)
         ]
 
     report = compare(with_extra(0.5), [r.model_copy(update={"adapter_bytes": 9999}) for r in with_extra(0.3)])

@@ -111,7 +111,7 @@ def test_what_never_succeeded_is_not_missed() -> None:
 
 
 def test_a_new_row_is_named() -> None:
-    event = only(match(seeds("a"), seeds("a") + [measured("b", 0), failed("b", 1, "oom")]))
+    event = only(match(seeds("a"), [*seeds("a"), measured("b", 0), failed("b", 1, "oom")]))
     assert (event.label, event.what, event.text) == (
         "b on sms-spam", "new", "new: 1 ok and 1 oom; the base has no such row",
     )  # fmt: skip
@@ -124,7 +124,7 @@ def test_a_new_row_is_named() -> None:
         ({"task_revision": "tree-sha256:cc"}, "task's data"),
         ({"model_revision": "tree-sha256:cc"}, "model is of another revision"),
         (
-            {"profile": made.model_copy(update={"threads": 7}) if (made := profiles.load("cpu")) else None},
+            {"profile": profiles.load("cpu").model_copy(update={"eval_batch_size": 7})},
             "profile cpu",
         ),
     ],
@@ -170,7 +170,7 @@ def test_an_extra_test_is_a_row_whose_happenings_are_told_once() -> None:
     base = [extra("a", 0, "hard"), extra("b", 0, "hard")]
     matched = match(base, [extra("a", 0, "hard"), failed("b", 0, "error")])
     assert [(p.row.method, p.row.group.task, p.extra) for p in matched.pairs] == [
-        ("a", "sms-spam", False), ("a", "sms-spam/hard", True), ("b", "sms-spam", False), ("b", "sms-spam/hard", True),
+        ("a", "sms-spam", False), ("b", "sms-spam", False), ("a", "sms-spam/hard", True), ("b", "sms-spam/hard", True),
     ]  # fmt: skip
     assert [event.label for event in matched.events] == ["b on sms-spam"]
 
