@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from bench.leaderboard import Row
 from bench.tables import text_table
 
 SHOWN: tuple[Outcome, ...] = ("regression", "improvement")
+WIDTH = 100
 ALIGN = ("left", "left", "left", *["right"] * 5)
 
 
@@ -26,7 +28,7 @@ def text(report: Report) -> str:
         blocks.append(text_table(rows, ALIGN))
     rest = [wording.summary(report), *map(_capital, wording.not_judged(report)), report.noise]
     rest += [line for line in (wording.blind_spot(report), wording.other_profiles(report)) if line]
-    return "\n\n".join([*blocks, "\n".join(rest)])
+    return "\n\n".join([*blocks, "\n".join(textwrap.fill(line, WIDTH) for line in rest)])
 
 
 def as_markdown(report: Report) -> str:

@@ -26,7 +26,7 @@ def number(judgement: Judgement, value: float | None) -> str:
         return "-"
     if not judgement.quantity.relative:
         return f"{value:.4f}"
-    return f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else f"{value:,.1f}"
+    return f"{value:,.0f}" if judgement.quantity.test == "exact" or abs(value) >= 100 else f"{value:,.1f}"
 
 
 def change(judgement: Judgement) -> str:
@@ -50,7 +50,9 @@ def p_value(judgement: Judgement) -> str:
 
 def sentence(judgement: Judgement) -> str:
     """What became of the quantity, in one sentence."""
-    what = f"{label(judgement)}: {quantity(judgement)}"
+    what = (
+        f"{label(judgement)}: {quantity(judgement) if judgement.quantity.name == 'score' else judgement.quantity.name}"
+    )
     if judgement.outcome == "not judged":
         return f"{what} was not judged: {one_line(judgement.reason or 'unknown')}."
     values = f"from {number(judgement, judgement.base)} to {number(judgement, judgement.new)}"
@@ -66,7 +68,7 @@ def sentence(judgement: Judgement) -> str:
 
 
 def event_sentence(event: Event) -> str:
-    return f"{label(event)} {one_line(event.text)}."
+    return f"{label(event)}: {one_line(event.text).rstrip('.')}."
 
 
 def not_judged(report: Report) -> list[str]:
