@@ -69,6 +69,12 @@ def contents(records: Sequence[Record], pscp: Pscp | None = None) -> dict[str, s
     return {**made, SUMS: sums}
 
 
+def named_folders(records: Sequence[Record]) -> list[str]:
+    """Folders of somebody's machine that the records' cells name as where a model or data came from."""
+    sources = {source for record in records for source in (record.cell.model_source, record.cell.task_source)}
+    return sorted(source for source in sources if Path(source).is_absolute() or source.startswith("~"))
+
+
 def repository(target: str) -> str | None:
     """OWNER/NAME of a hub target; None for a folder.
 
@@ -119,9 +125,7 @@ def to_hub(name: str, made: dict[str, str]) -> str:
     Raises:
         PublishError: if the hub refuses or cannot be reached.
     """
-    import httpx
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
     api = HfApi()
     with tempfile.TemporaryDirectory() as temporary:
@@ -135,7 +139,7 @@ def to_hub(name: str, made: dict[str, str]) -> str:
                 commit_message="Publish benchmark results",
                 delete_patterns="records/*.json",
             )
-        except (HfHubHTTPError, LocalTokenNotFoundError, httpx.HTTPError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - the hub library's errors are of many classes with no common one
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise PublishError(
                 f"{name} could not be published: {reason} Log in with `hf auth login` or set HF_TOKEN to a token that "
