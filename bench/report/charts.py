@@ -52,7 +52,8 @@ def scatter(cost: Cost, metric: str, floor: bool = False) -> dict[str, Any]:
     import altair as alt
 
     x_scale = alt.Scale(type="log") if cost.log else alt.Scale(zero=False)
-    axis = alt.Axis(format="~g", tickCount=5, labelOverlap="greedy") if cost.log else alt.Axis(tickCount=5)
+    # A logarithmic axis has a line for every 2, 3, 4 ...: more grid than chart.
+    axis = alt.Axis(format="~g", tickCount=5, labelOverlap="greedy", grid=False) if cost.log else alt.Axis(tickCount=5)
     x = alt.X("cost:Q", title=cost.axis, scale=x_scale, axis=axis)
     y = alt.Y("score:Q", title=metric, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=6))
     colour, shape = alt.Color("colour:N", scale=None), alt.Shape("shape:N", scale=None)
@@ -121,6 +122,7 @@ def _finished(chart: alt.LayerChart, height: int) -> dict[str, Any]:
             domainColor="var(--line)",
             tickColor="var(--line)",
             gridColor="var(--grid)",
+            labelFlush=False,
             labelFontSize=11,
             titleFontSize=12,
             titleFontWeight="normal",

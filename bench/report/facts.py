@@ -21,7 +21,7 @@ def facts(records: Sequence[Record]) -> list[tuple[str, str]]:
     bad = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()) if status != "ok")
     cells = [record.cell for record in records]
     return [
-        ("Cells", f"{len(records):,}: {statuses['ok']:,} ok" + (f", {bad}" if bad else "")),
+        ("Cells", f"{len(records):,}: {statuses['ok']:,} ok, {bad}" if bad else f"{len(records):,}, all ok"),
         ("Methods", _names(method_label(cell.method, cell.variant) for cell in cells)),
         ("Tasks", _names(cell.task for cell in cells)),
         ("Models", _names(cell.model for cell in cells)),
