@@ -43,7 +43,7 @@ TOOLTIP = (
     ("bytes_text", "Adapter, bytes"),
     ("front_text", "On the front"),
 )
-HEIGHT, LOSS_HEIGHT = 260, 240
+HEIGHT = 260
 
 
 @cache
@@ -77,7 +77,7 @@ def scatter(cost: Cost, metric: str, floor: bool = False) -> dict[str, Any]:
             x=x, y=y, color=colour, shape=shape, tooltip=tooltip
         ),
     )
-    return _finished(layers, HEIGHT)
+    return _finished(layers)
 
 
 @cache
@@ -107,13 +107,13 @@ def losses() -> dict[str, Any]:
         .mark_point(filled=True, size=90, opacity=1, stroke="var(--card)", strokeWidth=1)
         .encode(x=x, y=y, color=colour, shape=alt.Shape("shape:N", scale=None), tooltip=tooltip),
     )
-    return _finished(layers, LOSS_HEIGHT)
+    return _finished(layers)
 
 
-def _finished(chart: alt.LayerChart, height: int) -> dict[str, Any]:
+def _finished(chart: alt.LayerChart) -> dict[str, Any]:
     """The specification, checked against Vega-Lite's schema, in the page's looks."""
     spec: dict[str, Any] = (
-        chart.properties(width="container", height=height, background="transparent")
+        chart.properties(width="container", height=HEIGHT, background="transparent")
         .configure(font="system-ui, sans-serif")
         .configure_view(stroke=None)
         .configure_axis(

@@ -25,7 +25,6 @@ class Chart(NamedTuple):
     description: str
     note: str
     spec: dict[str, Any] | None
-    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -167,7 +166,7 @@ def _losses(group: Group, records: Sequence[Record], marks: Mapping[str, Mark]) 
         key=lambda record: (record.cell.method, record.cell.variant, record.cell.seed),
     )
     if not ordered:
-        return Chart(title, "", "No cell of this group recorded a loss.", None, wide=True)
+        return Chart(title, "", "No cell of this group recorded a loss.", None)
     width = bin_width([len(record.losses) for record in ordered])
     seeds, means, ends = [], [], []
     by_label: dict[str, list[Record]] = defaultdict(list)
@@ -191,7 +190,7 @@ def _losses(group: Group, records: Sequence[Record], marks: Mapping[str, Mark]) 
     spec = {**losses(), "datasets": {"seeds": seeds, "means": means, "ends": ends}}
     each = f"Each point is the mean of {width} steps." if width > 1 else "Each point is a step."
     described = f"Line chart: training loss by optimiser step on {group.task}, {len(seeds)} cells. Last values: {last}."
-    return Chart(title, visible(described), f"Thin: one seed. Thick: the mean of the seeds. {each}", spec, wide=True)
+    return Chart(title, visible(described), f"Thin: one seed. Thick: the mean of the seeds. {each}", spec)
 
 
 def _curve(

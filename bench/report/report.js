@@ -98,5 +98,13 @@
     for (const entry of entries) if (entry.isIntersecting) { seen.unobserve(entry.target); draw(entry.target); }
   }, { rootMargin: "300px" });
   waiting.forEach((chart) => seen.observe(chart));
-  window.addEventListener("beforeprint", () => [...waiting].forEach(draw));
+
+  // Paper shows every chart, at the width of its column; charts listen to the window's size.
+  const printing = (on) => {
+    document.documentElement.classList.toggle("printing", on);
+    if (on) [...waiting].forEach(draw);
+    window.dispatchEvent(new Event("resize"));
+  };
+  window.addEventListener("beforeprint", () => printing(true));
+  window.addEventListener("afterprint", () => printing(false));
 })();
