@@ -22,6 +22,8 @@ from bench.errors import NotApplicable
 from bench.executors import Report, Retire
 from bench.grid import Cell
 from bench.measure import environment
+from bench.measure.flops import forward_flops
+from bench.measure.machine import matmul_gflops
 from bench.measure.memory import MemoryWindow, MemoryWindows
 from bench.measure.parameters import ParameterCount
 from bench.measure.time import Timeline, throughput
@@ -125,9 +127,10 @@ def _end(record: Record, status: Status, reason: str) -> None:
 
 def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline, report: Report) -> None:
     """Run the cell, entering each thing into the record as soon as it is known."""
+    import numpy as np
     import torch
 
-    from bench.training import Progress, predict, total_steps, train
+    from bench.training import Progress, batch_to, predict, total_steps, train
 
     with timeline.phase("set up"):
         quiet_libraries()
@@ -176,6 +179,9 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
     def told(progress: Progress) -> None:
         report({"step": progress.step, "steps": progress.steps, "loss": progress.loss})
 
+    with timeline.phase("machine speed"):
+        machine_gflops = matmul_gflops(cell.profile.device)
+
     torch.manual_seed(record.seeds[seeds.TRAINING])
     with train_memory:
         trained = train(
@@ -220,6 +226,12 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
         setattr(record, field, value)
     record.extra_tests = {name: ExtraTest(**result(name, found)) for name, found in extra.items()}
 
+    with timeline.phase("count FLOPs"):
+        middle = int(np.argsort(data["test"].lengths, kind="stable")[len(data["test"]) // 2])
+        record.inference_flops = forward_flops(
+            adapted.module, batch_to(data["test"].batch([middle]), placement.device).inputs
+        )
+
     with timeline.phase("save"):
         kept = None
         if assignment.keep_adapter and assignment.results is not None:
@@ -237,6 +249,7 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
         eval_examples_per_second=len(answers) / eval_seconds,
         void=trained.void,
         workers=assignment.workers,
+        machine_gflops=machine_gflops,
     )
 
 
@@ -277,7 +290,7 @@ def describe(task: Task, examples: dict[str, list[Example]]) -> Data:
             flat = Counter(index for e in part for index in (e.label if isinstance(e.label, tuple) else (e.label,)))
             counts[split] = {task.labels[int(index)]: flat[index] for index in sorted(flat)}
     sizes = {split: len(part) for split, part in examples.items()}
-    return Data(examples=sizes, label_counts=counts, digest=f"sha256:{digest.hexdigest()}")
+    return Data(examples=sizes, labels=list(task.labels), label_counts=counts, digest=f"sha256:{digest.hexdigest()}")
 
 
 def _parameters(count: ParameterCount, formula: int | None) -> Parameters:

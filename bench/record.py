@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from bench.grid import Cell
 from bench.method import Recipe
 
-SCHEMA_VERSION = 2
-READABLE_VERSIONS = (1, 2)  # 1 had no extra tests
+SCHEMA_VERSION = 3
+READABLE_VERSIONS = (1, 2, 3)  # 1 had no extra tests; 2 no labels, inference FLOPs and machine speed
 
 Status = Literal["ok", "oom", "error", "timeout", "interrupted", "skipped"]
 FAILED: tuple[Status, ...] = ("error", "oom", "timeout", "interrupted")  # "skipped" was meant
@@ -48,7 +48,8 @@ class Memory(_Part):
 class Speed(_Part):
     """Throughput of optimiser steps and of the evaluation on test; void says why training's means nothing.
 
-    workers: how many workers shared the machine while it was measured.
+    workers: how many workers shared the machine while it was measured. machine_gflops: how fast the machine was
+    just then, see bench.measure.machine.
     """
 
     train_examples_per_second: float | None
@@ -60,12 +61,17 @@ class Speed(_Part):
     eval_examples_per_second: float | None
     void: str | None
     workers: int
+    machine_gflops: float | None = None
 
 
 class Data(_Part):
-    """What was read: examples a split, how often each label occurs, and a hash over all of it."""
+    """What was read: examples a split, how often each label occurs, and a hash over all of it.
+
+    labels: the names of the label indices in order, none for a regression; None: a record that does not tell.
+    """
 
     examples: dict[str, int]
+    labels: list[str] | None = None
     label_counts: dict[str, dict[str, int]]
     digest: str
 
@@ -84,8 +90,9 @@ class Record(_Part):
 
     scores: the task's metric and its companions on the test split. constant_score: the metric of the best
     answer that ignores the input. predictions and references: one entry a test example, in the split's
-    order. extra_tests: these four for each extra test of the task. losses: one a step. timeline: seconds by
-    phase, with the untracked rest and the total.
+    order. extra_tests: these four for each extra test of the task. inference_flops: of one forward pass over
+    the test example of median length. losses: one a step. timeline: seconds by phase, with the untracked rest
+    and the total.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -108,6 +115,7 @@ class Record(_Part):
     recipe: Recipe | None = None
     parameters: Parameters | None = None
     adapter_bytes: int | None = None
+    inference_flops: int | None = None
     memory: Memory | None = None
     speed: Speed | None = None
     data: Data | None = None

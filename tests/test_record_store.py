@@ -41,9 +41,10 @@ def full() -> Record:
         recipe=Recipe(learning_rate=1e-3, epochs=2, chosen_by="me"),
         parameters=parameters(),
         adapter_bytes=4608,
+        inference_flops=645_600_768,
         memory=memory(),
         speed=speed(void="every gradient was zero"),
-        data=Data(examples={"train": 3}, label_counts={"train": {"hé": 3}}, digest="sha256:00"),
+        data=Data(examples={"train": 3}, labels=["hé"], label_counts={"train": {"hé": 3}}, digest="sha256:00"),
         losses=[0.1, 0.2, 1 / 3],
         predictions=[1, [0, -1], 0.1],
         references=[1, [0, 2], 1e-300],
@@ -68,15 +69,17 @@ def test_a_record_comes_back_as_it_went(store: Store) -> None:
     assert [path.name for path in store.records.iterdir()] == [f"{made.id}.json"]
 
 
-def test_a_record_of_the_first_schema_version_is_read(store: Store) -> None:
-    """It is one without extra tests, and says of itself that it is an old one."""
-    content = json.loads(record().to_json())
-    assert content.pop("extra_tests") == {}
+@pytest.mark.parametrize(("version", "lacks"), [(1, ("extra_tests", "inference_flops")), (2, ("inference_flops",))])
+def test_a_record_of_an_older_schema_version_is_read(store: Store, version: int, lacks: tuple[str, ...]) -> None:
+    """It is one without what came later, and says of itself that it is an old one."""
+    content = json.loads(record(speed=speed()).to_json())
+    assert not any(content.pop(name) for name in lacks)
+    assert content["speed"].pop("machine_gflops") is None
     store.records.mkdir()
-    store.path(record().id).write_text(json.dumps({**content, "schema_version": 1}), encoding="utf-8")
-    assert store.all() == ([record().model_copy(update={"schema_version": 1})], [])
+    store.path(record().id).write_text(json.dumps({**content, "schema_version": version}), encoding="utf-8")
+    assert store.all() == ([record(speed=speed()).model_copy(update={"schema_version": version})], [])
     assert store.finished(record().id) is not None
-    assert SCHEMA_VERSION == max(READABLE_VERSIONS) == record().schema_version == 2
+    assert SCHEMA_VERSION == max(READABLE_VERSIONS) == record().schema_version == 3
 
 
 def test_a_record_on_an_extra_test_is_that_of_the_cell_with_its_answers() -> None:

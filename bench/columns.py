@@ -1,0 +1,134 @@
+"""The tables' columns: name, type, unit and meaning, in one place for CSV headers, data packages, pages and people."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+
+class Column(NamedTuple):
+    """One column. type: as the Frictionless Table Schema names it. unit: None for a text or a bare number."""
+
+    name: str
+    type: Literal["string", "integer", "number", "datetime"]
+    description: str
+    unit: str | None = None
+
+
+_METHOD = (
+    Column("method", "string", "Method, as --methods takes it."),
+    Column("method_params", "string", "Parameters that differ from the method's defaults; empty where none does."),
+)
+_GROUP = (
+    Column("task", "string", "Task; TASK/NAME is an extra test split of a task, scored apart."),
+    Column("model", "string", "Pretrained encoder."),
+    Column("profile", "string", "Hardware profile; numbers of different profiles are not comparable."),
+    Column("preset", "string", "Suite that the budget comes from."),
+)
+_METRIC = Column("metric", "string", "What is scored on the test split.")
+_COSTS = (
+    Column("method_params_count", "integer", "What the method trains plus what it adds and keeps frozen, without the "
+           "head, by tensor identity.", "parameters"),
+    Column("trainable_params", "integer", "What the method trains, without the head, by tensor identity.",
+           "parameters"),
+    Column("trainable_share_percent", "number", "trainable_params over the base model with its head.", "%"),
+    Column("trainable_share_with_head_percent", "number", "The same with the head's parameters counted as trained.",
+           "%"),
+    Column("adapter_bytes", "integer", "Size of the files that the method writes to keep what it trained, head "
+           "included.", "bytes"),
+    Column("peak_train_memory_mib", "number", "Peak memory while training; memory_kind says of what.", "MiB"),
+    Column("peak_eval_memory_mib", "number", "Peak memory while the test split is predicted.", "MiB"),
+    Column("memory_kind", "string", "cpu-rss: resident size of the process. cuda-allocated: what torch allocated on "
+           "the GPU."),
+    Column("train_examples_per_second", "number", "Optimiser steps only (forward, backward, update), the first three "
+           "dropped: sum of examples over sum of seconds. Empty where training did nothing.", "1/s"),
+    Column("train_tokens_per_second", "number", "The same for tokens, padding not counted.", "1/s"),
+    Column("eval_examples_per_second", "number", "Test examples over the seconds of predicting them.", "1/s"),
+    Column("step_p50_ms", "number", "Median time of an optimiser step.", "ms"),
+    Column("step_p95_ms", "number", "95th percentile of the time of an optimiser step.", "ms"),
+    Column("train_seconds", "number", "Time of all optimiser steps of one cell.", "s"),
+)  # fmt: skip
+_VERSIONS = (
+    Column("schema_version", "integer", "Version of the records' form."),
+    Column("bench_version", "string", "Version of this program."),
+)
+
+INFERENCE_FLOPS = Column(
+    "inference_flops", "integer", "Floating-point operations of one forward pass over the test example of median "
+    "length, alone: matrix products and attention, a multiply and an add counted as two.", "FLOP",
+)  # fmt: skip
+PSCP = Column(
+    "pscp", "number", "score_mean with soft penalties for trainable parameters, inference FLOPs and training memory "
+    "(PSCP, Belanec et al., arXiv 2511.21285); its constants are the suite's.",
+)  # fmt: skip
+
+LEADERBOARD = (
+    Column("rank_group", "integer", "Rows of one group are not told apart; 1 is the best. Empty for rows of fewer than "
+           "two seeds."),
+    *_METHOD,
+    *_GROUP,
+    _METRIC,
+    Column("score_mean", "number", "Mean of the metric over seeds."),
+    Column("score_std", "number", "Sample standard deviation over seeds; empty for one seed."),
+    Column("score_ci95_low", "number", "Lower end of the mean's 95 % interval over seeds (Student's t); empty for one "
+           "seed."),
+    Column("score_ci95_high", "number", "Upper end of it."),
+    Column("n_seeds", "integer", "Seeds that finished."),
+    Column("n_failed", "integer", "Seeds that failed, by error, memory, time or interruption."),
+    Column("status", "string", "ok, or what became of the cells that did not finish, counted."),
+    *_COSTS,
+    *_VERSIONS,
+)  # fmt: skip
+
+CELLS = (
+    Column("cell", "string", "Identity of the cell: a hash of all that its numbers depend on."),
+    *_METHOD,
+    *_GROUP,
+    Column("seed", "integer", "The user's seed."),
+    _METRIC,
+    Column("score", "number", "The metric on the test split."),
+    Column("constant_score", "number", "The metric of the best answer that ignores the input."),
+    Column("validation_score", "number", "The metric on the validation split after the last epoch; empty where nothing "
+           "was validated."),
+    Column("status", "string", "ok, oom, error, timeout, interrupted or skipped."),
+    Column("reason", "string", "Why, where the status is not ok."),
+    *_COSTS,
+    INFERENCE_FLOPS,
+    Column("machine_gflops", "number", "Rate of one thread's matrix products beside the cell: how fast the machine was "
+           "just then.", "GFLOP/s"),
+    Column("total_seconds", "number", "Time of the whole cell, loading and evaluation included.", "s"),
+    Column("started_at", "datetime", "When the cell began, UTC."),
+    Column("code", "string", "Hash of the code and libraries that the numbers depend on."),
+    *_VERSIONS,
+)  # fmt: skip
+
+PAIRS = (
+    *_GROUP,
+    _METRIC,
+    Column("method_a", "string", "The method with the better mean, parameters in brackets."),
+    Column("method_b", "string", "The other one."),
+    Column("difference", "number", "Mean of a's score minus b's over the seeds that both have."),
+    Column("ci95_low", "number", "Lower end of the difference's 95 % interval, over seeds and test examples."),
+    Column("ci95_high", "number", "Upper end of it."),
+    Column("p_value", "number", "Two-sided, paired by seed and by example, not corrected."),
+    Column("p_holm", "number", "The same, corrected for all pairs of the task (Holm)."),
+    Column("n_seeds", "integer", "Seeds that both have."),
+    Column("n_examples", "integer", "Test examples that both answered; empty where only seeds could be compared."),
+    Column("minimum_detectable", "number", "True difference that this comparison would find with a chance of 80 %, "
+           "before correction."),
+    Column("verdict", "string", "a is better; not told apart; no claim (fewer than two common seeds)."),
+)  # fmt: skip
+
+OVERALL = (
+    *_GROUP[1:],
+    Column("method", "string", "Method, parameters in brackets."),
+    Column("n_tasks", "integer", "Tasks that all methods of the table finished."),
+    Column("average_rank", "number", "Mean of the method's ranks on these tasks; 1 is the best, ties share."),
+    Column("critical_difference", "number", "Average ranks closer than this are not told apart (Nemenyi, 5 %)."),
+    Column("friedman_p", "number", "Of all methods being alike (Friedman); empty for two methods."),
+    Column("group", "integer", "Methods of one group are not told apart from its best; 1 is the best."),
+)  # fmt: skip
+
+
+def names(columns: tuple[Column, ...]) -> tuple[str, ...]:
+    """The columns' names, in order."""
+    return tuple(column.name for column in columns)

@@ -1,0 +1,142 @@
+"""The tables themselves: one line a row, a cell, a pair of rows, or a method over all tasks."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bench import columns
+from bench.leaderboard.csv import frame
+from bench.leaderboard.rows import Row, by_row, row_of, scores
+from bench.leaderboard.standings import grouped, overall_lines, pair_lines
+from bench.record import Record
+from bench.stats.summary import summarise
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = columns.names(columns.LEADERBOARD)
+CELL_COLUMNS = columns.names(columns.CELLS)
+
+
+def aggregated(records: Iterable[Record]) -> pd.DataFrame:
+    """The leaderboard: bench.columns.LEADERBOARD, sorted by group and then from best to worst.
+
+    Costs are medians over the seeds that succeeded; scores are means. An extra test of a task has rows of its own,
+    `TASK/EXTRA_TEST`: their costs are those of the task, their scores not.
+    """
+    rows, found = grouped(records)
+    lines = [
+        _line(row, rows[row], standing.groups.get(row)) for standing in found.values() for row in standing.rows
+    ]  # fmt: skip
+    return frame(lines, COLUMNS)
+
+
+def per_cell(records: Iterable[Record]) -> pd.DataFrame:
+    """One line a cell, and one more for each extra test: bench.columns.CELLS, by group, method, variant and seed."""
+    return frame([_cell_line(record) for members in by_row(records).values() for record in members], CELL_COLUMNS)
+
+
+def pairs(records: Iterable[Record]) -> pd.DataFrame:
+    """Every two rows of a group compared: bench.columns.PAIRS."""
+    rows, found = grouped(records)
+    return frame(pair_lines(found, rows), columns.names(columns.PAIRS))
+
+
+def overall(records: Iterable[Record]) -> pd.DataFrame:
+    """Average ranks over tasks: bench.columns.OVERALL; empty where there is only one task or method."""
+    return frame(overall_lines(by_row(records)), columns.names(columns.OVERALL))
+
+
+def _line(row: Row, members: Sequence[Record], rank: int | None) -> dict[str, Any]:
+    ok = [record for record in members if record.status == "ok"]
+    failed = [record for record in members if record.failed]
+    summary = summarise(list(scores(members).values()))
+    costs = [_costs(record) for record in ok]
+    return {
+        "rank_group": rank,
+        "method": row.method,
+        "method_params": row.variant,
+        **row.group._asdict(),
+        "metric": next((r.metric for r in members if r.metric), None),
+        "score_mean": summary and summary.mean,
+        "score_std": summary and summary.std,
+        "score_ci95_low": summary and summary.ci95_low,
+        "score_ci95_high": summary and summary.ci95_high,
+        "n_seeds": len(ok),
+        "n_failed": len(failed),
+        "status": _status(members),
+        **{key: _median([cost[key] for cost in costs]) for key in _COSTS},
+        "memory_kind": next((r.memory.kind for r in ok if r.memory), None),
+        "schema_version": max(r.schema_version for r in members),
+        "bench_version": max(r.bench_version for r in members),
+    }
+
+
+def _status(members: Sequence[Record]) -> str:
+    """The worst that happened, and how often: `ok`, or for example `2 oom` or `1 error`."""
+    counts = Counter(record.status for record in members if record.status != "ok")
+    return ", ".join(f"{counts[status]} {status}" for status in sorted(counts)) or "ok"
+
+
+def _cell_line(record: Record) -> dict[str, Any]:
+    row = row_of(record)
+    return {
+        "cell": record.id,
+        "method": row.method,
+        "method_params": row.variant,
+        **row.group._asdict(),
+        "seed": record.cell.seed,
+        "metric": record.metric,
+        "score": record.score,
+        "constant_score": record.constant_score,
+        "validation_score": record.validation_scores[-1] if record.validation_scores else None,
+        "status": record.status,
+        "reason": record.reason,
+        **_costs(record),
+        "memory_kind": record.memory and record.memory.kind,
+        "machine_gflops": record.speed and record.speed.machine_gflops,
+        "total_seconds": record.timeline.get("total"),
+        "started_at": record.started_at,
+        "code": record.cell.code,
+        "schema_version": record.schema_version,
+        "bench_version": record.bench_version,
+    }
+
+
+_COSTS = (
+    "method_params_count", "trainable_params", "trainable_share_percent", "trainable_share_with_head_percent",
+    "adapter_bytes", "peak_train_memory_mib", "peak_eval_memory_mib", "train_examples_per_second",
+    "train_tokens_per_second", "eval_examples_per_second", "step_p50_ms", "step_p95_ms", "train_seconds",
+    "inference_flops",
+)  # fmt: skip
+
+
+def _costs(record: Record) -> dict[str, Any]:
+    count, memory, speed = record.parameters, record.memory, record.speed
+    return {
+        "method_params_count": count and count.method,
+        "trainable_params": count and count.trainable,
+        "trainable_share_percent": count and count.share_percent,
+        "trainable_share_with_head_percent": count and count.share_with_head_percent,
+        "adapter_bytes": record.adapter_bytes,
+        "peak_train_memory_mib": memory and memory.train_peak_mib,
+        "peak_eval_memory_mib": memory and memory.eval_peak_mib,
+        "train_examples_per_second": speed and speed.train_examples_per_second,
+        "train_tokens_per_second": speed and speed.train_tokens_per_second,
+        "eval_examples_per_second": speed and speed.eval_examples_per_second,
+        "step_p50_ms": speed and speed.step_p50_ms,
+        "step_p95_ms": speed and speed.step_p95_ms,
+        "train_seconds": record.timeline.get("train"),
+        "inference_flops": record.inference_flops,
+    }
+
+
+def _median(values: Sequence[float | int | None]) -> float | int | None:
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    middle = statistics.median(known)
+    return int(middle) if all(isinstance(value, int) for value in known) and middle == int(middle) else middle

@@ -1,0 +1,102 @@
+"""Which records belong together: groups that are compared, rows that are averaged, and what of a row is current."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from bench.grid import method_label
+from bench.record import Record
+
+
+class Group(NamedTuple):
+    """What is compared: rows of one group differ in method alone. Never across profiles."""
+
+    task: str
+    model: str
+    profile: str
+    preset: str
+
+
+class Row(NamedTuple):
+    """What is averaged: cells of one row differ in seed alone."""
+
+    group: Group
+    method: str
+    variant: str
+
+    @property
+    def label(self) -> str:
+        return method_label(self.method, self.variant)
+
+
+def row_of(record: Record) -> Row:
+    cell = record.cell
+    return Row(Group(cell.task, cell.model, cell.profile.name, cell.preset), cell.method, cell.variant)
+
+
+def by_row(records: Iterable[Record]) -> dict[Row, list[Record]]:
+    """The current records of each row, extra tests as rows of their own; rows and their records in a fixed order."""
+    rows: dict[Row, list[Record]] = defaultdict(list)
+    for record in sorted(current(with_extra_tests(records)), key=lambda r: (row_of(r), r.cell.seed)):
+        rows[row_of(record)].append(record)
+    return dict(rows)
+
+
+def with_extra_tests(records: Iterable[Record]) -> list[Record]:
+    """The records, and each once more for each extra test of its task.
+
+    Which these are, a cell that failed does not say; others of its task do. So its failure shows there too.
+    """
+    records = list(records)
+    names: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        names[record.cell.task].update(record.extra_tests)
+    return records + [
+        record.on(name)
+        for record in records
+        for name in sorted(names[record.cell.task])
+        if name in record.extra_tests or record.status != "ok"  # a finished one without it was run before there was it
+    ]
+
+
+def current(records: Iterable[Record]) -> list[Record]:
+    """The records that belong in one table: of each row those of the code version that ran last.
+
+    Numbers of two versions of the code are not averaged: a seed that only the older one ran is left out.
+    """
+    rows: dict[Row, list[Record]] = defaultdict(list)
+    for record in records:
+        rows[row_of(record)].append(record)
+    kept: list[Record] = []
+    for members in rows.values():
+        versions = {_version(r): max(m.finished_at for m in members if _version(m) == _version(r)) for r in members}
+        latest = max(versions, key=lambda version: (versions[version], version))
+        by_seed: dict[int, Record] = {}
+        for record in sorted(members, key=lambda r: (r.finished_at, r.id)):
+            if _version(record) == latest:
+                by_seed[record.cell.seed] = record
+        kept.extend(by_seed.values())
+    return kept
+
+
+def scores(members: Iterable[Record]) -> dict[int, float]:
+    """Score by seed of the cells that finished with one."""
+    return {r.cell.seed: r.score for r in members if r.status == "ok" and r.score is not None}
+
+
+def higher_is_better(members: Iterable[Record]) -> bool:
+    """The direction of a row's metric; a row of which nothing finished has none, and then it does not matter."""
+    return next((r.higher_is_better for r in members if r.higher_is_better is not None), True)
+
+
+def _version(record: Record) -> tuple[str, ...]:
+    """What must agree for two cells of a row to be averaged, beyond what the row itself shows."""
+    cell = record.cell
+    parts = (
+        cell.budget.model_dump_json(),
+        cell.profile.model_dump_json(exclude={"summary"}),
+        repr(sorted(cell.recipe.items())),
+    )
+    return (cell.code, cell.task_revision, cell.model_revision, *parts)

@@ -1,0 +1,171 @@
+"""What each test example contributes to a score, so that two methods can be compared example by example.
+
+For accuracy that is plain: 1 or 0, and the score is their mean. F1, Matthews or a rank correlation is no mean over
+examples; there the contribution is the jackknife's pseudo-value, m * score - (m - 1) * (score without the example)
+(Tukey 1958; Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 11). Of accuracy it is the 1 or
+0 itself, and for the others the spread of pseudo-values gives the score's standard error as a bootstrap over
+examples does, without random numbers and at the cost of one pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Score = Callable[[Floats], Floats]  # from sums over examples, [..., k], to scores, [...]; nan where undefined
+
+BLOCK = 2_000_000  # entries of a rank matrix that are held at a time
+
+
+def contributions(
+    metric: str, predictions: Sequence[Any], references: Sequence[Any], labels: Sequence[str] | None
+) -> Floats | None:
+    """The contribution of each example to `metric`: [examples]. None where it is not defined.
+
+    predictions and references are as records hold them (see `bench.metrics.score`); labels name the indices of a
+    token classification. Not defined: fewer than two examples, a score that is undefined with or without any one of
+    them, labels that are not known.
+    """
+    count = len(references)
+    if count < 2 or len(predictions) != count:
+        return None
+    if metric in _RANKED:
+        whole, without = _ranked(metric, predictions, references)
+    else:
+        if metric == "entity_f1" and labels is None:
+            return None
+        summands, score = _SUMMED[metric](predictions, references, labels)
+        total = summands.sum(axis=0)
+        whole, without = float(score(total)), score(total - summands)
+    found: Floats = count * whole - (count - 1) * without
+    return found if np.isfinite(found).all() else None
+
+
+def score_of_all(
+    metric: str, predictions: Sequence[Any], references: Sequence[Any], labels: Sequence[str] | None
+) -> float:
+    """The score itself as this module computes it; the tests hold it to `bench.metrics.score`."""
+    if metric in _RANKED:
+        return _ranked(metric, predictions, references)[0]
+    summands, score = _SUMMED[metric](predictions, references, labels)
+    return float(score(summands.sum(axis=0)))
+
+
+# Scores of sums: [examples, k] summands, and what makes a score of their sums.
+
+
+def _accuracy(predictions: Any, references: Any, labels: Any) -> tuple[Floats, Score]:
+    right = np.asarray(predictions) == np.asarray(references)
+    return np.stack([right, np.ones(len(right))], axis=1).astype(float), lambda s: s[..., 0] / s[..., 1]
+
+
+def _f1(predictions: Any, references: Any, labels: Any) -> tuple[Floats, Score]:
+    answered, true = np.asarray(predictions) == 1, np.asarray(references) == 1
+    return np.stack([answered & true, answered, true], axis=1).astype(float), _harmonic
+
+
+def _harmonic(sums: Floats) -> Floats:
+    """F1 from hits, answers and truths: [..., 3]; 0 where there is neither answer nor truth."""
+    both = sums[..., 1] + sums[..., 2]
+    return np.divide(2 * sums[..., 0], both, out=np.zeros_like(both), where=both > 0)
+
+
+def _matthews(predictions: Any, references: Any, labels: Any) -> tuple[Floats, Score]:
+    """Gorodkin's R_K, of which the two-class coefficient is a case; 0 for constant answers, as scikit-learn has it."""
+    kinds = np.union1d(predictions, references)
+    answered = np.asarray(predictions)[:, None] == kinds
+    true = np.asarray(references)[:, None] == kinds
+    right = np.asarray(predictions) == np.asarray(references)
+    size = len(kinds)
+
+    def score(sums: Floats) -> Floats:
+        hits, count, answers, truths = sums[..., 0], sums[..., 1], sums[..., 2 : 2 + size], sums[..., 2 + size :]
+        covariance = hits * count - (answers * truths).sum(-1)
+        scale = np.sqrt((count**2 - (answers**2).sum(-1)) * (count**2 - (truths**2).sum(-1)))
+        return np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0)
+
+    return np.column_stack([right, np.ones(len(right)), answered, true]).astype(float), score
+
+
+def _f1_accuracy_mean(predictions: Any, references: Any, labels: Any) -> tuple[Floats, Score]:
+    (first, f1), (second, accuracy) = _f1(predictions, references, labels), _accuracy(predictions, references, labels)
+    split = first.shape[1]
+    return np.hstack([first, second]), lambda s: (f1(s[..., :split]) + accuracy(s[..., split:])) / 2
+
+
+def _entity_f1(predictions: Any, references: Any, labels: Any) -> tuple[Floats, Score]:
+    from seqeval.metrics.sequence_labeling import get_entities
+
+    def spans(row: Sequence[int]) -> set[Any]:
+        return set(get_entities([labels[index] if index >= 0 else "O" for index in row]))
+
+    pairs = [(spans(answer), spans(truth)) for answer, truth in zip(predictions, references, strict=True)]
+    counts = [[len(answer & truth), len(answer), len(truth)] for answer, truth in pairs]
+    return np.array(counts, dtype=float), _harmonic
+
+
+def _pearson(predictions: Any, references: Any, labels: Any) -> tuple[Floats, Score]:
+    # Centred first: the sums of squares of numbers far from zero would lose the digits that matter.
+    x, y = (np.asarray(values, dtype=float) - np.mean(values) for values in (predictions, references))
+    return np.stack([np.ones(len(x)), x, y, x * x, y * y, x * y], axis=1), _correlation_of_sums
+
+
+def _correlation_of_sums(sums: Floats) -> Floats:
+    count, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
+    scale = np.sqrt(np.maximum((count * xx - x * x) * (count * yy - y * y), 0))
+    return np.divide(count * xy - x * y, scale, out=np.full_like(scale, np.nan), where=scale > 0)
+
+
+_SUMMED: dict[str, Callable[[Any, Any, Any], tuple[Floats, Score]]] = {
+    "accuracy": _accuracy,
+    "f1": _f1,
+    "matthews": _matthews,
+    "f1_accuracy_mean": _f1_accuracy_mean,
+    "entity_f1": _entity_f1,
+    "pearson": _pearson,
+}
+
+
+# Scores of ranks, which move for all examples when one is left out.
+
+
+def _ranked(metric: str, predictions: Any, references: Any) -> tuple[float, Floats]:
+    """The score of all examples, and the scores without each one."""
+    spearman, without = _spearman(np.asarray(predictions, dtype=float), np.asarray(references, dtype=float))
+    if metric == "spearman":
+        return spearman, without
+    summands, score = _pearson(predictions, references, None)
+    total = summands.sum(axis=0)
+    return (spearman + float(score(total))) / 2, (without + score(total - summands)) / 2
+
+
+_RANKED = ("spearman", "pearson_spearman_mean")
+
+
+def _spearman(x: Floats, y: Floats) -> tuple[float, Floats]:
+    from scipy.stats import rankdata
+
+    count = len(x)
+    ranks = rankdata(x), rankdata(y)
+    whole = float(_correlation_of_rows(ranks[0][None], ranks[1][None], np.ones((1, count)))[0])
+    without = np.empty(count)
+    for start in range(0, count, max(1, BLOCK // count)):
+        out = np.arange(start, min(count, start + max(1, BLOCK // count)))
+        kept = np.ones((len(out), count))
+        kept[np.arange(len(out)), out] = 0
+        # Whatever was larger than the one left out moves down by one, whatever was equal by a half.
+        moved = [r - (v > v[out, None]) - 0.5 * (v == v[out, None]) for r, v in zip(ranks, (x, y), strict=True)]
+        without[out] = _correlation_of_rows(moved[0], moved[1], kept)
+    return whole, without
+
+
+def _correlation_of_rows(x: Floats, y: Floats, kept: Floats) -> Floats:
+    """Pearson's correlation of each row over the entries that are kept: [rows]."""
+    count = kept.sum(1, keepdims=True)
+    x, y = ((v - (v * kept).sum(1, keepdims=True) / count) * kept for v in (x, y))
+    scale = np.sqrt((x * x).sum(1) * (y * y).sum(1))
+    return np.divide((x * y).sum(1), scale, out=np.full_like(scale, np.nan), where=scale > 0)

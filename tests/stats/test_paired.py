@@ -1,0 +1,196 @@
+"""Two methods on one task: against scipy and McNemar, by hand, and by simulation of what the test promises."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
+
+from bench.stats.multiple import holm
+from bench.stats.paired import Comparison, Sample, compare_samples
+
+SCORES = st.floats(-1, 1, allow_nan=False).map(lambda score: round(score, 6))
+
+
+def seeded(*scores: float) -> Sample:
+    return Sample(dict(enumerate(scores)))
+
+
+def answered(right: Sequence[Sequence[float]]) -> Sample:
+    """A method that was right (1) or wrong (0) on each example: [seeds, examples]."""
+    rows = np.asarray(right, dtype=float)
+    return Sample({seed: float(row.mean()) for seed, row in enumerate(rows)}, dict(enumerate(rows)))
+
+
+def found(first: Sample, second: Sample) -> Comparison:
+    result = compare_samples(first, second)
+    assert result is not None
+    return result
+
+
+# By seed
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(SCORES, SCORES), min_size=2, max_size=10))
+def test_of_seeds_alone_it_is_scipys_paired_t_test(pairs: list[tuple[float, float]]) -> None:
+    first, second = (seeded(*column) for column in zip(*pairs, strict=True))
+    differences = [a - b for a, b in pairs]
+    result = found(first, second)
+    if np.std(differences, ddof=1) > 1e-6:
+        expected = stats.ttest_rel(list(first.scores.values()), list(second.scores.values()))
+        assert result.p_value == pytest.approx(expected.pvalue, rel=1e-6)
+        assert (result.ci95_low, result.ci95_high) == pytest.approx(tuple(expected.confidence_interval()), abs=1e-9)
+    swapped = found(second, first)
+    assert swapped.difference == pytest.approx(-result.difference)
+    assert swapped.p_value == pytest.approx(result.p_value)
+
+
+def test_pairs_are_by_seed() -> None:
+    first, second = Sample({0: 0.9, 1: 0.8, 5: 0.1}), Sample({5: 0.0, 1: 0.5, 7: 0.3})
+    result = found(first, second)
+    assert result.p_value == pytest.approx(stats.ttest_rel([0.8, 0.1], [0.5, 0.0]).pvalue)
+    assert (result.n_seeds, result.n_examples) == (2, None)
+    assert compare_samples(Sample({0: 0.9}), Sample({1: 0.9})) is None
+
+
+def test_one_seed_without_predictions_says_nothing() -> None:
+    assert found(seeded(0.9), seeded(0.1)) == Comparison(0.8, None, None, None, 1, None, None)
+
+
+@pytest.mark.parametrize(("seeds", "p"), [(2, 0.5), (3, 0.25), (6, 2 / 2**6)])
+def test_differences_all_alike_are_no_proof(seeds: int, p: float) -> None:
+    """Two seeds of a small test set are often equally far apart by chance, and show a t-test no noise at all."""
+    first = seeded(*(0.1 * seed + 0.3 for seed in range(seeds)))  # not exactly alike: 0.4 - 0.1 is not 0.3
+    assert found(first, seeded(*(0.1 * seed for seed in range(seeds)))).p_value == p
+
+
+def test_the_same_scores_are_no_difference() -> None:
+    for same in (seeded(0.1, 0.2), answered([[1, 0, 1], [0, 1, 1]])):
+        assert found(same, same).p_value == 1.0
+
+
+# By example
+
+
+def test_of_examples_alone_it_is_mcnemars_test() -> None:
+    """One seed and accuracy: the t-test's statistic is that of McNemar, but for the variance under no difference."""
+    draw = np.random.default_rng(0)
+    right = draw.random((2, 2000)) < [[0.82], [0.80]]
+    result = found(answered(right[:1]), answered(right[1:]))
+    table = [[np.sum(right[0] == a) and np.sum((right[0] == a) & (right[1] == b)) for b in (1, 0)] for a in (1, 0)]
+    assert result.p_value == pytest.approx(mcnemar(table, exact=False, correction=False).pvalue, rel=0.02)
+    expected = stats.ttest_rel(right[0].astype(float), right[1].astype(float))
+    assert result.p_value == pytest.approx(expected.pvalue)
+    assert (result.ci95_low, result.ci95_high) == pytest.approx(tuple(expected.confidence_interval()))
+    assert (result.n_seeds, result.n_examples) == (1, 2000)
+
+
+def test_seeds_and_examples_by_hand() -> None:
+    first = answered([[1, 1, 1, 0], [1, 1, 0, 0]])
+    second = answered([[0, 1, 0, 0], [0, 1, 0, 0]])
+    # Over seeds: 0.5 and 0.25, variance 0.03125, of the mean 0.015625, 1 degree of freedom. Over examples: 1, 0, 0.5
+    # and 0, variance 0.22917, of the mean 0.057292, 3 degrees. Together 0.072917, 4.0041 degrees.
+    result = found(first, second)
+    freedom = 0.072917**2 / (0.015625**2 / 1 + 0.057292**2 / 3)
+    assert result.difference == 0.375
+    assert result.p_value == pytest.approx(2 * stats.t.sf(0.375 / math.sqrt(0.072917), freedom), rel=1e-4)
+    assert result.ci95_high == pytest.approx(0.375 + stats.t.ppf(0.975, freedom) * math.sqrt(0.072917), rel=1e-4)
+
+
+def test_the_same_lucky_examples_at_every_seed_are_no_proof() -> None:
+    """Two methods, each the same at all seeds, apart by three of 100 examples: seeds alone would be sure of it."""
+    first, second = np.ones((5, 100)), np.ones((5, 100))
+    first[:, :2], second[:, :5] = 0, 0
+    jitter = np.array([[0.001], [0.0], [-0.001], [0.0], [0.0]])
+    blind = found(*(Sample({s: float(r.mean() + j) for s, (r, (j,)) in enumerate(zip(rows, jitter, strict=True))})
+                    for rows in (first, second)))  # fmt: skip
+    assert blind.p_value is not None
+    assert blind.p_value < 0.1
+    result = found(answered(first), answered(second))
+    assert result.p_value == pytest.approx(2 * stats.t.sf(math.sqrt(99) * 0.03 / math.sqrt(0.03 - 0.0009), 99))
+    assert result.p_value > 0.05
+
+
+# Promises
+
+
+def population(
+    draw: np.random.Generator, methods: int, seeds: int, examples: int, effects: Sequence[float] = ()
+) -> list[Sample]:
+    """Methods that are equally good on all texts there are, save for `effects`, on a sample of these.
+
+    Examples are easy or hard; each method finds other ones easy; each seed is a little luckier than another, and
+    right or wrong on the borderline ones.
+    """
+    easy = draw.normal(1.2, 1.2, examples)
+    made = []
+    for method in range(methods):
+        own = easy + draw.normal(0, 0.7, examples) + (effects[method] if method < len(effects) else 0)
+        luck = draw.normal(0, 0.1, (seeds, 1)) + draw.normal(0, 0.5, (seeds, examples))
+        made.append(answered(own + luck > 0))
+    return made
+
+
+@pytest.mark.parametrize(("seeds", "examples"), [(2, 12), (2, 40), (3, 40), (3, 400), (5, 400)])
+def test_chance_alone_seldom_looks_like_a_difference(seeds: int, examples: int) -> None:
+    """False alarms among 1,000 comparisons: at most 5 %, and four standard errors of that."""
+    draw, runs = np.random.default_rng(seeds * examples), 1000
+    false = sum((found(*population(draw, 2, seeds, examples)).p_value or 0) < 0.05 for _ in range(runs))
+    assert false <= runs * (0.05 + 4 * math.sqrt(0.05 * 0.95 / runs))
+
+
+def test_seeds_alone_would_cry_wolf() -> None:
+    """Why examples count: a t-test over five seeds, on one test set of 400, is wrong more than 8 % of times."""
+    draw, runs = np.random.default_rng(9), 1000
+    false = 0
+    for _ in range(runs):
+        first, second = population(draw, 2, 5, 400)
+        false += (found(Sample(first.scores), Sample(second.scores)).p_value or 0) < 0.05
+    assert false > 0.08 * runs
+
+
+def test_a_difference_of_the_size_stated_is_found_as_often_as_stated() -> None:
+    """The comparison's own minimum detectable effect, put in, is found at about the 80 % that it promises."""
+    draw, runs = np.random.default_rng(10), 400
+    effect = 0.45  # in the scale of the simulation; some five points of accuracy
+    results = [found(*population(draw, 2, 3, 400, (effect,))) for _ in range(runs)]
+    true = float(np.mean([result.difference for result in results]))
+    promised = float(np.mean([result.minimum_detectable or np.nan for result in results]))
+    rate = float(np.mean([(result.p_value or 0) < 0.05 for result in results]))
+    assert true == pytest.approx(promised, rel=0.25)  # so that the rate below is to be near 80 %
+    assert 0.6 < rate < 0.98
+
+
+def boards(effect: float, runs: int, draw: np.random.Generator) -> float:
+    """How often a leaderboard of four methods, five seeds of standard deviation 1, separates the first from another."""
+    separated = 0
+    for table in draw.normal(80, 1, (runs, 4, 5)):
+        table[0] += effect
+        rows = [seeded(*map(float, row)) for row in table]
+        pairs = [(a, b) for a in range(4) for b in range(a + 1, 4)]
+        adjusted = dict(zip(pairs, holm([found(rows[a], rows[b]).p_value or 0 for a, b in pairs]), strict=True))
+        separated += any(p < 0.05 for (a, _), p in adjusted.items() if a == 0)
+    return separated / runs
+
+
+def test_two_points_and_five_seeds_over_a_thousand_leaderboards() -> None:
+    """+2 points, standard deviation 1, five seeds: found against the power that statsmodels states for one pair.
+
+    One pair: 0.6 (d = sqrt 2). Any of three pairs of a board, corrected for six: less of each, but three chances.
+    """
+    from statsmodels.stats.power import TTestPower
+
+    draw = np.random.default_rng(11)
+    assert boards(0.0, 1000, draw) <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / 1000)
+    stated = TTestPower().power(2 / math.sqrt(2), 5, 0.05)
+    shifted = draw.normal(0, 1, (1000, 2, 5)) + np.array([[2.0], [0.0]])
+    rate = np.mean([(found(*(seeded(*map(float, row)) for row in pair)).p_value or 0) < 0.05 for pair in shifted])
+    assert rate == pytest.approx(stated, abs=4 * math.sqrt(stated * (1 - stated) / 1000))
+    assert boards(2.0, 1000, draw) > 0.4
