@@ -110,7 +110,7 @@ def losses() -> dict[str, Any]:
     return _finished(layers)
 
 
-def _finished(chart: alt.LayerChart) -> dict[str, Any]:
+def _finished(chart: alt.LayerChart | alt.FacetChart) -> dict[str, Any]:
     """The specification, checked against Vega-Lite's schema, in the page's looks."""
     spec: dict[str, Any] = (
         chart.properties(width="container", height=HEIGHT, background="transparent")

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bench.columns import Column
 from bench.grid import method_label
 from bench.record import Record
 from bench.report.text import listed, visible
@@ -104,6 +105,25 @@ def recipes(records: Iterable[Record]) -> pd.DataFrame:
     return _frame(lines, tuple(names))
 
 
+def meanings(tables: Mapping[str, Sequence[Column]]) -> pd.DataFrame:
+    """What each column means, and in which tables it means that.
+
+    Args:
+        tables: columns by the name of their table.
+    """
+    found: dict[Column, list[str]] = {}
+    for name, columns in tables.items():
+        for column in columns:
+            found.setdefault(column, []).append(name)
+    return _frame(
+        (
+            {"column": column.name, "unit": column.unit, "description": column.description, "tables": ", ".join(names)}
+            for column, names in found.items()
+        ),
+        ("column", "unit", "description", "tables"),
+    )
+
+
 def _frame(lines: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
@@ -142,8 +162,3 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
-
-
-def frame_of(lines: Sequence[Any]) -> pd.DataFrame:
-    """Named tuples of one type, one or more, as a frame of their fields."""
-    return _frame((line._asdict() for line in lines), lines[0]._fields)

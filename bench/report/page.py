@@ -71,7 +71,7 @@ def _vega() -> str:
     import vl_convert
 
     version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    bundle = vl_convert.javascript_bundle(vl_version=version)
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version)
     # It is the text of a module: within a function, its thousands of short names stay its own. Within strings and
     # patterns, where alone these can stand, a backslash before the slash or the mark changes nothing.
     bundle = bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")

@@ -6,22 +6,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from bench import leaderboard
+from bench import columns, leaderboard
 from bench.grid import method_label
 from bench.leaderboard import Group
 from bench.record import Record
-from bench.report import columns, facts
+from bench.report import facts
 from bench.report.groups import GroupPage, pages
 from bench.report.marks import assign
-from bench.report.table import Table
+from bench.report.table import Table, rows_of
 from bench.report.table import table as make_table
 
 GROUP = Group._fields
 FILTERS = ("task", "method", "model", "profile", "status")
+PAIR_FILTERS = ("task", "method_a", "method_b", "profile", "verdict")
 
 LEADERBOARD = (
     "Best first within each task. Score: mean over seeds ± half of its 95 % interval; the bar draws the interval on "
     "the scale of its task. Trained and share are without the head."
+)
+OVERALL = (
+    "Average ranks over the tasks that all methods finished; 1 is the best. Average ranks that are closer than the "
+    "critical difference are not told apart (Friedman, Nemenyi)."
+)
+PAIRS = (
+    "Every two methods of a task, the better mean first: paired by seed and by example, corrected for the number of "
+    "pairs (Holm). A pair that is not told apart may still differ by less than the minimum detectable difference."
 )
 FAILURES = "Cells that did not end well, and those that were skipped, with what is known of why."
 CELLS = "One row a cell: what the leaderboard is made of."
@@ -29,6 +38,14 @@ MEASURED = "What each column means, in which unit, and how it was measured."
 RECIPES = "Settings that each method trained with, and who chose them from how many trials."
 ENVIRONMENT = "What the cells ran on. A setting that was not the same in all cells has several rows."
 PROFILES = "Under which settings cells ran. Figures of different profiles are never compared."
+
+
+DESCRIBED = {
+    "leaderboard": columns.LEADERBOARD,
+    "cells": columns.CELLS,
+    "pairs": columns.PAIRS,
+    "overall": columns.OVERALL,
+}
 
 
 @dataclass(frozen=True)
@@ -51,18 +68,26 @@ def contents(records: Sequence[Record]) -> Contents:
              "model", "profile", "preset")  # fmt: skip
     cell = ("task", "method", "seed", "score", "status", "trainable_share_percent", "peak_train_memory_mib",
             "train_examples_per_second", "train_seconds", "cell", "model", "profile", "preset")  # fmt: skip
+    rank = ("method", "average_rank", "group", "n_tasks", "critical_difference", "friedman_p", *GROUP[1:])
+    pair = ("task", "method_a", "method_b", "difference", "ci95_low", "ci95_high", "p_holm", "minimum_detectable",
+            "verdict", *GROUP[1:])  # fmt: skip
     failed = ("task", "method", "seed", "status", "reason", "last_step", "traceback", "model", "profile", "preset")
     before = [
-        table("leaderboard", "Leaderboard", LEADERBOARD, board, first=shown, filters=FILTERS, groups=GROUP),
-    ]
+        table("leaderboard", "Leaderboard", LEADERBOARD, board, first=shown, filters=FILTERS, groups=GROUP,
+              about=columns.LEADERBOARD),
+        table("overall", "Over all tasks", OVERALL, leaderboard.overall(records), first=rank, groups=GROUP[1:],
+              about=columns.OVERALL, empty="Ranks over tasks need two tasks and two methods that finished on each."),
+        table("pairs", "Pairwise comparisons", PAIRS, leaderboard.pairs(records), first=pair, filters=PAIR_FILTERS,
+              groups=GROUP, about=columns.PAIRS, folded=True, empty="There are no two methods to compare."),
+    ]  # fmt: skip
     after = [
         table("failures", "Failed and skipped cells", FAILURES, facts.failures(records), first=failed,
               filters=FILTERS, groups=GROUP, long=("traceback",), empty="Every cell ended well."),
         table("cells", "All cells", CELLS, leaderboard.per_cell(records), first=cell, filters=FILTERS, groups=GROUP,
-              folded=True),
-        table("columns", "How each number was measured", MEASURED, facts.frame_of(columns.COLUMNS)),
+              about=columns.CELLS, folded=True),
+        table("columns", "How each number was measured", MEASURED, facts.meanings(DESCRIBED), filters=("tables",)),
         table("recipes", "Recipes", RECIPES, facts.recipes(records), filters=("task", "method"), folded=True),
         table("environment", "Environment", ENVIRONMENT, facts.environment(records), folded=True),
         table("profiles", "Profiles", PROFILES, facts.profiles(records), filters=("profile",), folded=True),
     ]  # fmt: skip
-    return Contents(facts.facts(records), before, pages(board.to_dict("records"), records, marks), after)
+    return Contents(facts.facts(records), before, pages(rows_of(board), records, marks), after)

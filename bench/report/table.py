@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bench.columns import Column
 from bench.grid import method_label
 from bench.leaderboard import to_csv
 from bench.report.marks import Mark
@@ -30,6 +31,11 @@ LABELS = {
     "total_seconds": "Total, s",
     "adapter_bytes": "Adapter, bytes",
     "p_holm": "p, Holm",
+    "p_value": "p",
+    "friedman_p": "p, Friedman",
+    "method_a": "Method a, better",
+    "method_b": "Method b",
+    "minimum_detectable": "Detectable",
 }
 METHODS = ("method", "method_a", "method_b")  # columns whose cells carry the method's mark
 INTERVAL = "score"  # a column made of a row's mean and interval; the frame has these apart
@@ -60,6 +66,7 @@ class Heading(NamedTuple):
     label: str
     kind: str
     more: bool
+    about: str
 
 
 class Filter(NamedTuple):
@@ -106,6 +113,7 @@ def table(
     filters: Sequence[str] = (),
     groups: Sequence[str] = (),
     long: Sequence[str] = (),
+    about: Sequence[Column] = (),
     folded: bool = False,
     empty: str = "Nothing to show.",
 ) -> Table:
@@ -116,14 +124,22 @@ def table(
         filters: columns with a choice of values.
         groups: columns that together say which rows belong together; those that never change are left to `more`.
         long: columns of long text, folded away.
+        about: what columns mean, for those who point at a heading.
     """
-    rows: list[dict[str, Any]] = [{str(key): _plain(v) for key, v in row.items()} for row in frame.to_dict("records")]
+    rows = rows_of(frame)
     names = [str(name) for name in frame.columns]
     keys = [*first, *(name for name in names if name not in first)]
     same = [key for key in groups if len({row[key] for row in rows}) == 1]
     scales = _scales(rows, groups) if INTERVAL in first and INTERVAL not in names else {}
+    meaning = {column.name: column.description for column in about}
     headings = tuple(
-        Heading(key, _label(key), _kind(key, rows, long), bool(first) and (key not in first or key in same))
+        Heading(
+            key,
+            _label(key),
+            _kind(key, rows, long),
+            bool(first) and (key not in first or key in same),
+            meaning.get(key, ""),
+        )
         for key in keys
     )
     lines, before = [], None
@@ -137,6 +153,11 @@ def table(
         tuple(each for each in (_filter(key, headings, lines) for key in filters) if len(each.values) > 1),
         to_csv(frame), folded, empty, tuple(f"{_label(key).lower()} {shown(rows[0][key])}" for key in same),
     )  # fmt: skip
+
+
+def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A frame's rows with their values as Python has them."""
+    return [{str(key): _plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
 
 
 def _plain(value: Any) -> Any:

@@ -72,12 +72,15 @@ def _one(method: str, variant: str, task: str, seed: int, chance: random.Random)
         parameters=parameters(trainable=trained, share_percent=share, share_with_head_percent=share + 0.003),
         memory=memory(train_peak_mib=peak + chance.gauss(0, 20), eval_peak_mib=700.0),
         speed=speed(
-            train_examples_per_second=rate + chance.gauss(0, 2), train_tokens_per_second=rate * 25, step_p50_ms=1e3 / rate
+            train_examples_per_second=rate + chance.gauss(0, 2),
+            train_tokens_per_second=rate * 25,
+            step_p50_ms=1e3 / rate,
         ),
         adapter_bytes=4 * trained + 3500,
         timeline={"train": 2000 / rate, "untracked": 0.5, "total": 2000 / rate + 4},
         losses=losses,
-        predictions=[chance.randrange(2) for _ in range(400)],
+        predictions=[int(chance.random() < score) for _ in range(400)],
+        references=[1] * 400,
         extra_tests=extra,
         last_step=steps,
         **common,
@@ -142,5 +145,3 @@ def hostile() -> list[Record]:
         made.append(failed(text, 9, "error", of={"variant": text}, reason=text, traceback=f"{text}\n{ALL_HOSTILE}"))
         made[-1] = made[-1].model_copy(update={"bench_version": text, "last_step": at})
     return made
-
-
