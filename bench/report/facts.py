@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.columns import Column
 from bench.grid import method_label
+from bench.method import Recipe
 from bench.record import Record
 from bench.report.text import listed, visible
 
@@ -97,12 +98,13 @@ def recipes(records: Iterable[Record]) -> pd.DataFrame:
         if record.recipe is not None:
             cell = record.cell
             counts[cell.method, cell.variant, cell.task, json.dumps(record.recipe.model_dump(mode="json"))] += 1
-    lines = [
-        {"method": key[0], "method_params": key[1], "task": key[2], **json.loads(key[3]), "n_cells": count}
-        for key, count in sorted(counts.items())
-    ]
-    names = dict.fromkeys(name for line in lines for name in line) or {"method": None, "method_params": None}
-    return _frame(lines, tuple(names))
+    return _frame(
+        (
+            {"method": key[0], "method_params": key[1], "task": key[2], **json.loads(key[3]), "n_cells": count}
+            for key, count in sorted(counts.items())
+        ),
+        ("method", "method_params", "task", *Recipe.model_fields, "n_cells"),
+    )
 
 
 def meanings(tables: Mapping[str, Sequence[Column]]) -> pd.DataFrame:

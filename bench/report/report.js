@@ -90,7 +90,9 @@
   const draw = (chart) => {
     if (!waiting.delete(chart)) return;
     const spec = JSON.parse(chart.nextElementSibling.textContent);
-    window.vegaEmbed(chart, spec, options).catch((error) => {
+    // Within the element that describes the chart: Vega puts a description of its own on the one it draws in.
+    const canvas = chart.appendChild(document.createElement("div"));
+    window.vegaEmbed(canvas, spec, options).catch((error) => {
       chart.textContent = `This chart cannot be drawn: ${error.message}`;
     });
   };

@@ -9,6 +9,7 @@ import random
 import re
 from html import unescape
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,21 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.raw: list[tuple[str, dict[str, str | None], str]] = []
+        self._text: list[str] | None = None
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        self._text = [] if tag in ("script", "style") else None
 
     def handle_data(self, data: str) -> None:
-        if self.tags and self.tags[-1][0] in ("script", "style"):
-            self.raw.append((*self.tags[-1], data))
+        if self._text is not None:
+            self._text.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._text is not None:
+            self.raw.append((*self.tags[-1], "".join(self._text)))
+            self._text = None
 
     def of(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]
@@ -103,7 +111,7 @@ def test_headings_are_in_order_and_ids_unique() -> None:
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
     assert levels.count(1) == 1
     assert levels[0] == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in pairwise(levels))
     ids = [at["id"] for _, at in page.tags if "id" in at]
     assert len(ids) == len(set(ids))
     targets = {str(at["href"])[1:] for at in page.of("a") if str(at.get("href")).startswith("#")}
