@@ -1,4 +1,4 @@
-"""`report`: a results folder as one HTML page."""
+"""`report`: results folders as one HTML page."""
 
 from __future__ import annotations
 
@@ -7,27 +7,36 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.common import DEFAULT_RESULTS, AsJson, print_json, read_records, stderr_console
+from bench.cli.common import (
+    DEFAULT_RESULTS,
+    AsJson,
+    Folders,
+    OnlyProfile,
+    PscpSuite,
+    merged,
+    print_json,
+    pscp_of,
+    stderr_console,
+)
 from bench.errors import UsageError
 
 
 def report(
-    folders: Annotated[
-        list[Path] | None, typer.Argument(metavar="[DIR]...", help="Results folders. Default: results/local.")
-    ] = None,
+    folders: Folders = None,
     out: Annotated[Path, typer.Option(help="Write the page here.")] = Path("report.html"),
+    pscp: PscpSuite = None,
+    profile: OnlyProfile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write one HTML file with the leaderboard, charts and failures, to open in any browser, without a network."""
+    """Write one HTML file with tables, charts and failures, to open in any browser, without a network."""
     from bench import report as pages
     from bench.store import write_atomically
 
-    console = stderr_console()
-    wanted = folders or [DEFAULT_RESULTS]
-    records = [record for folder in wanted for record in read_records(folder, console)]
+    constants = pscp_of(pscp)
+    records = merged(folders, profile, stderr_console()).records
     if not records:
-        raise UsageError(f"There are no records in {', '.join(map(str, wanted))}.")
-    page = pages.render(records)
+        raise UsageError(f"There are no records in {', '.join(map(str, folders or [DEFAULT_RESULTS]))}.")
+    page = pages.render(records, constants)
     write_atomically(out, page)
     size = len(page.encode())
     if as_json:

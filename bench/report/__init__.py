@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from bench.record import Record
+if TYPE_CHECKING:
+    from bench.pscp import Pscp
+    from bench.record import Record
 
 
-def render(records: Iterable[Record]) -> str:
+def render(records: Iterable[Record], pscp: Pscp | None = None) -> str:
     """The report of these records as HTML; the same records in any order give the same text.
+
+    Args:
+        pscp: adds the cost-aware score with these constants.
 
     Raises:
         UsageError: if there are no records.
@@ -21,4 +27,4 @@ def render(records: Iterable[Record]) -> str:
     kept = sorted(current(records), key=lambda record: (record.cell.label, record.cell.seed, record.id))
     if not kept:
         raise UsageError("There are no records to report on.")
-    return filled(contents(kept))
+    return filled(contents(kept, pscp))

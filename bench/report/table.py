@@ -30,6 +30,7 @@ LABELS = {
     "train_seconds": "Training, s",
     "total_seconds": "Total, s",
     "adapter_bytes": "Adapter, bytes",
+    "pscp": "PSCP",
     "p_holm": "p, Holm",
     "p_value": "p",
     "friedman_p": "p, Friedman",

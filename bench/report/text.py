@@ -34,8 +34,12 @@ def number(value: float | int, key: str = "") -> str:
         return f"{value:,}"
     if not math.isfinite(value):
         return UNKNOWN
-    if "score" in key or key in ("difference", "ci95_low", "ci95_high", "minimum_detectable"):
+    if key.startswith("p_") or key.endswith("_p"):  # a p-value is never 0, and has no more digits than mean something
+        return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+    if "score" in key or key in ("difference", "ci95_low", "ci95_high", "minimum_detectable", "pscp"):
         return f"{value:.4f}"
+    if "rank" in key or key == "critical_difference":
+        return f"{value:.2f}"
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
     if abs(value) < 0.0001:

@@ -18,8 +18,10 @@ import pytest
 from made import failed, parameters, record
 from typer.testing import CliRunner
 
+from bench import suites
 from bench.cli import app
 from bench.errors import BenchError, UsageError
+from bench.leaderboard import aggregated, to_csv
 from bench.record import Record
 from bench.report import render
 from bench.store import Store
@@ -213,6 +215,17 @@ def test_the_head_says_what_when_and_by_which_code() -> None:
     assert terms["Run"] == "2026-01-01 00:00 UTC to 2026-01-01 00:01 UTC"
     assert terms["bench"] == "0.1.0"
     assert terms["Commit"] == "2: 0123456789ab, unknown"
+
+
+def test_pscp_is_there_when_it_is_asked_for_with_its_constants() -> None:
+    constants = suites.load("quick").pscp
+    assert constants is not None
+    made = [each.model_copy(update={"inference_flops": 10**9}) for each in many.small()]
+    page = Page(render(made, constants))
+    assert str(constants) in unescape(render(made, constants))
+    assert "pscp" not in render(made)
+    csv = next(json.loads(text) for _, at, text in page.raw if at.get("id") == "leaderboard-csv")
+    assert csv == to_csv(aggregated(made, constants))
 
 
 # The command
