@@ -17,6 +17,7 @@ from bench.cli.leaderboard import leaderboard
 from bench.cli.list import list_
 from bench.cli.plan import plan
 from bench.cli.publish import publish
+from bench.cli.report import report
 from bench.cli.run import run
 from bench.cli.verify import verify
 
@@ -44,5 +45,5 @@ def main(
     """Options before the command."""
 
 
-for command in (run, plan, list_, fetch, leaderboard, publish, attention, verify, check):
+for command in (run, plan, list_, fetch, leaderboard, report, publish, attention, verify, check):
     app.command(command.__name__.rstrip("_"))(command)
