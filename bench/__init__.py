@@ -1,3 +1,21 @@
-"""A benchmarking harness for parameter-efficient tuning, with PASTA at its centre."""
+"""A benchmarking harness for parameter-efficient tuning, with PASTA at its centre.
 
+For notebooks: `bench.run(...)` runs a grid and `bench.load("results/...")` reads one; see bench.api.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.api import Results, load, run
+
+__all__ = ["Results", "__version__", "load", "run"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Looked up when asked for: the command line imports this package at each start.
+    if name in ("Results", "load", "run"):
+        from bench import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

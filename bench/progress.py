@@ -140,6 +140,15 @@ class LiveDisplay(AbstractContextManager["LiveDisplay"]):
         return Group(self._bar, table)
 
 
+def display_for(
+    pending: Sequence[Cell], workers: int, estimator: Estimator, console: Console
+) -> LiveDisplay | PlainDisplay:
+    """The display that suits where `console` writes to."""
+    if console.is_terminal:
+        return LiveDisplay(pending, workers, estimator, console)
+    return PlainDisplay(pending, workers, estimator)
+
+
 class FetchDisplay(AbstractContextManager["FetchDisplay"]):
     """Downloads: a bar on a terminal, a line a download elsewhere. Silent where nothing is downloaded."""
 

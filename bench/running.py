@@ -16,11 +16,12 @@ from bench.estimate import Estimator
 from bench.executors import Executor, Finished, Job, Lost, Progress, Started
 from bench.executors.local import LocalExecutor
 from bench.grid import Cell, code_version
+from bench.measure.environment import anonymous
 from bench.method import Method
 from bench.profiles.probe import probe
 from bench.record import Record, Status
 from bench.registry import Registry, build_method, changed_params
-from bench.specs import Spec
+from bench.specs import Spec, parse_all, split_list
 from bench.store import Store
 from bench.suites import Suite
 from bench.task import Task
@@ -46,6 +47,39 @@ class Request:
     timeout: float | None = None
     force: bool = False
     keep_adapters: bool = False
+
+
+def ask(
+    *,
+    suite: str | None = None,
+    preset: str | None = None,
+    methods: str | None = None,
+    tasks: str | None = None,
+    seeds: Sequence[int] | None = None,
+    model: str | None = None,
+    **others: Any,
+) -> Request:
+    """A request from what was given, the rest as the suite or preset has it; others: further fields of `Request`.
+
+    methods and tasks are lists in the command line's form, such as "pasta,lora[r=4]".
+
+    Raises:
+        UsageError: for a suite that is not there, or a list that cannot be read or is empty.
+    """
+    chosen = suite_of(suite, preset)
+    request = Request(
+        suite=chosen,
+        methods=parse_all(methods if methods is not None else ",".join(chosen.methods)),
+        tasks=list(dict.fromkeys(split_list(tasks))) if tasks is not None else chosen.tasks,
+        seeds=list(seeds) if seeds is not None else chosen.seeds,
+        model=model or chosen.model,
+        **others,
+    )
+    if not request.tasks:
+        raise UsageError("No task was given; `python -m bench list tasks` shows them.")
+    if not request.seeds:
+        raise UsageError("No seed was given.")
+    return request
 
 
 @dataclass(frozen=True)
@@ -230,7 +264,8 @@ def execute(planned: Plan, executor: Executor, store: Store, display: Display, t
         written = store.finished(key)
         if written is None or written.started_at < started:
             written = new_record(cells[key])
-            written.status, written.reason, written.traceback = status, reason, detail or None
+            written.status, written.reason = status, anonymous(reason)
+            written.traceback = anonymous(detail) if detail else None
             written.started_at, written.last_step = started, step
             # Breaking a forced run off says nothing about the cell: a finished record stays.
             if status != "interrupted" or store.finished(key) is None:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from bench.errors import UsageError
 from bench.method import Recipe
+from bench.pscp import Pscp
 from bench.registry import suggest
 
 PRESETS = ("quick", "standard", "full")
@@ -60,7 +61,7 @@ class Suite(BaseModel):
     """A grid: methods x tasks x seeds on one model.
 
     recipes: settings by method name that replace the method's own. task_recipes: by task and method name,
-    for that task alone; they go before recipes.
+    for that task alone; they go before recipes. pscp: the constants of the cost-aware score, if it is to be had.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,6 +75,7 @@ class Suite(BaseModel):
     budget: Budget
     recipes: Recipes = {}
     task_recipes: dict[str, Recipes] = {}
+    pscp: Pscp | None = None
 
     def recipe(self, task: str, method: str) -> Settings:
         """The settings that replace the method's own on this task."""

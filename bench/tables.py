@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bench.claims import Claims
+    from bench.pscp import Pscp
 
 
 def text_table(rows: Iterable[Mapping[str, Any]], align: Sequence[str] | None = None) -> str:
@@ -32,6 +33,7 @@ def leaderboard_table(frame: pd.DataFrame) -> str:
             "share %": _number(row["trainable_share_percent"], ".3f"),
             "MiB": _number(row["peak_train_memory_mib"], ",.0f"),
             "ex/s": _number(row["train_examples_per_second"], ",.0f"),
+            **({"PSCP": _number(row["pscp"], ".4f")} if "pscp" in row else {}),
             "seeds": f"{row['n_seeds']}",
             "status": row["status"],
         }
@@ -39,7 +41,61 @@ def leaderboard_table(frame: pd.DataFrame) -> str:
     ]
     if not rows:
         return "No records."
-    return text_table(rows, ("left", "left", "left", *["right"] * 6, "left"))
+    return text_table(rows, ("left", "left", "left", *["right"] * (len(rows[0]) - 4), "left"))
+
+
+def pairs_table(frame: pd.DataFrame) -> str:
+    """Every two methods of a task: how far apart, how sure, and what could have been found at all."""
+    rows = [
+        {
+            "task": row["task"],
+            "a": row["method_a"],
+            "b": row["method_b"],
+            "a - b": _number(row["difference"], "+.4f"),
+            "95 % interval": _interval(row),
+            "p (Holm)": p_text(row["p_holm"]),
+            "seeds": f"{row['n_seeds']}",
+            "examples": _number(row["n_examples"], ",.0f"),
+            "detectable": _number(row["minimum_detectable"], ".4f"),
+            "verdict": row["verdict"],
+        }
+        for row in frame.to_dict("records")
+    ]
+    if not rows:
+        return "No two methods have a score on one task."
+    table = text_table(rows, ("left", "left", "left", *["right"] * 6, "left"))
+    return (
+        f"{table}\n\n"
+        "a - b: mean difference at common seeds, paired by seed and by test example. p: corrected for all pairs of a\n"
+        "task. detectable: the true difference that such a comparison would find four times of five, before correction."
+    )
+
+
+def overall_table(frame: pd.DataFrame) -> str:
+    """Average ranks over tasks, a table for each model, profile and preset."""
+    if frame.empty:
+        return "Ranks over tasks need two methods that finished the same two tasks."
+    parts = []
+    for (model, profile, preset), part in frame.groupby(["model", "profile", "preset"], sort=True):
+        rows = [
+            {"method": row["method"], "average rank": f"{row['average_rank']:.2f}", "group": f"{row['group']}"}
+            for row in part.to_dict("records")
+        ]
+        first = part.iloc[0]
+        friedman = "" if first["friedman_p"] is None else f" Friedman's p: {first['friedman_p']:.4f}."
+        parts.append(
+            f"{model}, {profile}, {preset}: ranks over {first['n_tasks']} tasks\n\n"
+            f"{text_table(rows, ('left', 'right', 'right'))}\n\n"
+            f"Critical difference: {first['critical_difference']:.2f} (Nemenyi, 5 %). "
+            f"Methods of one group are closer than\nthat to its best.{friedman}"
+        )
+    return "\n\n".join(parts)
+
+
+def _interval(row: Mapping[Any, Any]) -> str:
+    if row["ci95_low"] is None:
+        return "-"
+    return f"{row['ci95_low']:+.4f} to {row['ci95_high']:+.4f}"
 
 
 def claims_table(claims: Claims, tasks: Iterable[str]) -> str:
@@ -77,15 +133,15 @@ def plan_table(rows: Iterable[Mapping[str, Any]]) -> str:
     return text_table(shown, ("left", "right", "left", *["right"] * 5))
 
 
-def legend(frame: pd.DataFrame) -> str:
-    """What the columns of `leaderboard_table` mean."""
+def legend(frame: pd.DataFrame, pscp: Pscp | None = None) -> str:
+    """What the columns of `leaderboard_table` mean; pscp: the constants of that column, where there is one."""
     kinds = ", ".join(sorted({str(kind) for kind in frame["memory_kind"] if kind})) or "unknown"
     profiles = ", ".join(sorted(set(frame["profile"])))
     return (
         "score: mean ± standard deviation over seeds on the test split. group: rows of one group are not told\n"
-        "apart by these seeds. trained, share: without the head. "
-        f"MiB: peak while training ({kinds}). Profile: {profiles}."
-    )
+        "apart by these seeds and test examples. trained, share: without the head. "
+        f"MiB: peak while training ({kinds}).\nProfile: {profiles}."
+    ) + (f"\nPSCP: score with soft penalties for costs (arXiv 2511.21285), here with\n{pscp}." if pscp else "")
 
 
 def _score(row: Mapping[Any, Any]) -> str:
@@ -93,6 +149,13 @@ def _score(row: Mapping[Any, Any]) -> str:
         return f"{row['metric'] or ''} -"
     spread = "" if row["score_std"] is None else f" ± {row['score_std']:.4f}"
     return f"{row['metric']} {row['score_mean']:.4f}{spread}"
+
+
+def p_text(value: float | None) -> str:
+    """A p-value for people: no more digits than mean something, and never 0."""
+    if value is None:
+        return "-"
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
 def _number(value: Any, form: str) -> str:

@@ -18,6 +18,8 @@ from bench.cli.leaderboard import leaderboard
 from bench.cli.list import list_
 from bench.cli.noise import noise
 from bench.cli.plan import plan
+from bench.cli.publish import publish
+from bench.cli.report import report
 from bench.cli.run import run
 from bench.cli.verify import verify
 
@@ -45,5 +47,7 @@ def main(
     """Options before the command."""
 
 
-for command in (run, plan, list_, fetch, leaderboard, compare, noise, attention, verify, check):
+for command in (
+    run, plan, list_, fetch, leaderboard, report, publish, compare, noise, attention, verify, check
+):  # fmt: skip
     app.command(command.__name__.rstrip("_"))(command)

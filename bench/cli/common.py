@@ -15,11 +15,24 @@ from bench.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bench.merging import Merged
+    from bench.pscp import Pscp
+
 EXIT_FAILED, EXIT_NOTHING, EXIT_INTERRUPTED = 1, 3, 130  # 3: nothing comparable
 MOST_SEEDS = 1000  # more than anybody runs: a larger count is a seed's number
 DEFAULT_RESULTS = Path("results/local")
 
 Results = Annotated[Path, typer.Option("--results", help="Folder that takes the records and tables.")]
+Folders = Annotated[
+    list[Path] | None, typer.Argument(metavar="[DIR]...", help="Results folders. Default: results/local.")
+]
+OnlyProfile = Annotated[
+    str | None, typer.Option("--profile", help="The cells of this profile alone; all: rows for each profile.")
+]
+PscpSuite = Annotated[
+    str | None,
+    typer.Option("--pscp", metavar="SUITE", help="Add the cost-aware score, with the constants of this suite."),
+]
 Mirror = Annotated[
     Path | None,
     typer.Option(envvar="BENCH_MIRROR", help="Folder looked at before the hub, laid out OWNER/NAME."),
@@ -59,15 +72,26 @@ def stderr_console() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
-def read_records(folder: Path, console: Console) -> Sequence[Any]:
-    from bench.store import Store
+def merged(folders: Sequence[Path] | None, profile: str | None, console: Console) -> Merged:
+    """The records of results folders (by default the local one); what there is to be said of them goes to `console`."""
+    from bench.merging import merge
 
-    if not folder.is_dir():
-        raise UsageError(f"There is no results folder {folder}; `python -m bench run` makes one.")
-    records, faults = Store(folder).all()
-    for fault in faults:
-        console.print(f"Left out: {fault}", markup=False)
-    return records
+    found = merge(folders or [DEFAULT_RESULTS], profile)
+    for note in found.notes:
+        console.print(note, markup=False)
+    return found
+
+
+def pscp_of(suite: str | None) -> Pscp | None:
+    """The constants of the cost-aware score that a suite declares; None where none is asked for."""
+    from bench import suites
+
+    if suite is None:
+        return None
+    found = suites.load(suite).pscp
+    if found is None:
+        raise UsageError(f"The suite {suite} declares no constants of PSCP: add a table [pscp] to its file.")
+    return found
 
 
 def print_json(value: Any) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.common import EXIT_FAILED, EXIT_NOTHING, AsJson, print_json, read_records, stderr_console
+from bench.cli.common import EXIT_FAILED, EXIT_NOTHING, AsJson, merged, print_json, stderr_console
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,8 +46,8 @@ def compare(
     quantities = with_thresholds(dict(map(parse_threshold, threshold or ())))
     console = stderr_console()
     known = _noise(noise, base)
-    after = read_records(new, console)
-    before = read_records(base, console) if base.is_dir() else []
+    after = merged([new], None, console).records
+    before = merged([base], None, console).records if base.is_dir() else []
     report = judge(before, after, quantities=quantities, noise=known, across_profiles=across_profiles)
     if junit is not None:
         write_atomically(junit, as_junit(report))

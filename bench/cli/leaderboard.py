@@ -1,35 +1,66 @@
-"""`leaderboard`: the table of a results folder."""
+"""`leaderboard`: the tables of results folders."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bench.cli.common import DEFAULT_RESULTS, AsJson, print_json, read_records, stderr_console
+from bench.cli.common import AsJson, Folders, OnlyProfile, PscpSuite, merged, print_json, pscp_of, stderr_console
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.leaderboard import Boards
+    from bench.pscp import Pscp
 
 
 def leaderboard(
-    folder: Annotated[Path, typer.Argument(help="A results folder.")] = DEFAULT_RESULTS,
-    out: Annotated[Path | None, typer.Option(help="Write the CSV here.")] = None,
+    folders: Folders = None,
+    out: Annotated[Path | None, typer.Option(help="Write the CSV here, and NAME.datapackage.json beside it.")] = None,
     per_cell: Annotated[bool, typer.Option("--per-cell", help="One row a cell instead of one a method.")] = False,
+    pairs: Annotated[bool, typer.Option("--pairs", help="One row for every two methods of a task.")] = False,
+    overall: Annotated[bool, typer.Option("--overall", help="One row a method: average ranks over tasks.")] = False,
+    pscp: PscpSuite = None,
+    profile: OnlyProfile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Build the leaderboard of a results folder: a table, a CSV file, or JSON."""
-    from bench import claims
-    from bench import leaderboard as boards
+    """Build the leaderboard of results folders: a table, a CSV file, or JSON."""
+    from bench.errors import UsageError
+    from bench.leaderboard import Boards, files, to_csv
     from bench.store import write_atomically
-    from bench.tables import claims_table, leaderboard_table, legend
 
-    frame = (boards.per_cell if per_cell else boards.aggregated)(read_records(folder, stderr_console()))
+    chosen = [name for name, wanted in (("cells", per_cell), ("pairs", pairs), ("overall", overall)) if wanted]
+    if len(chosen) > 1:
+        raise UsageError("Give one of --per-cell, --pairs and --overall: each is a table of its own.")
+    which: Literal["leaderboard", "cells", "pairs", "overall"] = chosen[0] if chosen else "leaderboard"  # type: ignore[assignment]
+    constants = pscp_of(pscp)
+    boards = Boards(merged(folders, profile, stderr_console()).records, constants)
+    frame: pd.DataFrame = getattr(boards, which)
     if out is not None:
-        write_atomically(out, boards.to_csv(frame))
+        text = to_csv(frame)
+        write_atomically(out, text)
+        write_atomically(out.with_suffix(".datapackage.json"), files.describe_one(out.name, which, text, constants))
     if as_json:
         print_json(frame.to_dict("records"))
-    elif out is None and per_cell:
-        sys.stdout.write(boards.to_csv(frame))
+    elif out is None and which == "cells":
+        sys.stdout.write(to_csv(frame))
     elif out is None:
-        parts = (leaderboard_table(frame), legend(frame), claims_table(claims.load(), set(frame["task"])))
-        print("\n\n".join(filter(None, parts)))
+        print("\n\n".join(filter(None, _shown(which, boards, constants))))
+
+
+def _shown(which: str, boards: Boards, constants: Pscp | None) -> list[str]:
+    from bench import claims, tables
+
+    if which == "pairs":
+        return [tables.pairs_table(boards.pairs)]
+    if which == "overall":
+        return [tables.overall_table(boards.overall)]
+    frame = boards.leaderboard
+    return [
+        tables.leaderboard_table(frame),
+        tables.legend(frame, constants),
+        tables.claims_table(claims.load(), set(frame["task"])),
+    ]

@@ -50,16 +50,15 @@ def noise(
     from bench import __version__, running
     from bench import noise as model_of
     from bench.cli.run import execute_plan, make_plan, warn_of_broken_plugins, write_tables
-    from bench.specs import parse_all, split_list
     from bench.store import write_atomically
 
-    chosen = running.suite_of(suite, preset)
-    request = running.Request(
-        suite=chosen,
-        methods=parse_all(methods if methods is not None else ",".join(chosen.methods)),
-        tasks=list(dict.fromkeys(split_list(tasks))) if tasks is not None else chosen.tasks,
-        seeds=parse_seeds(seeds) if seeds is not None else chosen.seeds,
-        model=model or chosen.model,
+    request = running.ask(
+        suite=suite,
+        preset=preset,
+        methods=methods,
+        tasks=tasks,
+        seeds=None if seeds is None else parse_seeds(seeds),
+        model=model,
         profile=profile,
         mirror=mirror,
         plugins=plugin or (),

@@ -22,9 +22,9 @@ from bench.cli.common import (
     Results,
     SuiteOption,
     Tasks,
+    merged,
     parse_seeds,
     print_json,
-    read_records,
     stderr_console,
 )
 from bench.errors import UsageError
@@ -61,17 +61,16 @@ def run(
 ) -> None:
     """Run a grid of methods x tasks x seeds, and write records and a leaderboard."""
     from bench import running
-    from bench.specs import parse_all, split_list
 
     if executor != "local":
         raise UsageError(f"There is no executor {executor!r}; there is: local.")
-    chosen = running.suite_of(suite, preset)
-    request = running.Request(
-        suite=chosen,
-        methods=parse_all(methods if methods is not None else ",".join(chosen.methods)),
-        tasks=list(dict.fromkeys(split_list(tasks))) if tasks is not None else chosen.tasks,
-        seeds=parse_seeds(seeds) if seeds is not None else chosen.seeds,
-        model=model or chosen.model,
+    request = running.ask(
+        suite=suite,
+        preset=preset,
+        methods=methods,
+        tasks=tasks,
+        seeds=None if seeds is None else parse_seeds(seeds),
+        model=model,
         profile=profile,
         results=results,
         mirror=mirror,
@@ -81,8 +80,6 @@ def run(
         force=force,
         keep_adapters=keep_adapters,
     )
-    if not request.tasks:
-        raise UsageError("No task was given; `python -m bench list tasks` shows them.")
     console = stderr_console()
     warn_of_broken_plugins(console, request.plugins)
     planned = make_plan(request, console)
@@ -109,7 +106,7 @@ def make_plan(request: Request, console: Console) -> Plan:
 def execute_plan(planned: Plan, request: Request, console: Console) -> Outcome:
     from bench import running
     from bench.estimate import Estimator
-    from bench.progress import LiveDisplay, PlainDisplay
+    from bench.progress import display_for
     from bench.store import Store
 
     store = Store(request.results)
@@ -118,11 +115,7 @@ def execute_plan(planned: Plan, request: Request, console: Console) -> Outcome:
     console.print(f"{len(planned.cells)} cells{already}. Profile {planned.why_profile}.", markup=False)
     estimator = Estimator(store.all()[0])
     pending = planned.pending
-    display = (
-        LiveDisplay(pending, planned.workers, estimator, console)
-        if console.is_terminal
-        else PlainDisplay(pending, planned.workers, estimator)
-    )
+    display = display_for(pending, planned.workers, estimator, console)
     # A scheduler's SIGTERM is an interruption like Ctrl-C: what runs is recorded, what is done is kept.
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -138,12 +131,9 @@ def _interrupt(number: int, frame: Any) -> None:
 
 
 def write_tables(results: Path, console: Console) -> None:
-    from bench import leaderboard as boards
-    from bench.store import write_atomically
+    from bench.leaderboard import files
 
-    records = read_records(results, console)
-    write_atomically(results / "leaderboard.csv", boards.to_csv(boards.aggregated(records)))
-    write_atomically(results / "cells.csv", boards.to_csv(boards.per_cell(records)))
+    files.write(results, merged([results], None, console).records)
 
 
 def _show_outcome(outcome: Outcome, request: Request, console: Console, as_json: bool) -> None:
@@ -160,7 +150,9 @@ def _show_outcome(outcome: Outcome, request: Request, console: Console, as_json:
         console.print(f"Failed: {outcome_line(record)}", markup=False)
     if outcome.interrupted:
         console.print("Interrupted. The same command goes on where this one stopped.")
-    console.print(f"Written to {request.results}: leaderboard.csv, cells.csv, records/.", markup=False)
+    console.print(
+        f"Written to {request.results}: leaderboard.csv, cells.csv, pairs.csv, overall.csv, records/.", markup=False
+    )
 
 
 def _show_plan(planned: Plan, request: Request, as_json: bool) -> None:

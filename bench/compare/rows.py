@@ -83,11 +83,15 @@ def match(base: Iterable[Record], new: Iterable[Record], *, across_profiles: boo
         matched.pairs.append(pair)
         if not pair.extra:
             matched.events.extend(_events(pair))
-    for row in sorted(first.keys() - partners.keys()):
+    apart = {} if across_profiles else others
+    for row, partner in sorted(apart.items()):
+        profiles = f"{row.group.profile} before, {partner.group.profile} now"
+        matched.events.append(Event(partner, "incomparable", False, f"not compared: other profile ({profiles})"))
+    for row in sorted(first.keys() - partners.keys() - apart.keys()):
         event = _missing(row, first[row], second)
         if event is not None:
             matched.events.append(event)
-    for row in sorted(second.keys() - set(partners.values())):
+    for row in sorted(second.keys() - set(partners.values()) - set(apart.values())):
         if _parent(row) in second and _parent(row) not in first:
             continue  # told with its task
         matched.events.append(Event(row, "new", False, f"new: {_state(second[row])}; the base has no such row"))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bench import columns
 from bench.leaderboard.csv import frame
-from bench.leaderboard.rows import Row, by_row, row_of, scores
-from bench.leaderboard.standings import grouped, overall_lines, pair_lines
+from bench.leaderboard.rows import Group, Row, by_row, higher_is_better, row_of, scores
+from bench.leaderboard.standings import Standing, overall_lines, pair_lines, standings
+from bench.pscp import Pscp
 from bench.record import Record
 from bench.stats.summary import summarise
 
@@ -21,40 +23,77 @@ COLUMNS = columns.names(columns.LEADERBOARD)
 CELL_COLUMNS = columns.names(columns.CELLS)
 
 
-def aggregated(records: Iterable[Record]) -> pd.DataFrame:
-    """The leaderboard: bench.columns.LEADERBOARD, sorted by group and then from best to worst.
+def leaderboard_columns(pscp: Pscp | None = None) -> tuple[columns.Column, ...]:
+    """The leaderboard's columns: the stable ones, and where PSCP is asked for, it and the FLOPs that it takes."""
+    return columns.LEADERBOARD + ((columns.INFERENCE_FLOPS, columns.PSCP) if pscp else ())
 
-    Costs are medians over the seeds that succeeded; scores are means. An extra test of a task has rows of its own,
-    `TASK/EXTRA_TEST`: their costs are those of the task, their scores not.
-    """
-    rows, found = grouped(records)
-    lines = [
-        _line(row, rows[row], standing.groups.get(row)) for standing in found.values() for row in standing.rows
-    ]  # fmt: skip
-    return frame(lines, COLUMNS)
+
+class Boards:
+    """All tables of some records, each made when it is first asked for; what they share is worked out once."""
+
+    def __init__(self, records: Iterable[Record], pscp: Pscp | None = None) -> None:
+        self._rows, self._pscp = by_row(records), pscp
+
+    @cached_property
+    def _standings(self) -> dict[Group, Standing]:
+        return standings(self._rows)
+
+    @cached_property
+    def leaderboard(self) -> pd.DataFrame:
+        """`leaderboard_columns`, sorted by group and then from best to worst.
+
+        Costs are medians over the seeds that succeeded; scores are means. An extra test of a task has rows of its
+        own, `TASK/EXTRA_TEST`: their costs are those of the task, their scores not.
+        """
+        lines = [
+            _line(row, self._rows[row], standing.groups.get(row), self._pscp)
+            for standing in self._standings.values()
+            for row in standing.rows
+        ]
+        return frame(lines, columns.names(leaderboard_columns(self._pscp)))
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """A line a cell, and one more for each extra test: bench.columns.CELLS, by group, method, variant and seed."""
+        return frame([_cell_line(record) for members in self._rows.values() for record in members], CELL_COLUMNS)
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """Every two rows of a group compared: bench.columns.PAIRS."""
+        return frame(pair_lines(self._standings, self._rows), columns.names(columns.PAIRS))
+
+    @cached_property
+    def overall(self) -> pd.DataFrame:
+        """Average ranks over tasks: bench.columns.OVERALL; empty where there is only one task or method."""
+        return frame(overall_lines(self._rows), columns.names(columns.OVERALL))
+
+
+def aggregated(records: Iterable[Record], pscp: Pscp | None = None) -> pd.DataFrame:
+    """The leaderboard of records, see `Boards`."""
+    return Boards(records, pscp).leaderboard
 
 
 def per_cell(records: Iterable[Record]) -> pd.DataFrame:
-    """One line a cell, and one more for each extra test: bench.columns.CELLS, by group, method, variant and seed."""
-    return frame([_cell_line(record) for members in by_row(records).values() for record in members], CELL_COLUMNS)
+    """The cells of records, see `Boards`."""
+    return Boards(records).cells
 
 
 def pairs(records: Iterable[Record]) -> pd.DataFrame:
-    """Every two rows of a group compared: bench.columns.PAIRS."""
-    rows, found = grouped(records)
-    return frame(pair_lines(found, rows), columns.names(columns.PAIRS))
+    """The comparisons of records, see `Boards`."""
+    return Boards(records).pairs
 
 
 def overall(records: Iterable[Record]) -> pd.DataFrame:
-    """Average ranks over tasks: bench.columns.OVERALL; empty where there is only one task or method."""
-    return frame(overall_lines(by_row(records)), columns.names(columns.OVERALL))
+    """The ranks over tasks of records, see `Boards`."""
+    return Boards(records).overall
 
 
-def _line(row: Row, members: Sequence[Record], rank: int | None) -> dict[str, Any]:
+def _line(row: Row, members: Sequence[Record], rank: int | None, pscp: Pscp | None) -> dict[str, Any]:
     ok = [record for record in members if record.status == "ok"]
     failed = [record for record in members if record.failed]
     summary = summarise(list(scores(members).values()))
-    costs = [_costs(record) for record in ok]
+    each = [_costs(record) for record in ok]
+    costs = {key: _median([cost[key] for cost in each]) for key in _COSTS}
     return {
         "rank_group": rank,
         "method": row.method,
@@ -68,11 +107,18 @@ def _line(row: Row, members: Sequence[Record], rank: int | None) -> dict[str, An
         "n_seeds": len(ok),
         "n_failed": len(failed),
         "status": _status(members),
-        **{key: _median([cost[key] for cost in costs]) for key in _COSTS},
+        **costs,
         "memory_kind": next((r.memory.kind for r in ok if r.memory), None),
+        "pscp": _pscp(pscp, summary.mean, costs, higher_is_better(members)) if pscp and summary else None,
         "schema_version": max(r.schema_version for r in members),
         "bench_version": max(r.bench_version for r in members),
     }
+
+
+def _pscp(pscp: Pscp, score: float, costs: Mapping[str, Any], higher_is_better: bool) -> float | None:
+    if not higher_is_better:  # a penalty would make an error smaller, and so better
+        return None
+    return pscp.of(score, costs["trainable_params"], costs["inference_flops"], costs["peak_train_memory_mib"])
 
 
 def _status(members: Sequence[Record]) -> str:
@@ -138,5 +184,5 @@ def _median(values: Sequence[float | int | None]) -> float | int | None:
     known = [value for value in values if value is not None]
     if not known:
         return None
-    middle = statistics.median(known)
-    return int(middle) if all(isinstance(value, int) for value in known) and middle == int(middle) else middle
+    # Of whole numbers one that occurred, so that a count stays one.
+    return statistics.median_low(known) if all(isinstance(value, int) for value in known) else statistics.median(known)

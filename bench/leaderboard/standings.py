@@ -6,13 +6,13 @@ import hashlib
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 from typing import Any, NamedTuple
 
-from bench.leaderboard.rows import Group, Row, by_row, higher_is_better, scores
+from bench.leaderboard.rows import Group, Row, higher_is_better, scores
 from bench.record import Record
 from bench.stats import ALPHA
 from bench.stats.contributions import contributions
@@ -22,7 +22,7 @@ from bench.stats.paired import Comparison, Sample, compare_samples
 
 
 @dataclass(frozen=True)
-class Results:
+class Scored:
     """What finished of one row, ready to be compared; what is costly is found when it is first asked for."""
 
     members: Sequence[Record]
@@ -62,10 +62,10 @@ class Results:
 
 def compare(first: Sequence[Record], second: Sequence[Record]) -> Comparison | None:
     """Compare two rows' records of one task by seed and by example; None where they have no seed in common."""
-    return compare_results(Results(first), Results(second))
+    return compare_scored(Scored(first), Scored(second))
 
 
-def compare_results(first: Results, second: Results) -> Comparison | None:
+def compare_scored(first: Scored, second: Scored) -> Comparison | None:
     """`compare` for results that are compared more than once.
 
     Only seeds are compared where the two were tested on different examples, or where predictions are not known.
@@ -103,9 +103,9 @@ def standings(rows: Mapping[Row, Sequence[Record]]) -> dict[Group, Standing]:
 
     p-values are corrected for all pairs of a group; rows of fewer than two seeds are in no rank group.
     """
-    groups: dict[Group, dict[Row, Results]] = defaultdict(dict)
+    groups: dict[Group, dict[Row, Scored]] = defaultdict(dict)
     for row, members in rows.items():
-        groups[row.group][row] = Results(members)
+        groups[row.group][row] = Scored(members)
     return {group: _standing(groups[group]) for group in sorted(groups)}
 
 
@@ -171,17 +171,11 @@ def overall_lines(rows: Mapping[Row, Sequence[Record]]) -> list[dict[str, Any]]:
     return lines
 
 
-def grouped(records: Iterable[Record]) -> tuple[dict[Row, list[Record]], dict[Group, Standing]]:
-    """The current records by row, and every group's standing."""
-    rows = by_row(records)
-    return rows, standings(rows)
-
-
-def _standing(results: Mapping[Row, Results]) -> Standing:
+def _standing(results: Mapping[Row, Scored]) -> Standing:
     scored = [row for row in results if results[row].scores]
     sign = -1 if higher_is_better(r for row in scored for r in results[row].members) else 1
     scored.sort(key=lambda row: (sign * results[row].mean, row))
-    found = {pair: compare_results(results[pair[0]], results[pair[1]]) for pair in combinations(scored, 2)}
+    found = {pair: compare_scored(results[pair[0]], results[pair[1]]) for pair in combinations(scored, 2)}
     # One seed says nothing of the methods, whatever it says of two trainings.
     tested = {
         pair: each.p_value for pair, each in found.items() if each and each.n_seeds > 1 and each.p_value is not None

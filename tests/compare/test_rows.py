@@ -146,6 +146,7 @@ def test_profiles_are_kept_apart_unless_asked() -> None:
     apart = match(base, new)
     assert apart.pairs == []
     assert apart.other_profiles == [("cpu", "cpu-2core")]
+    assert only(apart).text == "not compared: other profile (cpu before, cpu-2core now)"
     across = match(base, new, across_profiles=True)
     assert [(pair.row.group.profile, pair.same_profile, pair.common) for pair in across.pairs] == [
         ("cpu-2core", False, [0, 1, 2])

@@ -1,0 +1,49 @@
+"""`publish`: a results folder made public."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.common import AsJson, Folders, OnlyProfile, PscpSuite, merged, print_json, pscp_of, stderr_console
+
+
+def publish(
+    to: Annotated[str, typer.Option("--to", metavar="DIR|hub:OWNER/NAME", help="Where to.")],
+    folders: Folders = None,
+    pscp: PscpSuite = None,
+    profile: OnlyProfile = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be published; write nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Copy tables, page and records, with a list of their hashes, to a folder or a data set repository of the hub."""
+    from bench import publishing
+
+    console = stderr_console()
+    name = publishing.repository(to)
+    records = merged(folders, profile, console).records
+    made = publishing.contents(records, pscp_of(pscp))
+    for source in publishing.named_folders(records):
+        console.print(f"Mind that the records name a folder of your machine: {source}", markup=False)
+    removed = publishing.stale(Path(to), made) if name is None else []
+    sizes = {path: len(text.encode()) for path, text in made.items()}
+    address = to
+    if not dry_run:
+        if name is None:
+            publishing.to_folder(Path(to), made)
+        else:
+            address = publishing.to_hub(name, made)
+    if as_json:
+        print_json({"to": address, "dry_run": dry_run, "files": sizes, "removed": removed})
+        return
+    of_records = [size for path, size in sizes.items() if path.startswith("records/")]
+    for path, size in sizes.items():
+        if not path.startswith("records/"):
+            print(f"{path}  {size:,} bytes")
+    print(f"records/  {len(of_records)} files, {sum(of_records):,} bytes")
+    for path in removed:
+        print(f"{path}  {'would be ' if dry_run else ''}removed: it is no longer part of these results")
+    print(f"{'Would be published' if dry_run else 'Published'} to {address}: {len(sizes)} files, "
+          f"{sum(sizes.values()):,} bytes.")  # fmt: skip

@@ -1,0 +1,117 @@
+"""What is on the page, in which order. A section that is a table is one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from bench import columns
+from bench.grid import method_label
+from bench.leaderboard import Boards, Group
+from bench.leaderboard.boards import leaderboard_columns
+from bench.pscp import Pscp
+from bench.record import Record
+from bench.report import facts
+from bench.report.groups import GroupPage, pages
+from bench.report.marks import assign
+from bench.report.table import Table, rows_of
+from bench.report.table import table as make_table
+
+GROUP = Group._fields
+FILTERS = ("task", "method", "model", "profile", "status")
+PAIR_FILTERS = ("task", "method_a", "method_b", "profile", "verdict")
+
+# Columns at first sight, in this order; the rest is shown on request.
+FIRST = {
+    "leaderboard": (
+        "task", "method", "score", "rank_group", "trainable_params", "trainable_share_percent",
+        "peak_train_memory_mib", "train_examples_per_second", "adapter_bytes", "n_seeds", "status", *GROUP[1:],
+    ),
+    "overall": ("method", "average_rank", "group", "n_tasks", "critical_difference", "friedman_p", *GROUP[1:]),
+    "pairs": (
+        "task", "method_a", "method_b", "difference", "ci95_low", "ci95_high", "p_holm", "minimum_detectable",
+        "verdict", *GROUP[1:],
+    ),
+    "cells": (
+        "task", "method", "seed", "score", "status", "trainable_share_percent", "peak_train_memory_mib",
+        "train_examples_per_second", "train_seconds", "cell", *GROUP[1:],
+    ),
+    "failures": ("task", "method", "seed", "status", "reason", "last_step", "traceback", *GROUP[1:]),
+}  # fmt: skip
+
+LEADERBOARD = (
+    "Best first within each task. Score: mean over seeds ± half of its 95 % interval; the bar draws the interval on "
+    "the scale of its task. Trained and share are without the head."
+)
+OVERALL = (
+    "Average ranks over the tasks that all methods finished; 1 is the best. Average ranks that are closer than the "
+    "critical difference are not told apart (Friedman, Nemenyi)."
+)
+PAIRS = (
+    "Every two methods of a task, the better mean first: paired by seed and by example, corrected for the number of "
+    "pairs (Holm). A pair that is not told apart may still differ by less than the minimum detectable difference."
+)
+FAILURES = "Cells that did not end well, and those that were skipped, with what is known of why."
+CELLS = "One row a cell: what the leaderboard is made of."
+MEASURED = "What each column means, in which unit, and how it was measured."
+RECIPES = "Settings that each method trained with, and who chose them from how many trials."
+ENVIRONMENT = "What the cells ran on. A setting that was not the same in all cells has several rows."
+PROFILES = "Under which settings cells ran. Figures of different profiles are never compared."
+
+
+@dataclass(frozen=True)
+class Contents:
+    """before and after: the tables before and after the charts."""
+
+    facts: list[tuple[str, str]]
+    before: list[Table]
+    groups: list[GroupPage]
+    after: list[Table]
+
+
+def contents(records: Sequence[Record], pscp: Pscp | None = None) -> Contents:
+    """The page of these records: one a cell, in an order that is always the same."""
+    boards = Boards(records, pscp)
+    marks = assign(method_label(r.cell.method, r.cell.variant) for r in records)
+    table = partial(make_table, marks=marks)
+    before = [
+        table("leaderboard", "Leaderboard", _leaderboard(pscp), boards.leaderboard, first=_first(pscp),
+              filters=FILTERS, groups=GROUP, about=leaderboard_columns(pscp)),
+        table("overall", "Over all tasks", OVERALL, boards.overall, first=FIRST["overall"], groups=GROUP[1:],
+              about=columns.OVERALL, empty="Ranks over tasks need two methods that finished the same two tasks."),
+        table("pairs", "Pairwise comparisons", PAIRS, boards.pairs, first=FIRST["pairs"], filters=PAIR_FILTERS,
+              groups=GROUP, about=columns.PAIRS, folded=True, empty="No two methods have a score on one task."),
+    ]  # fmt: skip
+    after = [
+        table("failures", "Failed and skipped cells", FAILURES, facts.failures(records), first=FIRST["failures"],
+              filters=FILTERS, groups=GROUP, long=("traceback",), empty="Every cell ended well."),
+        table("cells", "All cells", CELLS, boards.cells, first=FIRST["cells"], filters=FILTERS, groups=GROUP,
+              about=columns.CELLS, folded=True),
+        table("columns", "How each number was measured", MEASURED, facts.meanings(_described(pscp))),
+        table("recipes", "Recipes", RECIPES, facts.recipes(records), filters=("task", "method"), folded=True),
+        table("environment", "Environment", ENVIRONMENT, facts.environment(records), folded=True),
+        table("profiles", "Profiles", PROFILES, facts.profiles(records), filters=("profile",), folded=True),
+    ]  # fmt: skip
+    return Contents(facts.facts(records), before, pages(rows_of(boards.leaderboard), records, marks), after)
+
+
+def _first(pscp: Pscp | None) -> tuple[str, ...]:
+    task, method, score, rank, *others = FIRST["leaderboard"]
+    return (task, method, score, rank, *(("pscp",) if pscp else ()), *others)
+
+
+def _leaderboard(pscp: Pscp | None) -> str:
+    if pscp is None:
+        return LEADERBOARD
+    return f"{LEADERBOARD} PSCP is the score with soft penalties for costs (arXiv 2511.21285), here with {pscp}."
+
+
+def _described(pscp: Pscp | None) -> dict[str, tuple[columns.Column, ...]]:
+    """Columns by the table that has them."""
+    return {
+        "leaderboard": leaderboard_columns(pscp),
+        "cells": columns.CELLS,
+        "pairs": columns.PAIRS,
+        "overall": columns.OVERALL,
+    }

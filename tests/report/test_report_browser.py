@@ -1,0 +1,370 @@
+"""The page in a real browser. Every test also holds it to no request, no error and no word on the console."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import many
+import pytest
+
+from bench.leaderboard import aggregated, pairs, per_cell, to_csv
+from bench.report.text import visible
+
+PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
+
+
+def column(page: Any, table: str, heading: str) -> list[str]:
+    """The texts of a column, of the rows that are shown, top to bottom."""
+    return page.evaluate(
+        """([table, heading]) => {
+            const of = document.querySelector(`#${table} table`);
+            const at = [...of.tHead.rows[0].cells].findIndex((each) => each.innerText.trim() === heading);
+            return [...of.tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.cells[at].textContent);
+        }""",
+        [table, heading],
+    )
+
+
+def heading(page: Any, name: str) -> Any:
+    return page.locator("#leaderboard thead th:visible", has_text=name).first
+
+
+def draw_all(page: Any) -> None:
+    """Go through the page as a reader does, until every chart is there."""
+    for at in range(page.locator(".chart").count()):
+        page.locator(".chart").nth(at).scroll_into_view_if_needed()
+    page.wait_for_function(
+        "document.querySelectorAll('.chart').length === document.querySelectorAll('.chart svg').length"
+    )
+
+
+# Tables
+
+
+def test_sorting_by_numbers_and_back(opened: Any) -> None:
+    page = opened().page
+    before = column(page, "leaderboard", "Trained")
+    button = heading(page, "Trained").get_by_role("button")
+    button.click()
+    rising = column(page, "leaderboard", "Trained")
+    known = [int(text.replace(",", "")) for text in rising if text != "–"]
+    assert known == sorted(known)
+    assert len(set(known)) > 3
+    assert rising[-2:] == ["–", "–"]
+    assert heading(page, "Trained").get_attribute("aria-sort") == "ascending"
+    button.click()
+    falling = column(page, "leaderboard", "Trained")
+    assert [int(text.replace(",", "")) for text in falling if text != "–"] == known[::-1]
+    assert falling[-2:] == ["–", "–"]  # what is unknown stays last
+    assert heading(page, "Trained").get_attribute("aria-sort") == "descending"
+    button.click()
+    assert column(page, "leaderboard", "Trained") == before
+    assert page.locator("#leaderboard [aria-sort]:not([aria-sort=none])").count() == 0
+
+
+def test_every_column_can_be_sorted(opened: Any) -> None:
+    page = opened().page
+    page.locator("#leaderboard").get_by_label("all columns").check()
+    buttons = page.locator("#leaderboard thead button:visible")
+    assert buttons.count() == page.locator("#leaderboard thead th").count() > 30
+    for at in range(buttons.count()):
+        buttons.nth(at).click()
+        sorted_now = page.locator("#leaderboard [aria-sort=ascending]")
+        assert sorted_now.count() == 1
+        assert sorted_now.inner_text() == buttons.nth(at).inner_text()
+
+
+def test_filters_work_together_and_say_how_many_rows_are_left(opened: Any) -> None:
+    page = opened().page
+    section = page.locator("#leaderboard")
+    count = section.get_by_role("status")
+    assert count.inner_text() == "17 of 17 rows shown"
+    section.get_by_label("Task").select_option(label="us-address")
+    assert set(column(page, "leaderboard", "Task")) == {"us-address"}
+    assert count.inner_text() == "5 of 17 rows shown"
+    section.get_by_label("Method").select_option(label="pasta")
+    assert column(page, "leaderboard", "Method") == ["pasta"]
+    assert count.inner_text() == "1 of 17 rows shown"
+    section.get_by_label("Task").select_option(label="all")
+    section.get_by_label("Method").select_option(label="all")
+    section.get_by_label("Status").select_option(label="1 oom, 1 timeout")
+    assert column(page, "leaderboard", "Method") == ["ia3"]
+
+
+@pytest.mark.parametrize(("table", "make"), [("leaderboard", aggregated), ("cells", per_cell), ("pairs", pairs)])
+@pytest.mark.parametrize("name", ["small", "hostile"])
+def test_a_download_is_the_csv_to_the_byte(opened: Any, tmp_path: Path, name: str, table: str, make: Any) -> None:
+    found = opened(name)
+    section = found.page.locator(f"#{table}")
+    if section.locator("details.fold").count():
+        section.locator("details.fold > summary").click()
+    with found.page.expect_download() as waiting:
+        section.get_by_role("button", name="Download CSV").click()
+    assert waiting.value.suggested_filename == f"{table}.csv"
+    file = tmp_path / "got.csv"
+    waiting.value.save_as(file)
+    assert file.read_bytes() == to_csv(make(found.records)).encode()
+
+
+def test_every_table_can_be_downloaded(opened: Any) -> None:
+    page = opened().page
+    tables = page.locator("section.table table").count()
+    assert page.locator("section.table button.csv").count() == tables >= 9
+
+
+def test_failures_tell_why_with_their_traceback_folded(opened: Any) -> None:
+    page = opened().page
+    assert column(page, "failures", "Status") == ["oom", "timeout", "skipped"]
+    assert column(page, "failures", "Last step") == ["17", "2", "–"]
+    trace = page.locator("#failures pre")
+    assert trace.count() == 1
+    assert not trace.is_visible()
+    page.locator("#failures summary").click()
+    assert trace.inner_text() == "Traceback: here\n  it was"
+
+
+# Charts
+
+
+def test_charts_are_drawn_when_they_are_reached(opened: Any) -> None:
+    page = opened().page
+    assert page.locator(".chart svg").count() < page.locator(".chart").count() == 11
+    draw_all(page)
+    assert page.locator(".chart", has_text="cannot be drawn").count() == 0
+
+
+def test_hovering_over_a_point_shows_its_values(opened: Any) -> None:
+    found = opened()
+    page = found.page
+    chart = page.locator("#group-1 .chart").first
+    chart.scroll_into_view_if_needed()
+    row = next(
+        line
+        for line in aggregated(found.records).to_dict("records")
+        if (line["task"], line["method"]) == ("rt-polarity", "pasta")
+    )
+    chart.locator("path[aria-label*='Method: pasta']").hover(force=True)
+    tip = page.locator("#vg-tooltip-element")
+    tip.wait_for(state="visible")
+    shown = dict(zip(tip.locator(".key").all_inner_texts(), tip.locator(".value").all_inner_texts(), strict=True))
+    assert shown["Method"] == "pasta"
+    assert shown["Score"] == f"accuracy {row['score_mean']:.4f}"
+    assert shown["95 % interval"] == f"{row['score_ci95_low']:.4f} to {row['score_ci95_high']:.4f}"
+    assert (shown["Share, %"], shown["Trained"], shown["Seeds"], shown["On the front"]) == (
+        "0.0203",
+        "4,608",
+        "3",
+        "yes",
+    )
+    assert shown["Adapter, bytes"] == f"{row['adapter_bytes']:,}"
+
+
+def test_the_bare_head_is_a_dashed_line_with_its_name(opened: Any) -> None:
+    page = opened().page
+    chart = page.locator("#group-1 .chart").first
+    chart.scroll_into_view_if_needed()
+    chart.get_by_text("head: 0 % trained").wait_for()
+    assert chart.locator("line[stroke-dasharray='6,4']").count() == 1
+
+
+# Theme
+
+
+def colours(page: Any) -> tuple[str, str, str]:
+    """Of the page, of its text, and of one point in a chart."""
+    page.locator("#group-1 .chart").first.scroll_into_view_if_needed()
+    page.locator("#group-1 .chart svg").first.wait_for()
+    return tuple(
+        page.evaluate(
+            """() => [getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color,
+                getComputedStyle(document.querySelector("path[aria-label*='Method: pasta']")).fill]"""
+        )
+    )
+
+
+def test_dark_follows_the_system_and_the_button_overrules_it(opened: Any) -> None:
+    page = opened(color_scheme="light").page
+    light = colours(page)
+    page.emulate_media(color_scheme="dark")
+    dark = colours(page)
+    assert all(a != b for a, b in zip(light, dark, strict=True))  # a drawn chart too
+    button = page.get_by_role("button", name="Theme")
+    button.click()
+    assert "dark" in button.inner_text()
+    page.emulate_media(color_scheme="light")
+    assert colours(page) == dark
+    button.click()
+    assert colours(page) == light
+    page.emulate_media(color_scheme="dark")
+    assert colours(page) == light
+    button.click()
+    assert colours(page) == dark
+
+
+CONTRAST = """() => {
+    const canvas = Object.assign(document.createElement("canvas"), { width: 1, height: 1 })
+        .getContext("2d", { willReadFrequently: true });
+    const parts = (colour) => {
+        canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+        return [...canvas.getImageData(0, 0, 1, 1).data];
+    };
+    const light = (colour) => {
+        const linear = (c) => c <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4;
+        const [r, g, b] = colour.map((each) => linear(each / 255));
+        return .2126 * r + .7152 * g + .0722 * b;
+    };
+    const behind = (element) => {
+        for (let at = element; at; at = at.parentElement) {
+            const found = parts(getComputedStyle(at).backgroundColor);
+            if (found[3] === 255) return found.slice(0, 3);
+        }
+        return [255, 255, 255];
+    };
+    const found = [];
+    for (const element of document.querySelectorAll("body *")) {
+        const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+        if (!own || ["SCRIPT", "STYLE", "OPTION", "NOSCRIPT"].includes(element.tagName)) continue;
+        if (!element.checkVisibility()) continue;
+        const style = getComputedStyle(element);
+        const text = element instanceof SVGElement ? style.fill : style.color;
+        const pair = [light(parts(text).slice(0, 3)), light(behind(element))].sort((a, b) => b - a);
+        found.push([(pair[0] + .05) / (pair[1] + .05), element.tagName, element.textContent.slice(0, 40)]);
+    }
+    return found;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_stands_out_from_what_is_behind_it(opened: Any, scheme: str) -> None:
+    page = opened(color_scheme=scheme).page
+    for fold in page.locator("details > summary").all():
+        fold.click()
+    draw_all(page)
+    found = page.evaluate(CONTRAST)
+    assert len(found) > 500
+    assert [each for each in found if each[0] < 4.5] == []
+
+
+# Keyboard and words
+
+
+def focused(page: Any) -> str:
+    return page.evaluate("document.activeElement.textContent.trim()")
+
+
+def test_the_keyboard_reaches_and_works_everything(opened: Any) -> None:
+    page = opened().page
+    page.keyboard.press("Tab")
+    assert focused(page) == "Skip to the content"
+    assert page.locator(".skip").bounding_box()["width"] > 50  # seen once it has the focus
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "content"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.tagName") == "SELECT"
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if focused(page) == "Method" and page.evaluate("document.activeElement.tagName") == "BUTTON":
+            break
+    page.keyboard.press("Enter")
+    names = column(page, "leaderboard", "Method")
+    assert names == sorted(names)
+    page.keyboard.press("Space")
+    assert column(page, "leaderboard", "Method") == names[::-1]
+
+
+def test_everything_has_a_name(opened: Any) -> None:
+    page = opened().page
+    draw_all(page)
+    unnamed = page.evaluate(
+        """() => [...document.querySelectorAll("button, select, input, [role=img], [role=region], table, figure")]
+            .filter((each) => !(each.ariaLabel || each.labels?.length || each.textContent.trim()))
+            .map((each) => each.outerHTML.slice(0, 80))"""
+    )
+    assert unnamed == []
+    assert page.locator("table:not(:has(caption))").count() == 0
+    described = page.get_by_role("img", name="Pareto front from the cheapest on: head")
+    assert described.count() >= 3
+
+
+# Paper and phone
+
+
+def test_printing_draws_every_chart_at_the_width_of_its_column(opened: Any, tmp_path: Path) -> None:
+    page = opened(color_scheme="dark").page
+    assert page.locator(".chart svg").count() < 11
+    page.evaluate(
+        """() => addEventListener("beforeprint", () => {
+            const drawn = [...document.querySelectorAll(".chart svg")];
+            window.widths = drawn.map((each) => Number(each.getAttribute("width")));
+        })"""
+    )
+    file = tmp_path / "page.pdf"
+    page.pdf(path=file, prefer_css_page_size=True)
+    assert file.read_bytes().startswith(b"%PDF")
+    assert page.locator(".chart svg").count() == 11
+    widths = page.evaluate("window.widths")
+    assert len(widths) == 11
+    assert set(widths) == {325}
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(26, 31, 39)"  # the light theme's ink
+    assert not page.locator(".controls").first.is_visible()
+
+
+def test_a_phone_never_scrolls_sideways(opened: Any) -> None:
+    for name in ("small", "hostile"):
+        page = opened(name, **PHONE).page
+        draw_all(page)
+        for fold in page.locator("details > summary").all():
+            fold.click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, name
+        assert page.evaluate("visualViewport.width") <= 360
+
+
+# Hostile text
+
+
+def test_nothing_runs_and_text_is_shown_as_text(opened: Any) -> None:
+    page = opened("hostile").page
+    for fold in page.locator("details > summary").all():
+        fold.click()
+    for check in page.get_by_label("all columns").all():
+        check.check()
+    draw_all(page)
+    for chart in page.locator(".chart").all():
+        chart.scroll_into_view_if_needed()
+        for point in chart.locator("path[aria-label]").all()[:12]:
+            point.hover(force=True)
+    page.pdf()
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("img, iframe, svg[onload], [onerror], [onmouseover]").count() == 0
+    assert page.locator("script").count() == page.evaluate(
+        "document.querySelectorAll('script[type=\"application/json\"]').length + 2"
+    )
+    methods = set(column(page, "leaderboard", "Method"))
+    assert methods >= {visible(f"{text}[{text}]") for text in many.HOSTILE}
+    assert set(column(page, "failures", "Reason")) == {visible(text) for text in many.HOSTILE}
+    traces = page.locator("#failures pre").all_inner_texts()
+    assert set(traces) == {visible(f"{text}\n{many.ALL_HOSTILE}") for text in many.HOSTILE}
+    assert visible(many.ALL_HOSTILE) in page.locator("h3").all_text_contents()
+
+
+def test_a_tooltip_shows_hostile_text_as_text(opened: Any) -> None:
+    page = opened("hostile").page
+    chart = page.locator(".group .chart").first
+    chart.scroll_into_view_if_needed()
+    point = chart.locator("path[aria-roledescription='point']").first
+    point.wait_for()
+    point.hover(force=True)
+    tip = page.locator("#vg-tooltip-element.visible")
+    tip.wait_for()
+    text = tip.locator(".value").first.inner_text()
+    assert text in {visible(f"{each}[{each}]") for each in many.HOSTILE}
+    assert tip.locator("img, script, svg").count() == 0
+
+
+def test_a_download_of_hostile_text_names_only_its_own_file(opened: Any) -> None:
+    page = opened("hostile").page
+    names = page.locator("button.csv").evaluate_all("all => all.map((each) => each.dataset.name)")
+    assert all(name.removesuffix(".csv").isalpha() for name in names)

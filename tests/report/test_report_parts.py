@@ -1,0 +1,183 @@
+"""The report's parts without a browser: text, marks, the Pareto front, thinned curves, tables."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.columns import Column
+from bench.report.curves import MOST_POINTS, bin_width, mean_curve, middle_steps, pareto, thinned
+from bench.report.marks import COLOURS, SHAPES, assign
+from bench.report.table import table
+from bench.report.text import number, shown, visible, with_interval
+
+# Text
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("plain, é, 漢, 👩‍🔬", "plain, é, 漢, 👩‍🔬"),
+        ("two\nlines\tand a tab", "two\nlines\tand a tab"),
+        ("\x1b[31mred\x00", "␛[31mred␀"),
+        ("a\r\nb\rc", "a\nb␍c"),
+        ("a\u202eb\u2066c", "a⟨U+202E⟩b⟨U+2066⟩c"),
+        ("\x7f\x9b\u2028", "␡⟨U+009B⟩⟨U+2028⟩"),
+        ("half \ud800", "half \ufffd"),
+    ],
+)
+def test_what_has_no_shape_is_given_one(text: str, seen: str) -> None:
+    assert visible(text) == seen
+
+
+@given(st.text(st.characters(categories=["Cc", "Cf", "Cs", "Zl", "Zp", "Lu"])))
+def test_shown_text_encodes_and_turns_nothing_around(text: str) -> None:
+    seen = visible(text)
+    seen.encode()
+    assert not set(seen) & set("\x00\x1b\x7f\x85\r\u061c\u200e\u200f\u202a\u202e\u2066\u2069")
+    assert visible(seen) == seen
+
+
+@pytest.mark.parametrize(
+    ("value", "key", "text"),
+    [
+        (4608, "", "4,608"),
+        (0.79666, "score_mean", "0.7967"),
+        (0.0203, "share", "0.0203"),
+        (1.3778, "", "1.38"),
+        (32.345, "", "32.3"),
+        (1260.4, "", "1,260"),
+        (0.0, "", "0"),
+        (1e-7, "share", "1.0e-07"),
+        (1e-7, "p_value", "< 0.0001"),
+        (0.04567, "p_holm", "0.0457"),
+        (1.5, "average_rank", "1.50"),
+        (-0.5, "difference", "-0.5000"),
+        (True, "", "yes"),
+        (math.inf, "", "–"),
+    ],
+)
+def test_numbers_as_people_read_them(value: float, key: str, text: str) -> None:
+    assert number(value, key) == text
+
+
+def test_unknown_is_never_a_zero() -> None:
+    assert [shown(value) for value in (None, math.nan, 0, 0.0)] == ["–", "–", "0", "0"]
+    assert with_interval(None, None, None) == "–"
+    assert with_interval(0.5, None, None) == "0.5000"
+    assert with_interval(0.5, 0.4, 0.6) == "0.5000 ± 0.1000"
+
+
+# Marks
+
+
+def test_marks_depend_on_names_alone_and_are_apart() -> None:
+    names = [f"m{at}" for at in range(COLOURS * len(SHAPES))]
+    marks = assign(names)
+    assert len(set(marks.values())) == len(names)
+    assert assign(names[::-1] + names) == marks
+
+
+# The front
+
+
+def test_the_front_by_hand() -> None:
+    points = {"head": (0.0, 0.5), "a": (1.0, 0.8), "b": (2.0, 0.7), "c": (3.0, 0.9), "d": (3.0, 0.85)}
+    assert pareto(points) == ["head", "a", "c"]
+    assert pareto(points, score_sign=-1) == ["head"]
+    assert pareto(points, cost_sign=-1) == ["c"]
+
+
+def test_equals_are_both_on_the_front() -> None:
+    assert pareto({"b": (1.0, 0.5), "a": (1.0, 0.5)}) == ["a", "b"]
+    assert pareto({}) == []
+
+
+@given(st.dictionaries(st.text(max_size=3), st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1))
+def test_the_front_beats_the_rest_and_nothing_of_itself(points: dict[str, tuple[float, float]]) -> None:
+    front = pareto(points)
+    assert front
+    beats = lambda a, b: a[0] <= b[0] and a[1] >= b[1] and a != b  # noqa: E731
+    for name, point in points.items():
+        beaten = any(beats(other, point) for other in points.values())
+        assert beaten == (name not in front)
+
+
+# Curves
+
+
+@given(st.lists(st.floats(-10, 10), max_size=500))
+def test_a_thinned_curve_is_short_and_keeps_its_mean(losses: list[float]) -> None:
+    width = bin_width([len(losses)])
+    points = thinned(losses, width)
+    assert len(points) == len(middle_steps(len(losses), width)) <= MOST_POINTS
+    if losses and len(losses) % width == 0:
+        assert sum(filter(None, points)) / len(points) == pytest.approx(sum(losses) / len(losses), abs=1e-9)
+
+
+def test_a_curve_by_hand() -> None:
+    assert thinned([1.0, 3.0, 5.0, 7.0, 9.0], 2) == [2.0, 6.0, 9.0]
+    assert middle_steps(5, 2) == [1.5, 3.5, 5.0]
+    assert thinned([math.nan, math.inf, 4.0, math.nan], 2) == [None, 4.0]
+    assert mean_curve([[1.0, 2.0, 3.0], [3.0, None]]) == [2.0, None]
+    assert mean_curve([]) == []
+
+
+# Tables
+
+
+def made(**options: object) -> object:
+    frame = pd.DataFrame(
+        [
+            {"task": "t", "method": "a", "method_params": "r=4", "score": 0.5, "n_seeds": 3, "note": None},
+            {"task": "t", "method": "=b", "method_params": "", "score": None, "n_seeds": 0, "note": "x"},
+        ],
+        dtype=object,
+    )
+    return table("id", "Title", "intro", frame, assign(["a[r=4]", "=b"]), **options)
+
+
+def test_a_table_shows_its_frame() -> None:
+    found = made()
+    assert [heading.kind for heading in found.headings] == ["text", "head", "text", "number", "number", "text"]
+    assert [[cell.text for cell in line.cells] for line in found.lines] == [
+        ["t", "a[r=4]", "r=4", "0.5000", "3", "–"],
+        ["t", "=b", "–", "–", "0", "x"],
+    ]
+    assert [line.cells[3].sort for line in found.lines] == [0.5, None]
+    assert found.lines[1].cells[3].unknown
+    assert not found.lines[1].cells[4].unknown
+    assert found.lines[0].cells[1].mark != found.lines[1].cells[1].mark
+    assert found.csv == "task,method,method_params,score,n_seeds,note\nt,a,r=4,0.5,3,\nt,'=b,,,0,x\n"
+
+
+def test_what_never_changes_is_said_once() -> None:
+    about = (Column("score", "number", "What it scored."),)
+    found = made(first=("method", "task", "score"), groups=("task",), filters=("method", "task"), about=about)
+    assert [(heading.key, heading.more) for heading in found.headings[:4]] == [
+        ("method", False),
+        ("task", True),
+        ("score", False),
+        ("method_params", True),
+    ]
+    assert found.same == ("task t",)
+    assert [(each.label, each.values) for each in found.filters] == [("Method", ("=b", "a[r=4]"))]
+    assert found.headings[2].about == "What it scored."
+
+
+def test_intervals_are_drawn_on_the_scale_of_their_group() -> None:
+    frame = pd.DataFrame(
+        [
+            {"task": task, "method": "m", "score_mean": mean, "score_ci95_low": low, "score_ci95_high": high}
+            for task, mean, low, high in (("t", 0.5, 0.4, 0.6), ("t", 0.2, None, None), ("u", 9.0, 8.0, 10.0))
+        ],
+        dtype=object,
+    )
+    found = table("id", "Title", "", frame, {}, first=("score",), groups=("task",))
+    assert [line.cells[0].interval for line in found.lines] == [(50, 75, 100), (0, 0, 0), (0, 50, 100)]
+    assert [line.cells[0].text for line in found.lines] == ["0.5000 ± 0.1000", "0.2000", "9.0000 ± 1.0000"]
+    assert [line.first for line in found.lines] == [False, False, True]
