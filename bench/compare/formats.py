@@ -28,7 +28,11 @@ def text(report: Report) -> str:
         blocks.append(text_table(rows, ALIGN))
     rest = [wording.summary(report), *map(_capital, wording.not_judged(report)), report.noise]
     rest += [line for line in (wording.blind_spot(report), wording.other_profiles(report)) if line]
-    return "\n\n".join([*blocks, "\n".join(textwrap.fill(line, WIDTH) for line in rest)])
+    return "\n\n".join([*blocks, "\n".join(_wrapped(line) for line in rest)])
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def as_markdown(report: Report) -> str:

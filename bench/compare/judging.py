@@ -1,8 +1,9 @@
 """Every quantity of every row that two runs share: better, worse, or not told apart; pure functions on records.
 
 A regression is a change for the worse that is larger than the quantity's threshold and than the noise: p < 0.05, after
-Holm's correction over everything that was tested in this comparison. The correction holds the chance of even one
-false alarm in a whole comparison to 5 %, however many rows and quantities there are.
+Holm's correction over everything that was tested in this comparison. p is one-sided: the chance of a change at least
+so large in this direction if nothing had changed. So the chance of even one false alarm in a whole comparison is held
+to 5 %, however many rows and quantities there are, and that of even one false improvement to another 5 %.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Judgement:
     outcome: "unsure" is a change that is larger than the threshold, and not than the noise.
     base, new: what is compared: means over the common seeds (geometric ones of throughput and memory), medians of
     what has no noise. change: new - base, as a share of base if the quantity is relative; None: unknown, or base is 0.
-    p_value is adjusted for all tests of the comparison; None: nothing to test, as the numbers have no noise.
+    p_value is one-sided and adjusted for all tests of the comparison; None: nothing to test, the numbers have no noise.
     detectable: the smallest change that the test alone would find four times of five, in the units of `change`.
     reason: why it was not judged.
     """
@@ -251,10 +252,14 @@ def _judged(
 
 
 def _corrected(judgements: Sequence[Judgement]) -> list[Judgement]:
-    """p-values by Holm over all tests, and what is within the noise called so."""
+    """One-sided p-values from two-sided ones, by Holm over all tests; and what is within the noise called so.
+
+    One-sided in the direction that was seen, which is half: of the two families of claims, worse and better, each
+    is corrected over all tests.
+    """
     tested = [at for at, judgement in enumerate(judgements) if judgement.p_value is not None]
     adjusted: Mapping[int, float] = dict(
-        zip(tested, holm([judgements[at].p_value or 0.0 for at in tested]), strict=True)
+        zip(tested, holm([(judgements[at].p_value or 0.0) / 2 for at in tested]), strict=True)
     )
     found = []
     for at, judgement in enumerate(judgements):

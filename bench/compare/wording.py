@@ -7,6 +7,7 @@ from collections import defaultdict
 from bench.compare.escaping import one_line
 from bench.compare.judging import Judgement, Report
 from bench.compare.rows import Event
+from bench.quantities import QUANTITIES
 
 
 def label(found: Judgement | Event) -> str:
@@ -110,14 +111,15 @@ def blind_spot(report: Report) -> str | None:
         if judgement.detectable is not None:
             seen[judgement.quantity.label].append(judgement)
     parts = []
-    for name, judgements in seen.items():
+    order = [quantity.label for quantity in QUANTITIES]
+    for name, judgements in sorted(seen.items(), key=lambda item: order.index(item[0])):
         least = min(j.detectable for j in judgements if j.detectable is not None)
         most = max(j.detectable for j in judgements if j.detectable is not None)
         low, high = (f"{100 * v:.0f} %" if judgements[0].quantity.relative else f"{v:.3f}" for v in (least, most))
         parts.append(f"{name} {low}" + (f" to {high}" if low != high else ""))
     if not parts:
         return None
-    return f"What one such test alone finds four times of five: {'; '.join(parts)}."
+    return f"The smallest change that one test alone finds four times of five: {'; '.join(parts)}."
 
 
 def other_profiles(report: Report) -> str | None:
