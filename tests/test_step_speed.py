@@ -14,7 +14,8 @@ import torch
 
 from bench import models, registry, seeds
 from bench.adaptation import Adapted, adapt
-from bench.data import Encoded
+from bench.batching import epoch_batches
+from bench.data import Encoded, encode
 from bench.modeling import init_head
 from bench.specs import parse
 from bench.task import TaskContext
@@ -55,27 +56,35 @@ def test_step(benchmark: Any, tiny: tiny_bert.Tiny, method: str) -> None:
     assert 0 < benchmark(step) < 100
 
 
-def passes() -> dict[str, Callable[[], float]]:
-    """Forward and backward of three methods on random weights of the default model's shape, 32 texts of 32 tokens."""
-    import transformers
-
+def inputs_of_32_texts() -> dict[str, torch.Tensor]:
+    """32 texts of 32 tokens, special ones included: [32, 32] each."""
     shape = models.find("minilm-l6").shape
     assert shape is not None
     torch.manual_seed(0)
     input_ids = torch.randint(1000, 2000, (32, 32))
     input_ids[:, 0], input_ids[:, -1] = shape.single
-    inputs = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
+    return {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
+
+
+def adapted_by(name: str) -> Adapted:
+    """A method on random weights of the default model's shape, without dropout."""
+    import transformers
+
+    shape = models.find("minilm-l6").shape
+    assert shape is not None
     context = TaskContext("speed", "classification", False, 2, shape.single, 0)
-    found = {}
-    for name in ("pasta", "lora", "head"):
-        config = transformers.AutoConfig.for_model(
-            **{**shape.config, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}, num_labels=2
-        )
-        model = transformers.AutoModelForSequenceClassification.from_config(config)
-        init_head(model, 0)
-        adapted = adapt(model, build(name), context, seeds.streams(0))
-        found[name] = stepper(adapted, inputs, torch.arange(32) % 2, update=False)
-    return found
+    config = transformers.AutoConfig.for_model(
+        **{**shape.config, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}, num_labels=2
+    )
+    model = transformers.AutoModelForSequenceClassification.from_config(config)
+    init_head(model, 0)
+    return adapt(model, build(name), context, seeds.streams(0))
+
+
+def passes() -> dict[str, Callable[[], float]]:
+    """Forward and backward of three methods."""
+    inputs, labels = inputs_of_32_texts(), torch.arange(32) % 2
+    return {name: stepper(adapted_by(name), inputs, labels, update=False) for name in ("pasta", "lora", "head")}
 
 
 @pytest.fixture
@@ -93,6 +102,31 @@ def all_cores() -> Any:
 @pytest.mark.parametrize("method", ["pasta", "lora", "head"])
 def test_forward_and_backward(benchmark: Any, method: str) -> None:
     assert 0 < benchmark(passes()[method]) < 100
+
+
+@pytest.mark.benchmark(group="forward alone of 32 x 32 tokens, minilm-l6's shape", min_rounds=20)
+@pytest.mark.usefixtures("all_cores")
+@pytest.mark.parametrize("method", ["pasta", "head"])
+def test_forward(benchmark: Any, method: str) -> None:
+    module, inputs = adapted_by(method).module.eval(), inputs_of_32_texts()
+
+    def forward() -> torch.Tensor:
+        with torch.inference_mode():
+            return module(**inputs).logits
+
+    assert benchmark(forward).shape == (32, 2)
+
+
+@pytest.mark.benchmark(group="building the batches of an epoch of 2,000 examples")
+def test_batch_building(benchmark: Any, tiny: tiny_bert.Tiny) -> None:
+    """Grouping by length, padding, and tensors: what a step waits for before it begins."""
+    task = tiny_bert.task("classification")
+    data = encode(task, tiny_bert.examples("classification", 2000), tiny.tokenizer)
+
+    def epoch() -> int:
+        return sum(data.batch(indices).examples for indices in epoch_batches(data.lengths, 32, 0))
+
+    assert benchmark(epoch) == 2000
 
 
 @pytest.mark.benchmark(group="pasta's forward and backward over others', in turns")
