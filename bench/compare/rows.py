@@ -88,6 +88,8 @@ def match(base: Iterable[Record], new: Iterable[Record], *, across_profiles: boo
         profiles = f"{row.group.profile} before, {partner.group.profile} now"
         matched.events.append(Event(partner, "incomparable", False, f"not compared: other profile ({profiles})"))
     for row in sorted(first.keys() - partners.keys() - apart.keys()):
+        if _parent(row) in first and _parent(row) not in second:
+            continue  # told with its task
         event = _missing(row, first[row], second)
         if event is not None:
             matched.events.append(event)

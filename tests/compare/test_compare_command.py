@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
+import re
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
@@ -12,10 +15,11 @@ from typing import Any, NamedTuple
 import pytest
 from made import failed, measured
 
-from bench import __main__, profiles
+from bench import __main__, noise, profiles
 from bench.noise import MachineKind, Noise, Spread
 from bench.quantities import NOISY
 from bench.record import Record
+from bench.running import Outcome
 from bench.store import Store
 
 
@@ -158,17 +162,17 @@ def test_a_failing_comparison_still_writes_its_files(bench: Bench, folder: Folde
 def test_the_noise_beside_the_base_is_found_and_another_file_goes_first(bench: Bench, folder: Folder) -> None:
     base, new = folder("base", *seeds()), folder("new", *seeds(train=42.0))
     quantities = {q.name: Spread(between_sd=0.01, within_sd=0.01, between_df=9, within_df=90, cells=11) for q in NOISY}
-    noise = Noise(
+    known = Noise(
         bench_version="0.1.0", profile="cpu", machine=MachineKind(cpu_model="A CPU", cpu_cores=2), repeats=10, cells=11,
         quantities=quantities,
     )  # fmt: skip
     without = bench("compare", base, new)
     assert (without.code, "is not known" in without.out) == (0, True)  # 16 % is below the cautious 20 %
-    (base / "noise.json").write_text(noise.to_json(), encoding="utf-8")
+    (base / "noise.json").write_text(known.to_json(), encoding="utf-8")
     beside = bench("compare", base, new)
     assert (beside.code, "10 runs of 11 cells" in beside.out) == (1, True)
     other = base.parent / "other.json"
-    other.write_text(noise.model_copy(update={"repeats": 3}).to_json(), encoding="utf-8")
+    other.write_text(known.model_copy(update={"repeats": 3}).to_json(), encoding="utf-8")
     assert "3 runs of 11 cells" in bench("compare", base, new, "--noise", other).out
     (base / "noise.json").write_text("{", encoding="utf-8")
     assert bench("compare", base, new).code == 2
@@ -189,3 +193,55 @@ def test_noise_needs_a_folder_and_two_runs(bench: Bench, tmp_path: Path) -> None
     wrong = bench("noise", "--results", tmp_path / "x", "--suite", "nowhere")
     assert (wrong.code, wrong.err.startswith("Error: There is no suite 'nowhere'")) == (2, True)
     assert not (tmp_path / "x").exists()
+
+
+@pytest.fixture
+def grids(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Grids as `noise` asks for them, each answered with three cells a little faster than those before."""
+    asked: list[Any] = []
+
+    def answer(planned: Any, request: Any, console: Any) -> Outcome:
+        asked.append(request)
+        cells = [measured("a", seed, train=50.0 + len(asked)) for seed in range(3)]
+        if os.environ.get("TINY_FAILS") == str(len(asked)):
+            cells[0] = failed("a", 0, "oom")
+        return Outcome({record.id: record for record in cells}, os.environ.get("TINY_STOPS") == str(len(asked)))
+
+    running = importlib.import_module("bench.cli.run")  # whose name in its package is the command's
+    monkeypatch.setattr(running, "make_plan", lambda request, console: None)
+    monkeypatch.setattr(running, "execute_plan", answer)
+    monkeypatch.setattr(running, "write_tables", lambda results, console: None)
+    return asked
+
+
+def test_noise_runs_the_grid_again_and_again_into_folders_of_their_own(
+    bench: Bench, grids: list[Any], tmp_path: Path
+) -> None:
+    done = bench("noise", "--results", tmp_path, "--repeats", "3", "--suite", "ci", "--seeds", "3")
+    assert done.code == 0
+    assert [request.results for request in grids] == [tmp_path / f"run-{at}" for at in (1, 2, 3)]
+    assert {request.suite.name for request in grids} == {"ci"}
+    assert not any(request.force for request in grids)  # what is finished is kept
+    found = noise.load(tmp_path / "noise.json")
+    assert (found.repeats, found.cells) == (3, 3)
+    assert re.search(r"train_examples_per_second +1.9 % +0.0 %", done.out)
+    assert "3 runs of 3 cells on A CPU, 2 cores, profile cpu" in done.out
+
+
+def test_noise_leaves_a_failed_cell_out_and_says_so(
+    bench: Bench, grids: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TINY_FAILS", "2")
+    done = bench("noise", "--results", tmp_path, "--repeats", "3", "--json")
+    assert done.code == 1
+    assert json.loads(done.out)["cells"] == 2
+    assert "Failed, and left out: a on sms-spam, seed 0" in done.err
+
+
+def test_an_interrupted_noise_run_writes_no_noise(
+    bench: Bench, grids: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TINY_STOPS", "2")
+    done = bench("noise", "--results", tmp_path, "--repeats", "3")
+    assert (done.code, len(grids)) == (130, 2)
+    assert not (tmp_path / "noise.json").exists()

@@ -182,6 +182,11 @@ def test_an_extra_test_that_is_gone_is_named() -> None:
     assert "no such test" in event.text
 
 
+def test_a_row_that_is_missing_with_its_extra_test_is_told_once() -> None:
+    matched = match([*seeds("a"), extra("b", 0, "hard")], seeds("a"))
+    assert only(matched).label == "b on sms-spam"
+
+
 def test_a_new_row_with_its_extra_test_is_told_once() -> None:
     matched = match(seeds("a"), [*seeds("a"), extra("b", 0, "hard")])
     assert only(matched).label == "b on sms-spam"
