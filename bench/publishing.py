@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError, UsageError
-from bench.leaderboard import files
+from bench.leaderboard import current, files
 from bench.store import write_atomically
 
 if TYPE_CHECKING:
@@ -52,18 +52,21 @@ class PublishError(BenchError):
 def contents(records: Sequence[Record], pscp: Pscp | None = None) -> dict[str, str]:
     """Every file of a publication by its path in the folder, the hashes last. The same bytes for the same records.
 
+    Cells of older code than the newest of their row stand in no table, and are not published.
+
     Raises:
         UsageError: if there are no records.
     """
     from bench import __version__, report
 
+    records = sorted(current(records), key=lambda record: record.id)
     if not records:
         raise UsageError("There is no record to publish.")
     made = {
         "README.md": CARD.format(version=__version__),
         **files.tables(records, pscp),
-        "report.html": report.render(records),
-        **{f"records/{record.id}.json": record.to_json() for record in sorted(records, key=lambda r: r.id)},
+        "report.html": report.render(records, pscp),
+        **{f"records/{record.id}.json": record.to_json() for record in records},
     }
     sums = "".join(f"{hashlib.sha256(text.encode()).hexdigest()}  {path}\n" for path, text in sorted(made.items()))
     return {**made, SUMS: sums}
