@@ -81,7 +81,7 @@ def run(assignment: Assignment, report: Report) -> Any:
     except Exception as error:  # noqa: BLE001 - every cell ends as a record
         status: Status = "oom" if is_out_of_memory(error) else "error"
         _end(record, status, f"{type(error).__name__}: {error}".strip().splitlines()[0])
-        record.traceback = traceback.format_exc()[-TRACEBACK_CHARS:]
+        record.traceback = environment.anonymous(traceback.format_exc()[-TRACEBACK_CHARS:])
     record.last_step = steps[-1] if steps else None
     record.timeline = timeline.seconds()
     record.finished_at = now()
@@ -122,7 +122,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _end(record: Record, status: Status, reason: str) -> None:
-    record.status, record.reason = status, reason
+    record.status, record.reason = status, environment.anonymous(reason)
 
 
 def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline, report: Report) -> None:

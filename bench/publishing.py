@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError, UsageError
-from bench.leaderboard import files
+from bench.leaderboard import current, files
 from bench.store import write_atomically
 
 if TYPE_CHECKING:
@@ -52,21 +52,30 @@ class PublishError(BenchError):
 def contents(records: Sequence[Record], pscp: Pscp | None = None) -> dict[str, str]:
     """Every file of a publication by its path in the folder, the hashes last. The same bytes for the same records.
 
+    Cells of older code than the newest of their row stand in no table, and are not published.
+
     Raises:
         UsageError: if there are no records.
     """
     from bench import __version__, report
 
+    records = sorted(current(records), key=lambda record: record.id)
     if not records:
         raise UsageError("There is no record to publish.")
     made = {
         "README.md": CARD.format(version=__version__),
         **files.tables(records, pscp),
-        "report.html": report.render(records),
-        **{f"records/{record.id}.json": record.to_json() for record in sorted(records, key=lambda r: r.id)},
+        "report.html": report.render(records, pscp),
+        **{f"records/{record.id}.json": record.to_json() for record in records},
     }
     sums = "".join(f"{hashlib.sha256(text.encode()).hexdigest()}  {path}\n" for path, text in sorted(made.items()))
     return {**made, SUMS: sums}
+
+
+def named_folders(records: Sequence[Record]) -> list[str]:
+    """Folders of somebody's machine that the records' cells name as where a model or data came from."""
+    sources = {source for record in records for source in (record.cell.model_source, record.cell.task_source)}
+    return sorted(source for source in sources if Path(source).is_absolute() or source.startswith("~"))
 
 
 def repository(target: str) -> str | None:
@@ -119,9 +128,7 @@ def to_hub(name: str, made: dict[str, str]) -> str:
     Raises:
         PublishError: if the hub refuses or cannot be reached.
     """
-    import httpx
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
     api = HfApi()
     with tempfile.TemporaryDirectory() as temporary:
@@ -135,7 +142,7 @@ def to_hub(name: str, made: dict[str, str]) -> str:
                 commit_message="Publish benchmark results",
                 delete_patterns="records/*.json",
             )
-        except (HfHubHTTPError, LocalTokenNotFoundError, httpx.HTTPError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - the hub library's errors are of many classes with no common one
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise PublishError(
                 f"{name} could not be published: {reason} Log in with `hf auth login` or set HF_TOKEN to a token that "

@@ -16,6 +16,7 @@ from bench.estimate import Estimator
 from bench.executors import Executor, Finished, Job, Lost, Progress, Started
 from bench.executors.local import LocalExecutor
 from bench.grid import Cell, code_version
+from bench.measure.environment import anonymous
 from bench.method import Method
 from bench.profiles.probe import probe
 from bench.record import Record, Status
@@ -263,7 +264,8 @@ def execute(planned: Plan, executor: Executor, store: Store, display: Display, t
         written = store.finished(key)
         if written is None or written.started_at < started:
             written = new_record(cells[key])
-            written.status, written.reason, written.traceback = status, reason, detail or None
+            written.status, written.reason = status, anonymous(reason)
+            written.traceback = anonymous(detail) if detail else None
             written.started_at, written.last_step = started, step
             # Breaking a forced run off says nothing about the cell: a finished record stays.
             if status != "interrupted" or store.finished(key) is None:

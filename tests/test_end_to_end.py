@@ -96,6 +96,7 @@ def test_a_record_says_why(failing: Ran) -> None:
     }
     assert "in misbehave" in failing.records["raises"]["traceback"]
     assert "and a second line" in failing.records["raises"]["traceback"]
+    assert str(failing.results.parent) not in failing.records["raises"]["traceback"]
     assert "last words" in failing.records["killer"]["traceback"]
     assert failing.records["steady"]["traceback"] is None
     assert failing.records["diverges"]["losses"] == []
@@ -208,6 +209,9 @@ def test_a_record_is_complete_and_true(cured: Ran) -> None:
     assert record["constant_score"] == 0.5
     assert record["data"]["examples"] == {"train": 24, "validation": 8, "test": 12}
     assert record["data"]["label_counts"]["train"] == {"bad": 12, "good": 12}
+    assert record["data"]["labels"] == ["bad", "good"]
+    assert 1e4 < record["inference_flops"] < 1e8
+    assert record["speed"]["machine_gflops"] > 0
     assert record["parameters"]["head"] == 2 * 32 + 2
     assert record["parameters"]["trainable"] == record["parameters"]["method"] == 0
     phases = {key: value for key, value in record["timeline"].items() if key != "total"}

@@ -23,7 +23,10 @@ def publish(
 
     console = stderr_console()
     name = publishing.repository(to)
-    made = publishing.contents(merged(folders, profile, console).records, pscp_of(pscp))
+    records = merged(folders, profile, console).records
+    made = publishing.contents(records, pscp_of(pscp))
+    for source in publishing.named_folders(records):
+        console.print(f"Mind that the records name a folder of your machine: {source}", markup=False)
     removed = publishing.stale(Path(to), made) if name is None else []
     sizes = {path: len(text.encode()) for path, text in made.items()}
     address = to
@@ -35,11 +38,11 @@ def publish(
     if as_json:
         print_json({"to": address, "dry_run": dry_run, "files": sizes, "removed": removed})
         return
-    records = [path for path in made if path.startswith("records/")]
+    of_records = [size for path, size in sizes.items() if path.startswith("records/")]
     for path, size in sizes.items():
-        if path not in records:
+        if not path.startswith("records/"):
             print(f"{path}  {size:,} bytes")
-    print(f"records/  {len(records)} files, {sum(sizes[path] for path in records):,} bytes")
+    print(f"records/  {len(of_records)} files, {sum(of_records):,} bytes")
     for path in removed:
         print(f"{path}  {'would be ' if dry_run else ''}removed: it is no longer part of these results")
     print(f"{'Would be published' if dry_run else 'Published'} to {address}: {len(sizes)} files, "

@@ -9,6 +9,7 @@ import functools
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ _DISTRIBUTIONS = (
     "pandas",
     "safetensors",
 )
+
+_IN_TRACEBACK = re.compile(r'File "([^"\n]+)"')
 
 # Variables that change speed, memory or the last bits of a result.
 _SETTINGS = (
@@ -95,6 +98,20 @@ def code(root: Path = _ROOT) -> dict[str, Any]:
         "commit": commit,
         "dirty": any(not change.startswith("??") or change.endswith(".py") for change in changes),
     }
+
+
+def anonymous(text: str) -> str:
+    """A text without this machine's folders: of a traceback's files their last three parts, of the home folder `~`."""
+    text = _IN_TRACEBACK.sub(lambda found: f'File "{_end_of(found[1])}"', text)
+    for folder, name in ((str(_ROOT), "."), (str(Path.home()), "~")):
+        if len(folder) > 1:  # the home of a user without one is the root
+            text = text.replace(folder, name)
+    return text
+
+
+def _end_of(path: str) -> str:
+    parts = Path(path).parts
+    return path if len(parts) < 4 else "/".join(("...", *parts[-3:]))
 
 
 @functools.cache

@@ -145,3 +145,20 @@ def test_a_git_that_hangs_is_given_up(checkout: tuple[Path, Git], monkeypatch: p
     found = environment.code(root)
     assert found["commit"] is not None
     assert found["dirty"] is None
+
+
+def test_a_text_names_no_folder_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    root = Path(environment.__file__).parents[2]
+    text = (
+        'Traceback:\n  File "/home/somebody/work/lib/site-packages/torch/nn/x.py", line 3, in f\n'
+        f'  File "{root}/bench/cell.py", line 1\n  File "<string>", line 1\n  File "a.py", line 2\n'
+        f"FileNotFoundError: /home/somebody/data.csv, {root}/tasks"
+    )
+    assert environment.anonymous(text) == (
+        'Traceback:\n  File ".../torch/nn/x.py", line 3, in f\n'
+        f'  File ".../{root.name}/bench/cell.py", line 1\n  File "<string>", line 1\n  File "a.py", line 2\n'
+        "FileNotFoundError: ~/data.csv, ./tasks"
+    )
+    monkeypatch.setenv("HOME", "/")
+    assert environment.anonymous("a/b") == "a/b"

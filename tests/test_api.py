@@ -1,0 +1,109 @@
+"""What notebooks call: frames of records, and a grid run from Python."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import tiny_grid
+from made import failed, memory, parameters, record, speed
+
+import bench
+from bench import columns
+from bench.errors import BenchError, UsageError
+from bench.store import Store
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    store = Store(tmp_path / "results")
+    costs = {"parameters": parameters(), "speed": speed(), "memory": memory()}
+    for seed in range(2):
+        answers = {"losses": [0.5, 0.25], "predictions": [1, 0], "references": [1, 1]}
+        store.write(record("a", seed, 0.5 + seed / 10, **answers, **costs))
+    store.write(record("b", 0, 0.4))
+    store.write(failed("b", 1))
+    return store.root
+
+
+def test_frames_of_a_folder(results: Path) -> None:
+    found = bench.load(results)
+    assert (len(found), repr(found)) == (4, "<Results: 4 cells, 2 methods, 1 tasks>")
+    board = found.leaderboard.set_index("method")
+    assert board.loc["a", "score_mean"] == pytest.approx(0.55)
+    assert board.loc["a", "trainable_params"] == 10
+    assert board.loc["b", "trainable_params"] is pd.NA
+    assert board["trainable_params"].dtype == "Int64"
+    assert board["score_mean"].dtype == "Float64"
+    assert list(found.cells["status"]) == ["ok", "ok", "ok", "oom"]
+    assert list(found.pairs["verdict"]) == ["no claim"]
+    assert list(found.overall.columns) == list(columns.names(columns.OVERALL))
+    losses = found.losses.sort_values(["seed", "step"])[["method", "seed", "step", "loss"]]
+    assert losses.to_numpy().tolist() == [
+        ["a", seed, step, loss] for seed in (0, 1) for step, loss in ((1, 0.5), (2, 0.25))
+    ]
+    assert found.predictions[["example", "prediction", "reference"]].to_numpy().tolist() == 2 * [[0, 1, 1], [1, 0, 1]]
+
+
+def test_several_folders_and_wrong_ones(results: Path, tmp_path: Path) -> None:
+    Store(tmp_path / "more").write(record("b", 2, 0.4))
+    assert len(bench.load(results, tmp_path / "more")) == 5
+    with pytest.raises(UsageError, match="no results folder"):
+        bench.load(tmp_path / "none")
+    with pytest.raises(UsageError, match="No cell has the profile 'gpu'"):
+        bench.load(results, profile="gpu")
+
+
+def test_an_empty_folder_has_empty_frames(tmp_path: Path) -> None:
+    found = bench.load(tmp_path)
+    assert len(found) == len(found.leaderboard) == len(found.losses) == 0
+    assert list(found.leaderboard.columns) == list(columns.names(columns.LEADERBOARD))
+
+
+def test_a_grid_from_python(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The same cells as the command line makes, failures as rows."""
+    (tmp_path / "tiny").mkdir()
+    grid = tiny_grid.build(tmp_path / "tiny")
+    asked = {
+        "suite": grid.suite, "profile": str(grid.profile), "plugins": grid.plugins[1::2], "results": tmp_path / "r",
+    }  # fmt: skip
+    found = bench.run(["steady", "raises"], seeds=1, **asked)  # type: ignore[arg-type]
+    assert found.leaderboard.set_index("method")["status"].to_dict() == {"steady": "ok", "raises": "1 error"}
+    assert (tmp_path / "r" / "leaderboard.csv").is_file()
+    assert found.losses["step"].max() == 18
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert "[2/2]" in captured.err
+    again = bench.run("steady", seeds=[0], **asked)  # type: ignore[arg-type]
+    assert [r.id for r in again.records] == [r.id for r in found.records if r.cell.method == "steady"]
+    done = grid.bench(
+        "run", *grid.options(tmp_path / "r"), "--methods", "steady", "--seeds", "1", "--dry-run", "--json"
+    )
+    assert '"finished": true' in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"methods": "stedy"}, "There is no method 'stedy'"),
+        ({"methods": []}, "No name was given"),
+        ({"tasks": []}, "No task was given"),
+        ({"seeds": 0}, "No seed was given"),
+        ({"seeds": [-1]}, r"seeds=\[-1\] is neither a count nor a list"),
+        ({"preset": "quik"}, "There is no preset 'quik'"),
+    ],
+)
+def test_wrong_use_is_one_sentence(wrong: dict[str, object], reason: str, tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=reason):
+        bench.run(results=tmp_path, **wrong)  # type: ignore[arg-type]
+
+
+def test_importing_the_package_stays_light() -> None:
+    heavy = "import bench, sys; print([m for m in ('torch', 'pandas', 'numpy', 'scipy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    with pytest.raises(AttributeError, match="no attribute 'laod'"):
+        bench.laod  # noqa: B018
