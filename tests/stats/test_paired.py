@@ -96,12 +96,29 @@ def test_seeds_and_examples_by_hand() -> None:
     first = answered([[1, 1, 1, 0], [1, 1, 0, 0]])
     second = answered([[0, 1, 0, 0], [0, 1, 0, 0]])
     # Over seeds: 0.5 and 0.25, variance 0.03125, of the mean 0.015625, 1 degree of freedom. Over examples: 1, 0, 0.5
-    # and 0, variance 0.22917, of the mean 0.057292, 3 degrees. Together 0.072917, 4.0041 degrees.
+    # and 0, variance 0.22917, of the mean 0.057292, 3 degrees. Together 0.072917, weights 0.21429 and 0.78571.
     result = found(first, second)
-    freedom = 0.072917**2 / (0.015625**2 / 1 + 0.057292**2 / 3)
+    error, quantile = math.sqrt(0.0729167), 0.2142857 * 12.7062 + 0.7857143 * 3.18245
     assert result.difference == 0.375
-    assert result.p_value == pytest.approx(2 * stats.t.sf(0.375 / math.sqrt(0.072917), freedom), rel=1e-4)
-    assert result.ci95_high == pytest.approx(0.375 + stats.t.ppf(0.975, freedom) * math.sqrt(0.072917), rel=1e-4)
+    assert result.ci95_high == pytest.approx(0.375 + quantile * error, rel=1e-5)
+    p = result.p_value
+    assert p is not None
+    weighted = 0.2142857 * stats.t.isf(p / 2, 1) + 0.7857143 * stats.t.isf(p / 2, 3)
+    assert weighted == pytest.approx(0.375 / error, rel=1e-5)
+    assert result.minimum_detectable is not None
+    assert result.minimum_detectable > quantile * error  # as large as that is found half of the time
+
+
+@pytest.mark.parametrize("effect", [1e-9, 0.01, 0.3, 1.0])
+def test_interval_and_p_agree(effect: float) -> None:
+    draw = np.random.default_rng(2)
+    for _ in range(20):
+        right = draw.random((3, 50)) < 0.5 + effect / 3
+        result = found(answered(right), answered(draw.random((3, 50)) < 0.5))
+        assert result.p_value is not None
+        assert result.ci95_low is not None
+        assert result.ci95_high is not None
+        assert (result.p_value < 0.05) == (not result.ci95_low <= 0 <= result.ci95_high)
 
 
 def test_the_same_lucky_examples_at_every_seed_are_no_proof() -> None:
@@ -159,7 +176,7 @@ def test_seeds_alone_would_cry_wolf() -> None:
 def test_a_difference_of_the_size_stated_is_found_as_often_as_stated() -> None:
     """The comparison's own minimum detectable effect, put in, is found at about the 80 % that it promises."""
     draw, runs = np.random.default_rng(10), 400
-    effect = 0.45  # in the scale of the simulation; some five points of accuracy
+    effect = 0.5  # in the scale of the simulation; some eight points of accuracy
     results = [found(*population(draw, 2, 3, 400, (effect,))) for _ in range(runs)]
     true = float(np.mean([result.difference for result in results]))
     promised = float(np.mean([result.minimum_detectable or np.nan for result in results]))
@@ -194,3 +211,46 @@ def test_two_points_and_five_seeds_over_a_thousand_leaderboards() -> None:
     rate = np.mean([(found(*(seeded(*map(float, row)) for row in pair)).p_value or 0) < 0.05 for pair in shifted])
     assert rate == pytest.approx(stated, abs=4 * math.sqrt(stated * (1 - stated) / 1000))
     assert boards(2.0, 1000, draw) > 0.4
+
+
+@pytest.mark.slow
+def test_the_rates_that_the_readme_states(capsys: pytest.CaptureFixture[str]) -> None:
+    """False alarms and power by seeds and test examples, over 2,000 comparisons each: printed, and within bounds."""
+    draw, runs = np.random.default_rng(12), 2000
+    lines = ["seeds  examples  false alarms  of seeds alone  power at +3 points  at +5 points"]
+    for seeds, examples in ((3, 400), (3, 1000), (5, 400), (5, 1500)):
+        rates = []
+        for effect, points in ((0.0, 0.0), (0.16, 0.03), (0.27, 0.05)):  # on the simulation's scale, and of accuracy
+            pairs = [population(draw, 2, seeds, examples, (effect,)) for _ in range(runs)]
+            rates.append(np.mean([(found(*pair).p_value or 0) < 0.05 for pair in pairs]))
+            results = [found(*pair).difference for pair in pairs]
+            assert np.mean(results) == pytest.approx(points, abs=0.004)
+            if effect == 0:
+                alone = [found(*(Sample(each.scores) for each in pair)).p_value or 0 for pair in pairs]
+                rates.append(np.mean(np.array(alone) < 0.05))
+        lines.append(f"{seeds:5}  {examples:8}  {rates[0]:12.3f}  {rates[1]:14.3f}  {rates[2]:18.2f}  {rates[3]:12.2f}")
+        assert rates[0] <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / runs)
+        assert rates[0] < rates[2] < rates[3]
+    with capsys.disabled():
+        print("", *lines, sep="\n")
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 1.0])
+def test_few_seeds_do_not_make_it_bold(seeds: int, share: float) -> None:
+    """Whatever share of the variance is the seeds': at most 5 %, with two seeds at most 6; normal scores, 400 examples.
+
+    This is where Welch-Satterthwaite degrees of freedom fail: 13 % for two seeds and a share of 0.9.
+    """
+    draw, runs = np.random.default_rng(seeds), 1500
+    false = 0
+    for _ in range(runs):
+        shift = draw.normal(0, math.sqrt(1 - share))  # of this test set, the same for all seeds
+        scores = shift + draw.normal(0, math.sqrt(share * seeds), seeds)
+        spread = draw.normal(0, math.sqrt((1 - share) * 400), 400)
+        contributions = {seed: spread - spread.mean() + float(score) for seed, score in enumerate(scores)}
+        first = Sample(dict(enumerate(map(float, scores))), contributions)
+        nothing = Sample(dict.fromkeys(range(seeds), 0.0), {seed: np.zeros(400) for seed in range(seeds)})
+        false += (found(first, nothing).p_value or 0) < 0.05
+    stated = 0.06 if seeds == 2 else 0.05
+    assert false <= runs * (stated + 4 * math.sqrt(stated * (1 - stated) / runs))
