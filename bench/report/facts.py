@@ -30,7 +30,7 @@ def facts(records: Sequence[Record]) -> list[tuple[str, str]]:
         ("Profiles", _names(cell.profile.name for cell in cells)),
         ("Presets", _names(cell.preset for cell in cells)),
         ("Seeds", _names(str(cell.seed) for cell in cells)),
-        ("Run", f"{_minute(min(r.started_at for r in records))} to {_minute(max(r.finished_at for r in records))}"),
+        ("Run", _span(min(record.started_at for record in records), max(record.finished_at for record in records))),
         ("bench", _names(record.bench_version for record in records)),
         ("Commit", _names(_commit(record) for record in records)),
     ]
@@ -138,9 +138,11 @@ def _names(values: Iterable[str]) -> str:
     return visible(listed(found)) if len(found) == 1 else visible(f"{len(found)}: {listed(found)}")
 
 
-def _minute(moment: str) -> str:
-    """`2026-11-24T11:15:36.202+00:00` to the minute, as UTC, which is what records are in."""
-    return visible(f"{moment[:10]} {moment[11:16]} UTC" if moment.endswith("+00:00") else moment)
+def _span(start: str, end: str) -> str:
+    """From when to when, to the minute; records are in UTC (`2026-11-24T11:15:36.202+00:00`)."""
+    same_day = start[:10] == end[:10]
+    last = end[11:16] if same_day else f"{end[:10]} {end[11:16]}"
+    return visible(f"{start[:10]} {start[11:16]} to {last} UTC")
 
 
 def _commit(record: Record) -> str:

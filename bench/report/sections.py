@@ -37,6 +37,10 @@ FIRST = {
         "task", "method", "seed", "score", "status", "trainable_share_percent", "peak_train_memory_mib",
         "train_examples_per_second", "train_seconds", "cell", *GROUP[1:],
     ),
+    "recipes": (
+        "task", "method", "learning_rate", "epochs", "min_steps", "batch_size", "weight_decay", "warmup_ratio",
+        "chosen_by",
+    ),
     "failures": ("task", "method", "seed", "status", "reason", "last_step", "traceback", *GROUP[1:]),
 }  # fmt: skip
 
@@ -89,7 +93,8 @@ def contents(records: Sequence[Record], pscp: Pscp | None = None) -> Contents:
         table("cells", "All cells", CELLS, boards.cells, first=FIRST["cells"], filters=FILTERS, groups=GROUP,
               about=columns.CELLS, folded=True),
         table("columns", "How each number was measured", MEASURED, facts.meanings(_described(pscp))),
-        table("recipes", "Recipes", RECIPES, facts.recipes(records), filters=("task", "method"), folded=True),
+        table("recipes", "Recipes", RECIPES, facts.recipes(records), first=FIRST["recipes"],
+              filters=("task", "method"), folded=True, empty="No cell recorded its recipe."),
         table("environment", "Environment", ENVIRONMENT, facts.environment(records), folded=True),
         table("profiles", "Profiles", PROFILES, facts.profiles(records), filters=("profile",), folded=True),
     ]  # fmt: skip

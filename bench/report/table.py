@@ -28,16 +28,15 @@ LABELS = {
     "peak_train_memory_mib": "Peak memory, MiB",
     "train_examples_per_second": "Examples/s",
     "train_seconds": "Training, s",
-    "total_seconds": "Total, s",
-    "adapter_bytes": "Adapter, bytes",
     "pscp": "PSCP",
     "p_holm": "p, Holm",
     "p_value": "p",
     "friedman_p": "p, Friedman",
-    "method_a": "Method a, better",
-    "method_b": "Method b",
+    "method_a": "Better (a)",
+    "method_b": "Other (b)",
     "minimum_detectable": "Detectable",
 }
+UNITS = {"_percent": ", %", "_mib": ", MiB", "_ms": ", ms", "_seconds": ", s", "_bytes": ", bytes", "_per_second": "/s"}
 METHODS = ("method", "method_a", "method_b")  # columns whose cells carry the method's mark
 INTERVAL = "score"  # a column made of a row's mean and interval; the frame has these apart
 
@@ -169,9 +168,13 @@ def _plain(value: Any) -> Any:
 
 
 def _label(key: str) -> str:
-    return LABELS.get(key) or key.replace("_percent", ", %").replace("_mib", ", MiB").replace("_ms", ", ms").replace(
-        "_per_second", "/s"
-    ).replace("ci95", "95 % CI").replace("_", " ").strip().capitalize()  # fmt: skip
+    if key in LABELS:
+        return LABELS[key]
+    for end, unit in UNITS.items():
+        if key.endswith(end):
+            key = key.removesuffix(end) + unit
+    words = key.replace("ci95", "95 % CI").replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
 
 
 def _kind(key: str, rows: Sequence[Mapping[str, Any]], long: Sequence[str]) -> str:

@@ -6,6 +6,8 @@ import math
 from typing import Any
 
 UNKNOWN = "–"
+# Chosen and not measured: shown as they were chosen.
+SETTINGS = {"learning_rate", "head_learning_rate", "epochs", "weight_decay", "dropout", "warmup_ratio", "max_grad_norm"}
 
 # What has no shape of its own, or moves the text around it: shown by a picture or by its number.
 _PICTURES = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"} | {127: "\u2421"}
@@ -30,10 +32,16 @@ def number(value: float | int, key: str = "") -> str:
     """
     if isinstance(value, bool):
         return "yes" if value else "no"
+    return _digits(value, key).replace("-", "−")  # a minus is as wide as a plus; exponents have one too
+
+
+def _digits(value: float | int, key: str) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if not math.isfinite(value):
         return UNKNOWN
+    if key in SETTINGS:
+        return f"{value:g}"
     if key.startswith("p_") or key.endswith("_p"):  # a p-value is never 0, and has no more digits than mean something
         return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
     if "score" in key or key in ("difference", "ci95_low", "ci95_high", "minimum_detectable", "pscp"):

@@ -212,7 +212,7 @@ def test_the_head_says_what_when_and_by_which_code() -> None:
     terms = dict(re.findall(r"<dt>(.*?)</dt><dd><bdi>(.*?)</bdi>", page))
     assert terms["Cells"] == "33: 30 ok, 1 oom, 1 skipped, 1 timeout"
     assert terms["Methods"] == "7: bitfit, full, head, ia3, lora, pasta, prompt_tuning"
-    assert terms["Run"] == "2026-01-01 00:00 UTC to 2026-01-01 00:01 UTC"
+    assert terms["Run"] == "2026-01-01 00:00 to 00:01 UTC"
     assert terms["bench"] == "0.1.0"
     assert terms["Commit"] == "2: 0123456789ab, unknown"
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
+from importlib import resources
+from itertools import combinations
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -52,11 +56,13 @@ def test_shown_text_encodes_and_turns_nothing_around(text: str) -> None:
         (32.345, "", "32.3"),
         (1260.4, "", "1,260"),
         (0.0, "", "0"),
-        (1e-7, "share", "1.0e-07"),
+        (1e-7, "share", "1.0e−07"),
         (1e-7, "p_value", "< 0.0001"),
         (0.04567, "p_holm", "0.0457"),
         (1.5, "average_rank", "1.50"),
-        (-0.5, "difference", "-0.5000"),
+        (0.002, "learning_rate", "0.002"),
+        (2.4000000000000004, "epochs", "2.4"),
+        (-0.5, "difference", "−0.5000"),
         (True, "", "yes"),
         (math.inf, "", "–"),
     ],
@@ -80,6 +86,50 @@ def test_marks_depend_on_names_alone_and_are_apart() -> None:
     marks = assign(names)
     assert len(set(marks.values())) == len(names)
     assert assign(names[::-1] + names) == marks
+
+
+def colours(theme: int) -> dict[str, np.ndarray]:
+    """The custom properties of the light (0) or dark (1) theme as linear RGB."""
+    css = resources.files("bench.report").joinpath("report.css").read_text(encoding="utf-8")
+    found = {}
+    for name, *themes in re.findall(r"--(\w+): light-dark\((#\w{6}), (#\w{6})\)", css):
+        parts = np.array([int(themes[theme][at : at + 2], 16) for at in (1, 3, 5)]) / 255
+        found[name] = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return found
+
+
+# Machado, Oliveira and Fernandes, 2009, severity 1: what linear RGB looks like without one kind of cone.
+VISION = {
+    "all cones": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    "no long": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "no middle": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "no short": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def lab(linear: np.ndarray) -> np.ndarray:
+    """CIE L*a*b* (D65) of linear RGB."""
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    xyz = to_xyz @ np.clip(linear, 0, 1) / [0.9505, 1, 1.089]
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("theme", [0, 1])
+@pytest.mark.parametrize("vision", VISION)
+def test_no_two_colours_look_alike_to_anyone(theme: int, vision: str) -> None:
+    found = colours(theme)
+    seen = [lab(np.array(VISION[vision]) @ found[f"c{at}"]) for at in range(COLOURS)]
+    # A difference of 2 is seen by a keen eye side by side; 20 is told apart at a glance.
+    assert min(np.linalg.norm(a - b) for a, b in combinations(seen, 2)) > 20
+
+
+@pytest.mark.parametrize("theme", [0, 1])
+def test_every_colour_stands_out_from_the_card(theme: int) -> None:
+    light = {name: float(rgb @ [0.2126, 0.7152, 0.0722]) for name, rgb in colours(theme).items()}
+    for at in range(COLOURS):
+        darker, lighter = sorted((light[f"c{at}"], light["card"]))
+        assert (lighter + 0.05) / (darker + 0.05) >= 3
 
 
 # The front
