@@ -25,6 +25,8 @@ from bench.record import Record
 from bench.stats import ALPHA
 from bench.stats.multiple import holm
 
+BLIND = 10.0  # a test that would see no smaller log ratio sees nothing
+
 Outcome = Literal["regression", "improvement", "unsure", "unchanged", "not judged"]
 
 
@@ -207,8 +209,8 @@ def _ratio(quantity: Quantity, pair: Pair, known: Spread | None, seen: Spread | 
         return _not_judged(quantity, pair, "one seed alone shows no noise")
     values = [(old, now) for old, now in _values(quantity, pair) if log_ratio(old, now) is not None]
     means = (_geometric_mean([old for old, _ in values]), _geometric_mean([now for _, now in values]))
-    change, detectable = math.expm1(found.mean), math.expm1(found.detectable)
-    return _judged(quantity, pair, means, change, len(ratios), found.p_value, detectable)
+    detectable = math.expm1(found.detectable) if found.detectable < BLIND else None
+    return _judged(quantity, pair, means, math.expm1(found.mean), len(ratios), found.p_value, detectable)
 
 
 def _exact(quantity: Quantity, pair: Pair) -> Judgement:

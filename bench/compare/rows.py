@@ -81,6 +81,7 @@ def match(base: Iterable[Record], new: Iterable[Record], *, across_profiles: boo
             matched.events.append(Event(partner, "incomparable", False, f"not compared: {reason}"))
             continue
         matched.pairs.append(pair)
+        matched.events.extend(_lost_scores(pair))
         if not pair.extra:
             matched.events.extend(_events(pair))
     apart = {} if across_profiles else others
@@ -172,6 +173,12 @@ def _events(pair: Pair) -> list[Event]:
     if healed:
         events.append(Event(pair.row, "recovered", False, f"failed before, now succeeds at seed {_list(healed)}"))
     return events
+
+
+def _lost_scores(pair: Pair) -> list[Event]:
+    """A score that is undefined now, as a correlation with answers that are all alike: no number, and yet worse."""
+    lost = [s for s in pair.common if pair.base[s].score is not None and pair.new[s].score is None]
+    return [Event(pair.row, "void", True, f"had a score before, and has none at seed {_list(lost)}")] if lost else []
 
 
 def _missing(row: Row, base: BySeed, new: Mapping[Row, BySeed]) -> Event | None:

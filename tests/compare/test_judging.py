@@ -288,6 +288,13 @@ def test_one_seed_without_known_noise_says_nothing_of_speed() -> None:
     assert outcome(seeds(0.5), seeds(0.5, train=1.0), "train_examples_per_second") == "regression"
 
 
+def test_a_test_that_would_see_nothing_does_not_say_how_much() -> None:
+    deaf = Spread(between_sd=9.0, within_sd=9.0, between_df=1, within_df=1, cells=2)
+    noise = QUIET.model_copy(update={"quantities": {q.name: deaf for q in NOISY}})
+    found = of(compare(seeds(), seeds(train=1.0), noise=noise), "train_examples_per_second")
+    assert (found.outcome, found.detectable) == ("unsure", None)
+
+
 def test_another_metric_is_not_compared() -> None:
     new = [r.model_copy(update={"metric": "accuracy"}) for r in seeds()]
     assert "another metric" in (of(compare(seeds(), new), "score").reason or "")

@@ -82,6 +82,14 @@ def test_a_training_that_no_longer_trains_is_a_regression() -> None:
     assert match([measured("a", 0, speed=void)], [measured("a", 0, speed=void)]).events == []
 
 
+def test_a_score_that_is_undefined_now_is_a_regression() -> None:
+    event = only(match(seeds("a", 0, 1), [measured("a", 0), measured("a", 1, None)]))
+    assert (event.what, event.regression, event.text) == (
+        "void", True, "had a score before, and has none at seed 1",
+    )  # fmt: skip
+    assert match([measured("a", 0, None)], [measured("a", 0, None)]).events == []
+
+
 def test_a_row_that_the_new_run_was_not_asked_for_is_named() -> None:
     matched = match(seeds("a") + seeds("b"), seeds("a"))
     assert (only(matched).what, only(matched).regression) == ("missing", False)
