@@ -115,11 +115,17 @@ def blind_spot(report: Report) -> str | None:
     for name, judgements in sorted(seen.items(), key=lambda item: order.index(item[0])):
         least = min(j.detectable for j in judgements if j.detectable is not None)
         most = max(j.detectable for j in judgements if j.detectable is not None)
-        low, high = (f"{100 * v:.0f} %" if judgements[0].quantity.relative else f"{v:.3f}" for v in (least, most))
+        low, high = (_size(judgements[0], value) for value in (least, most))
         parts.append(f"{name} {low}" + (f" to {high}" if low != high else ""))
     if not parts:
         return None
     return f"The smallest change that one test alone finds four times of five: {'; '.join(parts)}."
+
+
+def _size(judgement: Judgement, value: float) -> str:
+    if not judgement.quantity.relative:
+        return f"{value:.3f}"
+    return f"{100 * value:.0f} %" if value <= 1 else "over 100 %"
 
 
 def other_profiles(report: Report) -> str | None:

@@ -155,3 +155,15 @@ def test_numbers_for_people() -> None:
     assert (wording.change(speed), wording.threshold(speed)) == ("+9900.0 %", "20 %")
     assert (wording.change(trained), wording.change(size)) == ("-", "+0.0 %")
     assert wording.number(speed, None) == "-"
+
+
+def test_how_much_would_have_gone_unseen_is_said() -> None:
+    base = [measured("a", s, 0.5 + s / 10, train=t) for s, t in enumerate((50.0, 51.0, 49.0))]
+    new = [measured("a", s, 0.5 + s / 11, train=t) for s, t in enumerate((10.0, 500.0, 49.0))]
+    told = wording.blind_spot(compare(base, new)) or ""
+    assert re.fullmatch(
+        r"The smallest change that one test alone finds four times of five: score 0\.\d{3}; train ex/s over 100 %; "
+        r"eval ex/s 1 %; train MiB 1 %; eval MiB 1 %\.",
+        told,
+    )
+    assert wording.blind_spot(compare([], [])) is None
