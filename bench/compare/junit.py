@@ -65,5 +65,6 @@ def _add(suite: ElementTree.Element, judgement: Judgement) -> None:
 
 
 def _say(case: ElementTree.Element, tag: str, sentence: str, kind: str | None) -> None:
-    attributes = {"message": legal(sentence)} | ({"type": kind} if kind else {})
-    ElementTree.SubElement(case, tag, attributes).text = legal(sentence)
+    """sentence: of `wording`, whose sentences hold no character that XML may not."""
+    attributes = {"message": sentence} | ({"type": kind} if kind else {})
+    ElementTree.SubElement(case, tag, attributes).text = sentence

@@ -10,7 +10,7 @@ from made import MACHINE, failed, measured, memory, speed
 
 from bench import profiles
 from bench.compare.judging import Judgement, Report, compare
-from bench.noise import MachineKind, Noise, Spread
+from bench.noise import MachineKind, Noise, Spread, ratio_test
 from bench.quantities import NOISY, QUANTITIES, parse_threshold, with_thresholds
 from bench.record import ExtraTest, Record
 
@@ -163,6 +163,10 @@ def test_p_values_are_corrected_for_all_tests_of_the_comparison() -> None:
     ]
     assert alone is not None
     # Alone it is one of 4 tests (2 of speed, 2 of memory; the scores are the same to the bit), then one of 40.
+    # One-sided: half of what the two-sided test says.
+    test = ratio_test([math.log(46.5 / 50)] * 3, QUIET.quantities["train_examples_per_second"], None)
+    assert test is not None
+    assert alone == pytest.approx(4 * test.p_value / 2)
     assert among == [pytest.approx(10 * alone)]
 
 
