@@ -100,9 +100,9 @@ def aa(grid: Grid) -> Path:
     return grid.folder / "aa"
 
 
-def run(grid: Grid, name: str) -> Path:
+def run(grid: Grid, name: str, attempt: str = "once") -> Path:
     """The results of a build."""
-    folder = grid.folder / name.replace(" ", "-")
+    folder = grid.folder / attempt / name.replace(" ", "-")
     results = folder / "results"
     done = grid.bench(builds.build(name, folder / "source"), "run", *grid.options(results))
     assert done.returncode == 0, done.stderr
@@ -152,16 +152,22 @@ def test_a_learning_rate_of_zero_is_named(grid: Grid, aa: Path) -> None:
     ]  # fmt: skip
 
 
-def test_a_loop_that_takes_30_percent_longer_is_named(grid: Grid, aa: Path) -> None:
-    code, found = grid.compared(aa / "run-1", run(grid, "loop 30 % slower"), "--noise", str(aa / noise.FILE))
-    speed = [each for each in found["comparisons"] if each["quantity"] == "train_examples_per_second"]
-    too_loud = [each["reason"] or f"noise hides {each['detectable']:.0%}" for each in speed
+def test_a_loop_that_takes_30_percent_longer_is_named(grid: Grid) -> None:
+    """Run right after the honest build, and by the spread over seeds alone; three times, for a quiet moment."""
+    why = []
+    for attempt in range(3):
+        before, after = (run(grid, name, f"attempt-{attempt}") for name in ("nothing changed", "loop 30 % slower"))
+        code, found = grid.compared(before, after)
+        assert not any(quantity == "score" for _, quantity in worse(found))
+        speed = [each for each in found["comparisons"] if each["quantity"] == "train_examples_per_second"]
+        if "train_examples_per_second" in {quantity for _, quantity in worse(found)}:
+            assert code == 1
+            return
+        loud = [each["reason"] or f"it hides changes of {each['detectable']:.0%}" for each in speed
                 if each["outcome"] == "not judged" or each["detectable"] > 0.12]  # fmt: skip
-    if too_loud and len(too_loud) == len(speed):
-        pytest.skip(f"this machine is too loud just now: {'; '.join(too_loud)}")
-    assert code == 1
-    assert "train_examples_per_second" in {quantity for _, quantity in worse(found)}
-    assert not any(quantity == "score" for _, quantity in worse(found))
+        assert len(loud) == len(speed), speed
+        why += loud
+    pytest.skip(f"this machine is too loud just now: {'; '.join(why)}")
 
 
 @pytest.mark.parametrize("name", builds.BUILDS)
