@@ -88,7 +88,7 @@ def results(tmp_path: Path) -> Path:
 
 
 def test_they_stand_below_the_leaderboard_and_nowhere_else(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    show(results)
+    show([results])
     measured, heading, claimed = capsys.readouterr().out.partition("Claimed by papers, not measured here:")
     assert heading
     assert "sms-spam" in measured
@@ -98,11 +98,11 @@ def test_they_stand_below_the_leaderboard_and_nowhere_else(results: Path, capsys
     assert "P-tuning v2" not in claimed  # what is about another task alone is left out
     board = results / "board.csv"
     for per_cell in (False, True):
-        show(results, out=board, per_cell=per_cell, as_json=True)
+        show([results], out=board, per_cell=per_cell, as_json=True)
         make = leaderboard.per_cell if per_cell else leaderboard.aggregated
         assert board.read_text() == leaderboard.to_csv(make(Store(results).all()[0]))
         assert "EACL" not in board.read_text() + capsys.readouterr().out
-    show(results, per_cell=True)
+    show([results], per_cell=True)
     assert "EACL" not in capsys.readouterr().out
 
 
@@ -110,7 +110,7 @@ def test_without_a_task_that_a_paper_speaks_of_there_is_no_second_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Store(tmp_path).write(record("pasta"))
-    show(tmp_path)
+    show([tmp_path])
     shown = capsys.readouterr().out
     assert "matthews" in shown
     assert "Claimed" not in shown
