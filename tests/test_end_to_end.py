@@ -239,6 +239,7 @@ def test_what_the_suite_says_is_done(cured: Ran) -> None:
 # verify
 
 
+@pytest.mark.slow
 def test_verify_finds_an_honest_cell_the_same(grid: TinyGrid, cured: Ran) -> None:
     cell = cured.records["steady/1"]["id"]
     done = grid.bench("verify", cell[:10], "--results", str(cured.results), "--json", *grid.plugins)
@@ -265,6 +266,7 @@ def test_verify_names_the_step_of_a_changed_record(grid: TinyGrid, cured: Ran) -
 # Cells and drivers that are cut short
 
 
+@pytest.mark.slow
 def test_a_cell_that_takes_too_long_is_a_timeout(grid: TinyGrid) -> None:
     results = grid.folder / "timeout"
     mark = str(grid.folder / "timeout-mark")
@@ -321,6 +323,7 @@ def gone(pid: int) -> bool:
         return True
 
 
+@pytest.mark.slow
 def test_an_interrupted_driver_records_what_ran_and_keeps_what_is_done(chain: Chain) -> None:
     check_interrupted(chain.interrupted)
 
@@ -339,11 +342,13 @@ def check_interrupted(run: Ran) -> None:
     assert run.board.count("1 interrupted") == 1
 
 
+@pytest.mark.slow
 def test_a_killed_driver_leaves_what_is_done(chain: Chain) -> None:
     assert chain.killed.process.returncode == -signal.SIGKILL
     assert chain.killed.files == chain.interrupted.files
 
 
+@pytest.mark.slow
 def test_the_next_run_goes_on_where_each_was_cut_short(chain: Chain) -> None:
     for run in (chain.killed, chain.finished):
         assert "3 cells, 1 of them finished already." in run.process.stderr

@@ -8,29 +8,19 @@ of batches):
 
     variance = (variance of differences over seeds) / seeds + (variance of contributions' differences) / examples
 
-and the difference over its root t is held to Student's quantiles at the degrees of freedom of each part, weighted by
-the parts (Cochran and Cox, Experimental Designs, 1950; the COCHRAN option of SAS's PROC TTEST): p is where
-
-    |t| = sum of variance part * t(1 - p / 2; its degrees of freedom) / variance
-
-It errs on the side of seeing no difference where the more usual Welch-Satterthwaite degrees of freedom, with as few as
-two or three seeds, see too many (by simulation up to 13 and 8 % of false alarms at 5 %; this test 5.6 and 5 %).
-What varies with seed and example together enters both terms, which errs on the same side.
+and is tested as bench.stats.combined says. What varies with seed and example together enters both terms, so the test
+errs on the side of seeing no difference.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.stats import ALPHA
-from bench.stats.power import minimum_detectable
-
-SMALLEST_P = 1e-200  # what is smaller is as good as this
+from bench.stats.combined import CombinedTest, Part
 
 
 @dataclass(frozen=True)
@@ -73,60 +63,28 @@ def compare_samples(first: Sample, second: Sample) -> Comparison | None:
         return None
     differences = np.array([first.scores[seed] - second.scores[seed] for seed in seeds])
     difference = float(differences.mean())
-    parts: list[tuple[float, int]] = []  # variance of the mean difference, degrees of freedom
+    parts: list[Part] = []
     if len(seeds) > 1:
-        parts.append((_variance_of_mean(differences), len(seeds) - 1))
+        parts.append(Part(_variance_of_mean(differences), len(seeds) - 1))
     by_example = _by_example(first, second, seeds)
     if by_example is not None:
-        parts.append((_variance_of_mean(by_example), len(by_example) - 1))
+        parts.append(Part(_variance_of_mean(by_example), len(by_example) - 1))
     n_examples = None if by_example is None else len(by_example)
-    variance = sum(each for each, _ in parts)
     if not parts:
         return Comparison(difference, None, None, None, len(seeds), n_examples, None)
-    if variance <= (1e-9 * abs(difference)) ** 2:
+    test = CombinedTest(parts)
+    if test.error <= 1e-9 * abs(difference):
         return _without_spread(difference, len(seeds), n_examples)
-    error, weighted = math.sqrt(variance), [(each / variance, free) for each, free in parts]
-    half = error * _quantile(weighted, ALPHA)
+    half = test.half_width()
     return Comparison(
         difference=difference,
         ci95_low=difference - half,
         ci95_high=difference + half,
-        p_value=_p_value(abs(difference) / error, weighted),
+        p_value=test.p_value(difference),
         n_seeds=len(seeds),
         n_examples=n_examples,
-        minimum_detectable=minimum_detectable(error, _equivalent_freedom(weighted)),
+        minimum_detectable=test.minimum_detectable(),
     )
-
-
-def _quantile(weighted: list[tuple[float, int]], p_value: float) -> float:
-    """Student's two-sided quantile for each part's degrees of freedom, averaged by the parts' weights."""
-    from scipy.special import stdtrit
-
-    return -sum(weight * float(stdtrit(freedom, p_value / 2)) for weight, freedom in weighted)
-
-
-def _p_value(t: float, weighted: list[tuple[float, int]]) -> float:
-    """The p whose quantile t is; to seven digits."""
-    from scipy.optimize import brentq
-
-    if t <= 0:
-        return 1.0
-    if t >= _quantile(weighted, SMALLEST_P):
-        return SMALLEST_P
-    return float(
-        math.exp(brentq(lambda log: _quantile(weighted, math.exp(log)) - t, math.log(SMALLEST_P), 0, xtol=1e-8))
-    )
-
-
-def _equivalent_freedom(weighted: list[tuple[float, int]]) -> float:
-    """The degrees of freedom at which Student's t has the same quantile at ALPHA."""
-    from scipy.optimize import brentq
-    from scipy.special import stdtrit
-
-    wanted, free = _quantile(weighted, ALPHA), [freedom for weight, freedom in weighted if weight]
-    if max(free) == min(free):
-        return float(free[0])
-    return float(brentq(lambda each: -stdtrit(each, ALPHA / 2) - wanted, min(free), max(free), xtol=1e-3))
 
 
 def _by_example(first: Sample, second: Sample, seeds: list[int]) -> NDArray[np.float64] | None:

@@ -135,6 +135,7 @@ def results(tmp_path: Path) -> Path:
     return tmp_path / "results"
 
 
+@pytest.mark.slow
 def test_a_dry_run_writes_nothing_and_asks_no_hub(results: Path, tmp_path: Path) -> None:
     with fake_hub() as hub:
         for to in (str(tmp_path / "pub"), "hub:owner/board"):
@@ -159,6 +160,7 @@ def test_a_hub_gets_one_commit_and_old_records_go(results: Path) -> None:
         assert hub.files == {**made, "data.parquet": b"somebody's"}
 
 
+@pytest.mark.slow
 def test_a_hub_that_refuses_is_one_sentence(results: Path) -> None:
     with fake_hub() as hub:
         done = publish(results, "hub:owner/board", HF_ENDPOINT=hub.address, HF_TOKEN="another")

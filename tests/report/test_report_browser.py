@@ -11,6 +11,8 @@ import pytest
 from bench.leaderboard import aggregated, pairs, per_cell, to_csv
 from bench.report.text import visible
 
+pytestmark = pytest.mark.slow  # a browser of its own, half a minute in all
+
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
 
 

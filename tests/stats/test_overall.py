@@ -58,7 +58,7 @@ def test_ties_everywhere_are_no_difference() -> None:
 
 
 def test_chance_alone_seldom_exceeds_the_critical_difference() -> None:
-    draw, boards, false = np.random.default_rng(5), 1000, 0
+    draw, boards, false = np.random.default_rng(5), 500, 0
     for board in draw.normal(size=(boards, 8, 5)):
         ranked = average_ranks({str(at): dict(enumerate(map(float, row))) for at, row in enumerate(board)})
         assert ranked is not None

@@ -242,7 +242,7 @@ def test_few_seeds_do_not_make_it_bold(seeds: int, share: float) -> None:
 
     This is where Welch-Satterthwaite degrees of freedom fail: 13 % for two seeds and a share of 0.9.
     """
-    draw, runs = np.random.default_rng(seeds), 1500
+    draw, runs = np.random.default_rng(seeds), 800
     false = 0
     for _ in range(runs):
         shift = draw.normal(0, math.sqrt(1 - share))  # of this test set, the same for all seeds
