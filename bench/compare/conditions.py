@@ -32,6 +32,22 @@ def machine_ratio(pair: Pair) -> float | None:
     return math.exp(sum(known) / len(known)) if known else None
 
 
+def unsteady(pairs: Iterable[Pair]) -> str | None:
+    """Why no throughput of two runs can be judged where only their own spread shows the noise; None: it can.
+
+    A probe takes a tenth of a second beside a cell of many, on one core. Where some rows' probes say that the machine
+    was not as fast as it was, something else was at work on it, and the other rows' probes may just have missed it.
+    """
+    ratios = [ratio for pair in pairs if not pair.extra and (ratio := machine_ratio(pair)) is not None]
+    if all(_alike(ratio) for ratio in ratios):
+        return None
+    return f"the machine was unsteady, at {min(ratios):.2f} to {max(ratios):.2f} of its speed then"
+
+
+def _alike(ratio: float) -> bool:
+    return abs(math.log(ratio)) <= math.log(1 + MACHINE_TOLERANCE)
+
+
 def _other_machine(pair: Pair) -> str | None:
     base, new = _machines(pair.base, pair.common), _machines(pair.new, pair.common)
     if "unknown" in (base, new):
@@ -41,7 +57,7 @@ def _other_machine(pair: Pair) -> str | None:
 
 def _other_speed(pair: Pair) -> str | None:
     ratio = machine_ratio(pair)
-    if ratio is None or abs(math.log(ratio)) <= math.log(1 + MACHINE_TOLERANCE):
+    if ratio is None or _alike(ratio):
         return None
     return f"the machine itself ran at {ratio:.2f} of its speed then"
 

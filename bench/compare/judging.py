@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from bench.compare.conditions import obstacle
+from bench.compare.conditions import obstacle, unsteady
 from bench.compare.rows import Event, Pair, match, row_label
 from bench.leaderboard import Row
 from bench.leaderboard import compare as compare_scores
@@ -138,7 +138,8 @@ def _of_quantity(quantity: Quantity, pairs: Sequence[Pair], noise: Noise | None)
     known = noise.quantities.get(quantity.name) if noise else None
     if quantity.test == "log-ratio" and known is None and quantity.cautious is not None:
         quantity = replace(quantity, threshold=quantity.cautious)
-    reasons = [_obstacle(quantity, pair) for pair in pairs]
+    loud = unsteady(pairs) if quantity.alike == "machine" and known is None else None
+    reasons = [_obstacle(quantity, pair) or loud for pair in pairs]
     clear = [pair for pair, reason in zip(pairs, reasons, strict=True) if reason is None]
     seen = from_rows([_ratios(quantity, pair) for pair in clear]) if quantity.test == "log-ratio" else None
     found = []

@@ -245,6 +245,23 @@ def test_it_is_said_how_fast_the_machine_was() -> None:
     assert of(report, "eval_examples_per_second").reason == "the machine itself ran at 0.55 of its speed then"
 
 
+def test_a_machine_that_was_unsteady_is_trusted_nowhere_unless_its_noise_is_known() -> None:
+    def two(a: float, b: float, train: float) -> list[Record]:
+        others = [r.model_copy(update={"id": f"b{r.id[1:]}", "cell": r.cell.model_copy(update={"method": "b"})})
+                  for r in probed(b, b, train=train)]  # fmt: skip
+        return [*probed(a, a, train=train), *others]
+
+    for noise, expected in (
+        (QUIET, {"a": None, "b": "the machine itself ran at 0.60 of its speed then"}),
+        (None, {"a": "the machine was unsteady, at 0.60 to 1.00 of its speed then",
+                "b": "the machine itself ran at 0.60 of its speed then"}),
+    ):  # fmt: skip
+        report = compare(two(100.0, 100.0, 50.0), two(100.0, 60.0, 25.0), noise=noise)
+        speed_ = [j for j in report.judgements if j.quantity.name == "train_examples_per_second"]
+        assert {j.row.method: j.reason for j in speed_} == expected
+    assert {j.outcome for j in speed_} == {"not judged"}
+
+
 def test_memory_measured_otherwise_is_not_judged() -> None:
     sampled = seeds(memory=memory(kind="cpu-rss-sampled", train_peak_mib=500.0))
     found = of(compare(seeds(), sampled), "peak_train_memory_mib")
