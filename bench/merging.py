@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.errors import UsageError
 from bench.leaderboard.rows import current
+from bench.machines import machine_kind
 from bench.record import Record
 from bench.registry import suggest
 from bench.store import Store
@@ -83,23 +84,13 @@ def _machines(records: Iterable[Record]) -> list[str]:
     """A sentence for each profile that was run on more than one kind of machine."""
     kinds: dict[str, set[str]] = defaultdict(set)
     for record in records:
-        kinds[record.cell.profile.name].add(machine_kind(record))
+        kinds[record.cell.profile.name].add(str(machine_kind(record) or "unknown"))
     return [
         f"Profile {name} was run on {len(found)} kinds of machine ({'; '.join(sorted(found))}): "
         "memory and speed of a row are medians over all of its cells."
         for name, found in sorted(kinds.items())
         if len(found) > 1
     ]
-
-
-def machine_kind(record: Record) -> str:
-    """What decides a machine's speed, as text: processor, cores allowed, GPUs; `unknown` where not recorded."""
-    machine = record.environment.get("machine")
-    if not isinstance(machine, dict):
-        return "unknown"
-    gpus = [str(gpu.get("name")) for gpu in machine.get("gpus") or ()]
-    cores = f"{machine.get('cpu_cores_allowed')} cores"
-    return ", ".join([str(machine.get("cpu_model") or machine.get("machine")), cores, *gpus])
 
 
 def _outdated(records: Sequence[Record]) -> list[str]:

@@ -23,6 +23,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import UsageError
+from bench.machines import MachineKind, machine_kind
 from bench.quantities import NOISY
 from bench.record import Record
 from bench.stats.power import minimum_detectable
@@ -30,20 +31,6 @@ from bench.stats.power import minimum_detectable
 FILE = "noise.json"
 # No log ratio is trusted to better than this: five runs that agreed to the page are no proof that a sixth will.
 RESOLUTION = 0.002
-
-
-class MachineKind(BaseModel):
-    """What machines must have in common for their speed to be compared. It names no machine."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    cpu_model: str | None
-    cpu_cores: int | None
-    gpus: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        cores = "an unknown number of cores" if self.cpu_cores is None else f"{self.cpu_cores} cores"
-        return ", ".join([self.cpu_model or "unknown CPU", cores, *self.gpus])
 
 
 class Spread(BaseModel):
@@ -91,18 +78,6 @@ class RatioTest:
     df: float
     p_value: float
     detectable: float
-
-
-def machine_kind(record: Record) -> MachineKind | None:
-    """The kind of machine that a record comes from; None: it does not say."""
-    machine = record.environment.get("machine")
-    if not isinstance(machine, dict):
-        return None
-    return MachineKind(
-        cpu_model=machine.get("cpu_model"),
-        cpu_cores=machine.get("cpu_cores_allowed"),
-        gpus=tuple(str(gpu.get("name")) for gpu in machine.get("gpus") or ()),
-    )
 
 
 def anova(values: np.ndarray) -> Spread:

@@ -45,7 +45,8 @@ class Quantity:
 
 
 # The cautious threshold of throughput is above what `bench.compare.conditions` lets a machine's own speed differ by.
-# That of memory leaves room for what allocators may do from run to run, which is less than what clocks may.
+# That of memory leaves room for what allocators may do from run to run: little while training; the peak of an
+# evaluation's large batches depends on what a warm worker did before, by a fifth (measured on suite `ci`).
 QUANTITIES = (
     Quantity("score", "score", lambda r: r.score, None, 0.01, False, "paired"),
     Quantity(
@@ -62,7 +63,7 @@ QUANTITIES = (
     ),
     Quantity(
         "peak_eval_memory_mib", "eval MiB", lambda r: r.memory.eval_peak_mib if r.memory else None,
-        False, 0.05, True, "log-ratio", 0.15, "memory",
+        False, 0.05, True, "log-ratio", 0.30, "memory",
     ),
     Quantity(
         "trainable_params", "trained", lambda r: r.parameters.trainable if r.parameters else None,

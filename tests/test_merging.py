@@ -10,7 +10,7 @@ from made import PROFILE, failed, record
 
 from bench.errors import UsageError
 from bench.leaderboard import files
-from bench.merging import ALL, machine_kind, merge
+from bench.merging import ALL, merge
 from bench.record import Record
 from bench.store import Store
 
@@ -75,7 +75,6 @@ def test_other_machines_are_told_of(tmp_path: Path) -> None:
     second = folder(tmp_path / "b", record("pasta", 1, 0.7, environment=on("Xeon", gpus=[{"name": "L4"}])))
     (note,) = merge([first, second]).notes
     assert "Profile cpu was run on 2 kinds of machine (EPYC, 2 cores; Xeon, 2 cores, L4)" in note
-    assert machine_kind(record()) == "unknown"
 
 
 def test_what_is_left_out_is_told(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable
 
 from bench.compare.rows import Pair
-from bench.noise import log_ratio, machine_kind
+from bench.machines import machine_kind
+from bench.noise import log_ratio
 from bench.quantities import Quantity
 from bench.record import Record
 

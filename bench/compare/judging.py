@@ -19,7 +19,8 @@ from bench.compare.conditions import obstacle, unsteady
 from bench.compare.rows import Event, Pair, match, row_label
 from bench.leaderboard import Row
 from bench.leaderboard import compare as compare_scores
-from bench.noise import Noise, Spread, from_rows, log_ratio, machine_kind, ratio_test
+from bench.machines import machine_kind
+from bench.noise import Noise, Spread, from_rows, log_ratio, ratio_test
 from bench.quantities import QUANTITIES, Quantity
 from bench.record import Record
 from bench.stats import ALPHA
