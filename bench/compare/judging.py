@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from bench.compare.conditions import obstacle, unsteady
-from bench.compare.rows import Event, Pair, match, row_label
+from bench.compare.rows import ALL_ROWS, Event, Pair, match, row_label
 from bench.leaderboard import Row
 from bench.leaderboard import compare as compare_scores
 from bench.machines import machine_kind
@@ -53,7 +53,7 @@ class Judgement:
     change: float | None = None
     worse: bool | None = None
     p_value: float | None = None
-    n_seeds: int = 0
+    n_seeds: int = 0  # of ALL_ROWS: cells
     detectable: float | None = None
     reason: str | None = None
 
@@ -153,7 +153,21 @@ def _of_quantity(quantity: Quantity, pairs: Sequence[Pair], noise: Noise | None)
             found.append(_ratio(quantity, pair, known, seen))
         else:
             found.append(_exact(quantity, pair))
+    if quantity.test == "log-ratio" and len(clear) > 1:
+        found += _together(quantity, clear, known, seen)
     return found
+
+
+def _together(quantity: Quantity, pairs: Sequence[Pair], known: Spread | None, seen: Spread | None) -> list[Judgement]:
+    """All rows that can be judged as one: the mean of all their log ratios."""
+    values = [value for pair in pairs for value in _values(quantity, pair) if log_ratio(*value) is not None]
+    found = ratio_test([ratio for pair in pairs for ratio in _ratios(quantity, pair)], known, seen)
+    if found is None:
+        return []
+    means = (_geometric_mean([old for old, _ in values]), _geometric_mean([now for _, now in values]))
+    detectable = math.expm1(found.detectable) if found.detectable < BLIND else None
+    one = _judged(quantity, pairs[0], means, math.expm1(found.mean), len(values), found.p_value, detectable)
+    return [replace(one, row=ALL_ROWS, metric=None)]
 
 
 def _obstacle(quantity: Quantity, pair: Pair) -> str | None:
@@ -258,14 +272,15 @@ def _judged(
 def _corrected(judgements: Sequence[Judgement]) -> list[Judgement]:
     """One-sided p-values from two-sided ones, corrected for all tests; and what is within the noise called so.
 
-    One-sided in the direction that was seen, which is half. Scores, and throughput with memory, are given half of the
-    5 % each, and Holm's correction within: a few scores at three seeds have few degrees of freedom, and would pay
-    most dearly for the many tests of the other kind. Together it is still no more than 5 % (Bonferroni over two).
+    One-sided in the direction that was seen, which is half. Scores, throughput and memory of rows, and these two of
+    all rows together are given a third of the 5 % each, and Holm's correction within: the few tests of the first and
+    the last kind have few degrees of freedom, and would pay most dearly for the many of the other. In all it is
+    still no more than 5 % (Bonferroni over three).
     """
     families: dict[str, list[int]] = defaultdict(list)
     for at, judgement in enumerate(judgements):
         if judgement.p_value is not None:
-            families[judgement.quantity.test].append(at)
+            families["together" if judgement.row == ALL_ROWS else judgement.quantity.test].append(at)
     adjusted: dict[int, float] = {}
     for members in families.values():
         corrected = holm([(judgements[at].p_value or 0.0) / 2 for at in members])

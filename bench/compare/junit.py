@@ -12,7 +12,7 @@ from collections import defaultdict
 from bench.compare import wording
 from bench.compare.escaping import legal
 from bench.compare.judging import Judgement, Report
-from bench.compare.rows import Event
+from bench.compare.rows import ALL_ROWS, Event
 from bench.leaderboard import Row
 
 NAME = "bench compare"
@@ -25,7 +25,7 @@ def as_junit(report: Report) -> str:
     for event in report.events:
         events[event.row].append(event)
     judged = {judgement.row for judgement in report.judgements}
-    for row in sorted(judged | events.keys()):
+    for row in sorted((judged | events.keys()) - {ALL_ROWS}):
         _add_row(suite, row, events[row])
     for judgement in report.judgements:
         _add(suite, judgement)
@@ -41,7 +41,7 @@ def as_junit(report: Report) -> str:
 def _case(suite: ElementTree.Element, row: Row, name: str) -> ElementTree.Element:
     """classname groups the cases of one row. Profile and preset are in it: two rows may differ in these alone."""
     group = row.group
-    classname = " ".join((group.model, group.profile, group.preset, group.task, row.label))
+    classname = " ".join(filter(None, (group.model, group.profile, group.preset, group.task, row.label)))
     return ElementTree.SubElement(suite, "testcase", classname=legal(classname), name=name, time="0")
 
 

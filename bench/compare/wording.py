@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from bench.compare.escaping import one_line
 from bench.compare.judging import Judgement, Report
-from bench.compare.rows import Event
+from bench.compare.rows import ALL_ROWS, Event
 from bench.quantities import QUANTITIES
 
 
@@ -58,7 +58,8 @@ def sentence(judgement: Judgement) -> str:
         return f"{what} was not judged: {one_line(judgement.reason or 'unknown')}."
     values = f"from {number(judgement, judgement.base)} to {number(judgement, judgement.new)}"
     sure = p_value(judgement) if judgement.p_value is None else f"p {p_value(judgement)}"
-    seeds = f"{judgement.n_seeds} seed{'s' if judgement.n_seeds != 1 else ''}"
+    count = "cell" if judgement.row == ALL_ROWS else "seed"
+    seeds = f"{judgement.n_seeds} {count}{'s' if judgement.n_seeds != 1 else ''}"
     verdict = {
         "regression": "got worse",
         "improvement": "got better",
@@ -101,7 +102,8 @@ def summary(report: Report) -> str:
         parts.append(f"{counts['unsure']} beyond the threshold but not beyond the noise")
     if counts.get("not judged"):
         parts.append(f"{counts['not judged']} not judged")
-    return f"{len(report.judgements)} figures of {len({j.row for j in report.judgements})} rows: {', '.join(parts)}."
+    rows = {judgement.row for judgement in report.judgements} - {ALL_ROWS}
+    return f"{len(report.judgements)} figures of {len(rows)} rows: {', '.join(parts)}."
 
 
 def blind_spot(report: Report) -> str | None:

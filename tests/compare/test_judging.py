@@ -10,6 +10,7 @@ from made import MACHINE, failed, measured, memory, speed
 
 from bench import profiles
 from bench.compare.judging import Judgement, Report, compare
+from bench.compare.rows import ALL_ROWS
 from bench.noise import MachineKind, Noise, Spread, ratio_test
 from bench.quantities import NOISY, QUANTITIES, parse_threshold, with_thresholds
 from bench.record import ExtraTest, Record
@@ -162,12 +163,29 @@ def test_p_values_are_corrected_for_all_tests_of_the_comparison() -> None:
         if (judgement.row.method, judgement.quantity.name) == ("a", "train_examples_per_second")
     ]
     assert alone is not None
-    # Alone it is one of 4 tests (2 of speed, 2 of memory; the scores are the same to the bit), then one of 40.
-    # One-sided: half of what the two-sided test says.
+    # Alone it is one of 4 tests (2 of speed, 2 of memory; the scores are the same to the bit), then one of 40, beside
+    # a second family: all rows together. One-sided: half of what the two-sided test says.
     test = ratio_test([math.log(46.5 / 50)] * 3, QUIET.quantities["train_examples_per_second"], None)
     assert test is not None
     assert alone == pytest.approx(4 * test.p_value / 2)
-    assert among == [pytest.approx(10 * alone)]
+    assert among == [pytest.approx(2 * 10 * alone)]
+
+
+def test_all_rows_together_see_what_no_row_sees() -> None:
+    """A loop a little slower, so that no row is sure of it: twenty rows are. One row alone is not judged twice."""
+    base = [record for at in range(20) for record in seeds(method=f"m{at}")]
+    new = [record for at in range(20) for record in seeds(method=f"m{at}", train=40.0 + at % 3)]
+    louder = {"between_sd": 0.01, "within_sd": 0.08}
+    spreads = {name: spread.model_copy(update=louder) for name, spread in QUIET.quantities.items()}
+    loud = QUIET.model_copy(update={"quantities": spreads})
+    report = compare(base, new, noise=loud)
+    speeds = [j for j in report.judgements if j.quantity.name == "train_examples_per_second"]
+    assert {j.outcome for j in speeds if j.row != ALL_ROWS} <= {"unsure", "unchanged"}
+    (together,) = [j for j in speeds if j.row == ALL_ROWS]
+    assert (together.outcome, together.n_seeds, together.label) == ("regression", 60, "all rows together")
+    assert together.change == pytest.approx(-0.18, abs=0.01)
+    alone = compare(base[:3], new[:3], noise=loud)
+    assert not [j for j in alone.judgements if j.row == ALL_ROWS]
 
 
 def test_scores_that_are_the_same_to_the_bit_are_not_tested() -> None:
@@ -300,7 +318,7 @@ def test_without_known_noise_the_spread_over_seeds_decides() -> None:
     jumpy = [measured(m, s, train=t) for m in "ab" for s, t in enumerate((10.0, 51.0, 80.0))]
     for new, expected in ((steady, "regression"), (jumpy, "unsure")):
         found = [j.outcome for j in compare(base, new).judgements if j.quantity.name == "train_examples_per_second"]
-        assert found == [expected] * 2
+        assert found == [expected] * 3  # each row, and both together
 
 
 def test_one_seed_without_known_noise_says_nothing_of_speed() -> None:
