@@ -141,7 +141,11 @@ def legend(frame: pd.DataFrame, pscp: Pscp | None = None) -> str:
         "score: mean ± standard deviation over seeds on the test split. group: rows of one group are not told\n"
         "apart by these seeds and test examples. trained, share: without the head. "
         f"MiB: peak while training ({kinds}).\nProfile: {profiles}."
-    ) + (f"\nPSCP: score with soft penalties for costs (arXiv 2511.21285), here with\n{pscp}." if pscp else "")
+    ) + (
+        f"\nPSCP: score with soft penalties for costs (arXiv 2511.21285), here with\n{pscp}.".replace("; ", "\n")
+        if pscp
+        else ""
+    )
 
 
 def _score(row: Mapping[Any, Any]) -> str:
