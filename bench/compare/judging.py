@@ -153,13 +153,16 @@ def _of_quantity(quantity: Quantity, pairs: Sequence[Pair], noise: Noise | None)
             found.append(_ratio(quantity, pair, known, seen))
         else:
             found.append(_exact(quantity, pair))
-    if quantity.test == "log-ratio" and len(clear) > 1:
+    if known is not None and len(clear) > 1:
         found += _together(quantity, clear, known, seen)
     return found
 
 
-def _together(quantity: Quantity, pairs: Sequence[Pair], known: Spread | None, seen: Spread | None) -> list[Judgement]:
-    """All rows that can be judged as one: the mean of all their log ratios."""
+def _together(quantity: Quantity, pairs: Sequence[Pair], known: Spread, seen: Spread | None) -> list[Judgement]:
+    """All rows that can be judged as one: the mean of all their log ratios.
+
+    Only where an A/A run has shown what whole runs differ by: nothing in a comparison tells that from a change.
+    """
     values = [value for pair in pairs for value in _values(quantity, pair) if log_ratio(*value) is not None]
     found = ratio_test([ratio for pair in pairs for ratio in _ratios(quantity, pair)], known, seen)
     if found is None:

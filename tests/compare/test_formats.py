@@ -15,7 +15,7 @@ from made import MACHINE, failed, measured
 from bench.compare import escaping, formats, wording
 from bench.compare.judging import Report, compare
 from bench.compare.junit import as_junit
-from bench.quantities import NOISY, QUANTITIES
+from bench.quantities import QUANTITIES
 from bench.record import Record
 
 NASTY = "a|b `c` <script>alert(1)</script> &amp; *d* [e](http://f.g) \x1b[31mred\x1b[0m \x00\x08 @h\nsecond line \ufffe"
@@ -50,7 +50,7 @@ def test_the_text_has_regressions_first_and_a_summary_last(report: Report) -> No
         ["better", "better", "on", "sms-spam", "bytes"],
     ]
     rest = " ".join(" ".join(lines).split())
-    assert "32 figures of 4 rows: 3 regressions, 1 improvement, 20 without a change that matters, 9 not judged." in rest
+    assert "28 figures of 4 rows: 3 regressions, 1 improvement, 16 without a change that matters, 9 not judged." in rest
     assert "other machine (A CPU, 2 cores; B CPU, 2 cores): train ex/s, eval ex/s of better on sms-spam" in rest
     assert any("gone on sms-spam: missing" in line for line in lines)
     assert any("fresh on sms-spam: new" in line for line in lines)
@@ -82,7 +82,7 @@ def test_json_is_plain_and_has_the_columns_names(report: Report) -> None:
     assert found["verdict"] == "regression"
     first = found["comparisons"][0]
     assert {"method", "method_params", "task", "model", "profile", "preset", "metric", "n_seeds"} <= first.keys()
-    assert len(found["comparisons"]) == 4 * len(QUANTITIES) + len(NOISY)  # and all rows together
+    assert len(found["comparisons"]) == 4 * len(QUANTITIES)
     worse = [(c["method"], c["quantity"]) for c in found["comparisons"] if c["outcome"] == "regression"]
     assert worse == [("worse", "score"), ("worse", "trainable_params")]
     assert [(r["method"], r["event"]) for r in found["rows"] if r["regression"]] == [("breaks", "fails")]
@@ -104,8 +104,7 @@ def test_junit_has_a_case_for_each_figure_and_counts_them(report: Report) -> Non
     suite = ElementTree.fromstring(as_junit(report)).find("testsuite")
     assert suite is not None
     cases = suite.findall("testcase")
-    # Four rows; what is noisy of all rows together; one a row, the missing and the new one among them.
-    assert len(cases) == 4 * len(QUANTITIES) + len(NOISY) + 6
+    assert len(cases) == 4 * len(QUANTITIES) + 6  # and one a row, the missing and the new one among them
     assert len({(case.get("classname"), case.get("name")) for case in cases}) == len(cases)
     failures = [(c.get("classname", "").split()[-1], c.get("name")) for c in cases if c.find("failure") is not None]
     assert failures == [("breaks", "status"), ("worse", "score"), ("worse", "trainable_params")]
