@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import tiny as tiny_bert
+from commandline import Bench, caller
 
 from bench import sources
 from bench.errors import SourceError
@@ -45,6 +46,12 @@ def tiny_context(tiny: tiny_bert.Tiny) -> Callable[..., TaskContext]:
         return tiny.context("pair" if pair else kind)
 
     return make
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
+    """bench(arguments): `python -m bench`, in this process."""
+    return caller(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="session")

@@ -9,47 +9,22 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import tiny_grid
+from commandline import Bench
 from made import failed, record
 from tiny_grid import TinyGrid
 
-from bench import __main__, __version__, catalogue, leaderboard, verify
+from bench import __version__, catalogue, leaderboard, verify
 from bench.cli.common import parse_seeds
 from bench.errors import UsageError
 from bench.record import ExtraTest
 from bench.store import Store
 
 ROOT = Path(__file__).parents[1]
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Bench = Callable[..., Done]
-
-
-@pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
-    """bench(arguments): `python -m bench`, in this process."""
-
-    def call(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["/x/bench/__main__.py", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "300")
-        monkeypatch.setenv("NO_COLOR", "1")
-        with pytest.raises(SystemExit) as ended:
-            __main__.main()
-        code = ended.value.code
-        return Done(code if isinstance(code, int) else 0 if code is None else 1, *capsys.readouterr())
-
-    return call
 
 
 @pytest.fixture(scope="module")

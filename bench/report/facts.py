@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.columns import Column
 from bench.grid import method_label
+from bench.leaderboard.csv import frame
 from bench.method import Recipe
 from bench.record import Record
 from bench.report.text import listed, visible
@@ -38,7 +39,7 @@ def facts(records: Sequence[Record]) -> list[tuple[str, str]]:
 
 def failures(records: Iterable[Record]) -> pd.DataFrame:
     """One row for each cell that did not end well, skipped ones included."""
-    return _frame(
+    return frame(
         (
             {
                 "task": record.cell.task,
@@ -68,7 +69,7 @@ def environment(records: Iterable[Record]) -> pd.DataFrame:
     counts: Counter[tuple[str, str]] = Counter()
     for record in records:
         counts.update(_flat(record.environment))
-    return _frame(
+    return frame(
         ({"setting": name, "value": value, "n_cells": counts[name, value]} for name, value in sorted(counts)),
         ("setting", "value", "n_cells"),
     )
@@ -82,7 +83,7 @@ def profiles(records: Iterable[Record]) -> pd.DataFrame:
         for at, (name, value) in enumerate(fields.items()):
             if value is not None:
                 counts[record.cell.profile.name, at, name, _text(value)] += 1
-    return _frame(
+    return frame(
         (
             {"profile": key[0], "setting": key[2], "value": key[3], "n_cells": count}
             for key, count in sorted(counts.items())
@@ -98,7 +99,7 @@ def recipes(records: Iterable[Record]) -> pd.DataFrame:
         if record.recipe is not None:
             cell = record.cell
             counts[cell.method, cell.variant, cell.task, json.dumps(record.recipe.model_dump(mode="json"))] += 1
-    return _frame(
+    return frame(
         (
             {"method": key[0], "method_params": key[1], "task": key[2], **json.loads(key[3]), "n_cells": count}
             for key, count in sorted(counts.items())
@@ -117,20 +118,13 @@ def meanings(tables: Mapping[str, Sequence[Column]]) -> pd.DataFrame:
     for name, columns in tables.items():
         for column in columns:
             found.setdefault(column, []).append(name)
-    return _frame(
+    return frame(
         (
             {"column": column.name, "unit": column.unit, "description": column.description, "tables": ", ".join(names)}
             for column, names in found.items()
         ),
         ("column", "unit", "description", "tables"),
     )
-
-
-def _frame(lines: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
-    import pandas as pd
-
-    # Objects, so that a whole number stays one beside an unknown.
-    return pd.DataFrame(list(lines), columns=list(columns), dtype=object)
 
 
 def _names(values: Iterable[str]) -> str:

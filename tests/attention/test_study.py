@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 import tiny as tiny_bert
 import tiny_grid
 import torch
+from commandline import Bench, caller
 from tiny_grid import TinyGrid
 
-from bench import __main__, registry, seeds
+from bench import registry, seeds
 from bench.adaptation import adapt
 from bench.adapters import read_method, restore
 from bench.attention.measure import measure
@@ -31,15 +31,6 @@ TINY = type(tiny_bert.task("classification"))
 FILES = ["heads.csv", "heads.png", "sentence.csv", "sentence.png"]
 
 
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Bench = Callable[..., Done]
-
-
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> TinyGrid:
     return tiny_grid.build(tmp_path_factory.mktemp("grid"))
@@ -49,16 +40,9 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> TinyGrid:
 def look(grid: TinyGrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
     """look(options): `python -m bench attention` on the tiny model and task, in this process."""
 
-    def call(*options: object) -> Done:
-        chosen = ["--model", grid.model, "--task", "tiny", *grid.plugins, "--out", tmp_path / "out"]
-        monkeypatch.setattr(sys, "argv", ["/x/bench/__main__.py", "attention", *map(str, [*chosen, *options])])
-        monkeypatch.setenv("NO_COLOR", "1")
-        with pytest.raises(SystemExit) as ended:
-            __main__.main()
-        code = ended.value.code
-        return Done(code if isinstance(code, int) else 0 if code is None else 1, *capsys.readouterr())
-
-    return call
+    bench = caller(monkeypatch, capsys)
+    chosen = ["--model", grid.model, "--task", "tiny", *grid.plugins, "--out", tmp_path / "out"]
+    return lambda *options: bench("attention", *chosen, *options)
 
 
 @pytest.fixture

@@ -6,46 +6,21 @@ import importlib
 import json
 import os
 import re
-import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from commandline import Bench
 from made import failed, measured
 
-from bench import __main__, noise, profiles
+from bench import noise, profiles
 from bench.noise import MachineKind, Noise, Spread
 from bench.quantities import NOISY
 from bench.record import Record
 from bench.running import Outcome
 from bench.store import Store
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Bench = Callable[..., Done]
-
-
-@pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
-    """bench(arguments): `python -m bench`, in this process."""
-
-    def call(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["/x/bench/__main__.py", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "300")
-        monkeypatch.setenv("NO_COLOR", "1")
-        with pytest.raises(SystemExit) as ended:
-            __main__.main()
-        code = ended.value.code
-        return Done(code if isinstance(code, int) else 0 if code is None else 1, *capsys.readouterr())
-
-    return call
 
 
 def seeds(method: str = "a", **changes: Any) -> list[Record]:
