@@ -130,6 +130,7 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
     import numpy as np
     import torch
 
+    from bench import kernels
     from bench.training import Progress, batch_to, predict, total_steps, train
 
     with timeline.phase("set up"):
@@ -159,6 +160,7 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
         # Where the files lie on this machine is no name; adapters that say what they are for say this.
         model.config.name_or_path, model.config._commit_hash = cell.model, cell.model_revision
         adapted = adapt(model, method, task_context, record.seeds)
+        kernels.use(adapted.module, recipe.masks)
         adapted.module.to(cell.profile.device)
         record.parameters = _parameters(adapted.parameters, method.trainable_formula(model.config, task_context))
 
@@ -260,8 +262,16 @@ def _recipe(cell: Cell, method: Method, task: TaskContext, config: Any) -> Recip
     if changed:
         changed.setdefault("chosen_by", f"the suite {cell.preset}")
     recipe = Recipe(**{**recipe.model_dump(), **changed})
+    from bench.kernels import default_masks
+
     scale = cell.budget.epochs_scale
-    return recipe.model_copy(update={"epochs": recipe.epochs * scale, "min_steps": round(recipe.min_steps * scale)})
+    return recipe.model_copy(
+        update={
+            "epochs": recipe.epochs * scale,
+            "min_steps": round(recipe.min_steps * scale),
+            "masks": recipe.masks or default_masks(cell.profile.device),
+        }
+    )
 
 
 def _placement(profile: Profile) -> Any:

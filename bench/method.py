@@ -25,13 +25,17 @@ class Params(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Masks = Literal["16-bit", "torch"]
+
+
 class Recipe(BaseModel):
     """How a method is trained, and who says so.
 
     learning_rate is the peak, reached after `warmup_ratio` of all steps and then taken linearly to zero.
     Training takes `epochs`, or `min_steps` where that is more: a few epochs of a few hundred examples are
     too few steps for any method (Mosbach et al., ICLR 2021). batch_size counts examples per optimiser
-    step. weight_decay is applied to matrices, not to vectors.
+    step. weight_decay is applied to matrices, not to vectors. A record's recipe says which masks were drawn;
+    one that does not is older than the choice, and they were torch's.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,6 +47,9 @@ class Recipe(BaseModel):
     batch_size: int = Field(32, ge=1)
     weight_decay: float = Field(0.0, ge=0)
     dropout: float | None = Field(None, ge=0, lt=1, description="the model's while training; None: as it has it")
+    masks: Masks | None = Field(
+        None, description="how dropout's masks are drawn, see bench.kernels; None: as is cheaper on the device"
+    )
     warmup_ratio: float = Field(0.06, ge=0, le=1)
     max_grad_norm: float | None = Field(None, gt=0)
     optimizer: Literal["adamw"] = "adamw"

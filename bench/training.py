@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from bench import seeds
+from bench import features, seeds
 from bench.batching import epoch_batches, sorted_batches
 from bench.data import CUT_OFF, Batch, Encoded
 from bench.measure.time import Step, StepClock, Timeline
@@ -22,6 +22,8 @@ from bench.task import Kind
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+Part = Callable[[slice], AbstractContextManager[None]]
 
 REPORT_SECONDS = 0.5  # how often a loss is read back and reported; on a GPU each reading waits for the stream
 
@@ -110,13 +112,16 @@ def train(
     before = [_fingerprint(parameter) for parameter in trained]
     losses: list[Tensor] = []
     epochs = _Epochs(trained, higher_is_better)
+    kept = features.of_frozen(model, len(data))
+    lengths = data.lengths
     had_gradient = False
     reported = time.monotonic()
     model.train()
-    for batch, last_of_epoch in _stream(data, recipe, seed, total, timeline):
+    for indices, batch, last_of_epoch in _stream(data, recipe, seed, total, timeline):
         batch = batch_to(batch, placement.device)
         with timeline.phase("train"), clock.step(batch.examples, batch.tokens):
-            losses.append(_step(model, batch, data.kind, placement))
+            known = kept.parts(indices, lengths[indices]) if kept else None
+            losses.append(_step(model, batch, data.kind, placement, known))
             if recipe.max_grad_norm is not None:
                 torch.nn.utils.clip_grad_norm_(trained, recipe.max_grad_norm)
             optimizer.step()
@@ -186,8 +191,10 @@ def batch_to(batch: Batch, device: str) -> Batch:
     return Batch(inputs, batch.labels.to(device, non_blocking=True), batch.examples, batch.scored, batch.tokens)
 
 
-def _stream(data: Encoded, recipe: Recipe, seed: int, total: int, timeline: Timeline) -> Iterator[tuple[Batch, bool]]:
-    """Batches of as many epochs as it takes, each with whether it ends an epoch (or the training)."""
+def _stream(
+    data: Encoded, recipe: Recipe, seed: int, total: int, timeline: Timeline
+) -> Iterator[tuple[np.ndarray, Batch, bool]]:
+    """Batches of as many epochs as it takes: indices, batch, and whether it ends an epoch (or the training)."""
     lengths, done, epoch = data.lengths, 0, 0
     while done < total:
         order = epoch_batches(lengths, recipe.batch_size, seeds.derive(seed, "epoch", epoch))
@@ -195,22 +202,26 @@ def _stream(data: Encoded, recipe: Recipe, seed: int, total: int, timeline: Time
             with timeline.phase("batching"):
                 batch = data.batch(indices)
             done += 1
-            yield batch, at == len(order) or done == total
+            yield indices, batch, at == len(order) or done == total
             if done == total:
                 return
         epoch += 1
 
 
-def _step(model: nn.Module, batch: Batch, kind: Kind, placement: Placement) -> Tensor:
-    """Forward and backward of one batch, in micro-batches where it is too large; returns its mean loss."""
+def _step(model: nn.Module, batch: Batch, kind: Kind, placement: Placement, kept: Part | None = None) -> Tensor:
+    """Forward and backward of one batch, in micro-batches where it is too large; returns its mean loss.
+
+    kept: gives for a part of the batch the context in which the model is called, see `bench.features`.
+    """
     losses = []
     for at in range(0, batch.examples, placement.micro_batch):
         part = slice(at, at + placement.micro_batch)
-        with placement.precision():
-            logits = model(**{key: value[part] for key, value in batch.inputs.items()}).logits
-        # Divided by the whole batch's count, so that accumulated parts add up to the gradient of one batch.
-        loss = loss_sum(kind, logits, batch.labels[part]) / max(1, batch.scored)
-        loss.backward()
+        with kept(part) if kept else nullcontext():
+            with placement.precision():
+                logits = model(**{key: value[part] for key, value in batch.inputs.items()}).logits
+            # Divided by the whole batch's count, so that accumulated parts add up to the gradient of one batch.
+            loss = loss_sum(kind, logits, batch.labels[part]) / max(1, batch.scored)
+            loss.backward()
         losses.append(loss.detach())
     return torch.stack(losses).sum()
 

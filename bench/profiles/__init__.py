@@ -14,6 +14,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from bench.allocator import keep_freed_memory
 from bench.errors import ProfileError
 from bench.profiles.probe import Machine, cpu_cores_allowed
 
@@ -169,6 +170,8 @@ def apply(profile: Profile) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
 
+    if profile.device == "cpu":
+        keep_freed_memory()
     torch.set_num_threads(profile.thread_count(cpu_cores_allowed()))
     with contextlib.suppress(RuntimeError):  # can be set once in a process; a warm worker comes here again
         torch.set_num_interop_threads(1)

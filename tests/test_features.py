@@ -1,0 +1,146 @@
+"""A frozen backbone is computed once an example, and training comes out as if it were computed each time."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny as tiny_bert
+import tiny_encoders
+import torch
+from torch import nn
+
+from bench import features, registry, training
+from bench.adaptation import Adapted
+from bench.measure.time import Timeline
+from bench.specs import parse
+from bench.training import Placement
+
+
+def head() -> Any:
+    return registry.build_method(registry.methods(), parse("head"))
+
+
+def without_dropout(module: nn.Module) -> None:
+    for name, value in module.config.to_dict().items():
+        if "dropout" in name and isinstance(value, float):
+            setattr(module.config, name, 0.0)
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+
+
+def adapted(tiny: tiny_bert.Tiny, kind: str) -> Adapted:
+    made = tiny.adapted(head(), kind)
+    without_dropout(made.module)
+    return made
+
+
+def calls_of(backbone: nn.Module) -> list[int]:
+    """Grows by the number of examples whenever the embeddings, and so the backbone, are really computed."""
+    seen: list[int] = []
+    backbone.embeddings.register_forward_hook(lambda module, args, output: seen.append(len(output)))
+    return seen
+
+
+def trained(tiny: tiny_bert.Tiny, kind: str, placement: Placement, epochs: float = 3.0) -> tuple[Adapted, Any]:
+    made, data = adapted(tiny, kind), tiny.data(kind)
+    recipe = tiny_bert.recipe(epochs=epochs, batch_size=4, learning_rate=1e-2)
+    result = training.train(
+        made.module, data, recipe, placement, seed=5, head=made.head, timeline=Timeline(), report=lambda _: None
+    )
+    return made, result
+
+
+@pytest.mark.parametrize("kind", ["classification", "pair", "token-classification", "regression"])
+@pytest.mark.parametrize("micro_batch", [32, 3])
+def test_training_is_the_same_as_without(
+    tiny: tiny_bert.Tiny, kind: str, micro_batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placement = Placement(micro_batch=micro_batch)
+    ours, found = trained(tiny, kind, placement)
+    monkeypatch.setattr(features, "of_frozen", lambda *_: None)
+    plain, expected = trained(tiny, kind, placement)
+    assert found.losses == pytest.approx(expected.losses, rel=1e-5)
+    for mine, its in zip(ours.head, plain.head, strict=True):
+        torch.testing.assert_close(mine, its, rtol=1e-4, atol=1e-6)
+    assert found.moved
+    assert found.had_gradient
+
+
+@pytest.mark.parametrize("kind", ["classification", "token-classification"])
+def test_the_backbone_is_computed_once_an_example(tiny: tiny_bert.Tiny, kind: str) -> None:
+    made, data = adapted(tiny, kind), tiny.data(kind)
+    seen = calls_of(made.module.bert)
+    recipe = tiny_bert.recipe(epochs=4, batch_size=4, learning_rate=1e-2)
+    training.train(
+        made.module, data, recipe, Placement(), seed=5, head=made.head, timeline=Timeline(), report=lambda _: None
+    )
+    assert sum(seen) == len(data)
+    seen.clear()
+    training.predict(made.module, data, Placement())  # the model itself is as it was
+    assert sum(seen) == len(data)
+
+
+def test_only_what_the_head_reads_is_kept(tiny: tiny_bert.Tiny) -> None:
+    """A head on the pooled vector keeps [hidden] an example, a head on tokens [length, hidden]."""
+    for kind, wanted in (("classification", {"pooler_output"}), ("token-classification", {"last_hidden_state"})):
+        made, data = adapted(tiny, kind), tiny.data(kind)
+        kept = features.of_frozen(made.module, len(data))
+        assert kept is not None
+        indices = np.arange(3)
+        batch = data.batch(indices)
+        with kept.parts(indices, data.lengths[indices])(slice(0, 3)):
+            made.module(**batch.inputs).logits.sum().backward()
+        for index in indices:
+            row = kept._kept[index]
+            assert row is not None
+            assert set(row) == wanted
+            length = () if kind == "classification" else (int(data.lengths[index]),)
+            assert [tensor.shape for tensor in row.values()] == [(*length, made.module.config.hidden_size)]
+
+
+@pytest.mark.parametrize("family", tiny_encoders.FAMILIES)
+def test_every_familys_head_gets_what_it_reads(family: str) -> None:
+    """The logits of a second pass, of what was kept, are those of the first."""
+    made = tiny_encoders.adapted(head(), family)
+    without_dropout(made.module)
+    inputs, indices, lengths = tiny_encoders.batch(family), np.arange(3), np.array([9, 5, 2])
+    kept = features.of_frozen(made.module, 3)
+    assert kept is not None
+    logits = []
+    for order in ([0, 1, 2], [2, 0, 1]):
+        with kept.parts(indices[order], lengths[order])(slice(0, 3)):
+            found = made.module(**{name: value[order] for name, value in inputs.items()}).logits
+            found.sum().backward()
+        logits.append(found.detach()[np.argsort(order)])
+    torch.testing.assert_close(logits[0], logits[1])
+
+
+def test_what_does_not_fit_is_computed_each_time(tiny: tiny_bert.Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden = tiny.adapted(head(), "classification").module.config.hidden_size
+    monkeypatch.setattr(features, "LIMIT_BYTES", 5 * 4 * hidden)  # five examples
+    made, data = adapted(tiny, "classification"), tiny.data("classification")
+    seen = calls_of(made.module.bert)
+    recipe = tiny_bert.recipe(epochs=2, batch_size=1, learning_rate=1e-2)
+    training.train(
+        made.module, data, recipe, Placement(), seed=5, head=made.head, timeline=Timeline(), report=lambda _: None
+    )
+    assert sum(seen) == 2 * len(data) - 5
+
+
+def test_nothing_is_kept_where_the_backbone_trains_or_drops_out(tiny: tiny_bert.Tiny) -> None:
+    assert features.of_frozen(tiny.adapted(head(), "classification").module, 4) is None  # its dropout is on
+    for spec in ("pasta", "lora", "bitfit", "full", "prompt_tuning"):
+        made = tiny.adapted(registry.build_method(registry.methods(), parse(spec)), "classification")
+        without_dropout(made.module)
+        assert features.of_frozen(made.module, 4) is None, spec
+    made = adapted(tiny, "classification")
+    assert features.of_frozen(made.module, 4) is not None
+    made.module.bert.encoder.layer[0].attention.output.dropout.p = 0.1
+    assert features.of_frozen(made.module, 4) is None
+    assert features.of_frozen(nn.Linear(2, 2), 4) is None
+
+
+def test_the_recipe_of_head_makes_use_of_it(tiny: tiny_bert.Tiny) -> None:
+    made = head()
+    assert made.recipe(tiny.context("classification"), tiny_bert.config()).dropout == 0.0

@@ -1,0 +1,185 @@
+"""The cheaper dropout and attention against torch's own, and against what can be worked out by hand."""
+
+import copy
+import math
+
+import pytest
+import torch
+from scipy import stats
+from tiny_encoders import FAMILIES, batch
+from tiny_encoders import model as encoder
+from torch import nn
+
+from bench import kernels
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.013])
+def test_masks_have_the_probability_and_the_expectation_of_dropout(p: float) -> None:
+    torch.manual_seed(1)
+    mask = kernels.kept(torch.empty(1_000_003), p)
+    dropped = int((mask == 0).sum())
+    assert stats.binomtest(dropped, mask.numel(), kernels.dropped_chances(p) / 65536).pvalue > 1e-3
+    assert abs(kernels.dropped_chances(p) / 65536 - p) <= 0.5 / 65536
+    kept = mask[mask != 0].unique()
+    assert kept.tolist() == pytest.approx([1 / (1 - p)], rel=2e-5)
+
+
+def test_elements_are_dropped_independently() -> None:
+    """Pairs at every lag up to 70, across the four that share a draw: a chi-squared test each, corrected for 70."""
+    torch.manual_seed(2)
+    dropped = (kernels.kept(torch.empty(400_000), 0.1) == 0).numpy()
+    for lag in range(1, 71):
+        table = [[int((dropped[:-lag] == a).__and__(dropped[lag:] == b).sum()) for a in (0, 1)] for b in (0, 1)]
+        assert stats.chi2_contingency(table).pvalue > 1e-3 / 70, lag
+
+
+def test_one_64_bit_draw_serves_four_elements() -> None:
+    """By hand: the mask is what the draws' 16-bit parts say, lowest first, and all of them occur as the sign too."""
+    torch.manual_seed(3)
+    mask = kernels.kept(torch.empty(10), 0.25)
+    torch.manual_seed(3)
+    draws = torch.empty(3, dtype=torch.int64).random_(-(2**63), None).tolist()
+    parts = [(draw >> shift) & 0xFFFF for draw in draws for shift in (0, 16, 32, 48)]
+    signed = [part - 0x10000 if part >= 0x8000 else part for part in parts][:10]
+    assert mask.tolist() == pytest.approx([4 / 3 if part >= 0x4000 - 0x8000 else 0.0 for part in signed])
+
+
+def test_dropout_depends_on_torchs_seed_and_leaves_evaluation_alone() -> None:
+    layer = kernels.Dropout(0.5)
+    x = torch.ones(3, 5, requires_grad=True)
+    torch.manual_seed(0)
+    first = layer(x)
+    torch.manual_seed(0)
+    assert torch.equal(first, layer(x))
+    assert not torch.equal(first, layer(x))
+    first.sum().backward()
+    assert torch.equal(x.grad, first)  # of ones: the mask itself
+    assert layer.eval()(x) is x
+    assert kernels.Dropout(0.0)(x) is x
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0])
+def test_the_ends_of_the_scale(p: float) -> None:
+    mask = kernels.kept(torch.empty(1000), p)
+    assert mask.unique().tolist() == [1.0 - p]
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (0, 4), (3, 1, 7)])
+def test_any_shape_and_type(shape: tuple[int, ...]) -> None:
+    for dtype in (torch.float32, torch.bfloat16, torch.float64):
+        mask = kernels.kept(torch.empty(shape, dtype=dtype), 0.5)
+        assert mask.shape == shape
+        assert mask.dtype == dtype
+
+
+def parts(keys: int, queries: int | None = None) -> tuple[torch.Tensor, ...]:
+    torch.manual_seed(5)
+    lengths = (queries or keys, keys, keys)
+    return tuple(
+        torch.randn(2, length, 3, 4, dtype=torch.float64).transpose(1, 2).requires_grad_() for length in lengths
+    )
+
+
+def padding(keys: int) -> torch.Tensor:
+    mask = torch.zeros(2, 1, 1, keys, dtype=torch.float64)
+    mask[1, :, :, -3:] = torch.finfo(torch.float64).min
+    return mask
+
+
+@pytest.mark.parametrize("mask", [None, padding(9)], ids=["no mask", "padding"])
+@pytest.mark.parametrize("queries", [9, 5])
+def test_attention_and_its_gradients_are_the_formulas(mask: torch.Tensor | None, queries: int) -> None:
+    q, k, v = parts(9, queries)
+    found, weights = kernels.attention(nn.Module(), q, k, v, mask, scaling=0.3)
+    assert weights is None
+    products = 0.3 * q @ k.transpose(2, 3)
+    expected = (torch.softmax(products if mask is None else products + mask, -1) @ v).transpose(1, 2)
+    torch.testing.assert_close(found, expected)
+    direction = torch.randn_like(expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, (q, k, v), direction), torch.autograd.grad(expected, (q, k, v), direction)
+    )
+
+
+def test_the_default_scaling_is_one_over_the_root_of_the_width() -> None:
+    q, k, v = parts(6)
+    torch.testing.assert_close(
+        kernels.attention(nn.Module(), q, k, v, None)[0], kernels.attention(nn.Module(), q, k, v, None, scaling=0.5)[0]
+    )
+
+
+def test_long_inputs_without_dropout_are_torchs_own_with_the_same_answer() -> None:
+    for keys in (kernels.FUSED_FROM - 1, kernels.FUSED_FROM):
+        q, k, v = parts(keys)
+        torch.testing.assert_close(
+            kernels.attention(nn.Module(), q, k, v, padding(keys), scaling=0.5)[0],
+            (torch.softmax(0.5 * q @ k.transpose(2, 3) + padding(keys), -1) @ v).transpose(1, 2),
+        )
+
+
+def test_attentions_weights_are_dropped_and_rescaled() -> None:
+    """With keys that are all alike and the identity as values, the answer is the row of dropped weights itself."""
+    q, k = torch.zeros(1, 1, 2000, 8), torch.zeros(1, 1, 8, 8)
+    found = kernels.attention(nn.Module(), q, k, torch.eye(8)[None, None], None, dropout=0.25)[0]
+    assert found.unique().tolist() == pytest.approx([0.0, 1 / 8 / 0.75])
+    assert stats.binomtest(int((found == 0).sum()), 16000, 0.25).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_gives_the_same_logits_and_gradients_with_them(family: str) -> None:
+    plain = encoder(family, attention="eager").double()
+    for name, value in plain.config.to_dict().items():
+        if "dropout" in name and isinstance(value, float):
+            setattr(plain.config, name, 0.0)
+    for part in plain.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+    ours = copy.deepcopy(plain)
+    kernels.use(ours, "16-bit")
+    found, expected = (model.train()(**batch(family)).logits for model in (ours, plain))
+    torch.testing.assert_close(found, expected)
+    for logits in (found, expected):
+        logits.square().sum().backward()
+    for mine, its in zip(ours.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, its.grad, rtol=1e-5, atol=1e-6)  # ModernBERT's positions are float32
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_dropout_of_a_model_is_left_out(family: str) -> None:
+    """With nothing but dropout random, two passes differ in training; and every nn.Dropout is one of ours."""
+    model = encoder(family)
+    kernels.use(model, "16-bit")
+    assert not [name for name, part in model.named_modules() if type(part) is nn.Dropout]
+    if model._supports_attention_backend:
+        assert model.config._attn_implementation == kernels.ATTENTION
+
+
+def test_masks_of_torch_leave_a_model_as_it_is() -> None:
+    model = encoder("bert")
+    before = model.config._attn_implementation
+    for masks in ("torch", None):
+        kernels.use(model, masks)  # type: ignore[arg-type]
+    assert model.config._attn_implementation == before
+    assert not [part for part in model.modules() if isinstance(part, kernels.Dropout)]
+
+
+def test_hooks_on_a_dropout_stay() -> None:
+    """Adapters are such hooks."""
+    model = encoder("bert").train()
+    seen: list[str] = []
+    model.bert.embeddings.dropout.register_forward_hook(lambda *_: seen.append("called"))
+    kernels.use(model, "16-bit")
+    model(**batch("bert"))
+    assert seen == ["called"]
+    assert math.isclose(model.bert.embeddings.dropout.p, model.config.hidden_dropout_prob)
+
+
+def test_the_mean_over_many_masks_is_the_model_without_dropout() -> None:
+    """A linear model's mean output under dropout is its output without: within four standard errors."""
+    torch.manual_seed(0)
+    layer = nn.Sequential(kernels.Dropout(0.3), nn.Linear(50, 1)).train()
+    x = torch.randn(1, 50)
+    with torch.no_grad():
+        outputs = layer(x.expand(20_000, -1)).squeeze(1)
+        error = outputs.std() / math.sqrt(len(outputs))
+        assert abs(outputs.mean() - layer.eval()(x)) < 4 * error
