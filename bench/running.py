@@ -26,7 +26,7 @@ from bench.store import Store
 from bench.suites import Suite
 from bench.task import Task
 
-TARGET = "bench.cell:run"
+TARGET, SETUP = "bench.cell:run", "bench.warming:warm_up"
 Fetching = Callable[[str, int, int | None], None]  # what, bytes so far, bytes in all where known
 
 
@@ -184,6 +184,8 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
     model = models.find(request.model)
     resolved = fetch(references(request.tasks, request.model, request.plugins), request.mirror, told)
     model_files = resolved[f"model {model.name}"]
+    results = request.results.resolve()
+    turns = results / "logs" / "turns" if profile.exclusive and profile.workers > 1 else None
     cells: dict[str, Cell] = {}
     assignments: dict[str, Assignment] = {}
     for seed in request.seeds:
@@ -214,8 +216,9 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
                     model=model_files.path,
                     plugins=tuple(request.plugins),
                     workers=profile.workers,
-                    results=request.results.resolve(),
+                    results=results,
                     keep_adapter=request.keep_adapters,
+                    turns=turns,
                 )
     store = Store(request.results)
     done = {} if request.force else {key: record for key in cells if (record := store.finished(key))}
@@ -239,7 +242,7 @@ def local_executor(workers: int, logs: Path | None = None) -> LocalExecutor:
     # that keeps the very thread that is waited for off its core. A short loop costs nothing and then sleeps.
     if "OMP_WAIT_POLICY" not in os.environ:
         env["GOMP_SPINCOUNT"] = os.environ.get("GOMP_SPINCOUNT", "10000")
-    return LocalExecutor(TARGET, workers, logs, env=env)
+    return LocalExecutor(TARGET, workers, logs, env=env, setup=SETUP)
 
 
 def execute(planned: Plan, executor: Executor, store: Store, display: Display, timeout: float | None = None) -> Outcome:
