@@ -16,8 +16,10 @@ from bench.estimate import Estimator
 from bench.executors import Executor, Finished, Job, Lost, Progress, Started
 from bench.executors.local import LocalExecutor
 from bench.grid import Cell, code_version
+from bench.makespan import Makespan
 from bench.measure.environment import anonymous
 from bench.method import Method
+from bench.order import in_order
 from bench.profiles.probe import probe
 from bench.record import Record, Status
 from bench.registry import Registry, build_method, changed_params
@@ -245,19 +247,35 @@ def local_executor(workers: int, logs: Path | None = None) -> LocalExecutor:
     return LocalExecutor(TARGET, workers, logs, env=env, setup=SETUP)
 
 
-def execute(planned: Plan, executor: Executor, store: Store, display: Display, timeout: float | None = None) -> Outcome:
+def execute(
+    planned: Plan,
+    executor: Executor,
+    store: Store,
+    display: Display,
+    timeout: float | None = None,
+    *,
+    guess: Callable[[Cell], float | None] = lambda cell: None,
+    makespan: Makespan | None = None,
+) -> Outcome:
     """Run the cells that are not finished. A cell that fails in whatever way leaves a record, and the rest go on.
 
     On KeyboardInterrupt the workers are ended, the cells that were running are recorded as interrupted,
     and what was reached is returned.
+
+    Args:
+        guess: seconds that a cell will take, for the order of cells; asked again as the grid goes on.
+        makespan: told what happens when.
     """
+    makespan = makespan or Makespan(planned.workers)
     cells = {cell.id: cell for cell in planned.pending}
     outcome = Outcome(dict(planned.finished))
     running: dict[str, str] = {}  # id -> when it started
-    jobs = (Job(key, planned.assignments[key], timeout) for key in cells)
+    ordered = in_order(cells.values(), planned.workers, guess)
+    jobs = (Job(cell.id, planned.assignments[cell.id], timeout) for cell in ordered)
 
     def end(key: str, record: Record) -> None:
         running.pop(key, None)
+        makespan.cell_ends(key, record)
         outcome.records[key] = record
         display.ended(record)
 
@@ -275,12 +293,14 @@ def execute(planned: Plan, executor: Executor, store: Store, display: Display, t
                 store.write(written)
         end(key, written)
 
+    makespan.run_begins()
     try:
         with closing(executor.run(jobs)) as events:
             for event in events:
                 match event:
-                    case Started(key):
+                    case Started(key, worker):
                         running[key] = now()
+                        makespan.cell_begins(key, worker)
                         display.started(cells[key])
                     case Progress(key, data):
                         display.progressed(cells[key], data)
@@ -292,6 +312,7 @@ def execute(planned: Plan, executor: Executor, store: Store, display: Display, t
         outcome.interrupted = True
         for key in list(running):
             lose(key, "interrupted", "the run was interrupted", None, None)
+    makespan.run_ends()
     return outcome
 
 
