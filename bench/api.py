@@ -177,10 +177,11 @@ def run(
     )
     planned, store = running.plan(request), Store(request.results)
     console = Console(stderr=True, highlight=False)
-    display = display_for(planned.pending, planned.workers, Estimator(store.all()[0]), console)
+    estimator = Estimator(store.all()[0])
+    display = display_for(planned.pending, planned.workers, estimator, console)
     with display:
         executor = running.local_executor(planned.workers, request.results / "logs")
-        outcome = running.execute(planned, executor, store, display, timeout)
+        outcome = running.execute(planned, executor, store, display, timeout, guess=estimator.guess)
     files.write(request.results, merge([request.results]).records)
     if outcome.interrupted:
         raise KeyboardInterrupt

@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tempfile
-import time
 import traceback
-from collections import Counter
 from collections.abc import Hashable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from bench import __version__, metrics, profiles, registry, seeds
 from bench.adaptation import adapt
-from bench.data import encode, sample
 from bench.errors import NotApplicable
 from bench.executors import Report, Retire
 from bench.grid import Cell
 from bench.measure import environment
 from bench.measure.flops import forward_flops
 from bench.measure.machine import matmul_gflops
-from bench.measure.memory import MemoryWindow, MemoryWindows
+from bench.measure.memory import MemoryWindow, MemoryWindows, settle, settled
 from bench.measure.parameters import ParameterCount
 from bench.measure.time import Timeline, throughput
+from bench.measure.turns import Turns
 from bench.method import Method, Recipe
-from bench.modeling import context, load_config, load_model, load_tokenizer, quiet_libraries
+from bench.modeling import load_config, load_model, quiet_libraries
+from bench.prepared import prepare
 from bench.profiles import Profile
-from bench.record import Data, ExtraTest, Memory, Parameters, Record, Speed, Status
+from bench.record import ExtraTest, Memory, Parameters, Record, Speed, Status
 from bench.store import Store
-from bench.task import SPLITS, Example, Splits, Task, TaskContext
+from bench.task import TaskContext
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,7 +42,8 @@ class Assignment:
     """A cell with what a worker needs to run it: where its files lie on this machine.
 
     plugins: files given with --plugin. workers: how many workers share the machine. results: the folder
-    that takes the record; None: the caller alone gets it. keep_adapter: leave what was trained there too.
+    that takes the record; None: the caller alone gets it. keep_adapter: leave what was trained there too. turns: the
+    file by which workers agree on who measures alone, see bench.measure.turns; None: they need not.
     """
 
     cell: Cell
@@ -55,6 +53,7 @@ class Assignment:
     workers: int
     results: Path | None
     keep_adapter: bool = False
+    turns: Path | None = None
 
 
 def run(assignment: Assignment, report: Report) -> Any:
@@ -73,8 +72,10 @@ def run(assignment: Assignment, report: Report) -> Any:
         report(data)
 
     timeline = Timeline()
+    turns = Turns(assignment.turns, lambda: timeline.phase("wait for workers"), lambda: _finish(cell.profile.device))
     try:
-        _fill(record, cell, assignment, timeline, progress)
+        with turns:
+            _fill(record, cell, assignment, timeline, turns, progress)
         record.status = "ok"
     except NotApplicable as error:
         _end(record, "skipped", str(error))
@@ -125,33 +126,32 @@ def _end(record: Record, status: Status, reason: str) -> None:
     record.status, record.reason = status, environment.anonymous(reason)
 
 
-def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline, report: Report) -> None:
+def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline, turns: Turns, report: Report) -> None:
     """Run the cell, entering each thing into the record as soon as it is known."""
-    import numpy as np
-    import torch
-
-    from bench import kernels
-    from bench.training import Progress, batch_to, predict, total_steps, train
-
     with timeline.phase("set up"):
+        if settled():
+            settle()  # what an earlier cell imported; of the cell itself nothing is left
+        import numpy as np
+        import torch
+
+        from bench import kernels
+        from bench.training import Progress, batch_to, predict, total_steps, train
+
         quiet_libraries()
         profiles.apply(cell.profile)
         record.environment = environment.snapshot()
         plugins = assignment.plugins
         method_class = registry.methods(plugins).get(cell.method).plugin
         method = method_class(method_class.Params(**cell.params))
-        task = registry.tasks(plugins).get(cell.task).plugin()
+        task_class = registry.tasks(plugins).get(cell.task).plugin
+        task = task_class()
         record.metric = task.metric
         record.higher_is_better = metrics.METRICS[task.metric].higher_is_better
 
     with timeline.phase("read data"):
-        tokenizer = load_tokenizer(assignment.model)
-        splits = _read(cast(Hashable, type(task)), assignment.data)
-        names = (*SPLITS, *task.extra_tests)
-        examples = {split: sample(splits[split], cell.budget.limit(split)) for split in names}
-        record.data = describe(task, examples)
-        data = {split: encode(task, part, tokenizer) for split, part in examples.items() if part}
-        task_context = context(task, tokenizer)
+        prepared = prepare(cast(Hashable, task_class), assignment.data, assignment.model, cell.budget)
+        data, task_context = prepared.splits, prepared.context
+        record.data = prepared.description
 
     with timeline.phase("load model"):
         config = load_config(assignment.model)
@@ -163,8 +163,8 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
         kernels.use(adapted.module, recipe.masks)
         adapted.module.to(cell.profile.device)
         record.parameters = _parameters(adapted.parameters, method.trainable_formula(model.config, task_context))
+        placement = _placement(cell.profile, turns)
 
-    placement = _placement(cell.profile)
     report({"steps": total_steps(len(data["train"]), recipe)})
 
     train_memory = MemoryWindows(cell.profile.device)
@@ -173,7 +173,7 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
         return metrics.score(task.metric, answers, data[split].references, task.labels)
 
     def validate() -> float | None:
-        with train_memory.paused(), timeline.phase("validate"):
+        with timeline.phase("validate"), train_memory.paused():
             found = score("validation", predict(adapted.module, data["validation"], placement))
         report({"validation": found[task.metric]})
         return found[task.metric]
@@ -185,7 +185,9 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
         machine_gflops = matmul_gflops(cell.profile.device)
 
     torch.manual_seed(record.seeds[seeds.TRAINING])
-    with train_memory:
+    with ExitStack() as measured:
+        with timeline.phase("free memory"):
+            measured.enter_context(train_memory)
         trained = train(
             adapted.module,
             data["train"],
@@ -198,16 +200,18 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
             after_epoch=validate if cell.budget.choose == "best" and "validation" in data else None,
             higher_is_better=record.higher_is_better,
         )
+    turns.together()
     record.losses = trained.losses
     record.chosen_epoch = trained.chosen_epoch
     record.validation_scores = trained.validation_scores
     if cell.budget.choose == "last" and "validation" in data:
         record.validation_scores = [validate()]
 
-    with MemoryWindow(cell.profile.device) as eval_memory, timeline.phase("test"):
-        started = time.perf_counter()
-        answers = predict(adapted.module, data["test"], placement)
-        eval_seconds = time.perf_counter() - started
+    with ExitStack() as measured:
+        with timeline.phase("free memory"):
+            eval_memory = measured.enter_context(MemoryWindow(cell.profile.device))
+        with timeline.phase("test"):
+            answers = predict(adapted.module, data["test"], placement)
     extra = {}
     for name in task.extra_tests:
         if name in data:
@@ -224,9 +228,10 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
             "references": references,
         }
 
-    for field, value in result("test", answers).items():
-        setattr(record, field, value)
-    record.extra_tests = {name: ExtraTest(**result(name, found)) for name, found in extra.items()}
+    with timeline.phase("score"):
+        for field, value in result("test", answers).items():
+            setattr(record, field, value)
+        record.extra_tests = {name: ExtraTest(**result(name, found)) for name, found in extra.items()}
 
     with timeline.phase("count FLOPs"):
         middle = int(np.argsort(data["test"].lengths, kind="stable")[len(data["test"]) // 2])
@@ -248,9 +253,10 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
         step_p95_ms=None if trained.void else speed.step_p95_ms,
         steps_counted=speed.steps,
         steps_dropped=speed.dropped,
-        eval_examples_per_second=len(answers) / eval_seconds,
+        eval_examples_per_second=len(answers) / timeline["test"],
         void=trained.void,
         workers=assignment.workers,
+        exclusive=turns.taken or assignment.workers == 1,
         machine_gflops=machine_gflops,
     )
 
@@ -274,33 +280,21 @@ def _recipe(cell: Cell, method: Method, task: TaskContext, config: Any) -> Recip
     )
 
 
-def _placement(profile: Profile) -> Any:
+def _placement(profile: Profile, turns: Turns) -> Any:
     import torch
 
     from bench.training import Placement
 
     autocast = None if profile.dtype == "float32" else getattr(torch, profile.dtype)
-    return Placement(profile.device, autocast, profile.micro_batch_size, profile.eval_batch_size)
+    return Placement(profile.device, autocast, profile.micro_batch_size, profile.eval_batch_size, turns)
 
 
-@lru_cache(maxsize=4)
-def _read(task_class: Hashable, path: Path) -> Splits:
-    """A task's splits; a warm worker reads each task once."""
-    return cast(type[Task], task_class)().read(path)
+def _finish(device: str) -> None:
+    """Wait for what a GPU has still to do."""
+    if device != "cpu":
+        import torch
 
-
-def describe(task: Task, examples: dict[str, list[Example]]) -> Data:
-    """What the record keeps of the data: sizes, label balance, and a digest of every text and label."""
-    digest = hashlib.sha256()
-    counts: dict[str, dict[str, int]] = {}
-    for split, part in examples.items():
-        for example in part:
-            digest.update(json.dumps(example).encode())
-        if task.kind != "regression":
-            flat = Counter(index for e in part for index in (e.label if isinstance(e.label, tuple) else (e.label,)))
-            counts[split] = {task.labels[int(index)]: flat[index] for index in sorted(flat)}
-    sizes = {split: len(part) for split, part in examples.items()}
-    return Data(examples=sizes, labels=list(task.labels), label_counts=counts, digest=f"sha256:{digest.hexdigest()}")
+        torch.cuda.synchronize()
 
 
 def _parameters(count: ParameterCount, formula: int | None) -> Parameters:

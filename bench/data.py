@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,52 +37,88 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Ragged:
+    """Rows of unequal length in one array, end to end: row i is values[offsets[i]:offsets[i + 1]].
+
+    values: [all rows' lengths together]. offsets: [rows + 1], int64.
+    """
+
+    values: np.ndarray
+    offsets: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[int] | np.ndarray]) -> Ragged:
+        """The rows as int32, which is more than any vocabulary needs."""
+        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum([len(row) for row in rows], out=offsets[1:])
+        return cls(np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=offsets[-1]), offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """[rows], int64."""
+        return np.diff(self.offsets)
+
+
+@dataclass(frozen=True)
 class Encoded:
     """A tokenised split. Row i of every field is example i of the split.
 
-    word_starts: for token classification, the position of each word's first piece, CUT_OFF where
-    truncation removed the word; empty otherwise. references: the labels as scored, a word once.
+    inputs: what the model takes, by name, rows of one length each. labels: one an example, int64 or float32, or a
+    row of one a token, IGNORED where nothing is scored. word_starts: for token classification, the position of
+    each word's first piece, CUT_OFF where truncation removed the word; empty otherwise. references: the labels as
+    scored, a word once.
     """
 
     kind: Kind
     pad_id: int
-    rows: list[dict[str, np.ndarray]]
-    labels: list[Any]
+    inputs: dict[str, Ragged]
+    labels: np.ndarray | Ragged
     references: list[Any]
-    word_starts: list[np.ndarray]
+    word_starts: Ragged
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.lengths)
 
-    @property
+    @cached_property
     def lengths(self) -> np.ndarray:
         """Tokens an example, special ones included: [examples], int64."""
-        return np.array([len(row["input_ids"]) for row in self.rows], dtype=np.int64)
+        return self.inputs["input_ids"].lengths
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
         """These examples, padded on the right to the longest of them."""
         import torch
 
-        rows = [self.rows[i] for i in indices]
-        lengths = [len(row["input_ids"]) for row in rows]
-        fill = {"input_ids": self.pad_id}
-        inputs = {key: _padded([row[key] for row in rows], max(lengths), fill.get(key, 0)) for key in rows[0]}
-        if self.kind == "token-classification":
-            labels = _padded([self.labels[i] for i in indices], max(lengths), IGNORED)
+        chosen = np.asarray(indices, dtype=np.int64)
+        lengths = self.lengths[chosen]
+        # Worked out once for all inputs, whose rows have the same lengths: where the tokens are, and in which cells
+        # of the batch they go. What is not a token points at the first value and is overwritten.
+        columns = np.arange(lengths.max())
+        outside = columns >= lengths[:, None]
+        places = self.inputs["input_ids"].offsets[chosen, None] + columns
+        places[outside] = 0
+
+        def padded(rows: Ragged, fill: int) -> np.ndarray:
+            values = rows.values[places].astype(np.int64)
+            values[outside] = fill
+            return values
+
+        inputs = {
+            key: torch.from_numpy(padded(rows, self.pad_id if key == "input_ids" else 0))
+            for key, rows in self.inputs.items()
+        }
+        if isinstance(self.labels, Ragged):
+            labels = padded(self.labels, IGNORED)
             scored = int((labels != IGNORED).sum())
         else:
-            labels = np.array([self.labels[i] for i in indices])
-            labels = labels.astype(np.float32 if self.kind == "regression" else np.int64)
-            scored = len(rows)
-        tensors = {key: torch.from_numpy(value) for key, value in inputs.items()}
-        return Batch(tensors, torch.from_numpy(labels), len(rows), scored, sum(lengths))
-
-
-def _padded(rows: Sequence[np.ndarray], width: int, fill: int) -> np.ndarray:
-    padded = np.full((len(rows), width), fill, dtype=np.int64)
-    for at, row in enumerate(rows):
-        padded[at, : len(row)] = row
-    return padded
+            labels = self.labels[chosen]
+            scored = len(chosen)
+        return Batch(inputs, torch.from_numpy(labels), len(chosen), scored, int(lengths.sum()))
 
 
 def sample(examples: Sequence[Example], limit: int | None) -> list[Example]:
@@ -120,18 +158,17 @@ def tokenise(
 def encode(task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> Encoded:
     """Tokenise a split, and align its labels to the tokens."""
     encoding = tokenise(task, examples, tokenizer)
-    keys = [key for key in tokenizer.model_input_names if key in encoding]
-    rows = [{key: np.asarray(encoding[key][i], dtype=np.int64) for key in keys} for i in range(len(examples))]
-    labels: list[Any] = [e.label for e in examples]
+    inputs = {key: Ragged.of(encoding[key]) for key in tokenizer.model_input_names if key in encoding}
     references: list[Any] = [list(e.label) if isinstance(e.label, tuple) else e.label for e in examples]
-    word_starts: list[np.ndarray] = []
+    starts: list[np.ndarray] = []
+    labels: np.ndarray | Ragged
     if task.kind == "token-classification":
-        word_starts = [_first_pieces(encoding.word_ids(i), len(e.text)) for i, e in enumerate(examples)]
-        labels = [
-            _piece_labels(e.label, starts, len(row["input_ids"]))
-            for e, starts, row in zip(examples, word_starts, rows, strict=True)
-        ]
-    return Encoded(task.kind, int(tokenizer.pad_token_id), rows, labels, references, word_starts)
+        starts = [_first_pieces(encoding.word_ids(i), len(e.text)) for i, e in enumerate(examples)]
+        lengths = inputs["input_ids"].lengths
+        labels = Ragged.of([_piece_labels(*row) for row in zip(references, starts, lengths, strict=True)])
+    else:
+        labels = np.array(references, dtype=np.float32 if task.kind == "regression" else np.int64)
+    return Encoded(task.kind, int(tokenizer.pad_token_id), inputs, labels, references, Ragged.of(starts))
 
 
 def _first_pieces(word_ids: Iterable[int | None], words: int) -> np.ndarray:

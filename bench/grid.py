@@ -19,8 +19,8 @@ from bench.suites import Budget
 # The modules whose change may change a number. What only shows, stores or schedules is not among them.
 NUMERIC_MODULES = (
     "adaptation.py", "allocator.py", "batching.py", "cell.py", "data.py", "features.py", "kernels.py", "method.py",
-    "metrics.py", "modeling.py", "seeds.py", "splits.py", "task.py", "training.py", "measure/flops.py",
-    "measure/machine.py", "measure/memory.py", "measure/parameters.py", "measure/time.py",
+    "metrics.py", "modeling.py", "prepared.py", "seeds.py", "splits.py", "task.py", "training.py", "measure/flops.py",
+    "measure/machine.py", "measure/memory.py", "measure/parameters.py", "measure/time.py", "measure/turns.py",
 )  # fmt: skip
 NUMERIC_LIBRARIES = (
     "torch",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import mmap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,10 @@ def load_model(path: Path, kind: Kind, num_labels: int, dropout: float | None = 
 
     Weights come from safetensors files only, and no code of the folder's own is run.
 
+    The weights lie in the file, mapped copy-on-write: workers share its pages, training one changes no other's and not
+    the file, and matrix products are as fast as with a copy (measured: no difference in 40 steps of minilm-l6). All
+    pages are brought in here, or they would count as what the training added to the loaded model.
+
     Args:
         dropout: the probability of every dropout of the model; None: as its configuration has it.
     """
@@ -69,7 +74,7 @@ def load_model(path: Path, kind: Kind, num_labels: int, dropout: float | None = 
                 setattr(config, name, dropout)
 
     try:
-        return _with_head(kind).from_pretrained(
+        model: PreTrainedModel = _with_head(kind).from_pretrained(
             str(path),
             config=config,
             dtype="float32",
@@ -79,6 +84,14 @@ def load_model(path: Path, kind: Kind, num_labels: int, dropout: float | None = 
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise SourceError(f"{path} holds no encoder that can be loaded: {_first_line(error)}") from None
+    _bring_in(model)
+    return model
+
+
+def _bring_in(model: PreTrainedModel) -> None:
+    """Read one number of every page of the weights."""
+    for parameter in model.parameters():
+        parameter.detach().flatten()[:: mmap.PAGESIZE // parameter.element_size()].sum()
 
 
 def bare_model(config: PreTrainedConfig, kind: Kind, num_labels: int) -> PreTrainedModel:

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from bench.grid import Cell
 from bench.method import Recipe
 
-SCHEMA_VERSION = 3
-READABLE_VERSIONS = (1, 2, 3)  # 1 had no extra tests; 2 no labels, inference FLOPs and machine speed
+SCHEMA_VERSION = 4
+# 1 had no extra tests; 2 no labels, inference FLOPs and machine speed; 3 no word on whether throughput was exclusive
+READABLE_VERSIONS = (1, 2, 3, 4)
 
 Status = Literal["ok", "oom", "error", "timeout", "interrupted", "skipped"]
 FAILED: tuple[Status, ...] = ("error", "oom", "timeout", "interrupted")  # "skipped" was meant
@@ -48,8 +49,9 @@ class Memory(_Part):
 class Speed(_Part):
     """Throughput of optimiser steps and of the evaluation on test; void says why training's means nothing.
 
-    workers: how many workers shared the machine while it was measured. machine_gflops: how fast the machine was
-    just then, see bench.measure.machine.
+    workers: how many workers shared the machine. exclusive: whether no other of them computed during the steps that
+    count; the evaluation is never exclusive where there are several. None: a record that does not tell.
+    machine_gflops: how fast the machine was just then, see bench.measure.machine.
     """
 
     train_examples_per_second: float | None
@@ -61,6 +63,7 @@ class Speed(_Part):
     eval_examples_per_second: float | None
     void: str | None
     workers: int
+    exclusive: bool | None = None
     machine_gflops: float | None = None
 
 

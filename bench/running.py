@@ -16,8 +16,10 @@ from bench.estimate import Estimator
 from bench.executors import Executor, Finished, Job, Lost, Progress, Started
 from bench.executors.local import LocalExecutor
 from bench.grid import Cell, code_version
+from bench.makespan import Makespan
 from bench.measure.environment import anonymous
 from bench.method import Method
+from bench.order import in_order
 from bench.profiles.probe import probe
 from bench.record import Record, Status
 from bench.registry import Registry, build_method, changed_params
@@ -26,7 +28,7 @@ from bench.store import Store
 from bench.suites import Suite
 from bench.task import Task
 
-TARGET = "bench.cell:run"
+TARGET, SETUP = "bench.cell:run", "bench.warming:warm_up"
 Fetching = Callable[[str, int, int | None], None]  # what, bytes so far, bytes in all where known
 
 
@@ -184,6 +186,8 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
     model = models.find(request.model)
     resolved = fetch(references(request.tasks, request.model, request.plugins), request.mirror, told)
     model_files = resolved[f"model {model.name}"]
+    results = request.results.resolve()
+    turns = results / "logs" / "turns" if profile.exclusive and profile.workers > 1 else None
     cells: dict[str, Cell] = {}
     assignments: dict[str, Assignment] = {}
     for seed in request.seeds:
@@ -214,8 +218,9 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
                     model=model_files.path,
                     plugins=tuple(request.plugins),
                     workers=profile.workers,
-                    results=request.results.resolve(),
+                    results=results,
                     keep_adapter=request.keep_adapters,
+                    turns=turns,
                 )
     store = Store(request.results)
     done = {} if request.force else {key: record for key in cells if (record := store.finished(key))}
@@ -239,22 +244,38 @@ def local_executor(workers: int, logs: Path | None = None) -> LocalExecutor:
     # that keeps the very thread that is waited for off its core. A short loop costs nothing and then sleeps.
     if "OMP_WAIT_POLICY" not in os.environ:
         env["GOMP_SPINCOUNT"] = os.environ.get("GOMP_SPINCOUNT", "10000")
-    return LocalExecutor(TARGET, workers, logs, env=env)
+    return LocalExecutor(TARGET, workers, logs, env=env, setup=SETUP)
 
 
-def execute(planned: Plan, executor: Executor, store: Store, display: Display, timeout: float | None = None) -> Outcome:
+def execute(
+    planned: Plan,
+    executor: Executor,
+    store: Store,
+    display: Display,
+    timeout: float | None = None,
+    *,
+    guess: Callable[[Cell], float | None] = lambda cell: None,
+    makespan: Makespan | None = None,
+) -> Outcome:
     """Run the cells that are not finished. A cell that fails in whatever way leaves a record, and the rest go on.
 
     On KeyboardInterrupt the workers are ended, the cells that were running are recorded as interrupted,
     and what was reached is returned.
+
+    Args:
+        guess: seconds that a cell will take, for the order of cells; asked again as the grid goes on.
+        makespan: told what happens when.
     """
+    makespan = makespan or Makespan(planned.workers)
     cells = {cell.id: cell for cell in planned.pending}
     outcome = Outcome(dict(planned.finished))
     running: dict[str, str] = {}  # id -> when it started
-    jobs = (Job(key, planned.assignments[key], timeout) for key in cells)
+    ordered = in_order(cells.values(), planned.workers, guess)
+    jobs = (Job(cell.id, planned.assignments[cell.id], timeout) for cell in ordered)
 
     def end(key: str, record: Record) -> None:
         running.pop(key, None)
+        makespan.cell_ends(key, record)
         outcome.records[key] = record
         display.ended(record)
 
@@ -272,12 +293,14 @@ def execute(planned: Plan, executor: Executor, store: Store, display: Display, t
                 store.write(written)
         end(key, written)
 
+    makespan.run_begins()
     try:
         with closing(executor.run(jobs)) as events:
             for event in events:
                 match event:
-                    case Started(key):
+                    case Started(key, worker):
                         running[key] = now()
+                        makespan.cell_begins(key, worker)
                         display.started(cells[key])
                     case Progress(key, data):
                         display.progressed(cells[key], data)
@@ -289,6 +312,7 @@ def execute(planned: Plan, executor: Executor, store: Store, display: Display, t
         outcome.interrupted = True
         for key in list(running):
             lose(key, "interrupted", "the run was interrupted", None, None)
+    makespan.run_ends()
     return outcome
 
 

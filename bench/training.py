@@ -17,6 +17,7 @@ from bench import features, seeds
 from bench.batching import epoch_batches, sorted_batches
 from bench.data import CUT_OFF, Batch, Encoded
 from bench.measure.time import Step, StepClock, Timeline
+from bench.measure.turns import Turns
 from bench.method import Recipe
 from bench.task import Kind
 
@@ -37,13 +38,14 @@ class Placement:
     """Where and how steps run: from the profile.
 
     autocast: the dtype of mixed precision, None for plain float32. micro_batch: most examples in one
-    forward and backward; a larger batch is accumulated, with the same gradient.
+    forward and backward; a larger batch is accumulated, with the same gradient. turns: with workers beside this one.
     """
 
     device: str = "cpu"
     autocast: torch.dtype | None = None
     micro_batch: int = 32
     eval_batch: int = 128
+    turns: Turns = field(default_factory=Turns)
 
     def precision(self) -> Any:
         """The context in which the model is called."""
@@ -108,7 +110,7 @@ def train(
     if not trained or total == 0:
         raise TrainingFault("nothing to train: no parameter requires a gradient, or there is no example")
     optimizer, schedule = _optimizer(trained, head, recipe, total)
-    clock = StepClock(placement.device)
+    clock = StepClock(placement.device, placement.turns)
     before = [_fingerprint(parameter) for parameter in trained]
     losses: list[Tensor] = []
     epochs = _Epochs(trained, higher_is_better)
@@ -147,6 +149,7 @@ def predict(model: nn.Module, data: Encoded, placement: Placement) -> list[Any]:
     model.eval()
     with torch.inference_mode():
         for indices in sorted_batches(data.lengths, placement.eval_batch):
+            placement.turns.pause()
             batch = batch_to(data.batch(indices), placement.device)
             with placement.precision():
                 logits = model(**batch.inputs).logits.float()

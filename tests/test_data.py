@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench import metrics
-from bench.data import CUT_OFF, IGNORED, encode, sample
+from bench.data import CUT_OFF, IGNORED, Encoded, Ragged, encode, sample
 from bench.task import Example
 
 AT = {token: index for index, token in enumerate(tiny_bert.VOCAB)}
@@ -41,6 +41,21 @@ def test_texts_are_framed_padded_and_masked(tiny: Any) -> None:
     assert data.batch([1, 0]).labels.tolist() == [0, 2]
 
 
+@given(st.lists(st.lists(st.integers(-5, 10**6), max_size=6), min_size=1, max_size=12), st.data())
+def test_rows_end_to_end_are_the_rows(rows: list[list[int]], choice: Any) -> None:
+    held = Ragged.of(rows)
+    assert [held[at].tolist() for at in range(len(held))] == rows
+    assert held.lengths.tolist() == [len(row) for row in rows]
+    rows = [row or [0] for row in rows]
+    data = Encoded("regression", 7, {"input_ids": Ragged.of(rows)}, np.arange(len(rows), dtype=np.float32), [], held)
+    chosen = choice.draw(st.lists(st.integers(0, len(rows) - 1), min_size=1, max_size=8))
+    batch = data.batch(chosen)
+    width = max(len(rows[at]) for at in chosen)
+    assert batch.inputs["input_ids"].tolist() == [rows[at] + [7] * (width - len(rows[at])) for at in chosen]
+    assert batch.labels.tolist() == chosen
+    assert batch.tokens == sum(len(rows[at]) for at in chosen)
+
+
 def test_pairs_have_two_segments(tiny: Any) -> None:
     data = encode(
         tiny_bert.task("pair"), [Example("good", 1, "bad film"), Example("good film", 0, "bad")], tiny.tokenizer
@@ -54,7 +69,7 @@ def test_long_texts_are_cut_and_keep_their_last_separator(tiny: Any) -> None:
     task = tiny_bert.task("pair")
     data = encode(task, [Example("good " * 30, 1, "bad " * 30)], tiny.tokenizer)
     assert data.lengths.tolist() == [16]
-    assert data.rows[0]["input_ids"].tolist() == ids("[CLS] " + "good " * 6 + "[SEP] " + "bad " * 7 + "[SEP]")
+    assert data.inputs["input_ids"][0].tolist() == ids("[CLS] " + "good " * 6 + "[SEP] " + "bad " * 7 + "[SEP]")
 
 
 @pytest.mark.parametrize("word", ["[SEP]", "[CLS]", "[PAD]", "[MASK]"])
@@ -64,7 +79,7 @@ def test_a_special_tokens_name_in_a_text_is_only_text(tiny: Any, word: str) -> N
         (tiny_bert.task("pair"), Example(f"good {word}", 0, f"{word}")),
         (tiny_bert.task("token-classification"), Example(("good", word, "film"), (0, 1, 2))),
     ):
-        row = encode(task, [example], tiny.tokenizer).rows[0]["input_ids"].tolist()
+        row = encode(task, [example], tiny.tokenizer).inputs["input_ids"][0].tolist()
         special = [token for token in row if token in {AT["[SEP]"], AT["[CLS]"], AT["[PAD]"], AT["[MASK]"]}]
         assert special == [AT["[CLS]"], *[AT["[SEP]"]] * (2 if task.pair else 1)]
 
@@ -79,7 +94,7 @@ def test_regression_labels_are_numbers(tiny: Any) -> None:
 def test_a_word_is_labelled_and_scored_once_at_its_first_piece(tiny: Any) -> None:
     examples = [Example(("the", "film", "badly", "played"), (0, 1, 2, 0)), Example(("good",), (1,))]
     data = encode(tiny_bert.task("token-classification"), examples, tiny.tokenizer)
-    assert data.rows[0]["input_ids"].tolist() == ids("[CLS] the film bad ##ly play ##ed [SEP]")
+    assert data.inputs["input_ids"][0].tolist() == ids("[CLS] the film bad ##ly play ##ed [SEP]")
     assert data.word_starts[0].tolist() == [1, 2, 3, 5]
     batch = data.batch([0, 1])
     no = IGNORED

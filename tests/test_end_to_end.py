@@ -35,12 +35,14 @@ class Ran(NamedTuple):
     records: dict[str, dict[str, Any]]
     files: dict[str, bytes]
     board: str
+    timeline: str
 
 
 def ran(process: subprocess.CompletedProcess[str], results: Path) -> Ran:
     files = {path.stem: path.read_bytes() for path in (results / "records").glob("*.json")}
-    board = results / "leaderboard.csv"
-    return Ran(process, results, records(results), files, board.read_text() if board.exists() else "")
+    board, timeline = (results / name for name in ("leaderboard.csv", "timeline.csv"))
+    texts = [file.read_text() if file.exists() else "" for file in (board, timeline)]
+    return Ran(process, results, records(results), files, *texts)
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +180,38 @@ def test_a_finished_grid_starts_no_worker(grid: TinyGrid, cured: Ran) -> None:
     assert "accuracy" in again.process.stdout
     assert again.files == cured.files
     assert log.stat().st_mtime_ns == before
+
+
+# Where the time went
+
+
+def test_the_run_says_where_its_time_went_and_the_parts_are_all_of_it(failing: Ran) -> None:
+    parts = {row["part"]: float(row["worker_seconds"]) for row in csv.DictReader(failing.timeline.splitlines())}
+    assert {"training", "evaluation", "loading", "failed cells", "starting workers", "planning", "tables"} <= set(parts)
+    cells = [cell["timeline"] for cell in failing.records.values() if cell["status"] == "ok"]
+    assert parts["training"] == pytest.approx(sum(each["train"] + each["batching"] for each in cells), abs=0.01)
+    assert sum(parts.values()) < 500
+    assert "Took " in failing.process.stderr
+
+
+# Several workers
+
+
+@pytest.mark.slow
+def test_two_workers_give_the_numbers_of_one_and_count_the_steps_that_each_was_alone_in(
+    grid: TinyGrid, cured: Ran
+) -> None:
+    results = grid.folder / "two"
+    done = ran(grid.run(results, "steady,chatty", "--seeds", "2", "--workers", "2", TINY_CURED="1"), results)
+    assert done.process.returncode == 0
+    assert len(done.records) == 4
+    for key, found in done.records.items():
+        for what in ("losses", "predictions", "scores", "data", "parameters"):
+            assert found[what] == cured.records[key][what], what
+        speed = found["speed"]
+        assert (speed["workers"], speed["exclusive"], speed["steps_counted"]) == (2, True, 18 - 3)
+        assert cured.records[key]["speed"]["exclusive"] is True
+    assert "with 2 workers" in done.process.stderr
 
 
 # The numbers

@@ -69,17 +69,20 @@ def test_a_record_comes_back_as_it_went(store: Store) -> None:
     assert [path.name for path in store.records.iterdir()] == [f"{made.id}.json"]
 
 
-@pytest.mark.parametrize(("version", "lacks"), [(1, ("extra_tests", "inference_flops")), (2, ("inference_flops",))])
+@pytest.mark.parametrize(
+    ("version", "lacks"), [(1, ("extra_tests", "inference_flops")), (2, ("inference_flops",)), (3, ())]
+)
 def test_a_record_of_an_older_schema_version_is_read(store: Store, version: int, lacks: tuple[str, ...]) -> None:
     """It is one without what came later, and says of itself that it is an old one."""
     content = json.loads(record(speed=speed()).to_json())
     assert not any(content.pop(name) for name in lacks)
     assert content["speed"].pop("machine_gflops") is None
+    assert content["speed"].pop("exclusive") is None
     store.records.mkdir()
     store.path(record().id).write_text(json.dumps({**content, "schema_version": version}), encoding="utf-8")
     assert store.all() == ([record(speed=speed()).model_copy(update={"schema_version": version})], [])
     assert store.finished(record().id) is not None
-    assert SCHEMA_VERSION == max(READABLE_VERSIONS) == record().schema_version == 3
+    assert SCHEMA_VERSION == max(READABLE_VERSIONS) == record().schema_version == 4
 
 
 def test_a_record_on_an_extra_test_is_that_of_the_cell_with_its_answers() -> None:

@@ -16,7 +16,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from bench import registry, training
 from bench.adaptation import Adapted
-from bench.data import Encoded
+from bench.data import Encoded, Ragged
 from bench.measure.time import Timeline
 from bench.specs import parse
 from bench.training import Placement, TrainingFault, loss_sum, predict, total_steps
@@ -191,9 +191,9 @@ class Linear(nn.Module):
 
 def numbers(count: int) -> Encoded:
     """Example i is the one token i, its label whether i is odd."""
-    rows = [{"input_ids": np.array([i]), "attention_mask": np.array([1])} for i in range(count)]
-    labels = [i % 2 for i in range(count)]
-    return Encoded("classification", 0, rows, labels, labels, [])
+    inputs = {"input_ids": Ragged.of([[i] for i in range(count)]), "attention_mask": Ragged.of([[1]] * count)}
+    labels = np.arange(count) % 2
+    return Encoded("classification", 0, inputs, labels, labels.tolist(), Ragged.of([]))
 
 
 @pytest.mark.parametrize("step", [1, 3, 5])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,6 +33,7 @@ from bench.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bench.makespan import Makespan
     from bench.registry import Registry
     from bench.running import Outcome, Plan, Request
 
@@ -61,7 +63,10 @@ def run(
 ) -> None:
     """Run a grid of methods x tasks x seeds, and write records and a leaderboard."""
     from bench import running
+    from bench.makespan import Makespan, csv
+    from bench.store import write_atomically
 
+    began = time.monotonic() - process_age_seconds()
     if executor != "local":
         raise UsageError(f"There is no executor {executor!r}; there is: local.")
     request = running.ask(
@@ -86,9 +91,14 @@ def run(
     if dry_run:
         _show_plan(planned, request, as_json)
         return
-    outcome = execute_plan(planned, request, console)
+    makespan = Makespan(planned.workers, began)
+    outcome = execute_plan(planned, request, console, makespan)
     write_tables(results, console)
     _show_outcome(outcome, request, console, as_json)
+    makespan.end()
+    console.print(f"Took {makespan.text()}", markup=False)
+    if planned.pending:  # a look at what is done leaves the last run's there
+        write_atomically(results / "timeline.csv", csv(makespan.rows()))
     if outcome.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
     if outcome.failed:
@@ -103,7 +113,7 @@ def make_plan(request: Request, console: Console) -> Plan:
         return running.plan(request, display.told)
 
 
-def execute_plan(planned: Plan, request: Request, console: Console) -> Outcome:
+def execute_plan(planned: Plan, request: Request, console: Console, makespan: Makespan | None = None) -> Outcome:
     from bench import running
     from bench.estimate import Estimator
     from bench.progress import display_for
@@ -121,9 +131,18 @@ def execute_plan(planned: Plan, request: Request, console: Console) -> Outcome:
     try:
         with display:
             executor = running.local_executor(planned.workers, request.results / "logs")
-            return running.execute(planned, executor, store, display, request.timeout)
+            return running.execute(
+                planned, executor, store, display, request.timeout, guess=estimator.guess, makespan=makespan
+            )
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def process_age_seconds() -> float:
+    """How long this process has been there: Python's own start and the imports belong to what a command takes."""
+    import psutil
+
+    return max(0.0, time.time() - psutil.Process().create_time())
 
 
 def _interrupt(number: int, frame: Any) -> None:
@@ -151,7 +170,8 @@ def _show_outcome(outcome: Outcome, request: Request, console: Console, as_json:
     if outcome.interrupted:
         console.print("Interrupted. The same command goes on where this one stopped.")
     console.print(
-        f"Written to {request.results}: leaderboard.csv, cells.csv, pairs.csv, overall.csv, records/.", markup=False
+        f"Written to {request.results}: leaderboard.csv, cells.csv, pairs.csv, overall.csv, timeline.csv, records/.",
+        markup=False,
     )
 
 

@@ -8,38 +8,60 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from bench.measure.turns import Turns
+
 DROPPED_STEPS = 3  # the first steps of a training pay for caches, allocators and lazy initialisation
+ALONE_STEPS = 20  # how many of those that follow count where workers take turns: the others wait meanwhile
 
 
 class Timeline:
-    """Named phases of one cell, in seconds; phases do not nest. (The idea is mteb's timing.py.)"""
+    """Named phases of one cell, in seconds; a phase inside another interrupts it. (The idea is mteb's timing.py.)"""
 
     def __init__(self) -> None:
         self._begin = time.perf_counter()
         self._phases: dict[str, float] = {}
+        self._open: list[str] = []
+        self._since = self._begin
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Claim the time of a block for `name`; a name used again adds up."""
-        start = time.perf_counter()
+        self._turn_over()
+        self._open.append(name)
         try:
             yield
         finally:
-            self._phases[name] = self._phases.get(name, 0.0) + time.perf_counter() - start
+            self._turn_over()
+            self._open.pop()
+
+    def __getitem__(self, name: str) -> float:
+        """Seconds of a phase so far; 0 where there was none."""
+        return self._phases.get(name, 0.0)
 
     def seconds(self) -> dict[str, float]:
         """Every phase, then `untracked` (what no phase claims) and `total`."""
         total = time.perf_counter() - self._begin
         return {**self._phases, "untracked": total - sum(self._phases.values()), "total": total}
 
+    def _turn_over(self) -> None:
+        """Give the time since the last change to the innermost phase."""
+        now = time.perf_counter()
+        if self._open:
+            self._phases[self._open[-1]] = self._phases.get(self._open[-1], 0.0) + now - self._since
+        self._since = now
+
 
 @dataclass(frozen=True)
 class Step:
-    """One optimiser step: seconds of forward, backward and update; examples and non-padding tokens in it."""
+    """One optimiser step: seconds of forward, backward and update; examples and non-padding tokens in it.
+
+    counted: whether it was measured as it should be; not so beside other workers where they take turns.
+    """
 
     seconds: float
     examples: int
     tokens: int
+    counted: bool = True
 
 
 @dataclass(frozen=True)
@@ -55,14 +77,14 @@ class Throughput:
 
 
 def throughput(steps: Sequence[Step], dropped: int = DROPPED_STEPS) -> Throughput:
-    """Examples over time, summed over the steps after the first `dropped`.
+    """Examples over time, summed over the steps after the first `dropped` that are to be counted.
 
     It is the sum of examples over the sum of seconds, not a mean of ratios and not all examples over one
     step's time. Percentiles interpolate linearly between step times.
     """
     import numpy as np
 
-    kept = steps[dropped:]
+    kept = [step for step in steps[dropped:] if step.counted]
     seconds = sum(step.seconds for step in kept)
     if not kept or seconds <= 0:
         return Throughput(None, None, None, None, 0, min(dropped, len(steps)))
@@ -78,17 +100,33 @@ def throughput(steps: Sequence[Step], dropped: int = DROPPED_STEPS) -> Throughpu
 
 
 class StepClock:
-    """Times steps. On CUDA by events in the stream, read once at the end, so that no step waits for the host."""
+    """Times steps. On CUDA by events in the stream, read once at the end, so that no step waits for the host.
 
-    def __init__(self, device: str) -> None:
+    Where workers take turns, the ALONE_STEPS after the dropped ones are run with nobody else on the machine, and they
+    alone count. All methods see the same batches in these steps, so they are compared on the same work.
+    """
+
+    def __init__(self, device: str, turns: Turns | None = None) -> None:
         self._cuda = device.startswith("cuda")
+        self._turns = turns or Turns()
         self._marks: list[tuple[Any, Any, int, int]] = []
 
     @contextmanager
     def step(self, examples: int, tokens: int) -> Iterator[None]:
+        self._take_turn(len(self._marks))
         begin = self._now()
         yield
         self._marks.append((begin, self._now(), examples, tokens))
+
+    def _take_turn(self, step: int) -> None:
+        if self._counts(step):
+            self._turns.alone()
+        else:
+            self._turns.together()
+            self._turns.pause()
+
+    def _counts(self, step: int) -> bool:
+        return not self._turns.taken or DROPPED_STEPS <= step < DROPPED_STEPS + ALONE_STEPS
 
     def _now(self) -> Any:
         if not self._cuda:
@@ -101,9 +139,15 @@ class StepClock:
 
     def steps(self) -> list[Step]:
         """All steps so far, in order."""
-        if not self._cuda:
-            return [Step(end - begin, examples, tokens) for begin, end, examples, tokens in self._marks]
-        import torch
+        if self._cuda:
+            import torch
 
-        torch.cuda.synchronize()
-        return [Step(b.elapsed_time(e) / 1000, examples, tokens) for b, e, examples, tokens in self._marks]
+            torch.cuda.synchronize()
+        return [
+            Step(self._between(begin, end), examples, tokens, self._counts(at))
+            for at, (begin, end, examples, tokens) in enumerate(self._marks)
+        ]
+
+    def _between(self, begin: Any, end: Any) -> float:
+        """Seconds."""
+        return begin.elapsed_time(end) / 1000 if self._cuda else end - begin

@@ -47,7 +47,8 @@ class Profile(BaseModel):
     deterministic: bool
     """Whether torch may only use algorithms that give the same bits each time."""
     exclusive: bool
-    """Whether throughput is measured with no other worker on the machine."""
+    """Whether training throughput is measured while no other worker of the run computes: with several workers, on a
+    few steps of each cell, for which the others wait (bench.measure.turns)."""
     min_cores: _Count
     min_memory_mib: _Count
     min_gpu_memory_mib: _Count | None = None
@@ -61,8 +62,6 @@ class Profile(BaseModel):
             raise ValueError("min_gpu_memory_mib belongs to device 'cuda' and to no other")
         if self.dtype == "float16" and self.device == "cpu":
             raise ValueError("dtype 'float16' needs device 'cuda'")
-        if self.exclusive and self.workers != 1:
-            raise ValueError(f"exclusive = true needs workers = 1, not {self.workers}")
         if self.threads != "all" and self.min_cores < self.threads * self.workers:
             raise ValueError(
                 f"min_cores must be at least threads x workers = {self.threads * self.workers}, not {self.min_cores}"
@@ -83,7 +82,7 @@ class Profile(BaseModel):
         threads = self.threads if self.threads == "all" else max(1, self.threads * self.workers // workers)
         cores = self.min_cores if threads == "all" else max(self.min_cores, threads * workers)
         changed = {"name": f"{self.name}-{workers}w", "workers": workers, "threads": threads, "min_cores": cores}
-        return self.model_copy(update={**changed, "exclusive": self.exclusive and workers == 1})
+        return self.model_copy(update=changed)
 
 
 def names() -> list[str]:

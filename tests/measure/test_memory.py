@@ -4,6 +4,7 @@ import gc
 import platform
 import sys
 import time
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -47,6 +48,31 @@ def test_the_peak_of_memory_freed_before_the_end_is_seen() -> None:
     assert after.growth_mib < 20
     assert after.peak_mib is not None
     assert after.peak_mib < window.peak_mib - 150
+
+
+class Cycle:
+    def __init__(self) -> None:
+        self.me = self
+
+
+def test_what_has_settled_is_left_out_of_collections_and_garbage_is_not_kept() -> None:
+    garbage, kept = Cycle(), Cycle()
+    gone, there = weakref.ref(garbage), weakref.ref(kept)
+    del garbage
+    try:
+        memory.settle()
+        assert gone() is None
+        assert there() is kept
+        assert memory.settled()
+        assert not any(each is kept for each in gc.get_objects())
+        later = Cycle()
+        gone = weakref.ref(later)
+        del later
+        gc.collect()
+        assert gone() is None
+    finally:
+        gc.unfreeze()
+    assert not memory.settled()
 
 
 @has_high_water_mark

@@ -150,8 +150,7 @@ def test_a_profile_of_ones_own(write: Any) -> None:
         ({"device": "cuda"}, "min_gpu_memory_mib belongs to device 'cuda'"),
         ({"min_gpu_memory_mib": 8000}, "min_gpu_memory_mib belongs to device 'cuda'"),
         ({"dtype": "float16"}, "dtype 'float16' needs device 'cuda'"),
-        ({"workers": 2, "min_cores": 4}, "exclusive = true needs workers = 1, not 2"),
-        ({"workers": 2, "exclusive": False}, "min_cores must be at least threads x workers = 4, not 2"),
+        ({"workers": 2}, "min_cores must be at least threads x workers = 4, not 2"),
     ],
 )
 def test_a_wrong_field_is_named(write: Any, changes: dict[str, Any], message: str) -> None:
@@ -184,7 +183,7 @@ def test_a_file_may_not_pass_for_a_built_in(write: Any) -> None:
 
 
 def test_thread_count_shares_the_cores_out(write: Any) -> None:
-    shared = profiles.load(write(threads="all", workers=3, exclusive=False))
+    shared = profiles.load(write(threads="all", workers=3))
     assert [shared.thread_count(cores) for cores in (1, 2, 6, 8)] == [1, 1, 2, 2]
     assert profiles.load("cpu").thread_count(8) == 8
     assert profiles.load("cpu-2core").thread_count(8) == 2
