@@ -178,3 +178,34 @@ class FetchDisplay(AbstractContextManager["FetchDisplay"]):
                 self._console.print(f"Fetching {name}{size}", highlight=False)
             self._tasks[name] = self._progress.add_task(name, total=total)
         self._progress.update(self._tasks[name], completed=done, total=total)
+
+
+class StageDisplay(AbstractContextManager["StageDisplay"]):
+    """A number of stages, one after another: a bar on a terminal, a line a stage elsewhere."""
+
+    def __init__(self, console: Console, stages: int) -> None:
+        self._console, self._stages, self._begun = console, stages, 0
+        self._bar = Progress(
+            TextColumn("{task.completed} of {task.total}"),
+            BarColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=console,
+            transient=True,
+        )
+        self._task: TaskID = self._bar.add_task("", total=stages)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._console.is_terminal:
+            self._bar.stop()
+
+    def told(self, what: str) -> None:
+        """Take in that a stage begins, and so that the one before it is over."""
+        self._bar.update(self._task, completed=self._begun, description=what)
+        self._begun += 1
+        if not self._console.is_terminal:
+            self._console.print(f"[{self._begun}/{self._stages}] {what}", markup=False)

@@ -21,6 +21,7 @@ from bench.cli.plan import plan
 from bench.cli.publish import publish
 from bench.cli.report import report
 from bench.cli.run import run
+from bench.cli.speed import speed
 from bench.cli.verify import verify
 
 app = typer.Typer(
@@ -48,6 +49,6 @@ def main(
 
 
 for command in (
-    run, plan, list_, fetch, leaderboard, report, publish, compare, noise, attention, verify, check
+    run, plan, list_, fetch, leaderboard, report, publish, compare, noise, speed, attention, verify, check
 ):  # fmt: skip
     app.command(command.__name__.rstrip("_"))(command)

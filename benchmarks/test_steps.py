@@ -1,4 +1,4 @@
-"""Speed, for pytest-benchmark: `pytest tests/test_step_speed.py --benchmark-enable`.
+"""Steps, passes and batches one by one: `pytest benchmarks/test_steps.py --benchmark-enable`.
 
 No time is asserted. Without that option each piece runs once, as a test that it runs.
 """
@@ -85,16 +85,6 @@ def passes() -> dict[str, Callable[[], float]]:
     """Forward and backward of three methods."""
     inputs, labels = inputs_of_32_texts(), torch.arange(32) % 2
     return {name: stepper(adapted_by(name), inputs, labels, update=False) for name in ("pasta", "lora", "head")}
-
-
-@pytest.fixture
-def all_cores() -> Any:
-    import psutil
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(psutil.cpu_count(logical=False) or before)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.benchmark(group="forward and backward of 32 x 32 tokens, minilm-l6's shape", min_rounds=20)

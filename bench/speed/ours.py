@@ -1,0 +1,59 @@
+"""This project's own loop with a method, called as a cell calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from bench import seeds
+from bench.adaptation import adapt
+from bench.data import Encoded
+from bench.measure.time import Timeline
+from bench.method import Recipe
+from bench.modeling import load_model
+from bench.speed.contender import Call
+from bench.speed.setting import BATCH, Setting
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Ours:
+    """`bench.training.train`, as `bench.cell` calls it, with deterministic algorithms as the CPU profiles have it.
+
+    The other contenders run with torch's defaults: what determinism costs is this loop's to bear.
+    """
+
+    def __init__(self, setting: Setting, spec: str, seed: int) -> None:
+        task = setting.task
+        model = load_model(setting.files.model, task.kind, task.num_labels, None)
+        adapted = adapt(model, setting.method(spec), setting.context, seeds.streams(seed))
+        self.module: nn.Module = adapted.module
+        self._head = adapted.head
+
+    def prepare(self, data: Encoded, recipe: Recipe, seed: int) -> Call:
+        import torch
+
+        from bench.training import Placement, train
+
+        stream = seeds.streams(seed)
+
+        def call() -> Sequence[int]:
+            torch.use_deterministic_algorithms(True)
+            try:
+                torch.manual_seed(stream[seeds.TRAINING])
+                trained = train(
+                    self.module,
+                    data,
+                    recipe,
+                    Placement(micro_batch=BATCH),
+                    seed=stream[seeds.DATA_ORDER],
+                    head=self._head,
+                    timeline=Timeline(),
+                    report=lambda progress: None,
+                )
+            finally:
+                torch.use_deterministic_algorithms(False)
+            return [step.tokens for step in trained.steps]
+
+        return call
