@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -59,6 +59,13 @@ class Ragged:
     def __getitem__(self, row: int) -> np.ndarray:
         return self.values[self.offsets[row] : self.offsets[row + 1]]
 
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[row] for row in range(len(self)))
+
+    def part(self, rows: Sequence[int] | np.ndarray) -> Ragged:
+        """These rows alone, in this order."""
+        return Ragged.of([self[row] for row in rows])
+
     @property
     def lengths(self) -> np.ndarray:
         """[rows], int64."""
@@ -89,6 +96,17 @@ class Encoded:
     def lengths(self) -> np.ndarray:
         """Tokens an example, special ones included: [examples], int64."""
         return self.inputs["input_ids"].lengths
+
+    def part(self, indices: Sequence[int] | np.ndarray) -> Encoded:
+        """These examples alone, in this order."""
+        return Encoded(
+            self.kind,
+            self.pad_id,
+            {key: rows.part(indices) for key, rows in self.inputs.items()},
+            self.labels.part(indices) if isinstance(self.labels, Ragged) else self.labels[np.asarray(indices)],
+            [self.references[i] for i in indices],
+            self.word_starts.part(indices) if len(self.word_starts) else self.word_starts,
+        )
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
         """These examples, padded on the right to the longest of them."""

@@ -24,10 +24,13 @@ class Ours:
     The other contenders run with torch's defaults: what determinism costs is this loop's to bear.
     """
 
-    def __init__(self, setting: Setting, spec: str, seed: int) -> None:
+    def __init__(self, setting: Setting, spec: str, seed: int, dropout: float | None = None) -> None:
+        from bench import kernels
+
         task = setting.task
-        model = load_model(setting.files.model, task.kind, task.num_labels, None)
+        model = load_model(setting.files.model, task.kind, task.num_labels, dropout)
         adapted = adapt(model, setting.method(spec), setting.context, seeds.streams(seed))
+        kernels.use(adapted.module, kernels.default_masks("cpu"))
         self.module: nn.Module = adapted.module
         self._head = adapted.head
 

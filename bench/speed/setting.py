@@ -68,14 +68,14 @@ class Setting:
     def method(self, spec: str) -> Method:
         return registry.build_method(registry.methods(self.files.plugins), parse(spec))
 
-    def recipe(self, spec: str, epochs: float = 1) -> Recipe:
-        """A method's own recipe for so many epochs of batches of 32, with the model's own dropout.
+    def recipe(self, spec: str, epochs: float = 1, dropout: float | None = None) -> Recipe:
+        """A method's own recipe for so many epochs of batches of 32, with this dropout; None: the model's own.
 
         No gradients are clipped, by anybody: the recipes of LoRA and PASTA do not, and where others do by
         default (the Trainer, PEFT's loop, full fine-tuning) leaving it out makes them a little faster.
         """
         usual = self.method(spec).recipe(self.context, self.config)
-        changes: dict[str, Any] = {"epochs": epochs, "min_steps": 0, "batch_size": BATCH, "dropout": None}
+        changes: dict[str, Any] = {"epochs": epochs, "min_steps": 0, "batch_size": BATCH, "dropout": dropout}
         return usual.model_copy(update={**changes, "max_grad_norm": None})
 
     def encoded(self, examples: Sequence[Example]) -> Encoded:
@@ -98,5 +98,5 @@ class Setting:
 
 def columns(data: Encoded) -> dict[str, list[Any]]:
     """Tokenised examples as columns of lists, labels included: what datasets.Dataset is made of."""
-    inputs = {key: [row[key].tolist() for row in data.rows] for key in data.rows[0]}
-    return {**inputs, "labels": list(data.labels)}
+    inputs = {key: [row.tolist() for row in rows] for key, rows in data.inputs.items()}
+    return {**inputs, "labels": list(data.references)}

@@ -130,7 +130,7 @@ def _measure(request: Request, told: Told) -> Measured:
         name: CONTENDERS[name].make(setting, 0) for name in request.parts if name in CONTENDERS
     }
     if HEAD in request.parts:
-        contenders[HEAD] = Ours(setting, "head", 0)
+        contenders[HEAD] = Ours(setting, "head", 0, dropout=0.0)  # its recipe's, by which features can be kept
     for at, data in enumerate(samples):
         say = _round_says(told, at, request.rounds)
         for name in turns([*contenders], at):
@@ -179,9 +179,9 @@ def _one_batch(
 
 
 def _head(found: Measured, setting: Setting, contender: Contender, data: Encoded, seed: int) -> None:
-    first, *later = run(contender, data, setting.recipe("head", epochs=HEAD_EPOCHS), seed).epoch_seconds()
+    first, *later = run(contender, data, setting.recipe("head", epochs=HEAD_EPOCHS, dropout=0.0), seed).epoch_seconds()
     found.head_epochs.append((first, statistics.fmean(later)))
 
 
 def _first(data: Encoded, examples: int) -> Encoded:
-    return Encoded(data.kind, data.pad_id, data.rows[:examples], data.labels[:examples], data.references[:examples], [])
+    return data.part(range(examples))

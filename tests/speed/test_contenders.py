@@ -1,5 +1,6 @@
 """The contenders train the same thing from the same start, and say truly what they did."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 import tiny_speed
 import torch
 
+from bench.data import Ragged
 from bench.speed.catalogue import CONTENDERS
 from bench.speed.contender import run
 from bench.speed.hf_trainer import stock_model
@@ -64,11 +66,10 @@ def test_steps_on_one_batch_are_all_on_that_batch(setting: Setting, name: str) -
 
 
 def test_grouped_trainers_pad_less(setting: Setting) -> None:
-    data, recipe = setting.sample(192, 0), setting.recipe("lora")
+    whole, recipe = setting.sample(192, 0), setting.recipe("lora")
     # Short and long in turns, so that what comes together by chance is padded.
-    for at, row in enumerate(data.rows):
-        for key in row:
-            row[key] = row[key][:: 1 + 4 * (at % 2)]
+    cut = {key: [row[:: 1 + 4 * (at % 2)] for at, row in enumerate(rows)] for key, rows in whole.inputs.items()}
+    data = dataclasses.replace(whole, inputs={key: Ragged.of(rows) for key, rows in cut.items()})
     padded = {}
     for name in LORAS[:3]:
         contender = CONTENDERS[name].make(setting, 0)
@@ -116,13 +117,13 @@ def test_buckets_go_from_long_to_short() -> None:
 def test_columns_are_lists_of_every_example(setting: Setting) -> None:
     data = setting.sample(5, 0)
     found = columns(data)
-    assert found["labels"] == data.labels
+    assert found["labels"] == data.references
     assert [len(ids) for ids in found["input_ids"]] == data.lengths.tolist()
 
 
 def test_a_sample_is_drawn_by_its_seed_without_replacement(setting: Setting) -> None:
     first, again, other = (setting.sample(50, seed) for seed in (1, 1, 2))
-    texts = [[row["input_ids"].tolist() for row in each.rows] for each in (first, again, other)]
+    texts = [[row.tolist() for row in each.inputs["input_ids"]] for each in (first, again, other)]
     assert texts[0] == texts[1] != texts[2]
     whole = setting.sample(tiny_speed.EXAMPLES, 0)
     assert whole.lengths.sum() == setting.encoded(setting.splits["train"]).lengths.sum()
