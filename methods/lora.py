@@ -57,6 +57,7 @@ class Lora(Method):
     def apply(self, model: PreTrainedModel, task: TaskContext) -> nn.Module:
         from peft import LoraConfig
 
+        from methods import _lora_product
         from methods._peft import inject
 
         config = LoraConfig(
@@ -66,6 +67,7 @@ class Lora(Method):
             target_modules=self._targets(model.config),
         )
         inject(model, config, self.name, option="targets")
+        _lora_product.use(model)
         return model
 
     def _targets(self, config: PreTrainedConfig) -> list[str] | None:

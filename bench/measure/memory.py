@@ -232,7 +232,7 @@ def _open_gauge(device: str, proc: Path) -> _Gauge:
     """The best gauge there is for this device, started."""
     if device.partition(":")[0] == "cuda":
         return _CudaGauge(device)
-    _return_freed_memory()
+    return_freed_memory()
     try:
         return _HighWaterGauge(proc)
     except OSError:
@@ -256,7 +256,7 @@ def settled() -> bool:
     return gc.get_freeze_count() > 0
 
 
-def _return_freed_memory() -> None:
+def return_freed_memory() -> None:
     """Hand freed memory back to the system.
 
     A warm worker keeps what an earlier cell freed, in cycles not yet collected and in the C library's heap.

@@ -4,7 +4,8 @@
     marks.py contender.py       what a contender is, and when its steps ended
     ours.py hf_trainer.py peft_loop.py pasta_reference.py    the contenders, a file each
     catalogue.py                their names
-    products.py memory.py       the rate of matrix products; peak memory, each in a process of its own
+    booth.py                    a process for each of them, and the peak of its memory
+    products.py                 the rate of matrix products
     turns.py suite.py           rounds in turns, ratios; all of it in one run
     scores.py                   whether the same recipe ends at the same score
     table.py                    the answers, line by line beside the targets

@@ -15,15 +15,26 @@ from bench.speed.setting import Setting
 
 @dataclass(frozen=True)
 class Entry:
-    """A contender before its model is loaded: what it is, the method whose recipe it trains by, how it is made."""
+    """A contender before its model is loaded: what it is, the method whose recipe it trains by, how it is made.
+
+    ours: whether it is this project's loop, and so runs in a process set up as a cell's. dropout: None: the model's.
+    """
 
     what: str
     method: str
     make: Callable[[Setting, int], Contender]  # the setting, a seed
+    ours: bool = False
+    dropout: float | None = None
+
+
+def _ours(what: str, method: str, dropout: float | None = None) -> Entry:
+    return Entry(
+        f"this loop, {what}", method, lambda setting, seed: Ours(setting, method, seed, dropout), True, dropout
+    )
 
 
 CONTENDERS: dict[str, Entry] = {
-    "lora": Entry("this loop, LoRA", "lora", lambda setting, seed: Ours(setting, "lora", seed)),
+    "lora": _ours("LoRA", "lora"),
     "trainer": Entry(
         "transformers' Trainer with PEFT's LoRA", "lora", lambda setting, seed: HfTrainer(setting, seed, "random")
     ),
@@ -38,7 +49,8 @@ CONTENDERS: dict[str, Entry] = {
         lambda setting, seed: HfTrainer(setting, seed, "group_by_length", as_if_large=True),
     ),
     "peft-loop": Entry("a loop as PEFT's own comparison has it", "lora", PeftLoop),
-    "pasta": Entry("this loop, PASTA", "pasta", lambda setting, seed: Ours(setting, "pasta", seed)),
-    "full": Entry("this loop, full fine-tuning", "full", lambda setting, seed: Ours(setting, "full", seed)),
+    "pasta": _ours("PASTA", "pasta"),
+    "full": _ours("full fine-tuning", "full"),
     "pasta-reference": Entry("PASTA as its authors formulate it", "pasta", PastaReference),
+    "head": _ours("the head alone", "head", dropout=0.0),  # its recipe's, without which no features can be kept
 }

@@ -5,23 +5,21 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 
 from bench import seeds
-from bench.data import Encoded
 from bench.errors import UsageError
 from bench.measure.time import DROPPED_STEPS
 from bench.registry import suggest
+from bench.speed.booth import Booth, Drawn
 from bench.speed.catalogue import CONTENDERS
-from bench.speed.contender import Contender, run
-from bench.speed.memory import growth_mib
-from bench.speed.ours import Ours
 from bench.speed.products import Work, layer_shapes, product_gflops, work_per_token
 from bench.speed.setting import BATCH, Files, Setting
 from bench.speed.turns import turns
 
 HEAD, MEMORY = "head", "memory"
-PARTS = (*CONTENDERS, HEAD, MEMORY)
+PARTS = (*CONTENDERS, MEMORY)
 MEASURED_IN_MEMORY = ("pasta", "full")
 ON_ONE_BATCH = ("pasta", "pasta-reference")
 STEPS_ON_ONE_BATCH = DROPPED_STEPS + 6
@@ -103,7 +101,7 @@ def count(request: Request) -> int:
     contenders = [part for part in request.parts if part in CONTENDERS]
     memory = len(MEASURED_IN_MEMORY) if MEMORY in request.parts else 0
     one_batch = len(ON_ONE_BATCH) if set(ON_ONE_BATCH) <= set(request.parts) else 0
-    return request.rounds * (len(contenders) + one_batch + (HEAD in request.parts)) + memory
+    return request.rounds * (len(contenders) + one_batch) + memory
 
 
 def measure(request: Request, told: Told) -> Measured:
@@ -123,29 +121,27 @@ def measure(request: Request, told: Told) -> Measured:
 
 
 def _measure(request: Request, told: Told) -> Measured:
-    setting = Setting(request.files)
-    samples = [setting.sample(request.examples, seeds.derive(at, "speed")) for at in range(request.rounds)]
-    found = Measured(request, setting.task.name, work_per_token(setting.config, samples[0].lengths))
-    contenders: dict[str, Contender] = {
-        name: CONTENDERS[name].make(setting, 0) for name in request.parts if name in CONTENDERS
-    }
-    if HEAD in request.parts:
-        contenders[HEAD] = Ours(setting, "head", 0, dropout=0.0)  # its recipe's, by which features can be kept
-    for at, data in enumerate(samples):
-        say = _round_says(told, at, request.rounds)
-        for name in turns([*contenders], at):
-            say(CONTENDERS[name].what if name in CONTENDERS else "this loop, the head alone")
-            if name == HEAD:
-                _head(found, setting, contenders[name], data, at)
-            else:
-                _turn(found, setting, name, contenders[name], data, at)
-        if set(ON_ONE_BATCH) <= contenders.keys():
-            _one_batch(found, setting, contenders, data, at, say)
-    del contenders  # a process of their own would not see them, but the machine's memory does
-    if MEMORY in request.parts:
-        for name in MEASURED_IN_MEMORY:
-            told(f"peak memory of {CONTENDERS[name].what}")
-            found.growth_mib[name] = growth_mib(request.files, name, request.examples, 0, request.threads)
+    setting, files = Setting(request.files), request.files
+    samples = [Drawn(request.examples, seeds.derive(at, "speed")) for at in range(request.rounds)]
+    lengths = setting.sample(samples[0].examples, samples[0].seed).lengths
+    found = Measured(request, setting.task.name, work_per_token(setting.config, lengths))
+    found.product_tokens = round(float(lengths.mean()) * BATCH)
+    with ExitStack() as open_booths:
+        names = [part for part in request.parts if part in CONTENDERS]
+        booths = {name: open_booths.enter_context(Booth(files, name, request.threads)) for name in names}
+        for booth in booths.values():
+            booth.ready()
+        for at, drawn in enumerate(samples):
+            say = _round_says(told, at, request.rounds)
+            for name in turns(names, at):
+                say(CONTENDERS[name].what)
+                _turn(found, setting, name, booths[name], drawn)
+            if set(ON_ONE_BATCH) <= booths.keys():
+                _one_batch(found, booths, replace(drawn, first=BATCH), at, say)
+    for name in MEASURED_IN_MEMORY if MEMORY in request.parts else ():
+        told(f"peak memory of {CONTENDERS[name].what}")
+        with Booth(files, name, request.threads) as fresh:
+            found.growth_mib[name] = fresh.growth_mib(samples[0])
     return found
 
 
@@ -153,35 +149,24 @@ def _round_says(told: Told, at: int, rounds: int) -> Told:
     return lambda what: told(f"round {at + 1} of {rounds}: {what}")
 
 
-def _turn(found: Measured, setting: Setting, name: str, contender: Contender, data: Encoded, seed: int) -> None:
-    recipe = setting.recipe(CONTENDERS[name].method)
+def _turn(found: Measured, setting: Setting, name: str, booth: Booth, drawn: Drawn) -> None:
+    if name == HEAD:
+        first, *later = booth.run(drawn, HEAD_EPOCHS).epoch_seconds()
+        found.head_epochs.append((first, statistics.fmean(later)))
+        return
     if name != "pasta":
-        done = run(contender, data, recipe, seed)
+        done = booth.run(drawn)
     else:
-        shapes, tokens = layer_shapes(setting.config), round(float(data.lengths.mean()) * BATCH)
-        before = product_gflops(shapes, tokens)
-        done = run(contender, data, recipe, seed)
-        found.gflops.append(statistics.fmean([before, product_gflops(shapes, tokens)]))
-        found.product_tokens = tokens
+        shapes = layer_shapes(setting.config)
+        before = product_gflops(shapes, found.product_tokens)
+        done = booth.run(drawn)
+        found.gflops.append(statistics.fmean([before, product_gflops(shapes, found.product_tokens)]))
     found.examples_per_second[name].append(done.examples_per_second)
     found.tokens_per_second[name].append(done.tokens_per_second)
 
 
-def _one_batch(
-    found: Measured, setting: Setting, contenders: dict[str, Contender], data: Encoded, seed: int, say: Told
-) -> None:
+def _one_batch(found: Measured, booths: dict[str, Booth], batch: Drawn, at: int, say: Told) -> None:
     """Steps on the first batch of the sample alone, which is drawn at random: what its padding costs, it costs both."""
-    batch = _first(data, BATCH)
-    for name in turns(ON_ONE_BATCH, seed):
+    for name in turns(ON_ONE_BATCH, at):
         say(f"{CONTENDERS[name].what}, one batch of {BATCH}")
-        recipe = setting.recipe(CONTENDERS[name].method, epochs=STEPS_ON_ONE_BATCH)
-        found.on_one_batch[name].append(run(contenders[name], batch, recipe, seed).examples_per_second)
-
-
-def _head(found: Measured, setting: Setting, contender: Contender, data: Encoded, seed: int) -> None:
-    first, *later = run(contender, data, setting.recipe("head", epochs=HEAD_EPOCHS, dropout=0.0), seed).epoch_seconds()
-    found.head_epochs.append((first, statistics.fmean(later)))
-
-
-def _first(data: Encoded, examples: int) -> Encoded:
-    return data.part(range(examples))
+        found.on_one_batch[name].append(booths[name].run(batch, STEPS_ON_ONE_BATCH).examples_per_second)

@@ -55,7 +55,7 @@ def test_lora_gives_pefts_logits(tiny: Any, kind: str, spec: str) -> None:
     got, want = tiny_bert.logits(mine, data), tiny_bert.logits(theirs, data)
     base = tiny.model(kind)
     base.classifier.load_state_dict(mine.classifier.state_dict())
-    assert torch.allclose(got, want, rtol=0, atol=1e-6)
+    assert torch.allclose(got, want, rtol=0, atol=1e-5)
     assert (got - tiny_bert.logits(base, data)).abs().max() > 1e-2  # the update matters
 
 
