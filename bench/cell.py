@@ -29,9 +29,9 @@ from bench.measure.parameters import ParameterCount
 from bench.measure.time import Timeline, throughput
 from bench.method import Method, Recipe
 from bench.modeling import context, load_config, load_model, load_tokenizer, quiet_libraries
-from bench.profiles import Profile
 from bench.record import Data, ExtraTest, Memory, Parameters, Record, Speed, Status
 from bench.store import Store
+from bench.suites import settled
 from bench.task import SPLITS, Example, Splits, Task, TaskContext
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
     import numpy as np
     import torch
 
-    from bench.training import Progress, batch_to, predict, total_steps, train
+    from bench.training import Progress, batch_to, placement_of, predict, total_steps, train
 
     with timeline.phase("set up"):
         quiet_libraries()
@@ -162,7 +162,7 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
         adapted.module.to(cell.profile.device)
         record.parameters = _parameters(adapted.parameters, method.trainable_formula(model.config, task_context))
 
-    placement = _placement(cell.profile)
+    placement = placement_of(cell.profile)
     report({"steps": total_steps(len(data["train"]), recipe)})
 
     train_memory = MemoryWindows(cell.profile.device)
@@ -254,23 +254,8 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
 
 
 def _recipe(cell: Cell, method: Method, task: TaskContext, config: Any) -> Recipe:
-    """The method's recipe for this task, with what the suite replaces, and its epochs scaled by the budget."""
-    recipe = method.recipe(task, config)
-    changed: dict[str, Any] = {**cell.recipe}
-    if changed:
-        changed.setdefault("chosen_by", f"the suite {cell.preset}")
-    recipe = Recipe(**{**recipe.model_dump(), **changed})
-    scale = cell.budget.epochs_scale
-    return recipe.model_copy(update={"epochs": recipe.epochs * scale, "min_steps": round(recipe.min_steps * scale)})
-
-
-def _placement(profile: Profile) -> Any:
-    import torch
-
-    from bench.training import Placement
-
-    autocast = None if profile.dtype == "float32" else getattr(torch, profile.dtype)
-    return Placement(profile.device, autocast, profile.micro_batch_size, profile.eval_batch_size)
+    """The method's recipe for this task, as the suite and the budget have it."""
+    return settled(method.recipe(task, config), cell.recipe, cell.preset, cell.budget)
 
 
 @lru_cache(maxsize=4)

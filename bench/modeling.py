@@ -61,13 +61,7 @@ def load_model(path: Path, kind: Kind, num_labels: int, dropout: float | None = 
     from safetensors import SafetensorError
 
     config = load_config(path)
-    config.num_labels = num_labels
-    if dropout is not None:
-        # Families name their dropouts differently; all are numbers with the word in their name.
-        for name, value in config.to_dict().items():
-            if "dropout" in name and isinstance(value, int | float):
-                setattr(config, name, dropout)
-
+    _configure(config, num_labels, dropout)
     try:
         return _with_head(kind).from_pretrained(
             str(path),
@@ -81,14 +75,24 @@ def load_model(path: Path, kind: Kind, num_labels: int, dropout: float | None = 
         raise SourceError(f"{path} holds no encoder that can be loaded: {_first_line(error)}") from None
 
 
-def bare_model(config: PreTrainedConfig, kind: Kind, num_labels: int) -> PreTrainedModel:
-    """The encoder with a head on the meta device: shapes without weights, for counting."""
+def bare_model(config: PreTrainedConfig, kind: Kind, num_labels: int, dropout: float | None = None) -> PreTrainedModel:
+    """The encoder as `load_model` gives it, on the meta device: shapes without weights, for counting."""
     import torch
 
     config = copy.deepcopy(config)
-    config.num_labels = num_labels
+    _configure(config, num_labels, dropout)
     with torch.device("meta"):
         return _with_head(kind).from_config(config)
+
+
+def _configure(config: PreTrainedConfig, num_labels: int, dropout: float | None) -> None:
+    """Set the labels and, where it is given, the probability of every dropout."""
+    config.num_labels = num_labels
+    if dropout is not None:
+        # Families name their dropouts differently; all are numbers with the word in their name.
+        for name, value in config.to_dict().items():
+            if "dropout" in name and isinstance(value, int | float):
+                setattr(config, name, dropout)
 
 
 def _with_head(kind: Kind) -> Any:

@@ -44,6 +44,15 @@ class Budget(BaseModel):
 Settings = dict[str, Any]  # of a recipe, by name
 
 
+def settled(recipe: Recipe, changed: Settings, suite: str, budget: Budget) -> Recipe:
+    """A method's recipe with what a suite replaces, and its epochs scaled by the budget."""
+    if changed:
+        changed = {"chosen_by": f"the suite {suite}", **changed}
+    recipe = Recipe(**{**recipe.model_dump(), **changed})
+    scale = budget.epochs_scale
+    return recipe.model_copy(update={"epochs": recipe.epochs * scale, "min_steps": round(recipe.min_steps * scale)})
+
+
 def _are_settings(settings: Settings) -> Settings:
     """Found out now and not in every cell: a setting that no recipe has, or a value that none can have."""
     try:

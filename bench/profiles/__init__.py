@@ -51,6 +51,11 @@ class Profile(BaseModel):
     min_memory_mib: _Count
     min_gpu_memory_mib: _Count | None = None
     """Memory of the GPU in MiB; absent on a CPU profile."""
+    # For planning alone: these change no number, so that neither a cell's identity nor a record holds them.
+    memory_mib: Annotated[int | None, Field(ge=1, exclude=True)] = None
+    """Memory that all workers together may take, of the GPU or of a CPU's machine; absent: what there is."""
+    gflops: Annotated[float | None, Field(gt=0, exclude=True)] = None
+    """Sustained rate of a worker's products in `dtype`, in GFLOP/s, as declared; absent: as measured."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
