@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -65,7 +67,8 @@ def plan(
         mirror=mirror,
         plugins=plugin or (),
     )
-    setting, forecasts = forecast(request, special_tokens)
+    with contextlib.redirect_stdout(sys.stderr):  # plugins may talk, and standard output is the table's
+        setting, forecasts = forecast(request, special_tokens)
     rows = [each.row(setting, len(request.seeds)) for each in forecasts]
     if as_json:
         print_json(rows)

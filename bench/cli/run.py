@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -118,7 +120,8 @@ def without_unfit(planned: Plan, request: Request, *, write: bool) -> Plan:
     from bench.plan.grid import unfit
     from bench.store import Store
 
-    _, forecasts = forecast(request)
+    with contextlib.redirect_stdout(sys.stderr):  # plugins may talk
+        _, forecasts = forecast(request)
     ended = dict(planned.finished)
     cells = {cell.id: cell for cell in planned.pending}
     for key, reason in unfit(forecasts, planned.pending).items():

@@ -21,7 +21,7 @@ from bench.plan.heap import Heap
 from bench.task import TaskContext
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
     from transformers import PreTrainedConfig
 
     from bench.data import Batch
@@ -94,7 +94,7 @@ def predict(
         live.restart()
         live.heap = heap = Heap()
         for _ in range(STEPS):
-            batch = _batch(module, config, task, shape, placement.device)
+            batch = _batch(config, task, shape, placement.device)
             with counter() as counted:
                 update(module, batch, task.kind, recipe, placement, trained, optimizer)
             optimizer.zero_grad(set_to_none=True)
@@ -128,7 +128,7 @@ def _on_meta(config: PreTrainedConfig, method: Method, task: TaskContext, recipe
         return adapt(model, method, task, seeds.streams(0))
 
 
-def _batch(module: nn.Module, config: PreTrainedConfig, task: TaskContext, shape: Shape, device: str) -> Batch:
+def _batch(config: PreTrainedConfig, task: TaskContext, shape: Shape, device: str) -> Batch:
     """A batch of this shape, of no content, as `bench.data.Encoded.batch` makes them."""
     import torch
 

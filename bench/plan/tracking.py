@@ -47,10 +47,12 @@ class LiveBytes(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
             if isinstance(leaf, torch.Tensor):
-                self._add(leaf.untyped_storage())
+                self.add(leaf)
         return result
 
-    def _add(self, storage: torch.UntypedStorage) -> None:
+    def add(self, tensor: torch.Tensor) -> None:
+        """Follow a tensor that was there before; one that is followed already adds nothing."""
+        storage = tensor.untyped_storage()
         key = storage._cdata
         if key in self._seen:
             return

@@ -1,7 +1,8 @@
-"""The memory that training a method really takes, in a process of its own: `python measured.py MODEL METHOD BATCH LENGTH`.
+"""The memory that training a method really takes, in a process of its own: `measured.py FOLDER METHOD BATCH LENGTH`.
 
-As `bench/cell.py` does it: the model loaded, the method applied, a memory window around steps of the loop. Printed as JSON:
-growth_mib, peak_mib, and worker_mib, the resident size before there was a model, when the libraries had been used once.
+As `bench/cell.py` does it: FOLDER/model loaded, the method applied, a memory window around steps of the loop. Printed as
+JSON: growth_mib, peak_mib, and worker_mib, the resident size before that model, when the libraries had been used once
+(by a step on FOLDER/tiny).
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 STEPS = 4
 
 
-def read_every_weight(module) -> None:
+def read_every_weight(module: Any) -> None:
     """Weights are mapped from their file, and resident only once they are read: part of the model, not of training."""
     for tensor in module.state_dict().values():
         tensor.sum()
