@@ -233,13 +233,23 @@ def _check_recipes(suite: Suite, methods: Registry[Method], tasks: Registry[Task
 
 def local_executor(workers: int, logs: Path | None = None) -> LocalExecutor:
     """Warm worker processes on this machine, with the environment that cells are measured in."""
+    return LocalExecutor(TARGET, workers, logs, env=worker_environment())
+
+
+def worker_environment() -> dict[str, str]:
+    """What a worker's environment has beside this process's own."""
     # What a run needs was fetched by the driver; a worker that reached for the hub would be a fault.
     env = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     # GNU OpenMP's threads wait for each other in a busy loop, for long; where something else runs on the machine,
     # that keeps the very thread that is waited for off its core. A short loop costs nothing and then sleeps.
     if "OMP_WAIT_POLICY" not in os.environ:
         env["GOMP_SPINCOUNT"] = os.environ.get("GOMP_SPINCOUNT", "10000")
-    return LocalExecutor(TARGET, workers, logs, env=env)
+    # glibc keeps small freed blocks in caches. Those that lie between tensors, left over from aligning them, keep the
+    # holes around them from being used as one: a training then takes up to a third more memory, and how much depends
+    # on chance. Without these caches it is a matter of the tensors alone, and `bench.plan.heap` tells it beforehand.
+    if "GLIBC_TUNABLES" not in os.environ:
+        env["GLIBC_TUNABLES"] = "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0"
+    return env
 
 
 def execute(planned: Plan, executor: Executor, store: Store, display: Display, timeout: float | None = None) -> Outcome:

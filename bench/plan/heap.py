@@ -29,9 +29,14 @@ LARGEST_THRESHOLD = 32 * 2**20
 
 
 class Heap:
-    """A heap that is empty at the start. peak: the most bytes that were resident, mapped blocks included."""
+    """A heap that is empty at the start. peak: the most bytes that were resident, mapped blocks included.
 
-    def __init__(self) -> None:
+    Args:
+        mmap_threshold, trim_threshold: in bytes, where the process sets them (mallopt, GLIBC_TUNABLES); glibc moves
+            neither of them then. None: glibc's own at the start.
+    """
+
+    def __init__(self, mmap_threshold: int | None = None, trim_threshold: int | None = None) -> None:
         self.peak = 0
         self._blocks: dict[int, tuple[int | None, int]] = {}  # key -> address (None: mapped apart) and size
         self._holes: list[tuple[int, int]] = []  # address and size, by address; none touches another or the end
@@ -39,8 +44,9 @@ class Heap:
         self._end = 0
         self._touched = 0  # up to here pages have been written to
         self._mapped = 0
-        self._threshold = FIRST_THRESHOLD
-        self._trim = FIRST_THRESHOLD
+        self._moves = mmap_threshold is None and trim_threshold is None
+        self._threshold = FIRST_THRESHOLD if mmap_threshold is None else mmap_threshold
+        self._trim = FIRST_THRESHOLD if trim_threshold is None else trim_threshold
 
     def take(self, key: int, size: int) -> None:
         """A block of so many bytes, which will be known by its key."""
@@ -75,7 +81,7 @@ class Heap:
         address, size = self._blocks.pop(key, (None, 0))
         if address is None:
             self._mapped -= size
-            if self._threshold < size <= LARGEST_THRESHOLD:
+            if self._moves and self._threshold < size <= LARGEST_THRESHOLD:
                 self._threshold, self._trim = size, 2 * size
             return
         at = bisect.bisect(self._holes, (address, 0))

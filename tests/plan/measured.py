@@ -1,8 +1,8 @@
 """The memory that training a method really takes, in a process of its own: `measured.py FOLDER METHOD BATCH LENGTH`.
 
-As `bench/cell.py` does it: FOLDER/model loaded, the method applied, a memory window around steps of the loop. Printed as
-JSON: growth_mib, peak_mib, and worker_mib, the resident size before that model, when the libraries had been used once
-(by a step on FOLDER/tiny).
+As `bench/cell.py` does it: FOLDER/model loaded, the method applied, a memory window around steps of the loop. Printed
+as JSON: growth_mib, peak_mib, and worker_mib, the resident size before that model, when the libraries had been used
+once (by a step on FOLDER/tiny).
 """
 
 from __future__ import annotations

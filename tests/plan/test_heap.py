@@ -113,8 +113,9 @@ print(peak)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the heap of glibc is on glibc alone")
-@pytest.mark.parametrize("seed", range(4))
-def test_the_c_library_takes_as_much(seed: int) -> None:
+@pytest.mark.parametrize("thresholds", [None, (2 * MIB, 64 * MIB), (1024 * MIB, 1024 * MIB)])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_c_library_takes_as_much(seed: int, thresholds: tuple[int, int] | None) -> None:
     """Random trainings: activations pile up with short-lived blocks between, then go in reverse; twice."""
     if not hasattr(ctypes.CDLL(None), "mallinfo2"):
         pytest.skip("mallinfo2 came with glibc 2.33")
@@ -134,16 +135,19 @@ def test_the_c_library_takes_as_much(seed: int) -> None:
         for each in reversed(kept):
             key += 1
             events += [(key, draw.choice(sizes)), (each, 0), (key, 0)]
-    heap = Heap()
+    heap = Heap(*(thresholds or ()))
     for each, size in events:
         if size:
             heap.take(each, size)
         else:
             heap.free(each)
+    tuned = {"tcache_count": 0, "mxfast": 0}
+    if thresholds is not None:
+        tuned |= {"mmap_threshold": thresholds[0], "trim_threshold": thresholds[1]}
     done = subprocess.run(
         [sys.executable, "-S", "-c", REPLAY],
         input=json.dumps(events),
-        env={**os.environ, "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0"},
+        env={**os.environ, "GLIBC_TUNABLES": ":".join(f"glibc.malloc.{name}={value}" for name, value in tuned.items())},
         capture_output=True,
         text=True,
         check=True,

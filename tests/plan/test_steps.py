@@ -80,7 +80,7 @@ class ByHand:
         return self.forward + LAYERS * (2 * self.layer + 5 * self.attended) + 2 * self.pooler + 2 * self.classifier
 
     def lora(self, r: int) -> int:
-        """On query and value. The first layer's input needs no gradient, so nothing that leads only there is computed."""
+        """On query and value. The first layer's input needs no gradient, so nothing that leads there alone is done."""
         forward = self.forward + LAYERS * 4 * r * self.rank
         adapters = LAYERS * 2 * r * self.rank * 3 + (LAYERS - 1) * 2 * r * self.rank
         back = LAYERS * (self.layer + 5 * self.attended) - 3 * self.square
