@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench import models, profiles, registry, sources, suites
+from bench import allocator, models, profiles, registry, sources, suites
 from bench.cell import Assignment, new_record, now
 from bench.errors import UsageError
 from bench.estimate import Estimator
@@ -244,11 +244,8 @@ def worker_environment() -> dict[str, str]:
     # that keeps the very thread that is waited for off its core. A short loop costs nothing and then sleeps.
     if "OMP_WAIT_POLICY" not in os.environ:
         env["GOMP_SPINCOUNT"] = os.environ.get("GOMP_SPINCOUNT", "10000")
-    # glibc keeps small freed blocks in caches. Those that lie between tensors, left over from aligning them, keep the
-    # holes around them from being used as one: a training then takes up to a third more memory, and how much depends
-    # on chance. Without these caches it is a matter of the tensors alone, and `bench.plan.heap` tells it beforehand.
     if "GLIBC_TUNABLES" not in os.environ:
-        env["GLIBC_TUNABLES"] = "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0"
+        env["GLIBC_TUNABLES"] = allocator.tunables()
     return env
 
 

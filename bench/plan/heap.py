@@ -11,8 +11,8 @@ it ever has alive. What is modelled is what glibc 2.26 and later do with blocks 
   to its size (at most 32 MiB), and the threshold of giving back the heap's free end to twice that.
 
 Not modelled are the small objects of Python and C++ between the blocks. Each can keep two holes from becoming one;
-that is why workers run with glibc's caches of small blocks off (`bench.running.local_executor`), which would hold
-such pieces for good. Other C libraries differ.
+that is why workers run with glibc's caches of small blocks off (`bench.allocator`), which would hold such pieces for
+good. Other C libraries differ.
 """
 
 from __future__ import annotations

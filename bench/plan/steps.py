@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import seeds
 from bench.adaptation import Adapted, adapt
+from bench.allocator import MMAP_THRESHOLD, TRIM_THRESHOLD
 from bench.method import Method, Recipe
 from bench.modeling import bare_model
 from bench.plan.fakes import replaced
@@ -92,7 +93,7 @@ def predict(
         optimizer, _ = make_optimizer(trained, head, recipe, STEPS)
         module.train()
         live.restart()
-        live.heap = heap = Heap()
+        live.heap = heap = Heap(MMAP_THRESHOLD, TRIM_THRESHOLD)
         for _ in range(STEPS):
             batch = _batch(config, task, shape, placement.device)
             with counter() as counted:
