@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from bench import __version__, metrics, profiles, registry, seeds
+from bench import __version__, metrics, profiles, registry, seeds, suites
 from bench.adaptation import adapt
 from bench.errors import NotApplicable
 from bench.executors import Report, Retire
@@ -26,7 +26,6 @@ from bench.measure.turns import Turns
 from bench.method import Method, Recipe
 from bench.modeling import load_config, load_model, quiet_libraries
 from bench.prepared import prepare
-from bench.profiles import Profile
 from bench.record import ExtraTest, Memory, Parameters, Record, Speed, Status
 from bench.store import Store
 from bench.task import TaskContext
@@ -135,7 +134,7 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
         import torch
 
         from bench import kernels
-        from bench.training import Progress, batch_to, predict, total_steps, train
+        from bench.training import Progress, batch_to, placement_of, predict, total_steps, train
 
         quiet_libraries()
         profiles.apply(cell.profile)
@@ -163,7 +162,7 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
         kernels.use(adapted.module, recipe.masks)
         adapted.module.to(cell.profile.device)
         record.parameters = _parameters(adapted.parameters, method.trainable_formula(model.config, task_context))
-        placement = _placement(cell.profile, turns)
+        placement = placement_of(cell.profile, turns)
 
     report({"steps": total_steps(len(data["train"]), recipe)})
 
@@ -262,31 +261,8 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
 
 
 def _recipe(cell: Cell, method: Method, task: TaskContext, config: Any) -> Recipe:
-    """The method's recipe for this task, with what the suite replaces, and its epochs scaled by the budget."""
-    recipe = method.recipe(task, config)
-    changed: dict[str, Any] = {**cell.recipe}
-    if changed:
-        changed.setdefault("chosen_by", f"the suite {cell.preset}")
-    recipe = Recipe(**{**recipe.model_dump(), **changed})
-    from bench.kernels import default_masks
-
-    scale = cell.budget.epochs_scale
-    return recipe.model_copy(
-        update={
-            "epochs": recipe.epochs * scale,
-            "min_steps": round(recipe.min_steps * scale),
-            "masks": recipe.masks or default_masks(cell.profile.device),
-        }
-    )
-
-
-def _placement(profile: Profile, turns: Turns) -> Any:
-    import torch
-
-    from bench.training import Placement
-
-    autocast = None if profile.dtype == "float32" else getattr(torch, profile.dtype)
-    return Placement(profile.device, autocast, profile.micro_batch_size, profile.eval_batch_size, turns)
+    """The method's recipe for this task, as the suite, the budget and the device have it."""
+    return suites.settled(method.recipe(task, config), cell.recipe, cell.preset, cell.budget, cell.profile.device)
 
 
 def _finish(device: str) -> None:

@@ -19,12 +19,17 @@ class Estimator:
     def learn(self, record: Record) -> None:
         """Take a record's total time in, if the cell ran to its end."""
         if record.status == "ok" and "total" in record.timeline:
-            for key in self._keys(record.cell):
+            cell = record.cell
+            for key in self._keys(cell.profile.name, cell.preset, cell.model, cell.method, cell.variant, cell.task):
                 self._seconds[key].append(record.timeline["total"])
 
     def guess(self, cell: Cell) -> float | None:
         """Seconds that a cell will take: the median of its like, else of its method, else of all; None: no idea."""
-        for key in self._keys(cell):
+        return self.guess_like(cell.profile.name, cell.preset, cell.model, cell.method, cell.variant, cell.task)
+
+    def guess_like(self, profile: str, preset: str, model: str, method: str, variant: str, task: str) -> float | None:
+        """As `guess`, for a cell that is not made yet."""
+        for key in self._keys(profile, preset, model, method, variant, task):
             if key in self._seconds:
                 return statistics.median(self._seconds[key])
         return None
@@ -36,9 +41,9 @@ class Estimator:
         return sum(known) / workers if len(known) == len(guesses) else None
 
     @staticmethod
-    def _keys(cell: Cell) -> list[tuple[str, ...]]:
-        scope = (cell.profile.name, cell.preset, cell.model)
-        return [(*scope, cell.method, cell.variant, cell.task), (*scope, cell.method, cell.variant), scope]
+    def _keys(profile: str, preset: str, model: str, method: str, variant: str, task: str) -> list[tuple[str, ...]]:
+        scope = (profile, preset, model)
+        return [(*scope, method, variant, task), (*scope, method, variant), scope]
 
 
 def duration(seconds: float | None) -> str:

@@ -89,11 +89,6 @@ def attention(
     return torch.bmm(weights, v).view(batch, heads, queries, -1).transpose(1, 2).contiguous(), None
 
 
-def default_masks(device: str) -> Masks:
-    """The cheaper way to draw dropout's masks on a device."""
-    return "16-bit" if device == "cpu" else "torch"
-
-
 def use(module: nn.Module, masks: Masks | None) -> None:
     """Where masks are to be of 16 bits, put this dropout and attention in the place of a model's own.
 

@@ -28,6 +28,11 @@ class Params(BaseModel):
 Masks = Literal["16-bit", "torch"]
 
 
+def cheaper_masks(device: str) -> Masks:
+    """How dropout's masks cost less on a device, see bench.kernels."""
+    return "16-bit" if device == "cpu" else "torch"
+
+
 class Recipe(BaseModel):
     """How a method is trained, and who says so.
 

@@ -66,13 +66,7 @@ def load_model(path: Path, kind: Kind, num_labels: int, dropout: float | None = 
     from safetensors import SafetensorError
 
     config = load_config(path)
-    config.num_labels = num_labels
-    if dropout is not None:
-        # Families name their dropouts differently; all are numbers with the word in their name.
-        for name, value in config.to_dict().items():
-            if "dropout" in name and isinstance(value, int | float):
-                setattr(config, name, dropout)
-
+    _configure(config, num_labels, dropout)
     try:
         model: PreTrainedModel = _with_head(kind).from_pretrained(
             str(path),
@@ -94,14 +88,24 @@ def _bring_in(model: PreTrainedModel) -> None:
         parameter.detach().flatten()[:: mmap.PAGESIZE // parameter.element_size()].sum()
 
 
-def bare_model(config: PreTrainedConfig, kind: Kind, num_labels: int) -> PreTrainedModel:
-    """The encoder with a head on the meta device: shapes without weights, for counting."""
+def bare_model(config: PreTrainedConfig, kind: Kind, num_labels: int, dropout: float | None = None) -> PreTrainedModel:
+    """The encoder as `load_model` gives it, on the meta device: shapes without weights, for counting."""
     import torch
 
     config = copy.deepcopy(config)
-    config.num_labels = num_labels
+    _configure(config, num_labels, dropout)
     with torch.device("meta"):
         return _with_head(kind).from_config(config)
+
+
+def _configure(config: PreTrainedConfig, num_labels: int, dropout: float | None) -> None:
+    """Set the labels and, where it is given, the probability of every dropout."""
+    config.num_labels = num_labels
+    if dropout is not None:
+        # Families name their dropouts differently; all are numbers with the word in their name.
+        for name, value in config.to_dict().items():
+            if "dropout" in name and isinstance(value, int | float):
+                setattr(config, name, dropout)
 
 
 def _with_head(kind: Kind) -> Any:

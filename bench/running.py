@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench import models, profiles, registry, sources, suites
+from bench import allocator, models, profiles, registry, sources, suites
 from bench.cell import Assignment, new_record, now
 from bench.errors import UsageError
 from bench.estimate import Estimator
@@ -238,13 +238,20 @@ def _check_recipes(suite: Suite, methods: Registry[Method], tasks: Registry[Task
 
 def local_executor(workers: int, logs: Path | None = None) -> LocalExecutor:
     """Warm worker processes on this machine, with the environment that cells are measured in."""
+    return LocalExecutor(TARGET, workers, logs, env=worker_environment(), setup=SETUP)
+
+
+def worker_environment() -> dict[str, str]:
+    """What a worker's environment has beside this process's own."""
     # What a run needs was fetched by the driver; a worker that reached for the hub would be a fault.
     env = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     # GNU OpenMP's threads wait for each other in a busy loop, for long; where something else runs on the machine,
     # that keeps the very thread that is waited for off its core. A short loop costs nothing and then sleeps.
     if "OMP_WAIT_POLICY" not in os.environ:
         env["GOMP_SPINCOUNT"] = os.environ.get("GOMP_SPINCOUNT", "10000")
-    return LocalExecutor(TARGET, workers, logs, env=env, setup=SETUP)
+    if "GLIBC_TUNABLES" not in os.environ:
+        env["GLIBC_TUNABLES"] = allocator.tunables()
+    return env
 
 
 def execute(

@@ -112,6 +112,21 @@ def resolve(
     return Resolved(path.resolve(), tree_digest(path), "path")
 
 
+def local(ref: str, mirror: Path | None = None) -> Resolved | None:
+    """What `ref` names, if it is here already: nothing is downloaded, and None is what is not here."""
+    found = parse(ref)
+    if isinstance(found, PackageRef) and not _package_target(found).is_dir():
+        return None
+    chosen = mirror or (Path(os.environ["BENCH_MIRROR"]) if os.environ.get("BENCH_MIRROR") else None)
+    # The hub's own cache is not looked at: only the hub's library can say what is complete in it, and it asks the hub.
+    if isinstance(found, HubRef) and (chosen is None or not (_home(chosen) / found.repo).is_dir()):
+        return None
+    try:
+        return resolve(ref, mirror=mirror)
+    except SourceError:
+        return None
+
+
 def cache_dir() -> Path:
     """The folder for downloads: BENCH_CACHE, or one in the user's cache. It may not exist yet."""
     configured = os.environ.get("BENCH_CACHE")
@@ -194,11 +209,16 @@ def _home(path: Path) -> Path:
         raise SourceError(f"{path} names a home folder that does not exist.") from error
 
 
-def _resolve_package(ref: PackageRef, report: package_index.Report | None) -> Resolved:
-    cache = cache_dir()
+def _package_target(ref: PackageRef) -> Path:
+    """The folder in the cache that takes what a reference names."""
     # All of the pin is in the key: one that differs only in its tail must not find what is there.
     key = hashlib.sha256(f"{ref.sha256}/{ref.inner}".encode()).hexdigest()[:16]
-    target = cache / "packages" / f"{ref.name}-{ref.version}-{ref.sha256[:16]}" / key
+    return cache_dir() / "packages" / f"{ref.name}-{ref.version}-{ref.sha256[:16]}" / key
+
+
+def _resolve_package(ref: PackageRef, report: package_index.Report | None) -> Resolved:
+    cache, target = cache_dir(), _package_target(ref)
+    key = target.name
     name = PurePosixPath(ref.inner).name
     # The folder gets its name when it is complete: if it is there, neither lock nor archive is needed.
     if not target.is_dir():

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import UsageError
-from bench.method import Recipe
+from bench.method import Recipe, cheaper_masks
 from bench.pscp import Pscp
 from bench.registry import suggest
 
@@ -42,6 +42,21 @@ class Budget(BaseModel):
 
 
 Settings = dict[str, Any]  # of a recipe, by name
+
+
+def settled(recipe: Recipe, changed: Settings, suite: str, budget: Budget, device: str) -> Recipe:
+    """A method's recipe with what a suite replaces, its epochs scaled by the budget, and what the device decides."""
+    if changed:
+        changed = {"chosen_by": f"the suite {suite}", **changed}
+    recipe = Recipe(**{**recipe.model_dump(), **changed})
+    scale = budget.epochs_scale
+    return recipe.model_copy(
+        update={
+            "epochs": recipe.epochs * scale,
+            "min_steps": round(recipe.min_steps * scale),
+            "masks": recipe.masks or cheaper_masks(device),
+        }
+    )
 
 
 def _are_settings(settings: Settings) -> Settings:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from bench.estimate import duration
 from bench.grid import method_label
 
 if TYPE_CHECKING:
@@ -116,21 +117,33 @@ def claims_table(claims: Claims, tasks: Iterable[str]) -> str:
 
 
 def plan_table(rows: Iterable[Mapping[str, Any]]) -> str:
-    """What each method trains on each task, a row each, in the width of a terminal."""
+    """What each method trains and takes on each task, a row each, in the width of a terminal."""
     shown = [
         {
             "task": row["task"],
-            "special tokens": str(row["special_tokens"]),
+            "special": str(row["special_tokens"]),
             "method": method_label(row["method"], row["method_params"]),
             "trained": _number(row["trainable_params"], ",.0f"),
             "share %": _number(row["trainable_share_percent"], ".3f"),
-            "head": _number(row["head_params"], ",.0f"),
-            "with head %": _number(row["trainable_share_with_head_percent"], ".3f"),
-            "of": _number(row["model_params"], ",.0f"),
+            "tokens": _number(row["batch_tokens"], ",.0f") + _star(row),
+            "GFLOP": _number(_over(row["train_step_flops"], 1e9), ",.0f"),
+            "MiB": _number(row["predicted_peak_train_memory_mib"], ",.0f"),
+            "adapter kB": _number(_over(row["predicted_adapter_bytes"], 1e3), ",.0f"),
+            "time": "-" if row["predicted_seconds"] is None else duration(row["predicted_seconds"]),
+            "fits": "-" if row["fits"] is None else "yes" if row["fits"] else "NO",
         }
         for row in rows
     ]
-    return text_table(shown, ("left", "right", "left", *["right"] * 5))
+    return text_table(shown, ("left", "right", "left", *["right"] * 7, "left"))
+
+
+def _star(row: Mapping[str, Any]) -> str:
+    """Marks an upper bound that no data stand behind."""
+    return "*" if row["batch_tokens"] is not None and row["batch_tokens_from"] != "data" else ""
+
+
+def _over(value: float | None, unit: float) -> float | None:
+    return None if value is None else value / unit
 
 
 def legend(frame: pd.DataFrame, pscp: Pscp | None = None) -> str:

@@ -19,6 +19,7 @@ from bench.data import CUT_OFF, Batch, Encoded
 from bench.measure.time import Step, StepClock, Timeline
 from bench.measure.turns import Turns
 from bench.method import Recipe
+from bench.profiles import Profile
 from bench.task import Kind
 
 if TYPE_CHECKING:
@@ -50,6 +51,12 @@ class Placement:
     def precision(self) -> Any:
         """The context in which the model is called."""
         return torch.autocast(self.device, self.autocast) if self.autocast else nullcontext()
+
+
+def placement_of(profile: Profile, turns: Turns | None = None) -> Placement:
+    """Where and how steps run on a profile; turns: with workers beside this one."""
+    autocast = None if profile.dtype == "float32" else getattr(torch, profile.dtype)
+    return Placement(profile.device, autocast, profile.micro_batch_size, profile.eval_batch_size, turns or Turns())
 
 
 @dataclass
@@ -109,7 +116,7 @@ def train(
     total = total_steps(len(data), recipe)
     if not trained or total == 0:
         raise TrainingFault("nothing to train: no parameter requires a gradient, or there is no example")
-    optimizer, schedule = _optimizer(trained, head, recipe, total)
+    optimizer, schedule = make_optimizer(trained, head, recipe, total)
     clock = StepClock(placement.device, placement.turns)
     before = [_fingerprint(parameter) for parameter in trained]
     losses: list[Tensor] = []
@@ -123,10 +130,7 @@ def train(
         batch = batch_to(batch, placement.device)
         with timeline.phase("train"), clock.step(batch.examples, batch.tokens):
             known = kept.parts(indices, lengths[indices]) if kept else None
-            losses.append(_step(model, batch, data.kind, placement, known))
-            if recipe.max_grad_norm is not None:
-                torch.nn.utils.clip_grad_norm_(trained, recipe.max_grad_norm)
-            optimizer.step()
+            losses.append(update(model, batch, data.kind, recipe, placement, trained, optimizer, known))
             schedule.step()
             had_gradient = had_gradient or _any_gradient(trained)
             optimizer.zero_grad(set_to_none=True)
@@ -211,6 +215,28 @@ def _stream(
         epoch += 1
 
 
+def update(
+    model: nn.Module,
+    batch: Batch,
+    kind: Kind,
+    recipe: Recipe,
+    placement: Placement,
+    trained: list[nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    kept: Part | None = None,
+) -> Tensor:
+    """One optimiser step on one batch: forward, backward, clip, update; returns the batch's mean loss.
+
+    Reads no value of any tensor, so it runs on fake tensors too. Gradients are left for the caller to clear. kept:
+    see `_step`.
+    """
+    loss = _step(model, batch, kind, placement, kept)
+    if recipe.max_grad_norm is not None:
+        torch.nn.utils.clip_grad_norm_(trained, recipe.max_grad_norm)
+    optimizer.step()
+    return loss
+
+
 def _step(model: nn.Module, batch: Batch, kind: Kind, placement: Placement, kept: Part | None = None) -> Tensor:
     """Forward and backward of one batch, in micro-batches where it is too large; returns its mean loss.
 
@@ -229,9 +255,10 @@ def _step(model: nn.Module, batch: Batch, kind: Kind, placement: Placement, kept
     return torch.stack(losses).sum()
 
 
-def _optimizer(
+def make_optimizer(
     trained: list[nn.Parameter], head: list[nn.Parameter], recipe: Recipe, total: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+    """AdamW over what is trained, the head at its own rate, and its schedule of so many steps."""
     in_head = {id(parameter) for parameter in head}
     groups = []
     for is_head in (False, True):

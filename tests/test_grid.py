@@ -57,6 +57,7 @@ OTHER_PROFILE: dict[str, Any] = {
     "min_memory_mib": 2001,
     "min_gpu_memory_mib": 1,
 }
+FOR_PLANNING = {"memory_mib": 1000, "gflops": 5.0}  # declared for `plan`: no number of a cell depends on them
 OTHER_BUDGET: dict[str, Any] = {
     "train_examples": None,
     "validation_examples": 0,
@@ -68,8 +69,15 @@ OTHER_BUDGET: dict[str, Any] = {
 
 def test_every_field_is_tested_here() -> None:
     assert {*OTHER, "profile"} == set(Cell.model_fields)
-    assert {*OTHER_PROFILE, "summary"} == set(Profile.model_fields)
+    assert {*OTHER_PROFILE, *FOR_PLANNING, "summary"} == set(Profile.model_fields)
     assert set(OTHER_BUDGET) == set(Budget.model_fields)
+
+
+@pytest.mark.parametrize("field", FOR_PLANNING)
+def test_what_a_profile_declares_for_planning_is_no_part_of_it_nor_of_a_record(field: str) -> None:
+    other = PROFILE.model_copy(update={field: FOR_PLANNING[field]})
+    assert cell(profile=other).id == cell().id
+    assert cell(profile=other).model_dump_json() == cell().model_dump_json()
 
 
 @pytest.mark.parametrize("field", OTHER)

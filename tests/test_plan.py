@@ -145,7 +145,7 @@ def test_a_folder_without_weights_is_counted_too(planned: Planned, tmp_path: Pat
 def test_a_method_that_does_not_apply_is_a_row_with_its_reason(planned: Planned) -> None:
     code, out, err = planned("--tasks", "rt-polarity", "--methods", "pasta[layers=99],head")
     assert code == 0
-    assert out.splitlines()[2].split()[2:] == ["pasta[layers=99]", "-", "-", "-", "-", "-"]
+    assert out.splitlines()[2].split()[2:] == ["pasta[layers=99]", *"--------"]
     assert "Skipped: layers=99: this model has 6 layers" in err
 
 

@@ -42,6 +42,8 @@ Plugins = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
 Methods = Annotated[str | None, typer.Option(help="Methods, such as 'pasta,lora\\[r=4]'. Default: the suite's.")]
+Seeds = Annotated[str | None, typer.Option("--seeds", help="How many seeds (3), or which (0,1,2).")]
+ProfileName = Annotated[str, typer.Option("--profile", help="Hardware profile: auto, a name, or a TOML file.")]
 Preset = Annotated[str | None, typer.Option(help="Budget and default grid: quick, standard or full.")]
 SuiteOption = Annotated[str | None, typer.Option("--suite", help="A named grid, or a TOML file of one.")]
 Tasks = Annotated[str | None, typer.Option(help="Tasks, separated by commas. Default: the suite's.")]

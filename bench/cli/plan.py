@@ -1,12 +1,15 @@
-"""`plan`: what a grid will train, without running it."""
+"""`plan`: what a grid will train and take, without running it."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.cli.common import (
+    DEFAULT_RESULTS,
     EXIT_FAILED,
     AsJson,
     Methods,
@@ -14,52 +17,136 @@ from bench.cli.common import (
     ModelName,
     Plugins,
     Preset,
+    ProfileName,
+    Results,
+    Seeds,
     SuiteOption,
     Tasks,
+    parse_seeds,
     print_json,
     stderr_console,
 )
+
+if TYPE_CHECKING:
+    from bench.plan.grid import Forecast, Setting
+    from bench.running import Request
 
 
 def plan(
     methods: Methods = None,
     tasks: Tasks = None,
+    seeds: Seeds = None,
     model: ModelName = None,
+    profile: ProfileName = "auto",
     special_tokens: Annotated[
         int | None, typer.Option(min=1, help="Count as if a full input had so many. Default: as the tokenizer has it.")
     ] = None,
     preset: Preset = None,
     suite: SuiteOption = None,
+    results: Results = DEFAULT_RESULTS,
     mirror: Mirror = None,
     plugin: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
-    """Count what every method of a grid trains, with and without the head. Needs neither weights nor data."""
-    from bench import models, registry, running, sources
-    from bench import plan as planning
-    from bench.modeling import quiet_libraries
-    from bench.specs import parse_all, split_list
+    """Tell what every method of a grid trains, computes, keeps in memory and on disk, and how long it takes.
+
+    Needs no weights, no data and not the machine of the profile: a cell that will not fit its memory is marked.
+    """
+    from bench import running
     from bench.tables import plan_table
 
-    chosen = running.suite_of(suite, preset)
-    found, known = registry.methods(plugin or ()), registry.tasks(plugin or ())
-    built = [registry.build_method(found, s) for s in parse_all(methods or ",".join(chosen.methods))]
-    wanted = [known.get(name).plugin() for name in (split_list(tasks) if tasks is not None else chosen.tasks)]
-    chosen_model = models.find(model or chosen.model)
-    quiet_libraries()
-    frame = planning.frame(chosen_model, lambda source: sources.resolve(source, mirror=mirror))
-    if special_tokens is not None:
-        frame = frame.with_special_tokens(special_tokens)
-    counts = planning.counts(frame, wanted, [(each, registry.changed_params(each.params)) for each in built])
-    rows = [count.row(chosen_model.name) for count in counts]
+    request = running.ask(
+        suite=suite,
+        preset=preset,
+        methods=methods,
+        tasks=tasks,
+        seeds=None if seeds is None else parse_seeds(seeds),
+        model=model,
+        profile=profile,
+        results=results,
+        mirror=mirror,
+        plugins=plugin or (),
+    )
+    with contextlib.redirect_stdout(sys.stderr):  # plugins may talk, and standard output is the table's
+        setting, forecasts = forecast(request, special_tokens)
+    rows = [each.row(setting, len(request.seeds)) for each in forecasts]
     if as_json:
         print_json(rows)
-        return
-    print(plan_table(rows))
-    for reason in dict.fromkeys(count.reason for count in counts if count.reason):
-        stderr_console().print(f"Skipped: {reason}", markup=False)
-    wrong = [c for c in counts if c.parameters and c.formula not in (None, c.parameters.trainable)]
+    else:
+        print(plan_table(rows))
+        _explain(rows, setting)
+    wrong = [
+        count
+        for count in (each.count for each in forecasts)
+        if count.parameters and count.formula not in (None, count.parameters.trainable)
+    ]
     for count in wrong:
         stderr_console().print(f"{count.method.name} on {count.task.name}: its formula says {count.formula:,}.")
     if wrong:
         raise typer.Exit(EXIT_FAILED)
+
+
+def forecast(request: Request, special_tokens: int | None = None) -> tuple[Setting, list[Forecast]]:
+    """The setting of a request, and what each of its methods takes on each of its tasks."""
+    from bench import models, profiles, registry, sources
+    from bench.estimate import Estimator
+    from bench.modeling import load_tokenizer, quiet_libraries
+    from bench.plan import fitting, frame
+    from bench.plan.grid import Setting, forecast
+    from bench.plan.seconds import rate
+    from bench.profiles.probe import probe
+    from bench.store import Store
+
+    found, known = registry.methods(request.plugins), registry.tasks(request.plugins)
+    built = [registry.build_method(found, spec) for spec in request.methods]
+    tasks = [known.get(name).plugin() for name in request.tasks]
+    chosen_model = models.find(request.model)
+    machine = probe()
+    # Of another machine's profile it is enough that there is one.
+    wanted = profiles.choose(machine)[0] if request.profile == profiles.AUTO else profiles.load(request.profile)
+    if request.workers is not None:
+        wanted = wanted.with_workers(request.workers)
+    quiet_libraries()
+    shape = frame(chosen_model, lambda source: sources.resolve(source, mirror=request.mirror))
+    if special_tokens is not None:
+        shape = shape.with_special_tokens(special_tokens)
+    here = sources.local(chosen_model.source, request.mirror)
+    setting = Setting(
+        model=chosen_model.name,
+        frame=shape,
+        tokenizer=load_tokenizer(here.path) if here else None,
+        suite=request.suite,
+        profile=wanted,
+        memory=fitting.available(wanted, machine),
+        rate=rate(wanted, machine),
+        mirror=request.mirror,
+    )
+    estimator = Estimator(Store(request.results).all()[0])
+    return setting, forecast(setting, tasks, [(m, registry.changed_params(m.params)) for m in built], estimator)
+
+
+def _explain(rows: list[dict[str, Any]], setting: Setting) -> None:
+    """What the table does not say by itself, on standard error."""
+    from bench.estimate import duration
+
+    console = stderr_console()
+    for status, reason in dict.fromkeys((row["status"], row["reason"]) for row in rows if row["reason"]):
+        console.print(f"{'Skipped' if status == 'skipped' else 'Note'}: {reason}", markup=False)
+    memory = setting.memory
+    console.print(
+        f"Profile {setting.profile.name}: {memory.mib:,} MiB of {memory.of}. MiB: predicted peak of training at the "
+        "largest batch, whose tokens are\nthose of the longest texts, or (*) of the task's limit where data or "
+        "tokenizer are not here.",
+        markup=False,
+    )
+    known = [row["predicted_seconds"] for row in rows if row["predicted_seconds"] is not None]
+    if known:
+        total = sum(row["predicted_seconds"] * row["n_seeds"] for row in rows if row["predicted_seconds"] is not None)
+        unknown = len(rows) - len(known)
+        rest = f", without {unknown} rows of which it is not known" if unknown else ""
+        sources = ", ".join(sorted({row["predicted_seconds_from"] for row in rows if row["predicted_seconds_from"]}))
+        console.print(
+            f"Time of the grid: {duration(total / setting.profile.workers)}{rest} (from: {sources}; a rate counts "
+            "products alone, so it is the least).",
+            markup=False,
+        )

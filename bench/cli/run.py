@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +23,9 @@ from bench.cli.common import (
     ModelName,
     Plugins,
     Preset,
+    ProfileName,
     Results,
+    Seeds,
     SuiteOption,
     Tasks,
     merged,
@@ -41,9 +46,9 @@ if TYPE_CHECKING:
 def run(
     methods: Methods = None,
     tasks: Tasks = None,
-    seeds: Annotated[str | None, typer.Option(help="How many seeds (3), or which (0,1,2).")] = None,
+    seeds: Seeds = None,
     model: ModelName = None,
-    profile: Annotated[str, typer.Option(help="Hardware profile: auto, a name, or a TOML file.")] = "auto",
+    profile: ProfileName = "auto",
     preset: Preset = None,
     suite: SuiteOption = None,
     results: Results = DEFAULT_RESULTS,
@@ -55,6 +60,9 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Run finished cells again.")] = False,
     keep_adapters: Annotated[
         bool, typer.Option("--keep-adapters", help="Leave what was trained under RESULTS/adapters/CELL.")
+    ] = False,
+    skip_unfit: Annotated[
+        bool, typer.Option("--skip-unfit", help="Skip cells whose predicted memory the machine does not have.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the cells and which are finished; run nothing.")
@@ -88,6 +96,8 @@ def run(
     console = stderr_console()
     warn_of_broken_plugins(console, request.plugins)
     planned = make_plan(request, console)
+    if skip_unfit:
+        planned = without_unfit(planned, request, write=not dry_run)
     if dry_run:
         _show_plan(planned, request, as_json)
         return
@@ -111,6 +121,26 @@ def make_plan(request: Request, console: Console) -> Plan:
 
     with FetchDisplay(console) as display:
         return running.plan(request, display.told)
+
+
+def without_unfit(planned: Plan, request: Request, *, write: bool) -> Plan:
+    """The plan with the cells that are predicted not to fit ended already: skipped, with the reason as their record."""
+    from bench.cell import new_record
+    from bench.cli.plan import forecast
+    from bench.plan.grid import unfit
+    from bench.store import Store
+
+    with contextlib.redirect_stdout(sys.stderr):  # plugins may talk
+        _, forecasts = forecast(request)
+    ended = dict(planned.finished)
+    cells = {cell.id: cell for cell in planned.pending}
+    for key, reason in unfit(forecasts, planned.pending).items():
+        record = new_record(cells[key])
+        record.status, record.reason = "skipped", reason
+        ended[key] = record
+        if write:
+            Store(request.results).write(record)
+    return replace(planned, finished=ended)
 
 
 def execute_plan(planned: Plan, request: Request, console: Console, makespan: Makespan | None = None) -> Outcome:
@@ -188,7 +218,7 @@ def _show_plan(planned: Plan, request: Request, as_json: bool) -> None:
     shown = [
         {
             **{key: str(row[key]) for key in ("cell", "method", "method_params", "task", "seed")},
-            "state": "finished" if row["finished"] else "to run",
+            "state": _state(planned, row),
             "estimate": "" if row["finished"] else duration(row["estimated_seconds"]),
         }
         for row in rows
@@ -197,6 +227,12 @@ def _show_plan(planned: Plan, request: Request, as_json: bool) -> None:
     left = estimator.guess_all(planned.pending, planned.workers)
     print(f"\n{len(planned.cells)} cells, {len(planned.finished)} finished. Profile {planned.why_profile}.")
     print(f"Estimated time: {duration(left)}" + ("." if left is not None else "; run once, and it is known."))
+
+
+def _state(planned: Plan, row: dict[str, Any]) -> str:
+    if not row["finished"]:
+        return "to run"
+    return "will not fit" if planned.finished[row["cell"]].status == "skipped" else "finished"
 
 
 def warn_of_broken_plugins(console: Console, plugins: Sequence[Path]) -> None:

@@ -1,4 +1,4 @@
-"""Floating-point operations of a forward pass, by torch's own counter."""
+"""Floating-point operations, by torch's own counter."""
 
 from __future__ import annotations
 
@@ -7,24 +7,40 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from torch.utils.flop_counter import FlopCounterMode
+
+
+def counter() -> FlopCounterMode:
+    """torch's counter, which also knows the attention of a CPU, forward and backward.
+
+    Matrix products and attention count, a multiply and an add as two. Element-wise work (activations, normalisation,
+    PASTA's additions) does not, as is usual. Attention's backward pass counts the scores that it computes again.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+
+    def forward(query: Any, key: Any, value: Any, *rest: Any, **more: Any) -> int:
+        return int(sdpa_flop_count(query, key, value))
+
+    def backward(gradient: Any, query: Any, key: Any, value: Any, *rest: Any, **more: Any) -> int:
+        return int(sdpa_backward_flop_count(gradient, query, key, value))
+
+    # torch knows attention's fused kernels on CUDA; the CPU's have other names and are the same sums.
+    aten = torch.ops.aten
+    on_cpu = {
+        aten._scaled_dot_product_flash_attention_for_cpu: forward,
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: backward,
+    }
+    return FlopCounterMode(display=False, custom_mapping=on_cpu)
 
 
 def forward_flops(model: nn.Module, inputs: Mapping[str, Tensor]) -> int:
-    """FLOPs of one call of the model in evaluation mode: matrix products and attention, a multiply and an add as two.
-
-    Element-wise work (activations, normalisation, PASTA's additions) is not counted, as is usual.
-    """
+    """FLOPs of one call of the model in evaluation mode, counted as `counter` says."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-    def attention(query: Any, key: Any, value: Any, *rest: Any, **more: Any) -> int:
-        return int(sdpa_flop_count(query, key, value))
-
-    # torch knows attention's fused kernels on CUDA; the CPU's has another name and is the same sum.
-    on_cpu = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention}
     was_training = model.training
     model.eval()
-    with torch.inference_mode(), FlopCounterMode(display=False, custom_mapping=on_cpu) as counter:
+    with torch.inference_mode(), counter() as counted:
         model(**inputs)
     model.train(was_training)
-    return int(counter.get_total_flops())
+    return int(counted.get_total_flops())

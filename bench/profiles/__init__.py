@@ -14,7 +14,6 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bench.allocator import keep_freed_memory
 from bench.errors import ProfileError
 from bench.profiles.probe import Machine, cpu_cores_allowed
 
@@ -53,6 +52,11 @@ class Profile(BaseModel):
     min_memory_mib: _Count
     min_gpu_memory_mib: _Count | None = None
     """Memory of the GPU in MiB; absent on a CPU profile."""
+    # For planning alone: these change no number, so that neither a cell's identity nor a record holds them.
+    memory_mib: Annotated[int | None, Field(ge=1, exclude=True)] = None
+    """Memory that all workers together may take, of the GPU or of a CPU's machine; absent: what there is."""
+    gflops: Annotated[float | None, Field(gt=0, exclude=True)] = None
+    """Sustained rate of a worker's products in `dtype`, in GFLOP/s, as declared; absent: as measured."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -169,8 +173,6 @@ def apply(profile: Profile) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
 
-    if profile.device == "cpu":
-        keep_freed_memory()
     torch.set_num_threads(profile.thread_count(cpu_cores_allowed()))
     with contextlib.suppress(RuntimeError):  # can be set once in a process; a warm worker comes here again
         torch.set_num_interop_threads(1)

@@ -1,19 +1,23 @@
 """A process of its own for each contender, set up as its users would have it.
 
-In one process they would share an allocator: this project's workers tell glibc to keep freed memory
-(`bench.allocator`), a script with the Trainer in it does not.
+In one process they would share an allocator: this project's workers are started with one that keeps freed memory
+(`bench.allocator`), a script with the Trainer in it is not.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import os
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from types import TracebackType
 from typing import Self
 
 from bench.data import Encoded
+from bench.running import worker_environment
 from bench.speed.catalogue import CONTENDERS
 from bench.speed.contender import Contender, Run, run
 from bench.speed.setting import Files, Setting
@@ -37,8 +41,9 @@ class Booth:
     def __init__(self, files: Files, name: str, threads: int) -> None:
         self._files, self._name = files, name
         self._process = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
-        # Loading is begun at once, so that no turn begins with it.
-        self._ready: Future[None] = self._process.submit(_set_up, files, name, threads)
+        # Loading is begun at once, so that no turn begins with it; the process takes its environment over just now.
+        with _environment(worker_environment() if CONTENDERS[name].ours else {}):
+            self._ready: Future[None] = self._process.submit(_set_up, files, name, threads)
 
     def __enter__(self) -> Self:
         return self
@@ -66,14 +71,21 @@ class Booth:
         return self._process.submit(_growth_mib, self._files, self._name, drawn).result()
 
 
+@contextmanager
+def _environment(more: dict[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(more)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 def _set_up(files: Files, name: str, threads: int) -> None:
     import torch
 
-    from bench.allocator import keep_freed_memory
-
     torch.set_num_threads(threads)
-    if CONTENDERS[name].ours:
-        keep_freed_memory()
     _contender(files, name)
 
 

@@ -9,7 +9,7 @@ from bench import seeds
 from bench.adaptation import adapt
 from bench.data import Encoded
 from bench.measure.time import Timeline
-from bench.method import Recipe
+from bench.method import Recipe, cheaper_masks
 from bench.modeling import load_model
 from bench.speed.contender import Call
 from bench.speed.setting import BATCH, Setting
@@ -30,7 +30,7 @@ class Ours:
         task = setting.task
         model = load_model(setting.files.model, task.kind, task.num_labels, dropout)
         adapted = adapt(model, setting.method(spec), setting.context, seeds.streams(seed))
-        kernels.use(adapted.module, kernels.default_masks("cpu"))
+        kernels.use(adapted.module, cheaper_masks("cpu"))
         self.module: nn.Module = adapted.module
         self._head = adapted.head
 

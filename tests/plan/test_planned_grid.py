@@ -1,0 +1,192 @@
+"""A grid before it is run: rows, what fits, how long it takes, and the cells that a run then leaves out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_grid
+from commandline import Bench
+from made import record
+from tiny_grid import TinyGrid
+
+from bench import profiles
+from bench.estimate import Estimator
+from bench.plan import fitting
+from bench.plan.fitting import WORKER_MIB, Memory
+from bench.plan.seconds import rate
+from bench.plan.steps import Step
+from bench.profiles import Machine
+from bench.profiles.probe import Gpu
+
+MIB = 2**20
+CPU, GPU = profiles.load("cpu-2core"), profiles.load("gpu-24gb")
+STEP = Step(flops=10**9, eval_flops=3 * 10**8, model_bytes=100 * MIB, growth_bytes=300 * MIB, heap_bytes=350 * MIB,
+            adapter_bytes=1000)  # fmt: skip
+
+
+def machine(memory_mib: int = 8000, gpus: tuple[Gpu, ...] = ()) -> Machine:
+    return Machine(cpu_model="a CPU", cpu_cores_allowed=2, cpu_cores_total=2, cpu_capabilities=(),
+                   memory_total_mib=memory_mib, memory_limit_mib=None, os="Linux", kernel="6", machine="x86_64",
+                   gpus=gpus)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> TinyGrid:
+    return tiny_grid.build(tmp_path_factory.mktemp("tiny"))
+
+
+def with_memory(grid: TinyGrid, mib: int, folder: Path) -> Path:
+    path = folder / "small.toml"
+    text = grid.profile.read_text().replace("tiny-cpu", "small-cpu")
+    path.write_text(f"{text}memory_mib = {mib}\ngflops = 2.0\n")
+    return path
+
+
+def test_memory_is_declared_or_this_machines_or_the_least_that_the_profile_needs() -> None:
+    declared = CPU.model_copy(update={"memory_mib": 900})
+    assert fitting.available(declared, machine()) == Memory(900, "the profile cpu-2core")
+    assert fitting.available(CPU, machine(8000)) == Memory(8000, "this machine")
+    assert fitting.available(CPU, machine(3000)) == Memory(4000, "the profile cpu-2core")
+    assert fitting.available(GPU, machine()) == Memory(22_000, "the profile gpu-24gb")
+    card = Gpu(name="a card", memory_mib=24_000, capability="8.9", driver=None, cuda=None)
+    assert fitting.available(GPU, machine(16_000, (card,))) == Memory(24_000, "this machine")
+    assert fitting.available(CPU.with_workers(2), machine(8000)).mib == 4000
+
+
+def test_a_cpu_holds_the_process_and_its_heap_and_a_gpu_the_tensors() -> None:
+    assert fitting.peak_mib(STEP, CPU) == WORKER_MIB + 100 + 350
+    assert fitting.peak_mib(STEP, GPU) == 400
+
+
+def test_what_does_not_fit_is_said_in_a_sentence() -> None:
+    assert fitting.unfit(STEP, GPU, Memory(400, "the profile x")) is None
+    assert fitting.unfit(STEP, GPU, Memory(399, "the profile x")) == (
+        "training is predicted to need 400 MiB, and the profile x has 399 MiB."
+    )
+    assert str(fitting.unfit(STEP, CPU.with_workers(2), Memory(10, "this machine"))).endswith("for each of 2 workers.")
+
+
+def test_a_rate_is_declared_or_measured_here_or_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.plan.seconds.matmul_gflops", lambda device: 50.0)
+    here, small, declared = rate(CPU, machine()), rate(CPU, machine(1000)), rate(GPU, machine())
+    assert here is not None
+    assert (here.flops, here.source) == (2 * 50e9, "measured rate")  # of two threads
+    assert small is None
+    assert declared is not None
+    assert declared.source == "declared rate"
+    assert rate(CPU.model_copy(update={"dtype": "bfloat16"}), machine()) is None
+
+
+def test_records_of_like_cells_tell_the_time() -> None:
+    seen = record("lora")
+    cell = seen.cell
+    estimator = Estimator([seen])
+    like = (cell.profile.name, cell.preset, cell.model, "lora", "", cell.task)
+    assert estimator.guess_like(*like) == estimator.guess(cell) == 10.0
+    assert estimator.guess_like("other", *like[1:]) is None
+
+
+def rows(bench: Bench, *arguments: object) -> list[dict[str, Any]]:
+    done = bench("plan", *arguments, "--json")
+    assert done.code == 0, done.err
+    return json.loads(done.out)
+
+
+def options(grid: TinyGrid, profile: Path, results: Path) -> list[object]:
+    return ["--suite", grid.suite, "--profile", profile, "--results", results, *grid.plugins]
+
+
+def test_a_row_has_all_that_is_predicted(bench: Bench, grid: TinyGrid, tmp_path: Path) -> None:
+    profile = with_memory(grid, 8000, tmp_path)
+    (row,) = rows(bench, *options(grid, profile, tmp_path), "--methods", "steady", "--seeds", "4")
+    assert row["status"] == "ok"
+    assert (row["fits"], row["available_memory_mib"], row["n_seeds"]) == (True, 8000, 4)
+    assert (row["profile"], row["preset"]) == ("small-cpu", "tiny-suite")
+    # Seven words and two special tokens or fewer: the longest of the file, in batches of four.
+    assert row["batch_tokens_from"] == "data"
+    assert row["batch_examples"] == 4
+    assert row["batch_tokens"] % 4 == 0
+    assert row["batch_tokens"] < 4 * 16
+    assert row["train_steps"] == 6 * 3  # 24 examples, three epochs
+    assert row["predicted_seconds_from"] == "declared rate"
+    assert 0 < row["predicted_seconds"] * 2e9 <= 18 * row["train_step_flops"] + 3 * row["train_step_flops"]
+    assert row["predicted_adapter_bytes"] > 0
+    total = row["predicted_model_mib"] + row["predicted_train_growth_mib"]
+    assert row["predicted_peak_train_memory_mib"] == pytest.approx(WORKER_MIB + total)
+    assert row["predicted_tensor_growth_mib"] <= row["predicted_train_growth_mib"]
+
+
+def test_without_data_a_row_is_of_the_longest_input_of_the_task(
+    bench: Bench, grid: TinyGrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.plan.shapes.sources.local", lambda source, mirror: None)
+    profile = with_memory(grid, 8000, tmp_path)
+    (row,) = rows(bench, *options(grid, profile, tmp_path), "--methods", "steady")
+    assert (row["batch_tokens"], row["batch_tokens_from"]) == (4 * 16, "max_length")
+    assert row["train_steps"] is None  # the suite takes all examples, whose number is not known
+    assert row["predicted_seconds"] is None
+
+
+def test_the_profile_may_be_of_another_machine(bench: Bench, tmp_path: Path) -> None:
+    found = rows(bench, "--profile", "gpu-24gb", "--tasks", "sms-spam", "--methods", "head", "--results", tmp_path)
+    assert found[0]["fits"] is True
+    assert found[0]["available_memory_of"] == "the profile gpu-24gb"
+
+
+def test_a_cell_that_does_not_fit_is_marked_and_the_command_succeeds(
+    bench: Bench, grid: TinyGrid, tmp_path: Path
+) -> None:
+    done = bench("plan", *options(grid, with_memory(grid, 50, tmp_path), tmp_path), "--methods", "steady,chatty")
+    assert done.code == 0
+    assert [line.split()[-1] for line in done.out.splitlines()[2:]] == ["NO", "NO"]
+    assert "MiB, and the profile small-cpu has 50 MiB." in done.err
+
+
+def test_a_run_leaves_out_what_will_not_fit(bench: Bench, grid: TinyGrid, tmp_path: Path) -> None:
+    profile, results = with_memory(grid, 50, tmp_path), tmp_path / "results"
+    asked = ["run", *options(grid, profile, results), "--methods", "steady", "--skip-unfit"]
+    dry = bench(*asked, "--dry-run")
+    assert "will not fit" in dry.out
+    assert not (results / "records").exists()
+    done = bench(*asked, "--json")
+    assert done.code == 0, done.err
+    (found,) = tiny_grid.records(results).values()
+    assert found["status"] == "skipped"
+    assert found["reason"].startswith("training is predicted to need ")
+    assert found["reason"].endswith("and the profile small-cpu has 50 MiB.")
+    assert json.loads(done.out)[0]["status"] == "1 skipped"
+    # It was skipped, not finished: with room enough it is run.
+    assert "to run" in bench("run", *options(grid, profile, results), "--methods", "steady", "--dry-run").out
+
+
+def test_a_run_keeps_what_fits(bench: Bench, grid: TinyGrid, tmp_path: Path) -> None:
+    profile = with_memory(grid, 8000, tmp_path)
+    asked = ["run", *options(grid, profile, tmp_path), "--methods", "steady", "--skip-unfit", "--dry-run"]
+    assert "to run" in bench(*asked).out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--profile", "gpu-24g"], "Did you mean gpu-24gb?"),
+        (["--profile", "./nowhere.toml"], "cannot be read"),
+        (["--seeds", "none"], "neither a count"),
+        (["--suite", "nosuite"], "There is no suite"),
+    ],
+)
+def test_wrong_input_is_one_sentence(bench: Bench, arguments: list[str], reason: str) -> None:
+    done = bench("plan", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert reason in done.err
+
+
+@pytest.mark.parametrize("line", ["memory_mib = 0", "gflops = -1.0", 'gflops = "fast"'])
+def test_a_wrong_declaration_is_named(bench: Bench, grid: TinyGrid, tmp_path: Path, line: str) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(f"{grid.profile.read_text()}{line}\n")
+    done = bench("plan", "--profile", path)
+    assert done.code == 2
+    assert line.split()[0] in done.err

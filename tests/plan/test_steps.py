@@ -1,0 +1,162 @@
+"""A step on fake tensors: FLOPs against sums by hand, bytes against the same step on real tensors and real files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny as tiny_bert
+import torch
+
+from bench import registry, seeds
+from bench.adaptation import adapt
+from bench.modeling import load_config, load_model
+from bench.plan import steps
+from bench.plan.steps import Shape, predict
+from bench.plan.tracking import LiveBytes
+from bench.specs import parse
+from bench.training import Placement, make_optimizer, update
+
+HIDDEN, LAYERS, INNER = tiny_bert.HIDDEN, tiny_bert.LAYERS, 48
+METHODS = (
+    "pasta",
+    "lora",
+    "bitfit",
+    "prompt_tuning[tokens=4]",
+    "prefix_tuning[tokens=4]",
+    "adapters",
+    "ia3",
+    "head",
+    "full",
+)
+SHAPE = Shape(6, 16)
+
+
+def method(name: str) -> Any:
+    return registry.build_method(registry.methods(), parse(name))
+
+
+def predicted(
+    tiny: tiny_bert.Tiny,
+    name: str,
+    shape: Shape = SHAPE,
+    kind: str = "classification",
+    dropout: float | None = None,
+    **placement: Any,
+):  # type: ignore[no-untyped-def]
+    built, context, config = method(name), tiny.context(kind), load_config(tiny.path)
+    recipe = built.recipe(context, config)
+    if dropout is not None:
+        recipe = recipe.model_copy(update={"dropout": dropout})
+    return predict(config, built, context, recipe, Placement(**placement), shape)
+
+
+class ByHand:
+    """FLOPs of BERT: a product of [m, k] and [k, n] is 2 m k n. With no dropout, so that attention is fused."""
+
+    def __init__(self, shape: Shape, labels: int) -> None:
+        batch, tokens, d = shape.batch, shape.tokens, HIDDEN
+        self.square = 2 * tokens * d * d  # query, key, value or output of a layer
+        self.inner = 2 * tokens * d * INNER  # up or down
+        self.attended = 2 * batch * shape.length**2 * d  # scores, or the values they weigh
+        self.pooler, self.classifier = 2 * batch * d * d, 2 * batch * d * labels
+        self.rank = 2 * tokens * d  # times r: one matrix of LoRA
+        self.layer = 4 * self.square + 2 * self.inner
+        self.forward = LAYERS * (self.layer + 2 * self.attended) + self.pooler + self.classifier
+
+    @property
+    def head(self) -> int:
+        return self.forward + self.classifier  # its weight's gradient
+
+    @property
+    def pasta(self) -> int:
+        """Gradients of inputs through every layer; attention's are four products and the scores once more."""
+        return self.forward + LAYERS * (self.layer + 5 * self.attended) + self.pooler + 2 * self.classifier
+
+    @property
+    def full(self) -> int:
+        return self.forward + LAYERS * (2 * self.layer + 5 * self.attended) + 2 * self.pooler + 2 * self.classifier
+
+    def lora(self, r: int) -> int:
+        """On query and value. The first layer's input needs no gradient, so nothing that leads there alone is done."""
+        forward = self.forward + LAYERS * 4 * r * self.rank
+        adapters = LAYERS * 2 * r * self.rank * 3 + (LAYERS - 1) * 2 * r * self.rank
+        back = LAYERS * (self.layer + 5 * self.attended) - 3 * self.square
+        return forward + adapters + back + self.pooler + 2 * self.classifier
+
+
+def test_flops_of_a_step_by_hand(tiny: tiny_bert.Tiny) -> None:
+    by_hand = ByHand(SHAPE, tiny.context("classification").num_labels)
+    found = {name: predicted(tiny, name, dropout=0.0).flops for name in ("head", "pasta", "full", "lora[r=4]")}
+    assert found == {
+        "head": by_hand.head,
+        "pasta": by_hand.pasta,
+        "full": by_hand.full,
+        "lora[r=4]": by_hand.lora(4),
+    }
+    assert found["head"] < found["pasta"] < found["full"]
+    assert predicted(tiny, "head", dropout=0.0).eval_flops == by_hand.forward
+
+
+def test_micro_batches_compute_the_same_and_keep_less(tiny: tiny_bert.Tiny) -> None:
+    whole, parts = predicted(tiny, "full"), predicted(tiny, "full", micro_batch=2)
+    assert parts.flops == whole.flops
+    assert parts.growth_bytes < whole.growth_bytes
+    # Gradients and AdamW's two states are there in either case.
+    assert parts.growth_bytes > 3 * whole.model_bytes * 0.99
+
+
+def test_a_longer_batch_takes_more_and_autocast_less(tiny: tiny_bert.Tiny) -> None:
+    usual = predicted(tiny, "pasta")
+    assert predicted(tiny, "pasta", replace(SHAPE, length=32)).growth_bytes > 1.8 * usual.growth_bytes
+    assert predicted(tiny, "pasta", autocast=torch.bfloat16).growth_bytes < usual.growth_bytes
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [*(("classification", name) for name in METHODS), ("token-classification", "pasta")]
+)
+def test_fake_tensors_take_what_real_ones_do(tiny: tiny_bert.Tiny, name: str, kind: str) -> None:
+    step = predicted(tiny, name, kind=kind)
+    built, context, config = method(name), tiny.context(kind), load_config(tiny.path)
+    recipe = built.recipe(context, config)
+    model = load_model(tiny.path, context.kind, context.num_labels, recipe.dropout)
+    adapted = adapt(model, built, context, seeds.streams(0))
+    module = adapted.module.train()
+    tensors = {id(t): t for t in (*module.parameters(), *module.buffers())}
+    assert step.model_bytes >= sum(t.numel() * t.element_size() for t in tensors.values())
+    trained = [p for p in module.parameters() if p.requires_grad]
+    optimizer, _ = make_optimizer(trained, adapted.head, recipe, 2)
+    with LiveBytes() as live:
+        for tensor in tensors.values():
+            live.add(tensor)
+        start = live.live
+        for _ in range(2):
+            batch = steps._batch(config, context, SHAPE, "cpu")
+            batch.inputs["input_ids"].fill_(5)
+            batch.inputs["input_ids"][:, 0] = context.template[0]
+            batch.inputs["input_ids"][:, -1] = context.template[-1]
+            batch.inputs["attention_mask"].fill_(1)[0, -1] = 0  # or transformers leaves the mask out
+            batch.inputs["token_type_ids"].fill_(0)
+            batch.labels.fill_(0)
+            update(module, batch, context.kind, recipe, Placement(), trained, optimizer)
+            optimizer.zero_grad(set_to_none=True)
+    assert step.growth_bytes == pytest.approx(live.peak - start, rel=0.02)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_size_of_what_is_saved(tiny: tiny_bert.Tiny, name: str, tmp_path: Path) -> None:
+    built, context = method(name), tiny.context("classification")
+    adapted = adapt(load_model(tiny.path, context.kind, context.num_labels), built, context, seeds.streams(0))
+    built.save(adapted.module, tmp_path)
+    size = sum(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file())
+    assert predicted(tiny, name).adapter_bytes == pytest.approx(size, abs=200)  # the model's name stands in some
+
+
+def test_a_large_adapter_is_not_written(tiny: tiny_bert.Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "_SAVED_FOR_REAL", 1000)
+    written = predicted(tiny, "full").adapter_bytes
+    monkeypatch.undo()
+    exact = predicted(tiny, "full").adapter_bytes
+    assert 0 < exact - written < 0.1 * exact  # a file's header
