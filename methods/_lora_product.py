@@ -41,7 +41,7 @@ def use(model: nn.Module) -> None:
     """Compute PEFT's LoRA layers so, in place; those that do more than equation 3 says are left to PEFT.
 
     That is a dropout of LoRA's own, DoRA and other variants, more than one adapter, a base that trains or is no
-    linear layer; and any layer under autocast, whose short numbers W + s B A would be rounded to.
+    linear layer; and any layer under autocast, whose short numbers W + s B A would be rounded to, and in evaluation.
     """
     from peft.tuners.lora import Linear
 
@@ -62,7 +62,9 @@ def _plain(layer: Any) -> bool:
 
 def _forward(layer: Any, plain: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     (name,) = layer.lora_A
-    if args or kwargs or layer.disable_adapters or layer.merged or torch.is_autocast_enabled(x.device.type):
+    # Adding up the matrices pays where there are more rows than columns, and gradients to save work on.
+    few = not torch.is_grad_enabled() or x[..., 0].numel() < x.shape[-1]
+    if few or args or kwargs or layer.disable_adapters or layer.merged or torch.is_autocast_enabled(x.device.type):
         result: Tensor = plain(x, *args, **kwargs)
         return result
     base, a, b = layer.base_layer, layer.lora_A[name].weight, layer.lora_B[name].weight

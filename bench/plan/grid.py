@@ -120,9 +120,8 @@ def forecast(
         context = TaskContext("plan", task.kind, task.pair, task.num_labels, template, pad)
         suite = setting.suite
         own = count.method.recipe(context, setting.frame.config)
-        recipe = settled(
-            own, suite.recipe(task.name, count.method.name), suite.name, suite.budget, setting.profile.device
-        )
+        changed, device = suite.recipe(task.name, count.method.name), setting.profile.device
+        recipe = settled(own, changed, suite.name, suite.budget, device)
         shape = Shape(recipe.batch_size if at.train is None else min(recipe.batch_size, at.train), at.longest)
         step = gone_through(count.method, context, recipe.model_dump_json(), shape)
         steps = None if at.train is None else total_steps(at.train, recipe)

@@ -78,6 +78,20 @@ def test_under_autocast_and_disabled_it_is_peft_that_computes(monkeypatch: pytes
     module(**batch("bert"))
 
 
+def test_in_evaluation_and_with_few_rows_it_is_peft_that_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """B A would be summed up for less than it saves: 27 rows are more than 16 columns, 5 are not."""
+    used: list[int] = []
+    apply = _lora_product.AdaptedProduct.apply
+    monkeypatch.setattr(_lora_product.AdaptedProduct, "apply", lambda *all: used.append(1) or apply(*all))
+    module = adapted(lora(), "bert").module
+    with torch.inference_mode():
+        module(**batch("bert"))
+    module(**{name: value[1:2, :5] for name, value in batch("bert").items()})
+    assert not used
+    module(**batch("bert"))
+    assert len(used) == len(replaced(module))
+
+
 def test_a_copy_computes_with_its_own_matrices() -> None:
     """deepcopy and pickling take a layer's replaced forward along; it must not go on reading the old layer."""
     first = stirred(adapted(lora(), "bert").module)

@@ -80,9 +80,14 @@ class ByHand:
         return self.forward + LAYERS * (2 * self.layer + 5 * self.attended) + 2 * self.pooler + 2 * self.classifier
 
     def lora(self, r: int) -> int:
-        """On query and value. The first layer's input needs no gradient, so nothing that leads there alone is done."""
-        forward = self.forward + LAYERS * 4 * r * self.rank
-        adapters = LAYERS * 2 * r * self.rank * 3 + (LAYERS - 1) * 2 * r * self.rank
+        """On query and value, each with B A added to W (`methods/_lora_product.py`): once forward, once backward.
+
+        The first layer's input needs no gradient, so nothing that leads there alone is done. A's and B's gradients
+        take two products of the rank each.
+        """
+        sums = (LAYERS + LAYERS - 1) * 2 * (2 * r * HIDDEN * HIDDEN)
+        forward = self.forward
+        adapters = LAYERS * 2 * 4 * r * self.rank + sums
         back = LAYERS * (self.layer + 5 * self.attended) - 3 * self.square
         return forward + adapters + back + self.pooler + 2 * self.classifier
 
