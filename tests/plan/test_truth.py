@@ -90,7 +90,9 @@ def check(folder: Path, name: str, shape: Shape, capsys: Any) -> None:
             f" ({growth / truth['growth_mib'] - 1:+.1%}), peak {peak:5.0f} of {truth['peak_mib']:5.0f}"
             f" ({peak / truth['peak_mib'] - 1:+.1%}), worker {truth['worker_mib']:.0f}"
         )
-    assert growth == pytest.approx(truth["growth_mib"], rel=WITHIN)
+    # A small object that keeps two holes from becoming one costs as much as the block that then needs room of its own.
+    block = shape.tokens * load_config(folder / "model").intermediate_size * 4 / MIB
+    assert growth == pytest.approx(truth["growth_mib"], rel=WITHIN, abs=block)
     assert peak == pytest.approx(truth["peak_mib"], rel=WITHIN)
     assert truth["worker_mib"] == pytest.approx(WORKER_MIB, rel=WITHIN)
 
