@@ -1,5 +1,6 @@
 """The cheaper dropout and attention against torch's own, and against what can be worked out by hand."""
 
+import contextlib
 import copy
 import math
 
@@ -13,10 +14,14 @@ from torch import nn
 from bench import kernels
 
 
+def masked(count: int, p: float) -> torch.Tensor:
+    return kernels.kept(kernels.drawn(torch.empty(count)), p, torch.float32)
+
+
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.013])
 def test_masks_have_the_probability_and_the_expectation_of_dropout(p: float) -> None:
     torch.manual_seed(1)
-    mask = kernels.kept(torch.empty(1_000_003), p)
+    mask = masked(1_000_003, p)
     dropped = int((mask == 0).sum())
     assert stats.binomtest(dropped, mask.numel(), kernels.dropped_chances(p) / 65536).pvalue > 1e-3
     assert abs(kernels.dropped_chances(p) / 65536 - p) <= 0.5 / 65536
@@ -27,7 +32,7 @@ def test_masks_have_the_probability_and_the_expectation_of_dropout(p: float) -> 
 def test_elements_are_dropped_independently() -> None:
     """Pairs at every lag up to 70, across the four that share a draw: a chi-squared test each, corrected for 70."""
     torch.manual_seed(2)
-    dropped = (kernels.kept(torch.empty(400_000), 0.1) == 0).numpy()
+    dropped = (masked(400_000, 0.1) == 0).numpy()
     for lag in range(1, 71):
         table = [[int((dropped[:-lag] == a).__and__(dropped[lag:] == b).sum()) for a in (0, 1)] for b in (0, 1)]
         assert stats.chi2_contingency(table).pvalue > 1e-3 / 70, lag
@@ -36,7 +41,7 @@ def test_elements_are_dropped_independently() -> None:
 def test_one_64_bit_draw_serves_four_elements() -> None:
     """By hand: the mask is what the draws' 16-bit parts say, lowest first, and all of them occur as the sign too."""
     torch.manual_seed(3)
-    mask = kernels.kept(torch.empty(10), 0.25)
+    mask = masked(10, 0.25)
     torch.manual_seed(3)
     draws = torch.empty(3, dtype=torch.int64).random_(-(2**63), None).tolist()
     parts = [(draw >> shift) & 0xFFFF for draw in draws for shift in (0, 16, 32, 48)]
@@ -60,14 +65,14 @@ def test_dropout_depends_on_torchs_seed_and_leaves_evaluation_alone() -> None:
 
 @pytest.mark.parametrize("p", [0.0, 1.0])
 def test_the_ends_of_the_scale(p: float) -> None:
-    mask = kernels.kept(torch.empty(1000), p)
+    mask = masked(1000, p)
     assert mask.unique().tolist() == [1.0 - p]
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (0, 4), (3, 1, 7)])
 def test_any_shape_and_type(shape: tuple[int, ...]) -> None:
     for dtype in (torch.float32, torch.bfloat16, torch.float64):
-        mask = kernels.kept(torch.empty(shape, dtype=dtype), 0.5)
+        mask = kernels.kept(kernels.drawn(torch.empty(shape, dtype=dtype)), 0.5, dtype)
         assert mask.shape == shape
         assert mask.dtype == dtype
 
@@ -115,6 +120,40 @@ def test_long_inputs_without_dropout_are_torchs_own_with_the_same_answer() -> No
             kernels.attention(nn.Module(), q, k, v, padding(keys), scaling=0.5)[0],
             (torch.softmax(0.5 * q @ k.transpose(2, 3) + padding(keys), -1) @ v).transpose(1, 2),
         )
+
+
+@pytest.mark.parametrize("mask", [None, padding(9)], ids=["no mask", "padding"])
+def test_gradients_with_dropout_are_those_of_the_same_masks(mask: torch.Tensor | None) -> None:
+    q, k, v = parts(9)
+    torch.manual_seed(4)
+    found = kernels.attention(nn.Module(), q, k, v, mask, dropout=0.3, scaling=0.3)[0]
+    torch.manual_seed(4)
+    products = 0.3 * q @ k.transpose(2, 3)
+    weights = torch.softmax(products if mask is None else products + mask, -1)
+    dropped = weights * kernels.kept(kernels.drawn(weights), 0.3, weights.dtype)
+    expected = (dropped @ v).transpose(1, 2)
+    torch.testing.assert_close(found, expected)
+    direction = torch.randn_like(expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, (q, k, v), direction), torch.autograd.grad(expected, (q, k, v), direction)
+    )
+
+
+@pytest.mark.parametrize("family", ["bert", "modernbert"])
+def test_a_step_under_autocast(family: str) -> None:
+    """Gradients in bfloat16 are near those in float32."""
+    gradients = []
+    for precision in (contextlib.nullcontext(), torch.autocast("cpu", torch.bfloat16)):
+        model = encoder(family).train()
+        for part in model.modules():
+            if isinstance(part, nn.Dropout):
+                part.p = 0.0
+        kernels.use(model, "16-bit")
+        with precision:
+            loss = model(**batch(family)).logits.float().square().sum()
+        loss.backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.99
 
 
 def test_attentions_weights_are_dropped_and_rescaled() -> None:
