@@ -25,7 +25,7 @@ def main(folder: str, name: str, batch_size: int, length: int) -> None:
     import psutil
     import torch
 
-    from bench import profiles, registry, seeds
+    from bench import kernels, profiles, registry, seeds
     from bench.adaptation import adapt
     from bench.data import Batch
     from bench.measure.memory import MemoryWindow
@@ -43,6 +43,7 @@ def main(folder: str, name: str, batch_size: int, length: int) -> None:
         method = registry.build_method(registry.methods(), parse(name))
         recipe = method.recipe(context, load_config(folder))
         adapted = adapt(load_model(folder, "classification", 2, recipe.dropout), method, context, seeds.streams(0))
+        kernels.use(adapted.module, "16-bit")
         module = adapted.module
         module.train()
         own = [parameter for parameter in module.parameters() if parameter.requires_grad]
