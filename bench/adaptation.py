@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import seeds
@@ -41,3 +43,11 @@ def adapt(model: PreTrainedModel, method: Method, task: TaskContext, stream: dic
     for parameter in head:
         parameter.requires_grad_(True)
     return Adapted(module, head, ledger.count(module))
+
+
+def save(method: Method, module: nn.Module, folder: Path | None = None) -> int:
+    """Save what was trained, head included, and give its size in bytes; folder: None keeps nothing."""
+    with tempfile.TemporaryDirectory() as temporary:
+        target = folder or Path(temporary)
+        method.save(module, target)
+        return sum(file.stat().st_size for file in target.rglob("*") if file.is_file())

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 import traceback
 from collections.abc import Hashable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from bench import __version__, metrics, profiles, registry, seeds, suites
-from bench.adaptation import adapt
+from bench.adaptation import adapt, save
 from bench.errors import NotApplicable
 from bench.executors import Report, Retire
 from bench.grid import Cell
@@ -29,9 +28,6 @@ from bench.prepared import prepare
 from bench.record import ExtraTest, Memory, Parameters, Record, Speed, Status
 from bench.store import Store
 from bench.task import TaskContext
-
-if TYPE_CHECKING:
-    from torch import nn
 
 TRACEBACK_CHARS = 8000
 
@@ -242,7 +238,7 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
         kept = None
         if assignment.keep_adapter and assignment.results is not None:
             kept = Store(assignment.results).adapter(cell.id)
-        record.adapter_bytes = _save(method, adapted.module, kept)
+        record.adapter_bytes = save(method, adapted.module, kept)
     record.memory = _memory(train_memory, eval_memory)
     speed = throughput(trained.steps)
     record.speed = Speed(
@@ -280,14 +276,6 @@ def _parameters(count: ParameterCount, formula: int | None) -> Parameters:
         share_with_head_percent=count.share_with_head_percent,
         formula=formula,
     )
-
-
-def _save(method: Method, module: nn.Module, folder: Path | None) -> int:
-    """Save what was trained, head included, and give its size in bytes; folder: None keeps nothing."""
-    with tempfile.TemporaryDirectory() as temporary:
-        target = folder or Path(temporary)
-        method.save(module, target)
-        return sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
 
 
 def _memory(train: MemoryWindows, evaluation: MemoryWindow) -> Memory:

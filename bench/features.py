@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.modeling import backbone
+from bench.modeling import backbone, dropouts
 
 LIMIT_BYTES = 2**30  # of what is kept; a fixed number, so that a method's memory is the same on every machine
 
@@ -77,14 +77,16 @@ class Features:
                 for name, tensor in outputs.items()
             }
         for at, (index, length) in enumerate(zip(indices, lengths, strict=True)):
-            # Copies: a view would keep the whole batch alive.
+            if self._kept[index] is not None:
+                continue
             row = {
-                name: (outputs[name][at, :length] if self._form[name][0] == 0 else outputs[name][at]).detach().clone()
+                name: (outputs[name][at, :length] if self._form[name][0] == 0 else outputs[name][at]).detach()
                 for name in self._read
             }
             size = sum(tensor.numel() * tensor.element_size() for tensor in row.values())
-            if self._kept[index] is None and size <= self._room:
-                self._kept[index] = row
+            if size <= self._room:
+                # Copies: a view would keep the whole batch alive.
+                self._kept[index] = {name: tensor.clone() for name, tensor in row.items()}
                 self._room -= size
 
     def _padded(self, rows: list[dict[str, Tensor]], width: int) -> Any:
@@ -115,7 +117,7 @@ def of_frozen(model: Any, examples: int) -> Features | None:
     if not isinstance(model, PreTrainedModel) or model.base_model is model:
         return None
     part = backbone(model)
-    chances = [value for name, value in model.config.to_dict().items() if "dropout" in name]
+    chances = [*dropouts(model.config).values()]
     chances += [module.p for module in part.modules() if isinstance(module, nn.Dropout)]
     if any(chances) or any(parameter.requires_grad for parameter in part.parameters()):
         return None

@@ -25,10 +25,9 @@ PHASES = {
     "save": "saving",
     "wait for workers": "waiting for other workers",
 }
-WORK = ("training", "evaluation")
 PARTS = (
-    *WORK, "loading", "measuring", "saving", "waiting for other workers", "rest of cells", "failed cells",
-    "handing over", "starting workers", "idle workers", "planning", "tables",
+    "training", "evaluation", "loading", "measuring", "saving", "waiting for other workers", "rest of cells",
+    "failed cells", "handing over", "starting workers", "idle workers", "planning", "tables",
 )  # fmt: skip
 
 
@@ -113,6 +112,6 @@ class Makespan:
 
 def csv(rows: Iterable[dict[str, float | str]]) -> str:
     """The rows as a CSV file's text."""
-    return "".join(
-        ["part,worker_seconds,percent\n", *(f"{r['part']},{r['worker_seconds']},{r['percent']}\n" for r in rows)]
-    )
+    from bench.leaderboard.csv import frame, to_csv
+
+    return to_csv(frame(rows, ("part", "worker_seconds", "percent")))

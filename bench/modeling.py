@@ -102,10 +102,17 @@ def _configure(config: PreTrainedConfig, num_labels: int, dropout: float | None)
     """Set the labels and, where it is given, the probability of every dropout."""
     config.num_labels = num_labels
     if dropout is not None:
-        # Families name their dropouts differently; all are numbers with the word in their name.
-        for name, value in config.to_dict().items():
-            if "dropout" in name and isinstance(value, int | float):
-                setattr(config, name, dropout)
+        for name in dropouts(config):
+            setattr(config, name, dropout)
+
+
+def dropouts(config: PreTrainedConfig) -> dict[str, float]:
+    """The probabilities of a model's dropouts, by the configuration's names for them.
+
+    Families name them differently; all are numbers with the word in their name.
+    """
+    found = config.to_dict().items()
+    return {name: value for name, value in found if "dropout" in name and isinstance(value, int | float)}
 
 
 def _with_head(kind: Kind) -> Any:

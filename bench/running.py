@@ -245,13 +245,19 @@ def worker_environment() -> dict[str, str]:
     """What a worker's environment has beside this process's own."""
     # What a run needs was fetched by the driver; a worker that reached for the hub would be a fault.
     env = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    # GNU OpenMP's threads wait for each other in a busy loop, for long; where something else runs on the machine,
-    # that keeps the very thread that is waited for off its core. A short loop costs nothing and then sleeps.
-    if "OMP_WAIT_POLICY" not in os.environ:
-        env["GOMP_SPINCOUNT"] = os.environ.get("GOMP_SPINCOUNT", "10000")
+    env |= waiting_threads()
     if "GLIBC_TUNABLES" not in os.environ:
         env["GLIBC_TUNABLES"] = allocator.tunables()
     return env
+
+
+def waiting_threads() -> dict[str, str]:
+    """The environment in which a process's threads wait for each other in a short loop; it must be set beforehand.
+
+    GNU OpenMP's threads do so for long; where something else runs on the machine, that keeps the very thread that is
+    waited for off its core. A short loop costs nothing and then sleeps.
+    """
+    return {} if "OMP_WAIT_POLICY" in os.environ else {"GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "10000")}
 
 
 def execute(

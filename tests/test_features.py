@@ -20,18 +20,9 @@ def head() -> Any:
     return registry.build_method(registry.methods(), parse("head"))
 
 
-def without_dropout(module: nn.Module) -> None:
-    for name, value in module.config.to_dict().items():
-        if "dropout" in name and isinstance(value, float):
-            setattr(module.config, name, 0.0)
-    for part in module.modules():
-        if isinstance(part, nn.Dropout):
-            part.p = 0.0
-
-
 def adapted(tiny: tiny_bert.Tiny, kind: str) -> Adapted:
     made = tiny.adapted(head(), kind)
-    without_dropout(made.module)
+    tiny_encoders.without_dropout(made.module)
     return made
 
 
@@ -103,7 +94,7 @@ def test_only_what_the_head_reads_is_kept(tiny: tiny_bert.Tiny) -> None:
 def test_every_familys_head_gets_what_it_reads(family: str) -> None:
     """The logits of a second pass, of what was kept, are those of the first."""
     made = tiny_encoders.adapted(head(), family)
-    without_dropout(made.module)
+    tiny_encoders.without_dropout(made.module)
     inputs, indices, lengths = tiny_encoders.batch(family), np.arange(3), np.array([9, 5, 2])
     kept = features.of_frozen(made.module, 3)
     assert kept is not None
@@ -132,7 +123,7 @@ def test_nothing_is_kept_where_the_backbone_trains_or_drops_out(tiny: tiny_bert.
     assert features.of_frozen(tiny.adapted(head(), "classification").module, 4) is None  # its dropout is on
     for spec in ("pasta", "lora", "bitfit", "full", "prompt_tuning"):
         made = tiny.adapted(registry.build_method(registry.methods(), parse(spec)), "classification")
-        without_dropout(made.module)
+        tiny_encoders.without_dropout(made.module)
         assert features.of_frozen(made.module, 4) is None, spec
     made = adapted(tiny, "classification")
     assert features.of_frozen(made.module, 4) is not None

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from scipy import stats
-from tiny_encoders import FAMILIES, batch
+from tiny_encoders import FAMILIES, batch, without_dropout
 from tiny_encoders import model as encoder
 from torch import nn
 
@@ -145,9 +145,7 @@ def test_a_step_under_autocast(family: str) -> None:
     gradients = []
     for precision in (contextlib.nullcontext(), torch.autocast("cpu", torch.bfloat16)):
         model = encoder(family).train()
-        for part in model.modules():
-            if isinstance(part, nn.Dropout):
-                part.p = 0.0
+        without_dropout(model)
         kernels.use(model, "16-bit")
         with precision:
             loss = model(**batch(family)).logits.float().square().sum()
@@ -167,12 +165,7 @@ def test_attentions_weights_are_dropped_and_rescaled() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_model_gives_the_same_logits_and_gradients_with_them(family: str) -> None:
     plain = encoder(family, attention="eager").double()
-    for name, value in plain.config.to_dict().items():
-        if "dropout" in name and isinstance(value, float):
-            setattr(plain.config, name, 0.0)
-    for part in plain.modules():
-        if isinstance(part, nn.Dropout):
-            part.p = 0.0
+    without_dropout(plain)
     ours = copy.deepcopy(plain)
     kernels.use(ours, "16-bit")
     found, expected = (model.train()(**batch(family)).logits for model in (ours, plain))

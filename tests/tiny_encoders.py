@@ -79,6 +79,19 @@ def adapted(method: Method, family: str, kind: Kind = "classification", **option
     return result
 
 
+def without_dropout(module: Any) -> None:
+    """Turn every dropout of a model off, in its parts and in its configuration."""
+    from torch import nn
+
+    from bench.modeling import dropouts
+
+    for name in dropouts(module.config):
+        setattr(module.config, name, 0.0)
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+
+
 def batch(family: str) -> dict[str, Any]:
     """Three texts of 9, 5 and 2 tokens, padded; with segments for BERT, which knows two."""
     import torch

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from bench.merging import Merged
     from bench.pscp import Pscp
+    from bench.running import Request
 
 EXIT_FAILED, EXIT_NOTHING, EXIT_INTERRUPTED = 1, 3, 130  # 3: nothing comparable
 MOST_SEEDS = 1000  # more than anybody runs: a larger count is a seed's number
@@ -65,6 +66,13 @@ def parse_seeds(text: str) -> list[int]:
     if "," not in text and numbers[0] > MOST_SEEDS:
         raise UsageError(f"--seeds {text!r} is more than {MOST_SEEDS} seeds; the one seed of that number is '{text},'.")
     return list(dict.fromkeys(numbers)) if "," in text else list(range(numbers[0]))
+
+
+def asked(*, seeds: str | None, plugins: Sequence[Path] | None, **given: Any) -> Request:
+    """The request that the options of `run` make; given: the further arguments of `running.ask`."""
+    from bench import running
+
+    return running.ask(seeds=None if seeds is None else parse_seeds(seeds), plugins=plugins or (), **given)
 
 
 def stderr_console() -> Console:

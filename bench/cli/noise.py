@@ -18,7 +18,7 @@ from bench.cli.common import (
     Preset,
     SuiteOption,
     Tasks,
-    parse_seeds,
+    asked,
     print_json,
     stderr_console,
 )
@@ -47,21 +47,21 @@ def noise(
     """
     from dataclasses import replace
 
-    from bench import __version__, running
+    from bench import __version__
     from bench import noise as model_of
     from bench.cli.run import execute_plan, make_plan, warn_of_broken_plugins, write_tables
     from bench.store import write_atomically
 
-    request = running.ask(
+    request = asked(
         suite=suite,
         preset=preset,
         methods=methods,
         tasks=tasks,
-        seeds=None if seeds is None else parse_seeds(seeds),
+        seeds=seeds,
         model=model,
         profile=profile,
         mirror=mirror,
-        plugins=plugin or (),
+        plugins=plugin,
     )
     console = stderr_console()
     warn_of_broken_plugins(console, request.plugins)

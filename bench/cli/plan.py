@@ -22,14 +22,13 @@ from bench.cli.common import (
     Seeds,
     SuiteOption,
     Tasks,
-    parse_seeds,
+    asked,
     print_json,
     stderr_console,
 )
 
 if TYPE_CHECKING:
-    from bench.plan.grid import Forecast, Setting
-    from bench.running import Request
+    from bench.plan.grid import Setting
 
 
 def plan(
@@ -52,21 +51,22 @@ def plan(
 
     Needs no weights, no data and not the machine of the profile: a cell that will not fit its memory is marked.
     """
-    from bench import running
     from bench.tables import plan_table
 
-    request = running.ask(
+    request = asked(
         suite=suite,
         preset=preset,
         methods=methods,
         tasks=tasks,
-        seeds=None if seeds is None else parse_seeds(seeds),
+        seeds=seeds,
         model=model,
         profile=profile,
         results=results,
         mirror=mirror,
-        plugins=plugin or (),
+        plugins=plugin,
     )
+    from bench.plan.request import forecast  # loads torch: not before the options are known to be right
+
     with contextlib.redirect_stdout(sys.stderr):  # plugins may talk, and standard output is the table's
         setting, forecasts = forecast(request, special_tokens)
     rows = [each.row(setting, len(request.seeds)) for each in forecasts]
@@ -84,45 +84,6 @@ def plan(
         stderr_console().print(f"{count.method.name} on {count.task.name}: its formula says {count.formula:,}.")
     if wrong:
         raise typer.Exit(EXIT_FAILED)
-
-
-def forecast(request: Request, special_tokens: int | None = None) -> tuple[Setting, list[Forecast]]:
-    """The setting of a request, and what each of its methods takes on each of its tasks."""
-    from bench import models, profiles, registry, sources
-    from bench.estimate import Estimator
-    from bench.modeling import load_tokenizer, quiet_libraries
-    from bench.plan import fitting, frame
-    from bench.plan.grid import Setting, forecast
-    from bench.plan.seconds import rate
-    from bench.profiles.probe import probe
-    from bench.store import Store
-
-    found, known = registry.methods(request.plugins), registry.tasks(request.plugins)
-    built = [registry.build_method(found, spec) for spec in request.methods]
-    tasks = [known.get(name).plugin() for name in request.tasks]
-    chosen_model = models.find(request.model)
-    machine = probe()
-    # Of another machine's profile it is enough that there is one.
-    wanted = profiles.choose(machine)[0] if request.profile == profiles.AUTO else profiles.load(request.profile)
-    if request.workers is not None:
-        wanted = wanted.with_workers(request.workers)
-    quiet_libraries()
-    shape = frame(chosen_model, lambda source: sources.resolve(source, mirror=request.mirror))
-    if special_tokens is not None:
-        shape = shape.with_special_tokens(special_tokens)
-    here = sources.local(chosen_model.source, request.mirror)
-    setting = Setting(
-        model=chosen_model.name,
-        frame=shape,
-        tokenizer=load_tokenizer(here.path) if here else None,
-        suite=request.suite,
-        profile=wanted,
-        memory=fitting.available(wanted, machine),
-        rate=rate(wanted, machine),
-        mirror=request.mirror,
-    )
-    estimator = Estimator(Store(request.results).all()[0])
-    return setting, forecast(setting, tasks, [(m, registry.changed_params(m.params)) for m in built], estimator)
 
 
 def _explain(rows: list[dict[str, Any]], setting: Setting) -> None:

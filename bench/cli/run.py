@@ -28,8 +28,8 @@ from bench.cli.common import (
     Seeds,
     SuiteOption,
     Tasks,
+    asked,
     merged,
-    parse_seeds,
     print_json,
     stderr_console,
 )
@@ -70,24 +70,23 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a grid of methods x tasks x seeds, and write records and a leaderboard."""
-    from bench import running
     from bench.makespan import Makespan, csv
     from bench.store import write_atomically
 
     began = time.monotonic() - process_age_seconds()
     if executor != "local":
         raise UsageError(f"There is no executor {executor!r}; there is: local.")
-    request = running.ask(
+    request = asked(
         suite=suite,
         preset=preset,
         methods=methods,
         tasks=tasks,
-        seeds=None if seeds is None else parse_seeds(seeds),
+        seeds=seeds,
         model=model,
         profile=profile,
         results=results,
         mirror=mirror,
-        plugins=plugin or (),
+        plugins=plugin,
         workers=workers,
         timeout=timeout,
         force=force,
@@ -126,8 +125,8 @@ def make_plan(request: Request, console: Console) -> Plan:
 def without_unfit(planned: Plan, request: Request, *, write: bool) -> Plan:
     """The plan with the cells that are predicted not to fit ended already: skipped, with the reason as their record."""
     from bench.cell import new_record
-    from bench.cli.plan import forecast
     from bench.plan.grid import unfit
+    from bench.plan.request import forecast
     from bench.store import Store
 
     with contextlib.redirect_stdout(sys.stderr):  # plugins may talk

@@ -53,12 +53,10 @@ def speed(
     All train the same examples in turns, with all cores; figures are ratios of the same minute.
     """
     _require_fitting(scores, only, rounds, seeds)
-    # As run's workers have it, and before torch is loaded: threads that wait in long loops slow down whoever is
-    # beside them on a machine that is not quiet, whichever contender it is.
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     from bench.profiles.probe import cpu_cores_allowed
+    from bench.running import waiting_threads
 
+    os.environ.update(waiting_threads())  # before torch is loaded, and whichever contender it is
     where = _Where(stderr_console(), model, task, mirror, plugin or [], threads or cpu_cores_allowed())
     if scores:
         figures, text = _scores(where, seeds or SCORE_SEEDS, SCORE_EXAMPLES if examples is None else examples)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 SIZE = 512
 ROUNDS = 15
@@ -18,15 +20,24 @@ def matmul_gflops(device: str) -> float:
     """
     import torch
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with threads(1):
         left, right = torch.ones(SIZE, SIZE, device=device), torch.ones(SIZE, SIZE, device=device)
         count = PRODUCTS[device]
         rounds = [_seconds(left, right, count, device) for _ in range(ROUNDS)]
-    finally:
-        torch.set_num_threads(threads)
     return count * 2 * SIZE**3 / statistics.median(rounds) / 1e9
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """torch computes with so many threads, and then with as many as before."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _seconds(left: object, right: object, count: int, device: str) -> float:

@@ -8,6 +8,7 @@ steps         one optimiser step of one method on one task: FLOPs, memory, size 
 fitting       what a profile has, and what a step needs of it
 seconds       how long a cell takes, from records or from a rate
 grid          all of it, a row for each method and task
+request       the same for what `run` was asked for
 """
 
 from bench.plan.counting import Count, Frame, counts, frame

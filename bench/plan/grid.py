@@ -98,7 +98,11 @@ def forecast(
 
     Steps of one shape on tasks of one kind and one number of labels are gone through once.
     """
-    found: dict[str, Lengths] = {}
+    by_name = {task.name: task for task in tasks}
+
+    @cache  # reads the data and tokenises some of them
+    def lengths_of(task: str) -> Lengths:
+        return lengths(by_name[task], setting.suite.budget, setting.tokenizer, setting.mirror)
 
     @cache
     def gone_through(method: Method, context: TaskContext, recipe: str, shape: Shape) -> Step | str:
@@ -112,7 +116,7 @@ def forecast(
             return f"its memory cannot be told without running it ({type(error).__name__})"
 
     def one(count: Count, task: Task) -> Forecast:
-        at = found.setdefault(task.name, lengths(task, setting.suite.budget, setting.tokenizer, setting.mirror))
+        at = lengths_of(task.name)
         if count.parameters is None:
             return Forecast(count, at, reason=count.reason)
         template = setting.frame.pair if task.pair else setting.frame.single
@@ -131,7 +135,6 @@ def forecast(
         unfit = fitting.unfit(step, setting.profile, setting.memory)
         return Forecast(count, at, shape, step, steps, seconds, source, unfit)
 
-    by_name = {task.name: task for task in tasks}
     return [one(count, by_name[count.task.name]) for count in counts(setting.frame, tasks, methods)]
 
 

@@ -7,13 +7,11 @@ differentiated or saved for that, so that the bare head, PASTA and full fine-tun
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import seeds
-from bench.adaptation import Adapted, adapt
+from bench.adaptation import Adapted, adapt, save
 from bench.allocator import MMAP_THRESHOLD, TRIM_THRESHOLD
 from bench.method import Method, Recipe
 from bench.modeling import bare_model
@@ -116,9 +114,7 @@ def adapter_bytes(method: Method, adapted: Adapted) -> int:
     if trained > _SAVED_FOR_REAL:
         return trained
     replaced(adapted.module, "cpu")
-    with tempfile.TemporaryDirectory() as folder:
-        method.save(adapted.module, Path(folder))
-        return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+    return save(method, adapted.module)
 
 
 def _on_meta(config: PreTrainedConfig, method: Method, task: TaskContext, recipe: Recipe) -> Adapted:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.measure.time import DROPPED_STEPS
-from bench.speed.catalogue import CONTENDERS
+from bench.speed.catalogue import CONTENDERS, HEAD_EPOCHS
 from bench.speed.setting import BATCH
-from bench.speed.suite import HEAD_EPOCHS, Measured
+from bench.speed.suite import Measured
 from bench.speed.turns import Ratio, ratio
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from bench.speed.contender import Contender
 from bench.speed.hf_trainer import HfTrainer
@@ -18,6 +19,8 @@ class Entry:
     """A contender before its model is loaded: what it is, the method whose recipe it trains by, how it is made.
 
     ours: whether it is this project's loop, and so runs in a process set up as a cell's. dropout: None: the model's.
+    epochs: of a turn; where there are several, later ones are compared with the first, and no rate is taken.
+    beside_products: whether its rate is compared with that of matrix products just before and after its turn.
     """
 
     what: str
@@ -25,14 +28,18 @@ class Entry:
     make: Callable[[Setting, int], Contender]  # the setting, a seed
     ours: bool = False
     dropout: float | None = None
+    epochs: int = 1
+    beside_products: bool = False
 
 
-def _ours(what: str, method: str, dropout: float | None = None) -> Entry:
-    return Entry(
-        f"this loop, {what}", method, lambda setting, seed: Ours(setting, method, seed, dropout), True, dropout
-    )
+def _ours(what: str, method: str, dropout: float | None = None, **more: Any) -> Entry:
+    def make(setting: Setting, seed: int) -> Contender:
+        return Ours(setting, method, seed, dropout)
+
+    return Entry(f"this loop, {what}", method, make, ours=True, dropout=dropout, **more)
 
 
+HEAD_EPOCHS = 3
 CONTENDERS: dict[str, Entry] = {
     "lora": _ours("LoRA", "lora"),
     "trainer": Entry(
@@ -49,8 +56,9 @@ CONTENDERS: dict[str, Entry] = {
         lambda setting, seed: HfTrainer(setting, seed, "group_by_length", as_if_large=True),
     ),
     "peft-loop": Entry("a loop as PEFT's own comparison has it", "lora", PeftLoop),
-    "pasta": _ours("PASTA", "pasta"),
+    "pasta": _ours("PASTA", "pasta", beside_products=True),
     "full": _ours("full fine-tuning", "full"),
     "pasta-reference": Entry("PASTA as its authors formulate it", "pasta", PastaReference),
-    "head": _ours("the head alone", "head", dropout=0.0),  # its recipe's, without which no features can be kept
+    # Its recipe's dropout, without which no features can be kept.
+    "head": _ours("the head alone", "head", dropout=0.0, epochs=HEAD_EPOCHS),
 }

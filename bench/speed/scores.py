@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bench import metrics
 from bench.errors import UsageError
+from bench.measure import machine
 from bench.speed.catalogue import CONTENDERS
 from bench.speed.setting import BATCH, Files, Setting
 from bench.stats.contributions import contributions
@@ -63,14 +64,8 @@ def compare(
     Args:
         examples: of the training split, drawn by the seed.
     """
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with machine.threads(threads):
         return _compare(Setting(files), model, seeds, examples, told)
-    finally:
-        torch.set_num_threads(before)
 
 
 def _compare(setting: Setting, model: str, seeds: Sequence[int], examples: int, told: Callable[[str], None]) -> Scores:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from bench import seeds
 from bench.errors import UsageError
+from bench.measure.machine import threads
 from bench.measure.time import DROPPED_STEPS
 from bench.registry import suggest
 from bench.speed.booth import Booth, Drawn
@@ -18,12 +19,11 @@ from bench.speed.products import Work, layer_shapes, product_gflops, work_per_to
 from bench.speed.setting import BATCH, Files, Setting
 from bench.speed.turns import turns
 
-HEAD, MEMORY = "head", "memory"
+MEMORY = "memory"
 PARTS = (*CONTENDERS, MEMORY)
 MEASURED_IN_MEMORY = ("pasta", "full")
 ON_ONE_BATCH = ("pasta", "pasta-reference")
 STEPS_ON_ONE_BATCH = DROPPED_STEPS + 6
-HEAD_EPOCHS = 3
 
 Told = Callable[[str], None]  # what is done next, a line; called as often as `count` says
 
@@ -110,23 +110,12 @@ def measure(request: Request, told: Told) -> Measured:
     Raises:
         BenchError: for a task, a model or a number of examples that does not do.
     """
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(request.threads)
-    try:
-        return _measure(request, told)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _measure(request: Request, told: Told) -> Measured:
     setting, files = Setting(request.files), request.files
     samples = [Drawn(request.examples, seeds.derive(at, "speed")) for at in range(request.rounds)]
     lengths = setting.sample(samples[0].examples, samples[0].seed).lengths
     found = Measured(request, setting.task.name, work_per_token(setting.config, lengths))
     found.product_tokens = round(float(lengths.mean()) * BATCH)
-    with ExitStack() as open_booths:
+    with threads(request.threads), ExitStack() as open_booths:
         names = [part for part in request.parts if part in CONTENDERS]
         booths = {name: open_booths.enter_context(Booth(files, name, request.threads)) for name in names}
         for booth in booths.values():
@@ -150,17 +139,18 @@ def _round_says(told: Told, at: int, rounds: int) -> Told:
 
 
 def _turn(found: Measured, setting: Setting, name: str, booth: Booth, drawn: Drawn) -> None:
-    if name == HEAD:
-        first, *later = booth.run(drawn, HEAD_EPOCHS).epoch_seconds()
-        found.head_epochs.append((first, statistics.fmean(later)))
-        return
-    if name != "pasta":
-        done = booth.run(drawn)
+    entry = CONTENDERS[name]
+    if not entry.beside_products:
+        done = booth.run(drawn, entry.epochs)
     else:
         shapes = layer_shapes(setting.config)
         before = product_gflops(shapes, found.product_tokens)
-        done = booth.run(drawn)
+        done = booth.run(drawn, entry.epochs)
         found.gflops.append(statistics.fmean([before, product_gflops(shapes, found.product_tokens)]))
+    if entry.epochs > 1:
+        first, *later = done.epoch_seconds()
+        found.head_epochs.append((first, statistics.fmean(later)))
+        return
     found.examples_per_second[name].append(done.examples_per_second)
     found.tokens_per_second[name].append(done.tokens_per_second)
 

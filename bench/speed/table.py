@@ -6,9 +6,9 @@ import statistics
 
 from bench.measure.time import DROPPED_STEPS
 from bench.speed.answers import Answer, answers
-from bench.speed.catalogue import CONTENDERS
+from bench.speed.catalogue import CONTENDERS, HEAD_EPOCHS
 from bench.speed.setting import BATCH
-from bench.speed.suite import HEAD_EPOCHS, Measured
+from bench.speed.suite import Measured
 from bench.tables import text_table
 
 

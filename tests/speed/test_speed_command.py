@@ -10,7 +10,7 @@ from commandline import Bench
 
 from bench.speed.catalogue import CONTENDERS
 from bench.speed.setting import Files
-from bench.speed.suite import HEAD, PARTS
+from bench.speed.suite import PARTS
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_everything_is_measured_and_answered(speed: Any, tmp_path: Path) -> None
     found = json.loads(done.out)
     assert json.loads((tmp_path / "speed.json").read_text(encoding="utf-8")) == found
     assert found["examples_per_round"] == 128  # whole batches
-    assert [each["name"] for each in found["contenders"]] == [name for name in CONTENDERS if name != HEAD]
+    assert [each["name"] for each in found["contenders"]] == [name for name in CONTENDERS if name != "head"]
     assert all(len(each["examples_per_second"]) == 2 for each in found["contenders"])
     by_key = {answer["key"]: answer for answer in found["answers"]}
     assert len(by_key) == 10
