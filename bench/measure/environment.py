@@ -3,6 +3,7 @@
 Records are published, so nothing here names the host, the user or a folder.
 """
 
+import contextlib
 import copy
 import fnmatch
 import functools
@@ -12,7 +13,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,6 @@ def versions(roots: Iterable[str]) -> dict[str, str | None]:
     Read from their metadata: importing all of these would take seconds. What else is installed is nobody's business:
     a record is published, and another project's packages may be private.
     """
-    from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
     found: dict[str, str | None] = {canonicalize_name(name): None for name in roots}
@@ -170,10 +170,21 @@ def versions(roots: Iterable[str]) -> dict[str, str | None]:
         except importlib.metadata.PackageNotFoundError:
             continue
         found[name] = distribution.version
-        for each in map(Requirement, distribution.requires or ()):
-            if each.marker is None or each.marker.evaluate({"extra": extra}):
-                waiting |= {(canonicalize_name(each.name), wanted) for wanted in ("", *each.extras)} - seen
+        for required, extras in _requirements(distribution.requires or (), extra):
+            waiting |= {(canonicalize_name(required), wanted) for wanted in ("", *extras)} - seen
     return dict(sorted(found.items()))
+
+
+def _requirements(lines: Iterable[str], extra: str) -> Iterator[tuple[str, set[str]]]:
+    """The names and extras that apply here, of a distribution's requirements; what nobody can read is passed over."""
+    from packaging.markers import InvalidMarker
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    for line in lines:
+        with contextlib.suppress(InvalidRequirement, InvalidMarker):
+            each = Requirement(line)
+            if each.marker is None or each.marker.evaluate({"extra": extra}):
+                yield each.name, each.extras
 
 
 def container(root: Path = Path("/")) -> str | None:

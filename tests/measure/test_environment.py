@@ -186,7 +186,7 @@ def test_what_an_extra_requires_is_named_where_the_extra_is_asked_for(tmp_path: 
         lines = ["Metadata-Version: 2.1", f"Name: {name}", "Version: 1", *(f"Requires-Dist: {r}" for r in requires)]
         (folder / "METADATA").write_text("\n".join(lines) + "\n")
 
-    install("outer", "inner[more]", "never; python_version < '3'")
+    install("outer", "inner[more]", "never; python_version < '3'", "??? no name")
     install("inner", "always>=1", "only-more; extra == 'more'", "only-other; extra == 'other'", "Outer")
     for name in ("always", "only_more", "only-other", "never"):
         install(name)
