@@ -197,8 +197,8 @@ def require_cells(path: Path, frozen: Frozen, cells: Iterable[Cell]) -> None:
         if methods is not None and hold(
             f"the method {cell.method} on {cell.task} is not in it ({_listed(methods)})", cell.method in methods
         ):
-            there = methods[cell.method]
-            hold(f"the code of {cell.method} on {cell.task} is {there} there and {cell.code} here", there == cell.code)
+            code = methods[cell.method]
+            hold(f"the code of {cell.method} on {cell.task} is {code} there and {cell.code} here", code == cell.code)
     commit = f"Check out commit {' or '.join(frozen.commits)}" if frozen.commits else "Use the code of the file"
     _refuse(path, list(found), f"{commit}, and name nothing but what is in the file.")
 

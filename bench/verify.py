@@ -85,8 +85,8 @@ def excuses(old: Record, new: Record) -> list[str]:
         before, after = old.environment.get(what), new.environment.get(what)
         if isinstance(before, dict) and isinstance(after, dict):
             keys = before.keys() | after.keys() if what == "settings" else before.keys() & after.keys()
-            keys = sorted(key for key in keys if before.get(key) != after.get(key))
-            found += [f"{what}.{key} was {before.get(key)!r} and is {after.get(key)!r}" for key in keys]
+            differing = sorted(key for key in keys if before.get(key) != after.get(key))
+            found += [f"{what}.{key} was {before.get(key)!r} and is {after.get(key)!r}" for key in differing]
         elif before != after and what in old.environment and what in new.environment:
             found.append(f"{what} was {before!r} and is {after!r}")
     return found
