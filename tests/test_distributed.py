@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +20,17 @@ import tiny_grid
 import torch
 from distributed_cases import CASES, Case
 from made import PROFILE, cell
+from safetensors.torch import load_file
 from tiny_grid import TinyGrid, records
 
+from bench import running
+from bench.cell import run
 from bench.data import Batch
-from bench.distributed import Ranks, Team
-from bench.errors import ProfileError
+from bench.distributed import RankFault, Ranks, Team
+from bench.errors import NotApplicable
 from bench.profiles import Profile, check, load
 from bench.profiles.probe import Gpu, probe
+from bench.record import Record
 
 ROOT = Path(__file__).parents[1]
 RANKS = 2
@@ -72,6 +80,13 @@ def test_losses_and_weights_are_those_of_one_process(shared: list[list[dict[str,
     for found in shared[1:]:
         for name, tensor in shared[0][CASES.index(case)]["trained"].items():
             assert torch.equal(found[CASES.index(case)]["trained"][name], tensor), name
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _torch_as_it_was() -> Iterator[None]:
+    before = torch.are_deterministic_algorithms_enabled()
+    yield
+    torch.use_deterministic_algorithms(before)
 
 
 def test_shares_are_the_batch_and_an_empty_one_counts_nothing() -> None:
@@ -124,28 +139,90 @@ def test_every_process_needs_a_gpu_of_its_own() -> None:
     assert check(wanted, machine.model_copy(update={"gpus": (gpu, gpu)})) == []
 
 
+# How ranks end
+
+KILLED = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+
+
+def says(error: str, *, oom: bool = False, own: bool = True) -> str:
+    """A rank that fails and says why."""
+    return f"print({json.dumps({'error': error, 'oom': oom, 'own': own})!r}); raise SystemExit(1)"
+
+
+ENDS: dict[str, tuple[list[str], Exception | None, type[Exception], str]] = {
+    "killed": ([KILLED], RuntimeError("Connection closed by peer"), RankFault, "rank 1: it was killed by signal 9"),
+    "silent": (["exit(3)"], RuntimeError("Connection reset"), RankFault, "rank 1: it ended with code 3"),
+    "says why": ([says("ValueError: no")], RuntimeError("Connection reset"), RankFault, "rank 1: ValueError: no"),
+    "memory": ([says("MemoryError:", oom=True)], RankFault("a rank has ended"), MemoryError, "rank 1: MemoryError:"),
+    "the first cause": (
+        [says("RuntimeError: Connection closed", own=False), says("ValueError: no")],
+        RuntimeError("Connection closed"),
+        RankFault,
+        "rank 2: ValueError: no",
+    ),
+    "after the training": (["exit(3)"], None, RankFault, "rank 1: it ended with code 3"),
+    # What rank 0 knows for itself stays: every rank finds that a method is not for a model.
+    "of its own": ([says("NotApplicable: no wings")], NotApplicable("no wings"), NotApplicable, "no wings"),
+    "memory of its own": ([says("RuntimeError: x")], torch.OutOfMemoryError("mine"), torch.OutOfMemoryError, "mine"),
+    "nobody else": (["import time; time.sleep(600)"], RuntimeError("not here"), RuntimeError, "not here"),
+}
+
+
+@pytest.mark.parametrize("case", ENDS)
+def test_a_cell_of_ranks_ends_with_the_first_cause_and_leaves_none_behind(case: str) -> None:
+    codes, error, kind, message = ENDS[case]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) for code in codes
+    ]
+    if case != "nobody else":
+        for process in processes:
+            process.wait(60)
+    with pytest.raises(kind, match=f"^{re.escape(message)}$"), Ranks(0, 2, None, processes):
+        _end(error)
+    assert all(process.poll() is not None for process in processes)
+
+
+def _end(error: Exception | None) -> None:
+    if error is not None:
+        raise error
+
+
+def test_a_rank_that_ends_before_the_training_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = torch.distributed.HashStore()
+    with (
+        subprocess.Popen([sys.executable, "-c", "exit(3)"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process,
+        pytest.raises(RankFault, match="rank 1: it ended with code 3"),
+        Ranks(0, 2, store, [process]) as ranks,
+    ):
+        ranks._meet()
+
+
+WAITS = """
+import subprocess, sys, time
+from bench import distributed
+distributed.GRACE_SECONDS = 0.1
+dead = subprocess.Popen([sys.executable, "-c", "exit(3)"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+with distributed.Ranks(0, 2, None, [dead]):
+    time.sleep(600)
+"""
+
+
+def test_a_wait_without_end_for_a_rank_that_is_gone_is_ended() -> None:
+    done = subprocess.run([sys.executable, "-c", WAITS], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == -signal.SIGKILL
+    assert "it ended with code 3" in done.stderr
+
+
 # The whole way
 
 PLUGIN = """
-import os, signal, sys, time
-from bench.errors import NotApplicable
+import os, signal, sys
 from bench.method import Method, Recipe
-
-RANK_0 = sys.argv[0] != "-c"
 
 class _Tiny(Method):
     paper = "none"
     def recipe(self, task, config):
         return Recipe(learning_rate=1e-2, epochs=1, batch_size=5, dropout=0.0, chosen_by="nobody")
-    def apply(self, model, task):
-        steps = []
-        def before(module, inputs):
-            if module.training:
-                steps.append(1)
-            if len(steps) == 2:
-                self.second(RANK_0)
-        model.register_forward_pre_hook(before)
-        return model
 
 class Whole(_Tiny):
     name, summary = "whole", "trains everything"
@@ -154,92 +231,65 @@ class Whole(_Tiny):
         return model
 
 class Killed(_Tiny):
-    name, summary = "killed", "rank 1 is killed in the second step"
-    def second(self, rank_0):
-        if not rank_0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-class Raises(_Tiny):
-    name, summary = "raises_there", "rank 1 raises in the second step"
-    def second(self, rank_0):
-        if not rank_0:
-            raise ValueError("no such luck")
-
-class RaisesHere(_Tiny):
-    name, summary = "raises_here", "rank 0 raises in the second step, and rank 1 waits"
-    def second(self, rank_0):
-        if rank_0:
-            raise RuntimeError("not here")
-
-class Greedy(_Tiny):
-    name, summary = "greedy_there", "rank 1 runs out of memory"
+    name, summary = "killed", "rank 1 is killed in its second step"
     def apply(self, model, task):
-        if not RANK_0:
-            raise MemoryError("too much")
+        steps = []
+        def before(module, inputs):
+            steps.append(1)
+            if len(steps) == 2 and sys.argv[0] == "-c":
+                os.kill(os.getpid(), signal.SIGKILL)
+        model.register_forward_pre_hook(before)
         return model
-
-class Unfit(_Tiny):
-    name, summary = "unfit", "is not for this model, as every rank finds"
-    def apply(self, model, task):
-        raise NotApplicable("it needs a model with wings")
 """
-ENDS = {
-    "killed": ("error", "RankFault: rank 1: it was killed by signal 9"),
-    "raises_there": ("error", "RankFault: rank 1: ValueError: no such luck"),
-    "raises_here": ("error", "RuntimeError: not here"),
-    "greedy_there": ("oom", "MemoryError: rank 1: MemoryError: too much"),
-    "unfit": ("skipped", "it needs a model with wings"),
-}
-
-
-@pytest.fixture(scope="module")
-def grid(tmp_path_factory: pytest.TempPathFactory) -> TinyGrid:
-    made = tiny_grid.build(tmp_path_factory.mktemp("tiny"))
-    (made.folder / "ranks_methods.py").write_text(PLUGIN)
-    two = tiny_grid.PROFILE.replace("tiny-cpu", "tiny-two").replace("workers = 1", "workers = 1\nprocesses = 2")
-    (made.folder / "two.toml").write_text(two.replace("min_cores = 1", "min_cores = 2"))
-    return made
-
-
-def run(
-    grid: TinyGrid, results: Path, methods: str, *more: str, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    plugin = ("--plugin", str(grid.folder / "ranks_methods.py"))
-    return grid.run(results, methods, "--seeds", "1", "--keep-adapters", *plugin, *more, **environment)
 
 
 @pytest.mark.slow
-def test_a_grid_with_two_processes_a_cell(grid: TinyGrid) -> None:
-    from safetensors.torch import load_file
-
-    one, two = grid.folder / "one", grid.folder / "two"
-    assert run(grid, one, "whole").returncode == 0
-    done = run(grid, two, "whole", "--profile", str(grid.folder / "two.toml"))
-    assert done.returncode == 0, done.stderr
-    alone, shared = records(one)["whole"], records(two)["whole"]
-    assert shared["losses"] == pytest.approx(alone["losses"], rel=TOLERANCE)
-    assert shared["id"] != alone["id"]
+def test_a_grid_with_two_processes_a_cell(tmp_path: Path) -> None:
+    grid = tiny_grid.build(tmp_path)
+    plugin = tmp_path / "ranks_methods.py"
+    plugin.write_text(PLUGIN)
+    two = tiny_grid.PROFILE.replace("tiny-cpu", "tiny-two").replace("workers = 1", "workers = 1\nprocesses = 2")
+    (tmp_path / "two.toml").write_text(two.replace("min_cores = 1", "min_cores = 2"))
+    results = tmp_path / "results"
+    options = [*grid.options(results), "--profile", str(tmp_path / "two.toml"), "--plugin", str(plugin)]
+    done = grid.bench(
+        "run", *options, "--methods", "killed,whole", "--seeds", "1", "--keep-adapters", TINY_RANKS=str(tmp_path)
+    )
+    assert done.returncode == 1, done.stderr
+    assert [each for each in psutil.process_iter() if _environment(each).get("TINY_RANKS") == str(tmp_path)] == []
+    found = records(results)
+    assert (found["killed"]["status"], found["killed"]["reason"]) == (
+        "error",
+        "RankFault: rank 1: it was killed by signal 9",
+    )
+    shared, alone = found["whole"], _alone(grid, plugin, tmp_path / "alone")
     assert shared["cell"]["profile"]["processes"] == 2
+    assert shared["losses"] == pytest.approx(alone.losses, rel=TOLERANCE)
     assert len(shared["validation_scores"]) == 1
     assert "meet ranks" in shared["timeline"]
-    assert shared["speed"]["steps_counted"] == alone["speed"]["steps_counted"]
+    assert shared["speed"]["steps_counted"] == len(alone.losses) - 3
     weights = [
-        load_file(folder / "adapters" / found["id"] / "adapter.safetensors")
-        for folder, found in ((one, alone), (two, shared))
+        load_file(folder / "adapters" / key / "adapter.safetensors")
+        for folder, key in ((results, shared["id"]), (tmp_path / "alone", alone.id))
     ]
-    for name, tensor in weights[0].items():
+    for name, tensor in weights[1].items():
         if not name.endswith("key.bias"):
-            torch.testing.assert_close(weights[1][name], tensor, rtol=0, atol=TOLERANCE * 10, msg=name)
+            torch.testing.assert_close(weights[0][name], tensor, rtol=0, atol=TOLERANCE * 10, msg=name)
 
 
-@pytest.mark.slow
-def test_a_rank_that_fails_ends_the_cell_with_its_reason_and_leaves_no_process(grid: TinyGrid) -> None:
-    results = grid.folder / "ends"
-    mark = {"TINY_RANKS": str(results)}
-    done = run(grid, results, ",".join(ENDS), "--profile", str(grid.folder / "two.toml"), **mark)
-    assert done.returncode == 1, done.stderr
-    assert {name: (each["status"], each["reason"]) for name, each in records(results).items()} == ENDS
-    assert [each for each in psutil.process_iter() if _environment(each).get("TINY_RANKS") == str(results)] == []
+def _alone(grid: TinyGrid, plugin: Path, results: Path) -> Record:
+    """The same cell by this process alone."""
+    request = running.ask(
+        suite=str(grid.suite),
+        methods="whole",
+        seeds=[0],
+        profile=str(grid.profile),
+        plugins=[grid.folder / "tiny_task.py", grid.folder / "tiny_methods.py", plugin],
+        results=results,
+        keep_adapters=True,
+    )
+    (assignment,) = running.plan(request).assignments.values()
+    return Record(**run(assignment, lambda data: None))
 
 
 def _environment(process: psutil.Process) -> dict[str, str]:
