@@ -6,6 +6,7 @@ code for each method and task. A run that is held to it may have other seeds, pa
 
 from __future__ import annotations
 
+import platform
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -54,8 +55,8 @@ class Frozen(_Part):
     """The content of the file.
 
     commits: those that cells were run at; where there are several, their code is the same as far as it makes numbers.
-    dirty: whether some cell was run with changes that no commit holds. machines, settings: for people, never checked;
-    settings are those that all cells share. code: by task, then by method.
+    dirty: whether some cell was run with changes that no commit holds. platforms, machines, settings: for people, never
+    checked; settings are those that all cells share. code: by task, then by method.
     """
 
     format: Literal[1] = 1
@@ -63,6 +64,7 @@ class Frozen(_Part):
     commits: list[str]
     dirty: bool
     python: str
+    platforms: list[str]
     machines: list[str]
     settings: dict[str, str]
     versions: dict[str, str]
@@ -120,6 +122,7 @@ def freeze(records: Sequence[Record]) -> Frozen:
         commits=sorted({code["commit"] for code in codes if code.get("commit")}),
         dirty=any(code.get("dirty") for code in codes),
         python=str(told.one("Python") or "unknown"),
+        platforms=sorted({str(record.environment.get("platform") or "unknown") for record in records}),
         machines=sorted({str(machine_kind(record) or "unknown") for record in records}),
         settings=_shared([_dict(record.environment, "settings") for record in records]),
         versions=told.ones("library "),
@@ -154,12 +157,14 @@ def load(path: Path) -> Frozen:
 
 def require_environment(path: Path, frozen: Frozen) -> None:
     """Raise a UsageError where this program, this Python or a library is not the file's."""
-    here = environment.snapshot()
+    from packaging.utils import canonicalize_name
+
+    python, versions = platform.python_version(), environment.versions(frozen.versions)
     found = [] if frozen.bench == __version__ else [f"bench is {frozen.bench} there and {__version__} here"]
-    if frozen.python != here["python"]:
-        found.append(f"Python is {frozen.python} there and {here['python']} here")
+    if frozen.python != python:
+        found.append(f"Python is {frozen.python} there and {python} here")
     for name, version in frozen.versions.items():
-        installed = here["versions"].get(name)
+        installed = versions.get(canonicalize_name(name))
         if installed != version:
             found.append(f"{name} is {version} there and {installed or 'not installed'} here")
     _refuse(path, found, "Install what `freeze --constraints FILE` writes, with that Python.")

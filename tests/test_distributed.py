@@ -35,7 +35,8 @@ from bench.record import Record
 ROOT = Path(__file__).parents[1]
 RANKS = 2
 # Sums of float32 in another order: a few units of the last place (6e-8) each, made larger by some steps of AdamW.
-TOLERANCE = 2e-5
+# Measured: losses are off by up to 5e-7, weights by up to 4e-7, logits by up to 1.2e-6.
+TOLERANCE = 5e-6
 
 
 # The same training
@@ -72,11 +73,11 @@ def test_losses_and_weights_are_those_of_one_process(shared: list[list[dict[str,
     for rank in shared:
         found = rank[CASES.index(case)]
         assert found["losses"] == pytest.approx(alone["losses"], rel=TOLERANCE)
-        torch.testing.assert_close(found["logits"], alone["logits"], rtol=0, atol=TOLERANCE * 10)
+        torch.testing.assert_close(found["logits"], alone["logits"], rtol=0, atol=2 * TOLERANCE)
         for name, tensor in alone["trained"].items():
             # A key's bias changes no attention: its gradient is zero but for rounding, which AdamW makes full steps of.
             if not name.endswith("key.bias"):
-                torch.testing.assert_close(found["trained"][name], tensor, rtol=0, atol=TOLERANCE * 10, msg=name)
+                torch.testing.assert_close(found["trained"][name], tensor, rtol=0, atol=2 * TOLERANCE, msg=name)
     for found in shared[1:]:
         for name, tensor in shared[0][CASES.index(case)]["trained"].items():
             assert torch.equal(found[CASES.index(case)]["trained"][name], tensor), name
@@ -274,7 +275,7 @@ def test_a_grid_with_two_processes_a_cell(tmp_path: Path) -> None:
     ]
     for name, tensor in weights[1].items():
         if not name.endswith("key.bias"):
-            torch.testing.assert_close(weights[0][name], tensor, rtol=0, atol=TOLERANCE * 10, msg=name)
+            torch.testing.assert_close(weights[0][name], tensor, rtol=0, atol=2 * TOLERANCE, msg=name)
 
 
 def _alone(grid: TinyGrid, plugin: Path, results: Path) -> Record:

@@ -24,6 +24,7 @@ from bench.store import Store
 
 ENVIRONMENT: dict[str, Any] = {
     "python": "3.11.7",
+    "platform": "Linux-6.1-x86_64-with-glibc2.36",
     "machine": {"cpu_model": "A CPU", "cpu_cores_allowed": 2, "gpus": []},
     "versions": {"pasta-bench": "0.1.0", "torch": "2.13.0+cpu", "peft": "0.21.2", "gone": None},
     "code": {"commit": "a" * 40, "dirty": False},
@@ -57,6 +58,7 @@ def test_the_file_says_what_the_cells_were_made_with() -> None:
         commits=["a" * 40, "b" * 40],
         dirty=False,
         python="3.11.7",
+        platforms=["Linux-6.1-x86_64-with-glibc2.36"],
         machines=["A CPU, 2 cores"],
         settings={"GOMP_SPINCOUNT": "10000", "TOKENIZERS_PARALLELISM": "false"},
         versions={"peft": "0.21.2", "torch": "2.13.0+cpu"},
@@ -222,7 +224,12 @@ def refusal(grid: TinyGrid, lock: Path, **changes: Any) -> str:
 
 
 def test_another_program_python_or_library_is_refused(grid: TinyGrid, frozen: Frozen, tmp_path: Path) -> None:
-    versions = {**frozen.versions, "torch": "1.0", "no-such-library": "3"}
+    versions = {
+        **frozen.versions,
+        "torch": "1.0",
+        "no-such-library": "3",
+        "Scikit_Learn": frozen.versions["scikit-learn"],
+    }
     lock = written(frozen, tmp_path, bench="9.9", python="3.9.1", versions=versions)
     message = refusal(grid, lock)
     here = environment.snapshot()
@@ -232,6 +239,7 @@ def test_another_program_python_or_library_is_refused(grid: TinyGrid, frozen: Fr
         "no-such-library is 3 there and not installed here",
     ):
         assert clause in message
+    assert "Scikit_Learn" not in message  # the same library by another spelling
 
 
 def test_what_the_file_does_not_know_is_refused(grid: TinyGrid, frozen: Frozen, tmp_path: Path) -> None:
