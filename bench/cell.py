@@ -137,7 +137,7 @@ def _fill(
     ranks: Team,
     report: Report,
 ) -> None:
-    """Run the cell, entering each thing into the record as soon as it is known; ranks other than 0 train alone."""
+    """Run the cell, entering each thing into the record once it is known; a rank other than 0 stops after training."""
     with timeline.phase("set up"):
         if settled():
             settle()  # what an earlier cell imported; of the cell itself nothing is left

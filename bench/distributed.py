@@ -217,8 +217,11 @@ def follow() -> None:
     from bench import cell
 
     try:
+        import torch
         from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
+        if assignment.cell.profile.device == "cuda":
+            torch.cuda.set_device(rank)  # what "cuda" means from here on
         store = TCPStore(HOST, port, is_master=False, timeout=LIMIT)
         with Ranks(rank, size, store, []) as ranks:
             cell.follow(assignment, ranks)

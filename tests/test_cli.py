@@ -24,7 +24,7 @@ from bench import __version__, catalogue, leaderboard, running, verify
 from bench.cli.common import parse_seeds
 from bench.errors import UsageError
 from bench.executors import Event, Finished, Job, Lost
-from bench.record import ExtraTest, Record
+from bench.record import Data, ExtraTest, Record
 from bench.store import Store
 
 ROOT = Path(__file__).parents[1]
@@ -443,6 +443,10 @@ def test_what_differs_is_said() -> None:
         "3 of 3 predictions on harder differ",
         "the score on harder was 0.25 and is None",
     ]
+    read = [
+        old.model_copy(update={"data": Data(examples={}, label_counts={}, digest=d)}) for d in ("sha256:a", "sha256:b")
+    ]
+    assert verify.differences(*read) == ["the data read was sha256:a and is sha256:b"]
     newer = {"python": "3.12", "versions": {"torch": "2", "peft": "1", "rich": "15"}, "compute": {"threads": 2}}
     other = old.model_copy(update={"environment": {**newer, "settings": {"OMP_NUM_THREADS": "1"}}})
     assert verify.excuses(old, other) == [
