@@ -105,7 +105,7 @@ def freeze(records: Sequence[Record]) -> Frozen:
         cell, surroundings = record.cell, record.environment
         told.add("bench", record.bench_version)
         told.add("Python", surroundings.get("python"))
-        for name, version in _dict(surroundings, "versions").items():
+        for name, version in part_of(surroundings, "versions").items():
             if name != ITSELF:
                 told.add(f"library {name}", version)
         told.add(f"source of model {cell.model}", cell.model_source)
@@ -116,15 +116,15 @@ def freeze(records: Sequence[Record]) -> Frozen:
         told.add(f"code of {cell.method} on {cell.task}", cell.code)
         profiles.setdefault(cell.profile.name, cell.profile)
     told.require_one_each(len(records))
-    codes = [_dict(record.environment, "code") for record in records]
+    codes = [part_of(record.environment, "code") for record in records]
     return Frozen(
         bench=records[0].bench_version,
-        commits=sorted({code["commit"] for code in codes if code.get("commit")}),
-        dirty=any(code.get("dirty") for code in codes),
+        commits=sorted({str(code["commit"]) for code in codes if code.get("commit")}),
+        dirty=any(bool(code.get("dirty")) for code in codes),
         python=str(told.one("Python") or "unknown"),
         platforms=sorted({str(record.environment.get("platform") or "unknown") for record in records}),
         machines=sorted({str(machine_kind(record) or "unknown") for record in records}),
-        settings=_shared([_dict(record.environment, "settings") for record in records]),
+        settings=_shared([part_of(record.environment, "settings") for record in records]),
         versions=told.ones("library "),
         models={r.cell.model: Source(source=r.cell.model_source, revision=r.cell.model_revision) for r in records},
         tasks={r.cell.task: Source(source=r.cell.task_source, revision=r.cell.task_revision) for r in records},
@@ -262,8 +262,8 @@ def _settings(profile: Profile) -> str:
     return profile.model_dump_json(exclude={"summary"})
 
 
-def _dict(surroundings: dict[str, Any], name: str) -> dict[str, Any]:
-    """A part of a record's environment; empty where the record does not tell."""
+def part_of(surroundings: dict[str, Any], name: str) -> dict[str, Any]:
+    """A part of a record's environment, which may hold anything; empty where the record does not tell."""
     found = surroundings.get(name)
     return found if isinstance(found, dict) else {}
 

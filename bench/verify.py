@@ -14,6 +14,7 @@ from bench import profiles, registry, sources
 from bench.cell import Assignment
 from bench.errors import BenchError, SourceError, UsageError
 from bench.executors import Executor, Finished, Job, Lost
+from bench.freezing import part_of
 from bench.grid import NUMERIC_LIBRARIES, code_version
 from bench.measure import environment
 from bench.profiles.probe import probe
@@ -183,7 +184,7 @@ def _place(
 def _other_code(record: Record) -> str:
     """Why the code version of a record is not this one, as far as can be told, and what to do."""
     then, now = record.environment, environment.snapshot()
-    versions = then.get("versions") or {}
+    versions, code = part_of(then, "versions"), part_of(then, "code")
     found = [
         f"{name} was {versions[name]} and is {now['versions'].get(name)}"
         for name in NUMERIC_LIBRARIES
@@ -191,7 +192,6 @@ def _other_code(record: Record) -> str:
     ]
     if then.get("python") not in (None, now["python"]):
         found.append(f"Python was {then['python']} and is {now['python']}")
-    code = then.get("code") or {}
     commit, dirty = code.get("commit"), code.get("dirty")
     if commit != now["code"]["commit"]:
         found.append(f"the commit was {commit} and is {now['code']['commit']}")

@@ -335,8 +335,9 @@ def test_only_a_finished_cell_of_the_same_code_is_verified(bench: Bench, results
     done = bench("verify", failed("b", 1).id, "--results", results)
     assert done.code == 2
     assert "ended as oom; only a finished cell can be verified" in done.err
-    Store(results).write(record("head", 5))
+    Store(results).write(record("head", 5, environment={"versions": "x", "code": 3, "python": "2.7"}))
     done = bench("verify", record("head", 5).id, "--results", results)
+    assert "Python was 2.7 and is 3." in done.err
     assert done.code == 2
     assert "The cell was run by code version 0123456789abcdef, this is " in done.err
 

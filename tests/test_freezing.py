@@ -100,6 +100,14 @@ def test_a_record_that_tells_less_is_no_contradiction() -> None:
     assert freezing.freeze([*records(), older]).versions == {"peft": "0.21.2", "torch": "2.13.0+cpu"}
 
 
+def test_an_environment_may_hold_anything() -> None:
+    odd: dict[str, Any] = {"versions": "x", "code": 3, "settings": None, "machine": [], "platform": {}, "python": None}
+    assert freezing.freeze([record("head", 3, environment=odd)]).versions == {}
+    odd = {"versions": {"torch": 2}, "code": {"commit": 7, "dirty": "no"}, "settings": {"OMP_NUM_THREADS": 1}}
+    found = freezing.freeze([record("head", 3, environment=odd)])
+    assert (found.versions, found.commits, found.settings) == ({"torch": "2"}, ["7"], {"OMP_NUM_THREADS": "1"})
+
+
 CONTRADICTIONS: dict[str, tuple[Record, str]] = {
     "library": (
         record("head", 2, environment=changed(versions={"torch": "2.12.0"})),
