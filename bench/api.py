@@ -125,6 +125,7 @@ def run(
     timeout: float | None = None,
     force: bool = False,
     keep_adapters: bool = False,
+    frozen: str | Path | None = None,
 ) -> Results:
     """Run a grid of methods x tasks x seeds, as `python -m bench run` does, and give the results of its cells.
 
@@ -143,6 +144,7 @@ def run(
         plugins: Python files with methods or tasks of your own.
         workers: cells at a time. timeout: seconds that one cell may take. force: run finished cells again.
         keep_adapters: leave what was trained under RESULTS/adapters/CELL.
+        frozen: a file of `python -m bench freeze` that the run is held to.
 
     Raises:
         BenchError: for wrong names, parameters, profiles and sources, before anything runs.
@@ -174,6 +176,7 @@ def run(
         timeout=timeout,
         force=force,
         keep_adapters=keep_adapters,
+        frozen=None if frozen is None else Path(frozen),
     )
     planned, store = running.plan(request), Store(request.results)
     console = Console(stderr=True, highlight=False)

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from bench import __version__, metrics, profiles, registry, seeds, suites
 from bench.adaptation import adapt, save
+from bench.distributed import Team, team
 from bench.errors import NotApplicable
 from bench.executors import Report, Retire
 from bench.grid import Cell
@@ -55,7 +56,7 @@ def run(assignment: Assignment, report: Report) -> Any:
     """The executor's target: run a cell, write its record, and return it as a dictionary.
 
     After running out of memory the worker asks to be replaced: what a failed allocation leaves behind is
-    not a fair start for the next cell.
+    not a fair start for the next cell. So it does after a cell of several processes, whose state is the process's.
     """
     cell = assignment.cell
     record = new_record(cell)
@@ -69,8 +70,8 @@ def run(assignment: Assignment, report: Report) -> Any:
     timeline = Timeline()
     turns = Turns(assignment.turns, lambda: timeline.phase("wait for workers"), lambda: _finish(cell.profile.device))
     try:
-        with turns:
-            _fill(record, cell, assignment, timeline, turns, progress)
+        with turns, team(assignment) as ranks:
+            _fill(record, cell, assignment, timeline, turns, ranks, progress)
         record.status = "ok"
     except NotApplicable as error:
         _end(record, "skipped", str(error))
@@ -85,7 +86,13 @@ def run(assignment: Assignment, report: Report) -> Any:
         # Written here and not by the driver: a driver that dies now must not take a finished cell along.
         Store(assignment.results).write(record)
     result = record.model_dump(mode="json")
-    return Retire(result) if record.status == "oom" else result
+    return Retire(result) if record.status == "oom" or cell.profile.processes > 1 else result
+
+
+def follow(assignment: Assignment, ranks: Team) -> None:
+    """Train along as a rank other than 0, see bench.distributed; what it finds on the way is nobody's."""
+    cell = assignment.cell
+    _fill(new_record(cell), cell, assignment, Timeline(), Turns(), ranks, lambda data: None)
 
 
 def new_record(cell: Cell) -> Record:
@@ -121,8 +128,16 @@ def _end(record: Record, status: Status, reason: str) -> None:
     record.status, record.reason = status, environment.anonymous(reason)
 
 
-def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline, turns: Turns, report: Report) -> None:
-    """Run the cell, entering each thing into the record as soon as it is known."""
+def _fill(
+    record: Record,
+    cell: Cell,
+    assignment: Assignment,
+    timeline: Timeline,
+    turns: Turns,
+    ranks: Team,
+    report: Report,
+) -> None:
+    """Run the cell, entering each thing into the record once it is known; a rank other than 0 stops after training."""
     with timeline.phase("set up"):
         if settled():
             settle()  # what an earlier cell imported; of the cell itself nothing is left
@@ -158,7 +173,7 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
         kernels.use(adapted.module, recipe.masks)
         adapted.module.to(cell.profile.device)
         record.parameters = _parameters(adapted.parameters, method.trainable_formula(model.config, task_context))
-        placement = placement_of(cell.profile, turns)
+        placement = placement_of(cell.profile, turns, ranks)
 
     report({"steps": total_steps(len(data["train"]), recipe)})
 
@@ -179,12 +194,14 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
     with timeline.phase("machine speed"):
         machine_gflops = matmul_gflops(cell.profile.device)
 
-    torch.manual_seed(record.seeds[seeds.TRAINING])
+    with timeline.phase("meet ranks"):
+        trainee = ranks.prepare(adapted.module, cell.profile.device)
+    torch.manual_seed(ranks.seed(record.seeds[seeds.TRAINING]))
     with ExitStack() as measured:
         with timeline.phase("free memory"):
             measured.enter_context(train_memory)
         trained = train(
-            adapted.module,
+            trainee,
             data["train"],
             recipe,
             placement,
@@ -192,9 +209,11 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
             head=adapted.head,
             timeline=timeline,
             report=told,
-            after_epoch=validate if cell.budget.choose == "best" and "validation" in data else None,
+            after_epoch=validate if not ranks.rank and cell.budget.choose == "best" and "validation" in data else None,
             higher_is_better=record.higher_is_better,
         )
+    if ranks.rank:
+        return
     turns.together()
     record.losses = trained.losses
     record.chosen_epoch = trained.chosen_epoch

@@ -26,13 +26,14 @@ class Batch:
 
     inputs: what the model takes, each [batch, length], int64. labels: [batch] class indices (int64) or
     numbers (float32), or [batch, length] with IGNORED where nothing is scored. scored: the number of
-    labels that count, which is what a mean loss divides by. tokens: non-padding tokens.
+    labels that count, which is what a mean loss divides by (of a part of a batch, the whole batch's). tokens:
+    non-padding tokens.
     """
 
     inputs: dict[str, torch.Tensor]
     labels: torch.Tensor
     examples: int
-    scored: int
+    scored: float
     tokens: int
 
 

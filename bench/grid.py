@@ -18,9 +18,10 @@ from bench.suites import Budget
 
 # The modules whose change may change a number. What only shows, stores or schedules is not among them.
 NUMERIC_MODULES = (
-    "adaptation.py", "allocator.py", "batching.py", "cell.py", "data.py", "features.py", "kernels.py", "method.py",
-    "metrics.py", "modeling.py", "prepared.py", "seeds.py", "splits.py", "task.py", "training.py", "measure/flops.py",
-    "measure/machine.py", "measure/memory.py", "measure/parameters.py", "measure/time.py", "measure/turns.py",
+    "adaptation.py", "allocator.py", "batching.py", "cell.py", "data.py", "distributed.py", "features.py", "kernels.py",
+    "method.py", "metrics.py", "modeling.py", "prepared.py", "seeds.py", "splits.py", "task.py", "training.py",
+    "measure/flops.py", "measure/machine.py", "measure/memory.py", "measure/parameters.py", "measure/time.py",
+    "measure/turns.py",
 )  # fmt: skip
 NUMERIC_LIBRARIES = (
     "torch",
@@ -63,7 +64,9 @@ class Cell(BaseModel):
     @property
     def id(self) -> str:
         """16 hex digits: a hash of every field, save the profile's text for people."""
-        fields = self.model_dump(mode="json", exclude={"profile": {"summary"}})
+        # One process is how every cell was run before there could be several: its identity stays.
+        unsaid = {"summary", "processes"} if self.profile.processes == 1 else {"summary"}
+        fields = self.model_dump(mode="json", exclude={"profile": unsaid})
         canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench import allocator, models, profiles, registry, sources, suites
+from bench import allocator, freezing, models, profiles, registry, sources, suites
 from bench.cell import Assignment, new_record, now
 from bench.errors import UsageError
 from bench.estimate import Estimator
@@ -49,6 +49,7 @@ class Request:
     timeout: float | None = None
     force: bool = False
     keep_adapters: bool = False
+    frozen: Path | None = None  # a file of bench.freezing that the run is held to
 
 
 def ask(
@@ -171,8 +172,11 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
     Cells come seed by seed, so that a grid cut short has compared all methods on some seeds.
 
     Raises:
-        BenchError: for wrong names, parameters, profiles and sources.
+        BenchError: for wrong names, parameters, profiles and sources, and for what a frozen file does not allow.
     """
+    frozen = freezing.load(request.frozen) if request.frozen else None
+    if request.frozen and frozen:
+        freezing.require_environment(request.frozen, frozen)
     methods, tasks = registry.methods(request.plugins), registry.tasks(request.plugins)
     built = [(spec.name, build_method(methods, spec)) for spec in request.methods]
     _check_recipes(request.suite, methods, tasks)
@@ -222,6 +226,8 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
                     keep_adapter=request.keep_adapters,
                     turns=turns,
                 )
+    if request.frozen and frozen:
+        freezing.require_cells(request.frozen, frozen, cells.values())
     store = Store(request.results)
     done = {} if request.force else {key: record for key in cells if (record := store.finished(key))}
     return Plan(list(cells.values()), done, assignments, profile.workers, why)

@@ -16,6 +16,7 @@ from torch.nn import functional
 from bench import features, seeds
 from bench.batching import epoch_batches, sorted_batches
 from bench.data import CUT_OFF, Batch, Encoded
+from bench.distributed import Team
 from bench.measure.time import Step, StepClock, Timeline
 from bench.measure.turns import Turns
 from bench.method import Recipe
@@ -40,6 +41,7 @@ class Placement:
 
     autocast: the dtype of mixed precision, None for plain float32. micro_batch: most examples in one
     forward and backward; a larger batch is accumulated, with the same gradient. turns: with workers beside this one.
+    team: the processes that share every batch.
     """
 
     device: str = "cpu"
@@ -47,16 +49,18 @@ class Placement:
     micro_batch: int = 32
     eval_batch: int = 128
     turns: Turns = field(default_factory=Turns)
+    team: Team = field(default_factory=Team)
 
     def precision(self) -> Any:
         """The context in which the model is called."""
         return torch.autocast(self.device, self.autocast) if self.autocast else nullcontext()
 
 
-def placement_of(profile: Profile, turns: Turns | None = None) -> Placement:
-    """Where and how steps run on a profile; turns: with workers beside this one."""
+def placement_of(profile: Profile, turns: Turns | None = None, team: Team | None = None) -> Placement:
+    """Where and how steps run on a profile; turns: with workers beside this one; team: with processes of this cell."""
     autocast = None if profile.dtype == "float32" else getattr(torch, profile.dtype)
-    return Placement(profile.device, autocast, profile.micro_batch_size, profile.eval_batch_size, turns or Turns())
+    sizes = profile.micro_batch_size, profile.eval_batch_size
+    return Placement(profile.device, autocast, *sizes, turns or Turns(), team or Team())
 
 
 @dataclass
@@ -130,7 +134,9 @@ def train(
         batch = batch_to(batch, placement.device)
         with timeline.phase("train"), clock.step(batch.examples, batch.tokens):
             known = kept.parts(indices, lengths[indices]) if kept else None
-            losses.append(update(model, batch, data.kind, recipe, placement, trained, optimizer, known))
+            share = placement.team.share(batch)
+            loss = update(model, share, data.kind, recipe, placement, trained, optimizer, known)
+            losses.append(placement.team.total(loss))
             schedule.step()
             had_gradient = had_gradient or _any_gradient(trained)
             optimizer.zero_grad(set_to_none=True)
@@ -245,7 +251,8 @@ def _step(model: nn.Module, batch: Batch, kind: Kind, placement: Placement, kept
     losses = []
     for at in range(0, batch.examples, placement.micro_batch):
         part = slice(at, at + placement.micro_batch)
-        with kept(part) if kept else nullcontext():
+        last = at + placement.micro_batch >= batch.examples
+        with kept(part) if kept else nullcontext(), nullcontext() if last else placement.team.apart(model):
             with placement.precision():
                 logits = model(**{key: value[part] for key, value in batch.inputs.items()}).logits
             # Divided by the whole batch's count, so that accumulated parts add up to the gradient of one batch.

@@ -48,6 +48,7 @@ OTHER_PROFILE: dict[str, Any] = {
     "dtype": "bfloat16",
     "threads": 1,
     "workers": 2,
+    "processes": 2,
     "micro_batch_size": 16,
     "eval_batch_size": 64,
     "matmul_precision": "high",

@@ -14,6 +14,7 @@ from bench.cli.attention import attention
 from bench.cli.check import check
 from bench.cli.compare import compare
 from bench.cli.fetch import fetch
+from bench.cli.freeze import freeze
 from bench.cli.leaderboard import leaderboard
 from bench.cli.list import list_
 from bench.cli.noise import noise
@@ -49,6 +50,6 @@ def main(
 
 
 for command in (
-    run, plan, list_, fetch, leaderboard, report, publish, compare, noise, speed, attention, verify, check
+    run, plan, list_, fetch, leaderboard, report, publish, compare, noise, speed, attention, freeze, verify, check
 ):  # fmt: skip
     app.command(command.__name__.rstrip("_"))(command)

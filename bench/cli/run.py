@@ -64,6 +64,9 @@ def run(
     skip_unfit: Annotated[
         bool, typer.Option("--skip-unfit", help="Skip cells whose predicted memory the machine does not have.")
     ] = False,
+    frozen: Annotated[
+        Path | None, typer.Option(help="A file of `freeze`: refuse other libraries, sources, profiles or code.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the cells and which are finished; run nothing.")
     ] = False,
@@ -91,6 +94,7 @@ def run(
         timeout=timeout,
         force=force,
         keep_adapters=keep_adapters,
+        frozen=frozen,
     )
     console = stderr_console()
     warn_of_broken_plugins(console, request.plugins)

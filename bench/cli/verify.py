@@ -1,44 +1,123 @@
-"""`verify`: a finished cell once more."""
+"""`verify`: finished cells once more."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.cli.common import DEFAULT_RESULTS, EXIT_FAILED, AsJson, Mirror, Plugins, Results, print_json, stderr_console
 from bench.errors import UsageError
 
+if TYPE_CHECKING:
+    from bench.record import Record
+    from bench.store import Store
+    from bench.verify import Verdict
+
+EXIT_REFUSED = 2
+
 
 def verify(
-    cell: Annotated[str, typer.Argument(help="A cell's id, or the beginning of it.")],
+    cells: Annotated[
+        list[str] | None, typer.Argument(metavar="[CELL]...", help="Cells' ids, or the beginnings of them.")
+    ] = None,
+    random: Annotated[
+        int | None, typer.Option("--random", metavar="N", min=1, help="So many finished cells, drawn by chance.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Which ones --random draws; the same everywhere.")] = 0,
     results: Results = DEFAULT_RESULTS,
     mirror: Mirror = None,
     plugin: Plugins = None,
+    copy: Annotated[
+        list[Path] | None,
+        typer.Option(help="A file or folder with the content of a recorded model or task's data; repeatable."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a finished cell again and compare losses, predictions and scores bit for bit."""
+    """Run finished cells again and compare data, losses, predictions and scores bit for bit."""
     from bench import running
     from bench import verify as verifying
     from bench.progress import FetchDisplay
     from bench.store import Store
 
-    record = Store(results).find(cell)
-    if record.status != "ok":
-        raise UsageError(f"Cell {record.id} ended as {record.status}; only a finished cell can be verified.")
+    records = _chosen(Store(results), cells or [], random, seed)
     console = stderr_console()
-    console.print(f"Running {record.cell.label}, seed {record.cell.seed}, again ...", markup=False)
+    for record in records:
+        console.print(f"Running {record.cell.label}, seed {record.cell.seed}, again ...", markup=False)
+    verdicts: list[Verdict] = []
     with FetchDisplay(console) as display:
-        again = verifying.repeat(record, running.local_executor(1, None), mirror, plugin or (), display.told)
-    faults = verifying.differences(record, again)
-    reasons = verifying.excuses(record, again) if faults else []
+        executor = running.local_executor(1, None)
+        for verdict in verifying.repeated(records, executor, mirror, plugin or (), copy or (), display.told):
+            verdicts.append(verdict)
+            if len(records) > 1:
+                console.print(f"[{len(verdicts)}/{len(records)}] {_line(verdict)}", markup=False)
+    order = [record.id for record in records]
+    verdicts.sort(key=lambda verdict: order.index(verdict.record.id))
+    one = len(records) == 1 and random is None
+    if one and verdicts[0].refusal:
+        raise UsageError(verdicts[0].refusal)
     if as_json:
-        print_json({"cell": record.id, "same": not faults, "differences": faults, "surroundings": reasons})
-    elif not faults:
-        print(f"{record.id}: the same bit for bit: {len(again.losses)} losses, {len(again.predictions)} predictions, "
-              f"{record.metric} {record.score}.")  # fmt: skip
+        print_json(verdicts[0].to_json() if one else [verdict.to_json() for verdict in verdicts])
+    elif one:
+        print(_line(verdicts[0]))
+        if not verdicts[0].same:
+            print(
+                "What else is different: " + ("; ".join(verdicts[0].surroundings) or "nothing that is recorded") + "."
+            )
     else:
-        print(f"{record.id}: not the same: " + "; ".join(faults) + ".")
-        print("What else is different: " + ("; ".join(reasons) or "nothing that is recorded") + ".")
-    if faults:
+        _show(verdicts)
+    if any(verdict.same is False for verdict in verdicts):
         raise typer.Exit(EXIT_FAILED)
+    if not all(verdict.same for verdict in verdicts):
+        raise typer.Exit(EXIT_REFUSED)
+
+
+def _chosen(store: Store, cells: Sequence[str], random: int | None, seed: int) -> list[Record]:
+    from bench import freezing
+    from bench import verify as verifying
+
+    if (random is None) == (not cells):
+        raise UsageError(
+            "Name cells, or let --random N draw some: `python -m bench leaderboard --per-cell` lists them."
+        )
+    if random is None:
+        return list({(record := store.find(cell)).id: record for cell in cells}.values())
+    records = freezing.finished(store.all()[0])
+    if not records:
+        raise UsageError(f"There is no finished cell in {store.root}.")
+    return verifying.drawn(records, random, seed)
+
+
+def _line(verdict: Verdict) -> str:
+    record = verdict.record
+    if verdict.same:
+        return (
+            f"{record.id}: the same bit for bit: {len(record.losses)} losses, {len(record.predictions)} predictions, "
+            f"{record.metric} {record.score}."
+        )
+    if verdict.same is None:
+        return f"{record.id}: not run: {verdict.refusal}"
+    return f"{record.id}: not the same: " + "; ".join(verdict.differences) + "."
+
+
+def _show(verdicts: Sequence[Verdict]) -> None:
+    from bench.tables import text_table
+
+    words = {True: "yes", False: "no", None: "not run"}
+    print(
+        text_table(
+            {
+                "cell": verdict.record.id,
+                "what": verdict.record.cell.label,
+                "seed": str(verdict.record.cell.seed),
+                "the same": words[verdict.same],
+                "reasons": "; ".join(verdict.reasons),
+            }
+            for verdict in verdicts
+        )
+    )
+    print(
+        f"\n{sum(bool(verdict.same) for verdict in verdicts)} of {len(verdicts)} cells came out the same bit for bit."
+    )

@@ -3,6 +3,7 @@
 Records are published, so nothing here names the host, the user or a folder.
 """
 
+import contextlib
 import copy
 import fnmatch
 import functools
@@ -11,6 +12,8 @@ import os
 import platform
 import re
 import subprocess
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +24,20 @@ _GIT_TIMEOUT_S = 5.0
 # Set while git runs a hook, perhaps another repository's: they would outweigh the folder given with -C.
 _GIT_REDIRECTS = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}
 
+# Always named, None where it is not installed. What these require in turn is named too: it decides as well.
 _DISTRIBUTIONS = (
     "pasta-bench",
     "torch",
     "transformers",
     "tokenizers",
     "peft",
+    "accelerate",
     "datasets",
     "evaluate",
     "numpy",
     "scipy",
     "scikit-learn",
+    "seqeval",
     "pandas",
     "safetensors",
 )
@@ -41,7 +47,6 @@ _IN_TRACEBACK = re.compile(r'File "([^"\n]+)"')
 # Variables that change speed, memory or the last bits of a result.
 _SETTINGS = (
     "OMP_*",
-    "GOMP_*",
     "GOMP_*",
     "MKL_*",
     "KMP_*",
@@ -54,19 +59,38 @@ _SETTINGS = (
     "TORCH_ALLOW_TF32_*",
     "PYTORCH_*",
     "MALLOC_*",
+    "GLIBC_TUNABLES",
+    "PYTHONHASHSEED",
     "TOKENIZERS_PARALLELISM",
     "HF_HUB_OFFLINE",
 )
 
 
 def snapshot() -> dict[str, Any]:
-    """The environment as a JSON-able dictionary: python, platform, machine, versions, code, settings.
+    """The environment as a JSON-able dictionary: python, platform, container, machine, versions, code, and more.
 
-    A version that is not installed, and a commit or dirty flag that cannot be had, is None. The settings are
-    read at each call, since a profile may set some; the rest is found once in a process. The caller owns the
-    result.
+    A version that is not installed, and a commit or dirty flag that cannot be had, is None. What torch computes with
+    (compute) and the settings are read at each call, since a profile sets some; the rest is found once in a process.
+    The caller owns the result.
     """
-    return {**copy.deepcopy(_fixed()), "settings": settings()}
+    return {**copy.deepcopy(_fixed()), "compute": compute(), "settings": settings()}
+
+
+def compute() -> dict[str, Any]:
+    """What torch computes with in this process: threads, vector units, libraries. Empty where it is not imported."""
+    if "torch" not in sys.modules:
+        return {}
+    import torch
+
+    return {
+        "threads": torch.get_num_threads(),
+        "interop_threads": torch.get_num_interop_threads(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "mkl": torch.backends.mkl.is_available(),
+        "onednn": torch.backends.mkldnn.is_available(),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version() if torch.version.cuda else None,
+    }
 
 
 def settings() -> dict[str, str]:
@@ -120,18 +144,58 @@ def _fixed() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "container": container(),
         "machine": probe().model_dump(mode="json"),
-        "versions": {name: _version(name) for name in _DISTRIBUTIONS},
+        "versions": versions(_DISTRIBUTIONS),
         "code": code(),
     }
 
 
-def _version(distribution: str) -> str | None:
-    """The installed version, from its metadata: importing all of these would take seconds."""
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+def versions(roots: Iterable[str]) -> dict[str, str | None]:
+    """The installed versions of these distributions and of all that they require, by name; None: not installed.
+
+    Read from their metadata: importing all of these would take seconds. What else is installed is nobody's business:
+    a record is published, and another project's packages may be private.
+    """
+    from packaging.utils import canonicalize_name
+
+    found: dict[str, str | None] = {canonicalize_name(name): None for name in roots}
+    waiting = {(name, "") for name in found}
+    seen: set[tuple[str, str]] = set()
+    while waiting:
+        name, extra = waiting.pop()
+        seen.add((name, extra))
+        try:
+            distribution = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        found[name] = distribution.version
+        for required, extras in _requirements(distribution.requires or (), extra):
+            waiting |= {(canonicalize_name(required), wanted) for wanted in ("", *extras)} - seen
+    return dict(sorted(found.items()))
+
+
+def _requirements(lines: Iterable[str], extra: str) -> Iterator[tuple[str, set[str]]]:
+    """The names and extras that apply here, of a distribution's requirements; what nobody can read is passed over."""
+    from packaging.markers import InvalidMarker
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    for line in lines:
+        with contextlib.suppress(InvalidRequirement, InvalidMarker):
+            each = Requirement(line)
+            if each.marker is None or each.marker.evaluate({"extra": extra}):
+                yield each.name, each.extras
+
+
+def container(root: Path = Path("/")) -> str | None:
+    """The kind of container that this process runs in, as far as containers say; None: none that does.
+
+    Which image it was made of cannot be seen from inside.
+    """
+    if os.environ.get("APPTAINER_NAME") or os.environ.get("SINGULARITY_NAME"):
+        return "apptainer"
+    marks = {".dockerenv": "docker", "run/.containerenv": "podman"}
+    return next((kind for mark, kind in marks.items() if (root / mark).exists()), None)
 
 
 def _git(root: Path, *arguments: str) -> str | None:

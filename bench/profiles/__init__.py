@@ -38,6 +38,8 @@ class Profile(BaseModel):
     """torch's intra-op threads in one worker; "all" shares the allowed cores out among the workers."""
     workers: _Count
     """Worker processes that run cells at the same time."""
+    processes: _Count = 1
+    """Processes that share every batch of a cell, each with `threads` threads or a GPU (bench.distributed)."""
     micro_batch_size: _Count
     """Most examples in one forward and backward pass; a larger batch is split and its gradients add up."""
     eval_batch_size: _Count
@@ -66,15 +68,19 @@ class Profile(BaseModel):
             raise ValueError("min_gpu_memory_mib belongs to device 'cuda' and to no other")
         if self.dtype == "float16" and self.device == "cpu":
             raise ValueError("dtype 'float16' needs device 'cuda'")
-        if self.threads != "all" and self.min_cores < self.threads * self.workers:
+        everywhere = self.workers * self.processes
+        if self.threads != "all" and self.min_cores < self.threads * everywhere:
+            product = "threads x workers" + (" x processes" if self.processes > 1 else "")
             raise ValueError(
-                f"min_cores must be at least threads x workers = {self.threads * self.workers}, not {self.min_cores}"
+                f"min_cores must be at least {product} = {self.threads * everywhere}, not {self.min_cores}"
             )
+        if self.device == "cuda" and self.processes > 1 and self.workers > 1:
+            raise ValueError("several processes a cell on GPUs need workers = 1: each process takes a GPU")
         return self
 
     def thread_count(self, cores: int) -> int:
         """torch's intra-op threads in one worker on a machine that allows this many cores; at least 1."""
-        return max(1, cores // self.workers) if self.threads == "all" else self.threads
+        return max(1, cores // (self.workers * self.processes)) if self.threads == "all" else self.threads
 
     def with_workers(self, workers: int) -> Self:
         """This profile with another number of workers, which share its threads; at least one thread each.
@@ -84,7 +90,7 @@ class Profile(BaseModel):
         if workers == self.workers:
             return self
         threads = self.threads if self.threads == "all" else max(1, self.threads * self.workers // workers)
-        cores = self.min_cores if threads == "all" else max(self.min_cores, threads * workers)
+        cores = self.min_cores if threads == "all" else max(self.min_cores, threads * workers * self.processes)
         changed = {"name": f"{self.name}-{workers}w", "workers": workers, "threads": threads, "min_cores": cores}
         return self.model_copy(update=changed)
 
@@ -189,6 +195,8 @@ def _check_gpu(profile: Profile, machine: Machine) -> list[str]:
         return [f"{need}, none was found"]
     gpu = machine.gpus[0]
     lacks = []
+    if len(machine.gpus) < profile.processes:
+        lacks.append(f"needs {profile.processes} GPUs, {len(machine.gpus)} found")
     if gpu.memory_mib < profile.min_gpu_memory_mib:
         lacks.append(f"{need}, the first one ({gpu.name}) has {gpu.memory_mib:,} MiB")
     # Older cards emulate bfloat16, several times slower than float32.

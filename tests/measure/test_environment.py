@@ -1,9 +1,11 @@
 """The snapshot: complete, publishable, and never a reason for a run to fail."""
 
+import importlib.metadata
 import json
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,17 +42,19 @@ def checkout(tmp_path: Path) -> tuple[Path, Git]:
 def test_the_snapshot_is_complete_and_json() -> None:
     found = environment.snapshot()
     assert json.loads(json.dumps(found)) == found
-    assert set(found) == {"python", "platform", "machine", "versions", "code", "settings"}
+    assert set(found) == {
+        "python", "platform", "container", "machine", "versions", "code", "compute", "settings"
+    }  # fmt: skip
     assert found["machine"]["cpu_cores_allowed"] >= 1
     assert found["versions"]["torch"][0].isdigit()
     assert "pasta-bench" in found["versions"]
 
 
 def test_the_snapshot_names_no_host_and_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTORCH_KERNEL_CACHE_PATH", str(Path.home() / "cache"))
+    monkeypatch.setenv("PYTORCH_KERNEL_CACHE_PATH", str(Path.home() / "kernels"))
     text = json.dumps(environment.snapshot())
     assert str(Path(environment.__file__).parents[2]) not in text
-    assert "cache" not in text
+    assert "kernels" not in text
     host = socket.gethostname()
     assert len(host) < 4 or host not in text
 
@@ -77,11 +81,13 @@ def test_settings_are_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     monkeypatch.setenv("KMP_AFFINITY", "granularity=fine")
     monkeypatch.setenv("OMP_TOOL_LIBRARIES", "C:\\tools")
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0")
     monkeypatch.setenv("HF_TOKEN", "secret")
     settings = environment.snapshot()["settings"]
     assert settings["OMP_NUM_THREADS"] == "2"
     assert settings["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
     assert settings["KMP_AFFINITY"] == "granularity=fine"
+    assert settings["GLIBC_TUNABLES"] == "glibc.malloc.tcache_count=0"
     assert "OMP_TOOL_LIBRARIES" not in settings
     assert "HF_TOKEN" not in settings
 
@@ -162,3 +168,60 @@ def test_a_text_names_no_folder_of_the_machine(monkeypatch: pytest.MonkeyPatch) 
     )
     monkeypatch.setenv("HOME", "/")
     assert environment.anonymous("a/b") == "a/b"
+
+
+def test_what_is_required_in_turn_is_named_and_what_else_is_installed_is_not() -> None:
+    found = environment.versions(["tokenizers", "no-such-distribution"])
+    assert found["tokenizers"] == importlib.metadata.version("tokenizers")
+    assert {"huggingface-hub", "filelock", "pyyaml"} <= set(found)  # pyyaml is required by what that requires
+    assert found["no-such-distribution"] is None
+    assert "pytest" not in found
+    assert list(found) == sorted(found)
+
+
+def test_what_an_extra_requires_is_named_where_the_extra_is_asked_for(tmp_path: Path) -> None:
+    def install(name: str, *requires: str) -> None:
+        folder = tmp_path / f"{name}-1.dist-info"
+        folder.mkdir()
+        lines = ["Metadata-Version: 2.1", f"Name: {name}", "Version: 1", *(f"Requires-Dist: {r}" for r in requires)]
+        (folder / "METADATA").write_text("\n".join(lines) + "\n")
+
+    install("outer", "inner[more]", "never; python_version < '3'", "??? no name")
+    install("inner", "always>=1", "only-more; extra == 'more'", "only-other; extra == 'other'", "Outer")
+    for name in ("always", "only_more", "only-other", "never"):
+        install(name)
+    code = "import json; from bench.measure.environment import versions; print(json.dumps(versions(['outer'])))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(Path(__file__).parents[2])))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == dict.fromkeys(("always", "inner", "only-more", "outer"), "1")
+
+
+def test_what_torch_computes_with_is_that_of_the_process() -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        found = environment.snapshot()["compute"]
+    finally:
+        torch.set_num_threads(before)
+    assert found["threads"] == 2
+    assert found["cpu_capability"] == torch.backends.cpu.get_cpu_capability()
+
+
+def test_a_container_is_known_by_its_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("APPTAINER_NAME", "SINGULARITY_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    assert environment.container(tmp_path) is None
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/.containerenv").touch()
+    assert environment.container(tmp_path) == "podman"
+    (tmp_path / ".dockerenv").touch()
+    assert environment.container(tmp_path) == "docker"
+    monkeypatch.setenv("APPTAINER_NAME", "image.sif")
+    assert environment.container(tmp_path) == "apptainer"
