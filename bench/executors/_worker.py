@@ -27,6 +27,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
@@ -91,6 +92,7 @@ class Worker:
             target = self._prepare(*pickle.loads(self._link.recv_bytes()))
             while target is not None and (payload := self._link.recv_bytes()):
                 if self._run(target, payload):
+                    self._link.recv_bytes()  # the driver looks first at what this process started
                     return
         except (EOFError, ConnectionError):
             end_process_group()  # the driver has gone without a word
@@ -114,8 +116,9 @@ class Worker:
         message, leaves = outcome(target, payload, reporter)
         self._reporter = None
         reporter.finish()
-        sys.stdout.flush()  # so that this job's lines stand before the next job's in the log
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):  # a full disk under the log takes no result along
+                stream.flush()  # so that this job's lines stand before the next job's in the log
         self._link.send_bytes(message)
         return leaves
 
@@ -134,23 +137,40 @@ class Worker:
 
 
 def outcome(target: Target, payload: bytes, report: Report) -> tuple[bytes, bool]:
-    """Call the target; the message that says how it ended, and whether this process has to be replaced."""
+    """Call the target; the message that says how it ended, and whether this process has to be replaced.
+
+    It has to when memory ran out, and when the job left a process behind: that would take time and memory from the
+    jobs that follow, and ends with this one.
+    """
     from bench.executors import Retire  # not before sys.path is the driver's
 
     step = "the payload cannot be unpickled: "
+    before = children()
     try:
         argument = pickle.loads(payload)
         step = ""
         result = target(argument, report)
         step = "the result cannot be pickled: "
-        leaves = isinstance(result, Retire)
+        leaves = isinstance(result, Retire) or bool(children() - before)
         return pickle.dumps(("done", result.result if isinstance(result, Retire) else result, leaves)), leaves
     except BaseException as exc:  # noqa: BLE001 - even sys.exit() in a target is the job's end, not the worker's
         # Frees what the target held in its local variables: telling of a lack of memory takes some as well.
         traceback.clear_frames(exc.__traceback__)
-        leaves = isinstance(exc, MemoryError)
-        status = "oom" if leaves else "error"
+        status = "oom" if isinstance(exc, MemoryError) else "error"
+        leaves = status == "oom" or bool(children() - before)
         return pickle.dumps(("lost", status, step + one_line(exc), text_of(exc), leaves)), leaves
+
+
+def children() -> set[int]:
+    """The ids of running processes that this one started."""
+    import psutil
+
+    found = set()
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            if child.status() != psutil.STATUS_ZOMBIE:
+                found.add(child.pid)
+    return found
 
 
 def find(name: str) -> Callable[..., Any]:
