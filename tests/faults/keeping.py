@@ -6,6 +6,8 @@ import csv
 from collections import Counter
 from pathlib import Path
 
+import psutil
+
 from bench.store import Store
 
 
@@ -45,3 +47,11 @@ def assert_kept(before: dict[str, bytes], results: Path) -> None:
 
 def temporary(results: Path) -> list[Path]:
     return list(results.rglob(".*.tmp"))
+
+
+def runs(pid: int) -> bool:
+    """Whether a process has not ended; an orphan's zombie waits for init and counts as ended."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from bench.store import Store
 PHASES = ("set up", "read data", "load model", "train", "validate", "test", "save")
 FOLDER, RUN = "QUICK_FAULTS", "QUICK_RUN"  # environment: the folder of faults, and a number that differs in each run
 NAP = 0.01
+HOARD: list[bytearray] = []
 
 
 def ready() -> None:
@@ -51,7 +53,7 @@ def fill(record: Record, cell: Cell, assignment: Any, timeline: Timeline, turns:
     for step, phase in enumerate(PHASES, start=1):
         with timeline.phase(phase):
             if fault is not None and fault["phase"] == phase:
-                FAULTS[fault["kind"]]()
+                (FAULTS | LIMITED)[fault["kind"]]()
             report({"step": step, "steps": len(PHASES)})
             time.sleep(NAP)
     drawn = random.Random(cell.id)
@@ -106,6 +108,11 @@ def hang() -> None:
     time.sleep(600)
 
 
+def hang_in_c() -> None:
+    """With the interpreter's lock: no other thread of the process runs."""
+    ctypes.PyDLL(None).sleep(600)
+
+
 def fork() -> None:
     """Children that would outlive the cell, one of them in a session of its own."""
     for session in (False, True):
@@ -115,7 +122,17 @@ def fork() -> None:
 
 def chatter() -> None:
     for _ in range(200):
-        print("x" * 10_000)
+        print("x" * 100_000)
+
+
+def leak() -> None:
+    HOARD.append(bytearray(200_000_000))
+
+
+def hoard() -> None:
+    """Until the kernel ends it: only where something limits this process."""
+    while True:
+        HOARD.append(bytearray(os.urandom(1) * 50_000_000))
 
 
 def turn_back_the_clock() -> None:
@@ -135,7 +152,7 @@ def _shift(seconds: float) -> None:
     cells.now = lambda: (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
 
 
-FAULTS = {
+FAULTS: dict[str, Callable[[], None]] = {  # leave the machine as it is
     "killed": die,
     "killed while writing": die_writing,
     "killed before delivering": die_delivering,
@@ -144,11 +161,14 @@ FAULTS = {
     "exception": fail,
     "out of memory": run_out_of_memory,
     "hanging": hang,
+    "hanging in C": hang_in_c,
     "forks": fork,
     "prints": chatter,
+    "leaks": leak,
     "clock back": turn_back_the_clock,
     "clock forward": turn_the_clock_forward,
 }
+LIMITED = {"takes all memory": hoard}
 
 
 def _next_fault(cell: Cell) -> dict[str, str] | None:

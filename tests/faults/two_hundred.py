@@ -26,14 +26,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
 import keeping
 import quick_cells
-import tiny_grid
+from quick_grid import QuickGrid
 
 from bench.record import SCHEMA_VERSION, Record
 from bench.store import LEFT_BEHIND_SECONDS, Store
@@ -49,6 +47,7 @@ ENDED_BY: dict[str, tuple[str, str]] = {  # what a cell's record says of a fault
     "exception": ("error", "an injected error"),
     "out of memory": ("oom", "an injected lack of memory"),
     "hanging": ("timeout", "longer than its limit"),
+    "hanging in C": ("timeout", "longer than its limit"),
 }
 
 
@@ -135,11 +134,8 @@ class Campaign:
         self.drawn = random.Random(seed)
         self.faults = faults
         self.tally = Tally()
-        self.grid = tiny_grid.build(folder, weights=False)
+        self.quick = QuickGrid(folder)
         self.disk = Disk(folder / "disk")
-        self.queue = folder / "queue"
-        for name in ("waiting", "struck"):
-            (self.queue / name).mkdir(parents=True)
         self.seeds = 0
         self.redone: Counter[str] = Counter()  # how often a finished cell had to be computed again: it was damaged
 
@@ -195,7 +191,7 @@ class Campaign:
     def full_disk(self) -> None:
         with self.watched(explained=False), self.disk.full(self.drawn.randrange(0, 8192)) as first:
             self.count("disk full")
-            self.end(self.start(preexec_fn=first), {1}, "cannot be written")
+            self.end(self.start(first=first), {1}, "cannot be written")
 
     def read_only(self) -> None:
         with self.watched(explained=False), self.disk.read_only():
@@ -240,12 +236,12 @@ class Campaign:
             path.write_bytes(content)
 
     def lost_sources(self) -> None:
-        away = self.grid.folder / "away"
-        self.grid.model.rename(away)
+        model = self.quick.grid.model
+        away = model.rename(model.with_name("away"))
         with self.watched(explained=False):
             self.count("cache deleted")
             self.end(self.start(), {2}, "There is no file or folder")
-        away.rename(self.grid.model)
+        away.rename(model)
 
     def lost_logs(self) -> None:
         with self.watched():
@@ -274,44 +270,23 @@ class Campaign:
     # Faults of workers: they wait for a cell
 
     def queue_faults(self, count: int) -> None:
-        for _ in range(count):
-            kind, phase = self.drawn.choice(sorted(quick_cells.FAULTS)), self.drawn.choice(quick_cells.PHASES)
-            number = len(list(self.queue.glob("*/*")))
-            fault = {"kind": kind, "phase": phase}
-            (self.queue / "waiting" / f"{number:04}").write_text(json.dumps(fault), encoding="utf-8")
-
-    def count_struck(self) -> list[tuple[str, str, str]]:
-        """Kind, phase and cell of the worker faults that have struck since last time."""
-        found = []
-        for path in sorted((self.queue / "struck").glob("*.json")):
-            fault = json.loads(path.read_text())
-            found.append((fault["kind"], fault["phase"], path.name.split(".")[1]))
-            self.count(f"worker: {fault['kind']}")
-            path.rename(path.with_suffix(".counted"))
-        return found
+        kinds = sorted(quick_cells.FAULTS)
+        self.quick.add((self.drawn.choice(kinds), self.drawn.choice(quick_cells.PHASES)) for _ in range(count))
 
     # Drivers, and what is looked at after each
 
     def count(self, kind: str) -> None:
         self.tally.injected[kind] += 1
 
-    def start(self, new_cells: bool = True, **options: object) -> subprocess.Popen[str]:
+    def start(self, new_cells: bool = True, first: Callable[[], None] | None = None) -> subprocess.Popen[str]:
         self.seeds += SEEDS_A_RUN * new_cells
-        return self._run(["--timeout", str(TIMEOUT)], **options)
+        return self._run("--timeout", TIMEOUT, first=first)
 
-    def _run(self, more: list[str], **options: object) -> subprocess.Popen[str]:
+    def _run(self, *more: object, first: Callable[[], None] | None = None) -> subprocess.Popen[str]:
         self.tally.drivers += 1
-        arguments = [*self.grid.options(self.results), "--methods", METHODS, "--seeds", str(self.seeds), *more]
-        return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
-            [sys.executable, quick_cells.__file__, "run", *arguments, "--workers", "2"],
-            cwd=tiny_grid.ROOT,
-            env={**os.environ, quick_cells.FOLDER: str(self.queue), quick_cells.RUN: str(self.tally.drivers)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            **options,
-        )
+        number = {quick_cells.RUN: str(self.tally.drivers)}
+        options = ("--seeds", self.seeds, "--workers", 2, *more)
+        return self.quick.start(self.results, *options, methods=METHODS, first=first, **number)
 
     def end(self, driver: subprocess.Popen[str], codes: set[int], sentence: str = "") -> None:
         """Wait for a driver, and hold it to an exit code, and a sentence without a traceback."""
@@ -333,7 +308,8 @@ class Campaign:
         yield
         self.tally.lost += [f"lost: {key}" for key in keeping.lost(before, self.results) if key != but]
         self.tally.twice += keeping.twice(self.results)
-        for kind, phase, cell_id in self.count_struck():
+        for kind, phase, cell_id in self.quick.suffered():
+            self.count(f"worker: {kind}")
             if explained:
                 self.explain(kind, phase, cell_id)
 
@@ -345,36 +321,26 @@ class Campaign:
             self.tally.unexplained.append(f"{kind} at {phase!r} in {cell_id} left {what}")
 
     def struck_or_computed(self) -> int:
-        computed = self.queue / "computed"
-        lines = len(computed.read_text().splitlines()) if computed.exists() else 0
-        return lines + len(list((self.queue / "struck").iterdir()))
+        return len(self.quick.lines("computed")) + len(list(self.quick.struck.iterdir()))
 
     def run_to_the_end(self) -> None:
         """The last runs suffer nothing more: they complete the grid, and count it."""
-        shutil.rmtree(self.queue / "waiting")
-        (self.queue / "waiting").mkdir()
+        for path in self.quick.waiting.iterdir():
+            path.unlink()
         with self.watched():
-            self.end(self._run([]), {0})
+            self.end(self._run(), {0})
         records, faults = Store(self.results).all()
         self.tally.damaged += faults
         self.tally.cells = len(records)
         wanted = len(METHODS.split(",")) * self.seeds
         if len(records) != wanted or any(record.status != "ok" for record in records):
             self.tally.lost.append(f"{len(records)} records of {wanted} cells, not all of them ok")
-        computed = Counter((self.queue / "computed").read_text().split())
+        computed = Counter(self.quick.lines("computed"))
         self.tally.twice += [
             f"computed {count} times: {key}" for key, count in computed.items() if count > 1 + self.redone[key]
         ]
-        children = self.queue / "children"
-        left = [int(pid) for pid in children.read_text().split()] if children.exists() else []
-        self.tally.unexplained += [f"process {pid} outlived its cell" for pid in left if runs(pid)]
-
-
-def runs(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+        left = [pid for pid in self.quick.lines("children") if keeping.runs(int(pid))]
+        self.tally.unexplained += [f"process {pid} outlived its cell" for pid in left]
 
 
 def main(seed: int = 0, faults: int = 200) -> Tally:
