@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +13,7 @@ from typing import Any
 
 import psutil
 
-from bench.method import Method, Params, Recipe
-from bench.store import Store
-
-HOARD: list[Any] = []
+from bench.method import Method, Recipe
 
 
 class _Faulty(Method):
@@ -35,10 +30,6 @@ class _Faulty(Method):
     def misbehave(self, model: Any) -> None: ...
 
 
-def kill() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def at_call(model: Any, number: int, training: bool, what: Callable[[Any], None]) -> None:
     """Do something to the output of a call of the model, counted from 1 among those in training, or not."""
     calls = []
@@ -52,40 +43,12 @@ def at_call(model: Any, number: int, training: bool, what: Callable[[Any], None]
     model.register_forward_hook(hook)
 
 
-class KilledParams(Params):
-    at: str = "load"
-
-
 class Killed(_Faulty):
-    """The phases of a cell that a method can be in, and the two moments after them."""
-
     name = "killed"
-    summary = "its worker is killed"
-    Params = KilledParams
+    summary = "its worker is killed in its third step"
 
     def misbehave(self, model: Any) -> None:
-        match self.params.at:
-            case "load":
-                kill()
-            case "train":
-                at_call(model, 3, True, lambda output: kill())
-            case "validate":
-                at_call(model, 1, False, lambda output: kill())
-            case "test":
-                at_call(model, 3, False, lambda output: kill())
-
-    def save(self, module: Any, folder: Path) -> None:
-        super().save(module, folder)
-        if "TINY_CURED" in os.environ:
-            return
-        match self.params.at:
-            case "save":
-                kill()
-            case "write":
-                os.fsync = lambda handle: kill()  # the temporary file is there, and has no name yet
-            case "deliver":
-                write = Store.write
-                Store.write = lambda store, record: (write(store, record), kill())  # type: ignore[method-assign]
+        at_call(model, 3, True, lambda output: os.kill(os.getpid(), signal.SIGKILL))
 
 
 class Overflows(_Faulty):
@@ -115,85 +78,24 @@ class Follows(_Faulty):
                 raise RuntimeError(f"process {pid} still runs")
 
 
-class Prints(_Faulty):
-    name = "prints"
-    summary = "prints 100 MB"
-
-    def misbehave(self, model: Any) -> None:
-        for _ in range(100):
-            sys.stdout.write("x" * 1_000_000 + "\n")
-
-
-class Leaks(_Faulty):
-    name = "leaks"
-    summary = "keeps 200 MB a cell"
-
-    def misbehave(self, model: Any) -> None:
-        HOARD.append(bytearray(os.urandom(1) * 200_000_000))
-
-
-class Hoards(_Faulty):
-    name = "hoards"
-    summary = "takes memory until there is no more"
-
-    def misbehave(self, model: Any) -> None:
-        while True:
-            HOARD.append(bytearray(os.urandom(1) * 100_000_000))
-            time.sleep(0.01)
-
-
-class LimitedParams(Params):
-    by: str = "torch"
-
-
 class Limited(_Faulty):
     name = "limited"
     summary = "its process may take 100 MB more, and wants a GB"
-    Params = LimitedParams
 
     def misbehave(self, model: Any) -> None:
         import torch
 
         used = psutil.Process().memory_info().vms
         resource.setrlimit(resource.RLIMIT_AS, (used + 100_000_000, resource.RLIM_INFINITY))
-        at_call(model, 2, True, lambda output: self.want(torch))
-
-    def want(self, torch: Any) -> None:
-        HOARD.append(torch.ones(250_000_000) if self.params.by == "torch" else bytearray(1_000_000_000))
-
-
-class StuckParams(Params):
-    in_c: bool = False
+        at_call(model, 2, True, lambda output: torch.ones(250_000_000))
 
 
 class Stuck(_Faulty):
     name = "stuck"
-    summary = "waits for ever"
-    Params = StuckParams
+    summary = "never comes out of its third step"
 
     def misbehave(self, model: Any) -> None:
-        if self.params.in_c:
-            ctypes.PyDLL(None).sleep(600)  # keeps the interpreter's lock: no other thread of the process runs
-        time.sleep(600)
-
-
-class JumpsParams(Params):
-    hours: int = 1
-
-
-class Jumps(_Faulty):
-    name = "jumps"
-    summary = "the clock of its worker is set"
-    Params = JumpsParams
-
-    def misbehave(self, model: Any) -> None:
-        from datetime import UTC, datetime, timedelta
-
-        from bench import cell
-
-        shift, real = timedelta(hours=self.params.hours), time.time
-        time.time = lambda: real() + shift.total_seconds()
-        cell.now = lambda: (datetime.now(UTC) + shift).isoformat(timespec="milliseconds")
+        at_call(model, 3, True, lambda output: time.sleep(600))
 
 
 class Deletes(_Faulty):
@@ -203,20 +105,3 @@ class Deletes(_Faulty):
     def misbehave(self, model: Any) -> None:
         folder = Path(os.environ["TINY_MODEL"])
         folder.rename(folder.with_name("away"))
-
-
-class Once(_Faulty):
-    name = "once"
-    summary = "notes that it is computed; the first time it is stuck"
-
-    def misbehave(self, model: Any) -> None:
-        mark = Path(os.environ["TINY_MARK"])
-        first = not mark.exists()
-        with mark.open("a") as file:
-            file.write(f"{os.getpid()}\n")
-        if first and "TINY_STUCK" in os.environ:
-            time.sleep(600)
-
-
-class OnceMore(Once):
-    name = "once_more"
