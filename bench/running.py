@@ -315,7 +315,7 @@ def execute(
     cells = {cell.id: cell for cell in planned.pending}
     outcome = Outcome(dict(planned.finished))
     running: dict[str, str] = {}  # id -> when it started
-    before = {key: planned.stamps.get(key, store.stamp(key)) for key in cells}
+    before = {key: planned.stamps[key] if key in planned.stamps else store.stamp(key) for key in cells}
 
     def written(key: str) -> Record | None:
         """The record that a cell got since the plan was made, whoever wrote it."""

@@ -139,6 +139,7 @@ def train(
             report(Progress(len(losses), total, _finite(losses, total)))
             reported = time.monotonic()
         if after_epoch is not None and last_of_epoch:
+            _finite(losses, total)  # a loss that is none says more than the answers after it
             epochs.add(after_epoch())
             model.train()
     moved = any(not torch.equal(_fingerprint(p), old) for p, old in zip(trained, before, strict=True))

@@ -33,6 +33,8 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import psutil
+
     from bench.executors import Report, Target
 
 PROGRESS_INTERVAL = 0.1
@@ -92,7 +94,6 @@ class Worker:
             target = self._prepare(*pickle.loads(self._link.recv_bytes()))
             while target is not None and (payload := self._link.recv_bytes()):
                 if self._run(target, payload):
-                    self._link.recv_bytes()  # the driver looks first at what this process started
                     return
         except (EOFError, ConnectionError):
             end_process_group()  # the driver has gone without a word
@@ -139,8 +140,8 @@ class Worker:
 def outcome(target: Target, payload: bytes, report: Report) -> tuple[bytes, bool]:
     """Call the target; the message that says how it ended, and whether this process has to be replaced.
 
-    It has to when memory ran out, and when the job left a process behind: that would take time and memory from the
-    jobs that follow, and ends with this one.
+    It has to when memory ran out, and when the job left a process behind: that one would take time and memory from
+    the jobs that follow, so it is ended.
     """
     from bench.executors import Retire  # not before sys.path is the driver's
 
@@ -151,26 +152,46 @@ def outcome(target: Target, payload: bytes, report: Report) -> tuple[bytes, bool
         step = ""
         result = target(argument, report)
         step = "the result cannot be pickled: "
-        leaves = isinstance(result, Retire) or bool(children() - before)
+        leaves = end_children(before) or isinstance(result, Retire)
         return pickle.dumps(("done", result.result if isinstance(result, Retire) else result, leaves)), leaves
     except BaseException as exc:  # noqa: BLE001 - even sys.exit() in a target is the job's end, not the worker's
         # Frees what the target held in its local variables: telling of a lack of memory takes some as well.
         traceback.clear_frames(exc.__traceback__)
         status = "oom" if isinstance(exc, MemoryError) else "error"
-        leaves = status == "oom" or bool(children() - before)
+        leaves = end_children(before) or status == "oom"
         return pickle.dumps(("lost", status, step + one_line(exc), text_of(exc), leaves)), leaves
 
 
 def children() -> set[int]:
-    """The ids of running processes that this one started."""
+    """The ids of processes that this one started and that still run."""
     import psutil
 
-    found = set()
-    for child in psutil.Process().children():
-        with suppress(psutil.Error):
-            if child.status() != psutil.STATUS_ZOMBIE:
-                found.add(child.pid)
+    with suppress(psutil.Error):
+        return {child.pid for child in psutil.Process().children() if _runs(child)}
+    return set()
+
+
+def end_children(but: set[int]) -> bool:
+    """End what this process started, and what that started in turn, save the children given; whether any ran."""
+    import psutil
+
+    found = False
+    with suppress(psutil.Error, MemoryError):
+        for child in psutil.Process().children():
+            if child.pid not in but and _runs(child):
+                found = True
+                for each in (*child.children(recursive=True), child):
+                    with suppress(psutil.Error):
+                        each.kill()
     return found
+
+
+def _runs(process: psutil.Process) -> bool:
+    import psutil
+
+    with suppress(psutil.Error):  # it has just ended
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def find(name: str) -> Callable[..., Any]:
@@ -192,7 +213,8 @@ def text_of(exc: BaseException) -> str:
 
 
 def end_process_group() -> None:
-    """End this process and all that it started, at once."""
+    """End this process and all that it started, at once; also what went into a session of its own."""
+    end_children(set())
     os.killpg(0, signal.SIGKILL)
 
 

@@ -216,6 +216,7 @@ class _Run:
             yield from self._fail_start(worker, f"while starting, {reason}", worker.log_tail())
 
     def _time_out(self, worker: _Worker) -> Generator[Event, None, None]:
+        worker.look_for_children()
         worker.process.terminate()
         self._remove(worker)
         if worker.ready:
@@ -335,7 +336,7 @@ class _Worker:
     def look_for_children(self) -> None:
         """Note what the process has started, also in sessions of their own: when it is gone nobody can tell."""
         with suppress(psutil.Error):
-            self._children = psutil.Process(self.process.pid).children(recursive=True)
+            self._children += psutil.Process(self.process.pid).children(recursive=True)
 
     def kill(self) -> None:
         """End the process, if it still runs, and all that it started."""

@@ -47,7 +47,6 @@ ENDED_BY: dict[str, tuple[str, str]] = {  # what a cell's record says of a fault
     "exception": ("error", "an injected error"),
     "out of memory": ("oom", "an injected lack of memory"),
     "hanging": ("timeout", "longer than its limit"),
-    "hanging in C": ("timeout", "longer than its limit"),
 }
 
 
@@ -121,7 +120,11 @@ class Disk:
 
     def _writable(self, yes: bool) -> None:
         if self.mounted:
-            subprocess.run(["mount", "-o", f"remount,{'rw' if yes else 'ro'}", self.folder], check=True)
+            command = ["mount", "-o", f"remount,{'rw' if yes else 'ro'}", self.folder]
+            end = time.monotonic() + 20  # a killed driver's workers take a moment to notice, and hold their logs open
+            while subprocess.run(command, capture_output=True).returncode and time.monotonic() < end:
+                time.sleep(0.2)
+            subprocess.run(command, check=True)
         else:
             for folder in (self.results, *(path for path in self.results.rglob("*") if path.is_dir())):
                 folder.chmod(0o755 if yes else 0o555)
