@@ -222,3 +222,8 @@ def talk_and_stay(report: Report, count: int) -> None:
 def remove_and_exit(report: Report, folder: Path) -> None:
     shutil.rmtree(folder)
     os._exit(4)
+
+
+def hang_with_a_child_in_a_session_of_its_own(report: Report) -> None:
+    report({"child": subprocess.Popen(["sleep", "60"], start_new_session=True).pid})
+    time.sleep(60)

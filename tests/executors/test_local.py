@@ -349,6 +349,12 @@ def test_what_a_job_leaves_running_ends_before_the_next_job_begins(tmp_path: Pat
     assert found["c"] == found["b"]  # that one left nothing, and goes on
 
 
+def test_a_child_in_a_session_of_its_own_ends_with_a_worker_that_is_ended() -> None:
+    lost = ends(run(job("a", "hang_with_a_child_in_a_session_of_its_own", timeout=1.0)))["a"]
+    assert lost.status == "timeout"
+    assert until(lambda: gone(lost.progress["child"]))
+
+
 def test_a_log_that_is_long_when_a_job_begins_is_started_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "LOG_LIMIT", 5000)
     log = tmp_path / "worker-0.log"
