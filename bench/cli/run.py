@@ -104,6 +104,8 @@ def run(
     try:
         outcome = execute_plan(planned, request, console, makespan)
         write_tables(results, console)
+    except UsageError:
+        raise
     except BenchError as error:  # the plan was right, so it is the disk: full, read-only, gone
         console.print(
             f"Error: {error} What is finished is kept; put that right, and the same command goes on.", markup=False
