@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Hashable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +28,7 @@ from bench.method import Method, Recipe
 from bench.modeling import load_config, load_model, quiet_libraries
 from bench.prepared import prepare
 from bench.record import ExtraTest, Memory, Parameters, Record, Speed, Status
-from bench.store import Store
+from bench.store import Store, StoreError
 from bench.task import TaskContext
 
 TRACEBACK_CHARS = 8000
@@ -83,8 +84,10 @@ def run(assignment: Assignment, report: Report) -> Any:
     record.timeline = timeline.seconds()
     record.finished_at = now()
     if assignment.results is not None:
-        # Written here and not by the driver: a driver that dies now must not take a finished cell along.
-        Store(assignment.results).write(record)
+        # Written here and not by the driver: a driver that dies now must not take a finished cell along. Where that
+        # cannot be done the driver tries again, and ends the run if it cannot either.
+        with suppress(StoreError):
+            Store(assignment.results).write(record)
     result = record.model_dump(mode="json")
     return Retire(result) if record.status == "oom" or cell.profile.processes > 1 else result
 
@@ -116,12 +119,14 @@ def now() -> str:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception means that memory ran out, on the device or on the host."""
+    if isinstance(error, MemoryError) or "torch" not in sys.modules:  # no time to import it
+        return isinstance(error, MemoryError)
     import torch
 
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
     # torch's CPU allocator has no exception of its own.
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    )
 
 
 def _end(record: Record, status: Status, reason: str) -> None:

@@ -79,6 +79,10 @@ class Makespan:
         # Without a timeline the worker did not live to write one, and a new one takes its place.
         self._free[worker] = now, "starting workers" if total is None else "handing over"
 
+    def waits(self) -> None:
+        """No worker has a cell, and none may begin one: another run is at those that are left."""
+        self._free = {worker: (since, "idle workers") for worker, (since, _) in self._free.items()}
+
     def run_ends(self) -> None:
         self._ran = time.monotonic()
         for since, _ in self._free.values():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 
 from bench import allocator, freezing, models, profiles, registry, sources, suites
 from bench.cell import Assignment, new_record, now
+from bench.cell_locks import CellLocks
 from bench.errors import UsageError
 from bench.estimate import Estimator
 from bench.executors import Executor, Finished, Job, Lost, Progress, Started
@@ -24,11 +26,12 @@ from bench.profiles.probe import probe
 from bench.record import Record, Status
 from bench.registry import Registry, build_method, changed_params
 from bench.specs import Spec, parse_all, split_list
-from bench.store import Store
+from bench.store import NewerRecord, Stamp, Store, StoreError
 from bench.suites import Suite
 from bench.task import Task
 
 TARGET, SETUP = "bench.cell:run", "bench.warming:warm_up"
+OTHERS_SECONDS = 1.0  # between two looks at whether another run is through with a cell
 Fetching = Callable[[str, int, int | None], None]  # what, bytes so far, bytes in all where known
 
 
@@ -87,13 +90,18 @@ def ask(
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of a grid, what is finished already, and what a worker needs for each of the others."""
+    """The cells of a grid, what is finished already, and what a worker needs for each of the others.
+
+    stamps: of every cell's record, taken before it was read. damaged: a sentence on each record that is none.
+    """
 
     cells: list[Cell]
     finished: dict[str, Record]
     assignments: dict[str, Assignment]
     workers: int
     why_profile: str
+    stamps: dict[str, Stamp | None] = field(default_factory=dict)
+    damaged: list[str] = field(default_factory=list)
 
     @property
     def pending(self) -> list[Cell]:
@@ -172,7 +180,8 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
     Cells come seed by seed, so that a grid cut short has compared all methods on some seeds.
 
     Raises:
-        BenchError: for wrong names, parameters, profiles and sources, and for what a frozen file does not allow.
+        BenchError: for wrong names, parameters, profiles and sources, for what a frozen file does not allow, and for a
+            record that only a newer bench reads.
     """
     frozen = freezing.load(request.frozen) if request.frozen else None
     if request.frozen and frozen:
@@ -229,8 +238,26 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
     if request.frozen and frozen:
         freezing.require_cells(request.frozen, frozen, cells.values())
     store = Store(request.results)
-    done = {} if request.force else {key: record for key in cells if (record := store.finished(key))}
-    return Plan(list(cells.values()), done, assignments, profile.workers, why)
+    stamps = {key: store.stamp(key) for key in cells}
+    done, damaged = _look_at(store, [key for key, stamp in stamps.items() if stamp])
+    return Plan(list(cells.values()), {} if request.force else done, assignments, profile.workers, why, stamps, damaged)
+
+
+def _look_at(store: Store, cell_ids: Iterable[str]) -> tuple[dict[str, Record], list[str]]:
+    """The records of those cells that are finished, and a sentence on each record that is damaged."""
+    finished: dict[str, Record] = {}
+    damaged: list[str] = []
+    for cell_id in cell_ids:
+        try:
+            record = store.read(cell_id)
+        except NewerRecord:
+            raise
+        except StoreError as error:
+            damaged.append(str(error))
+        else:
+            if record is not None and record.status == "ok":
+                finished[cell_id] = record
+    return finished, damaged
 
 
 def _check_recipes(suite: Suite, methods: Registry[Method], tasks: Registry[Task]) -> None:
@@ -278,59 +305,93 @@ def execute(
 ) -> Outcome:
     """Run the cells that are not finished. A cell that fails in whatever way leaves a record, and the rest go on.
 
+    A cell that another run on the same results folder is at is left to that run, and its record taken; should that
+    run die, the cell is run here.
+
     On KeyboardInterrupt the workers are ended, the cells that were running are recorded as interrupted,
     and what was reached is returned.
 
     Args:
         guess: seconds that a cell will take, for the order of cells; asked again as the grid goes on.
         makespan: told what happens when.
+
+    Raises:
+        StoreError: when a record cannot be written; the workers are ended, and what was written stays.
     """
     makespan = makespan or Makespan(planned.workers)
     cells = {cell.id: cell for cell in planned.pending}
     outcome = Outcome(dict(planned.finished))
     running: dict[str, str] = {}  # id -> when it started
-    ordered = in_order(cells.values(), planned.workers, guess)
-    jobs = (Job(cell.id, planned.assignments[cell.id], timeout) for cell in ordered)
+    before = {key: planned.stamps[key] if key in planned.stamps else store.stamp(key) for key in cells}
+
+    def written(key: str) -> Record | None:
+        """The record that a cell got since the plan was made, whoever wrote it."""
+        return store.sound(key) if store.stamp(key) != before[key] else None
 
     def end(key: str, record: Record) -> None:
         running.pop(key, None)
         makespan.cell_ends(key, record)
         outcome.records[key] = record
         display.ended(record)
+        locks.give_back(key)
+
+    def finish(key: str, record: Record) -> None:
+        if store.stamp(key) == before[key]:
+            store.write(record)  # the worker could not
+        end(key, record)
 
     def lose(key: str, status: Status, reason: str, detail: str | None, step: int | None) -> None:
-        started = running.get(key, now())
         # The worker may have died after writing its record and before delivering it: then nothing is lost.
-        written = store.finished(key)
-        if written is None or written.started_at < started:
-            written = new_record(cells[key])
-            written.status, written.reason = status, anonymous(reason)
-            written.traceback = anonymous(detail) if detail else None
-            written.started_at, written.last_step = started, step
+        record = written(key)
+        if record is None:
+            record = new_record(cells[key])
+            record.status, record.reason = status, anonymous(reason)
+            record.traceback = anonymous(detail) if detail else None
+            record.started_at, record.last_step = running.get(key, now()), step
             # Breaking a forced run off says nothing about the cell: a finished record stays.
             if status != "interrupted" or store.finished(key) is None:
-                store.write(written)
-        end(key, written)
+                store.write(record)
+        end(key, record)
+
+    def jobs(of: list[Cell], elsewhere: list[Cell]) -> Iterator[Job]:
+        """A job for each cell that is to be run here; those that another run is at are put into `elsewhere`."""
+        for cell in in_order(of, planned.workers, guess):
+            if not locks.take(cell.id):
+                elsewhere.append(cell)
+            elif (record := written(cell.id)) is not None and record.status != "interrupted":
+                end(cell.id, record)  # another run has been quicker
+            else:
+                before[cell.id] = store.stamp(cell.id)
+                yield Job(cell.id, planned.assignments[cell.id], timeout)
 
     makespan.run_begins()
-    try:
-        with closing(executor.run(jobs)) as events:
-            for event in events:
-                match event:
-                    case Started(key, worker):
-                        running[key] = now()
-                        makespan.cell_begins(key, worker)
-                        display.started(cells[key])
-                    case Progress(key, data):
-                        display.progressed(cells[key], data)
-                    case Finished(key, result):
-                        end(key, Record(**result))
-                    case Lost(key=key, status=status, reason=reason, progress=last, log_tail=tail):
-                        lose(key, status, reason, tail, (last or {}).get("step"))
-    except KeyboardInterrupt:
-        outcome.interrupted = True
-        for key in list(running):
-            lose(key, "interrupted", "the run was interrupted", None, None)
+    with CellLocks(store.root) as locks:
+        store.sweep()
+        left = list(cells.values())
+        try:
+            while left:
+                elsewhere: list[Cell] = []
+                with closing(executor.run(jobs(left, elsewhere))) as events:
+                    for event in events:
+                        match event:
+                            case Started(key, worker):
+                                running[key] = now()
+                                makespan.cell_begins(key, worker)
+                                display.started(cells[key])
+                            case Progress(key, data):
+                                display.progressed(cells[key], data)
+                            case Finished(key, result):
+                                finish(key, Record(**result))
+                            case Lost(key=key, status=status, reason=reason, progress=last, log_tail=tail):
+                                lose(key, status, reason, tail, (last or {}).get("step"))
+                left = elsewhere
+                makespan.waits()
+                while left and not any(locks.take(cell.id) for cell in left):
+                    time.sleep(OTHERS_SECONDS)
+        except KeyboardInterrupt:
+            outcome.interrupted = True
+            for key in list(running):
+                lose(key, "interrupted", "the run was interrupted", None, None)
     makespan.run_ends()
     return outcome
 

@@ -5,17 +5,30 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from bench.archives import sync
 from bench.errors import BenchError, UsageError
 from bench.record import READABLE_VERSIONS, Record
+
+Stamp = tuple[int, int, int]
+"""What tells one writing of a file from another, without a clock that would have to be right."""
+
+LEFT_BEHIND_SECONDS = 24 * 3600.0
+"""So old is a temporary file that nobody writes any more: a day, where writing one takes a moment."""
 
 
 class StoreError(BenchError):
     """A results folder that cannot be written, or a record that cannot be read."""
+
+
+class NewerRecord(StoreError):
+    """A record that only a newer version of bench can read. It is whole, so nothing is ever written over it."""
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -38,6 +51,7 @@ def write_atomically(path: Path, text: str) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+        sync(path.parent)  # the new name, too, should outlive a power cut
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror or error}.") from None
 
@@ -48,6 +62,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.records = root / "records"
+        self.damaged = root / "damaged"
 
     def path(self, cell_id: str) -> Path:
         return self.records / f"{cell_id}.json"
@@ -57,7 +72,35 @@ class Store:
         return self.root / "adapters" / cell_id
 
     def write(self, record: Record) -> None:
-        write_atomically(self.path(record.id), record.to_json())
+        """Put a record in its place. What lies there and is no record is evidence: it is moved to `damaged`.
+
+        Raises:
+            StoreError: if it cannot be written. NewerRecord: if what lies there is not ours to replace.
+        """
+        path = self.path(record.id)
+        try:
+            self.read(record.id)
+        except NewerRecord:
+            raise
+        except StoreError:
+            self._set_aside(path)
+        write_atomically(path, record.to_json())
+
+    def stamp(self, cell_id: str) -> Stamp | None:
+        """The stamp of a cell's record, which every writing changes; None where there is none."""
+        try:
+            found = self.path(cell_id).stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+    def sweep(self) -> None:
+        """Remove the temporary files that killed processes left here; young ones may be somebody's."""
+        for folder in (self.root, self.records):
+            for path in folder.glob(".*.tmp"):
+                with suppress(OSError):  # another run may sweep as well
+                    if time.time() - path.stat().st_mtime > LEFT_BEHIND_SECONDS:
+                        path.unlink()
 
     def read(self, cell_id: str) -> Record | None:
         """The record of a cell; None where there is none.
@@ -68,12 +111,26 @@ class Store:
         path = self.path(cell_id)
         return _read(path) if path.exists() else None
 
-    def finished(self, cell_id: str) -> Record | None:
-        """The record of a cell that need not be run again. An unreadable record is no finished cell."""
+    def sound(self, cell_id: str) -> Record | None:
+        """The record of a cell; None where there is none, or a damaged one.
+
+        Raises:
+            NewerRecord: if only a newer version of bench can tell.
+        """
         try:
-            record = self.read(cell_id)
+            return self.read(cell_id)
+        except NewerRecord:
+            raise
         except StoreError:
             return None
+
+    def finished(self, cell_id: str) -> Record | None:
+        """The record of a cell that need not be run again.
+
+        Raises:
+            NewerRecord: if only a newer version of bench can tell.
+        """
+        record = self.sound(cell_id)
         return record if record is not None and record.status == "ok" else None
 
     def find(self, prefix: str) -> Record:
@@ -98,6 +155,15 @@ class Store:
                 faults.append(str(error))
         return records, faults
 
+    def _set_aside(self, path: Path) -> None:
+        try:
+            self.damaged.mkdir(parents=True, exist_ok=True)
+            path.rename(self.damaged / f"{path.stem}.{secrets.token_hex(4)}.json")
+        except FileNotFoundError:
+            pass  # another process was quicker
+        except OSError as error:
+            raise StoreError(f"{path} is damaged and cannot be moved to {self.damaged}: {error.strerror}.") from None
+
     def _paths(self) -> Iterator[Path]:
         return iter(sorted(self.records.glob("[!.]*.json")))
 
@@ -106,6 +172,11 @@ def _read(path: Path) -> Record:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content.get("schema_version") if isinstance(content, dict) else None
+        if isinstance(version, int) and version > max(READABLE_VERSIONS):
+            raise NewerRecord(
+                f"{path} was written by a newer version of bench: it says {version}, and this one reads schema "
+                f"versions up to {max(READABLE_VERSIONS)}. Upgrade bench, or choose another results folder."
+            )
         if version not in READABLE_VERSIONS:
             readable = " or ".join(map(str, READABLE_VERSIONS))
             raise StoreError(

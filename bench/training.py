@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 
 Part = Callable[[slice], AbstractContextManager[None]]
 
+BROKEN = -2  # in the place of a class index: the logits are not numbers
 REPORT_SECONDS = 0.5  # how often a loss is read back and reported; on a GPU each reading waits for the stream
 
 
 class TrainingFault(Exception):
-    """Training cannot go on: the loss is no longer a number."""
+    """Training came to nothing: the loss, or what the trained model answers, is not a number."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,7 @@ def train(
             report(Progress(len(losses), total, _finite(losses, total)))
             reported = time.monotonic()
         if after_epoch is not None and last_of_epoch:
+            _finite(losses, total)  # a loss that is none says more than the answers after it
             epochs.add(after_epoch())
             model.train()
     moved = any(not torch.equal(_fingerprint(p), old) for p, old in zip(trained, before, strict=True))
@@ -154,7 +156,12 @@ def train(
 
 
 def predict(model: nn.Module, data: Encoded, placement: Placement) -> list[Any]:
-    """The model's answers in the order of the data: a class index, a number, or an index a word."""
+    """The model's answers in the order of the data: a class index, a number, or an index a word.
+
+    Raises:
+        TrainingFault: where an answer is not a number. The largest of such logits is a class like any other, so a
+            model that the last step broke, or one that overflows, would get a score.
+    """
     answers: list[Any] = [None] * len(data)
     model.eval()
     with torch.inference_mode():
@@ -165,6 +172,9 @@ def predict(model: nn.Module, data: Encoded, placement: Placement) -> list[Any]:
                 logits = model(**batch.inputs).logits.float()
             for index, answer in zip(indices, _answers(logits, data, indices), strict=True):
                 answers[index] = answer
+    broken = sum(_is_broken(answer) for answer in answers)
+    if broken:
+        raise TrainingFault(f"the trained model's answers to {broken} of {len(answers)} examples are not numbers")
     return answers
 
 
@@ -288,7 +298,7 @@ def make_optimizer(
 def _answers(logits: Tensor, data: Encoded, indices: np.ndarray) -> list[Any]:
     if data.kind == "regression":
         return logits.squeeze(-1).tolist()
-    best = logits.argmax(-1).cpu().numpy()
+    best = logits.argmax(-1).masked_fill(logits.isnan().any(-1), BROKEN).cpu().numpy()
     if data.kind == "classification":
         return best.tolist()
     return [_word_answers(row, data.word_starts[i]) for row, i in zip(best, indices, strict=True)]
@@ -297,6 +307,12 @@ def _answers(logits: Tensor, data: Encoded, indices: np.ndarray) -> list[Any]:
 def _word_answers(best: np.ndarray, starts: np.ndarray) -> list[int]:
     """One answer a word, read at its first piece; CUT_OFF for a word that truncation removed."""
     return np.where(starts == CUT_OFF, CUT_OFF, best[starts]).tolist()
+
+
+def _is_broken(answer: Any) -> bool:
+    if isinstance(answer, float):
+        return not math.isfinite(answer)
+    return BROKEN in answer if isinstance(answer, list) else answer == BROKEN
 
 
 class _Epochs:

@@ -203,6 +203,21 @@ def test_a_loss_that_is_no_number_names_its_step(step: int, value: float) -> Non
         fit(Linear(fail_at=step, value=value).adapted, numbers(20), tiny_bert.recipe())
 
 
+@every_kind
+def test_answers_that_are_no_numbers_are_a_fault(kind: str, tiny: tiny_bert.Tiny) -> None:
+    """The largest of logits that are NaN is a class like any other."""
+    adapted, data = tiny.adapted(build("head"), kind), tiny.data(kind)
+    assert len(predict(adapted.module, data, Placement(eval_batch=4))) == len(data)
+
+    def spoil(module: nn.Module, inputs: Any, output: Any) -> None:
+        output.logits[0] = math.nan  # of one example in each batch
+
+    adapted.module.register_forward_hook(spoil)
+    batches = math.ceil(len(data) / 4)
+    with pytest.raises(TrainingFault, match=rf"answers to {batches} of {len(data)} examples are not numbers$"):
+        predict(adapted.module, data, Placement(eval_batch=4))
+
+
 def test_nothing_to_train_is_said() -> None:
     with pytest.raises(TrainingFault, match="nothing to train"):
         fit(Linear().requires_grad_(False).adapted, numbers(20), tiny_bert.recipe())

@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,8 +192,10 @@ class TinyGrid:
         chosen = {"suite": self.suite, "profile": self.profile, "results": results}
         return [*(part for key, value in chosen.items() for part in (f"--{key}", str(value))), *self.plugins]
 
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        """`python -m bench` in a process and session of its own."""
+    def start(
+        self, *arguments: str, first: Callable[[], object] | None = None, **environment: str
+    ) -> subprocess.Popen[str]:
+        """`python -m bench` in a process and session of its own; first: what that process does before all else."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("BENCH_", "TINY_"))}
         return subprocess.Popen(
             [sys.executable, "-m", "bench", *arguments],
@@ -203,6 +205,7 @@ class TinyGrid:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=first,
         )
 
     def bench(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

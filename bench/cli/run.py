@@ -33,7 +33,7 @@ from bench.cli.common import (
     print_json,
     stderr_console,
 )
-from bench.errors import UsageError
+from bench.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -105,8 +105,16 @@ def run(
         _show_plan(planned, request, as_json)
         return
     makespan = Makespan(planned.workers, began)
-    outcome = execute_plan(planned, request, console, makespan)
-    write_tables(results, console)
+    try:
+        outcome = execute_plan(planned, request, console, makespan)
+        write_tables(results, console)
+    except UsageError:
+        raise
+    except BenchError as error:  # the plan was right, so it is the disk: full, read-only, gone
+        console.print(
+            f"Error: {error} What is finished is kept; put that right, and the same command goes on.", markup=False
+        )
+        raise typer.Exit(EXIT_FAILED) from None
     _show_outcome(outcome, request, console, as_json)
     makespan.end()
     console.print(f"Took {makespan.text()}", markup=False)
@@ -156,6 +164,8 @@ def execute_plan(planned: Plan, request: Request, console: Console, makespan: Ma
     finished = len(planned.finished)
     already = f", {finished} of them finished already" if finished else ""
     console.print(f"{len(planned.cells)} cells{already}. Profile {planned.why_profile}.", markup=False)
+    for fault in planned.damaged:
+        console.print(f"Runs again: {fault} What lies there will be moved to {store.damaged}.", markup=False)
     estimator = Estimator(store.all()[0])
     pending = planned.pending
     display = display_for(pending, planned.workers, estimator, console)

@@ -27,11 +27,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import psutil
+
     from bench.executors import Report, Target
 
 PROGRESS_INTERVAL = 0.1
@@ -114,8 +117,9 @@ class Worker:
         message, leaves = outcome(target, payload, reporter)
         self._reporter = None
         reporter.finish()
-        sys.stdout.flush()  # so that this job's lines stand before the next job's in the log
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):  # a full disk under the log takes no result along
+                stream.flush()  # so that this job's lines stand before the next job's in the log
         self._link.send_bytes(message)
         return leaves
 
@@ -134,23 +138,60 @@ class Worker:
 
 
 def outcome(target: Target, payload: bytes, report: Report) -> tuple[bytes, bool]:
-    """Call the target; the message that says how it ended, and whether this process has to be replaced."""
+    """Call the target; the message that says how it ended, and whether this process has to be replaced.
+
+    It has to when memory ran out, and when the job left a process behind: that one would take time and memory from
+    the jobs that follow, so it is ended.
+    """
     from bench.executors import Retire  # not before sys.path is the driver's
 
     step = "the payload cannot be unpickled: "
+    before = children()
     try:
         argument = pickle.loads(payload)
         step = ""
         result = target(argument, report)
         step = "the result cannot be pickled: "
-        leaves = isinstance(result, Retire)
+        leaves = end_children(before) or isinstance(result, Retire)
         return pickle.dumps(("done", result.result if isinstance(result, Retire) else result, leaves)), leaves
     except BaseException as exc:  # noqa: BLE001 - even sys.exit() in a target is the job's end, not the worker's
         # Frees what the target held in its local variables: telling of a lack of memory takes some as well.
         traceback.clear_frames(exc.__traceback__)
-        leaves = isinstance(exc, MemoryError)
-        status = "oom" if leaves else "error"
+        status = "oom" if isinstance(exc, MemoryError) else "error"
+        leaves = end_children(before) or status == "oom"
         return pickle.dumps(("lost", status, step + one_line(exc), text_of(exc), leaves)), leaves
+
+
+def children() -> set[int]:
+    """The ids of processes that this one started and that still run."""
+    import psutil
+
+    with suppress(psutil.Error):
+        return {child.pid for child in psutil.Process().children() if _runs(child)}
+    return set()
+
+
+def end_children(but: set[int]) -> bool:
+    """End what this process started, and what that started in turn, save the children given; whether any ran."""
+    import psutil
+
+    found = False
+    with suppress(psutil.Error, MemoryError):
+        for child in psutil.Process().children():
+            if child.pid not in but and _runs(child):
+                found = True
+                for each in (*child.children(recursive=True), child):
+                    with suppress(psutil.Error):
+                        each.kill()
+    return found
+
+
+def _runs(process: psutil.Process) -> bool:
+    import psutil
+
+    with suppress(psutil.Error):  # it has just ended
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def find(name: str) -> Callable[..., Any]:
@@ -172,7 +213,8 @@ def text_of(exc: BaseException) -> str:
 
 
 def end_process_group() -> None:
-    """End this process and all that it started, at once."""
+    """End this process and all that it started, at once; also what went into a session of its own."""
+    end_children(set())
     os.killpg(0, signal.SIGKILL)
 
 

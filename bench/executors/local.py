@@ -26,7 +26,9 @@ from multiprocessing.connection import Pipe, wait
 from pathlib import Path
 from typing import Any
 
-from bench.errors import UsageError
+import psutil
+
+from bench.errors import BenchError, UsageError
 from bench.executors import Event, Finished, Job, LossStatus, Lost, Progress, Started
 
 GRACE = 2.0
@@ -47,6 +49,9 @@ STARTS_IN_A_ROW = 3
 
 LOG_TAIL = 4096
 """How many bytes of a log go into an event, at the most."""
+
+LOG_LIMIT = 16 * 2**20
+"""A log that is longer when a job begins is started anew: one that prints without end should not fill the disk."""
 
 WORKER = Path(__file__).with_name("_worker.py")
 
@@ -211,6 +216,7 @@ class _Run:
             yield from self._fail_start(worker, f"while starting, {reason}", worker.log_tail())
 
     def _time_out(self, worker: _Worker) -> Generator[Event, None, None]:
+        worker.look_for_children()
         worker.process.terminate()
         self._remove(worker)
         if worker.ready:
@@ -236,6 +242,7 @@ class _Run:
     def _remove(self, worker: _Worker) -> None:
         """End a worker, if that has not been done. One that is idle ends by itself, politely asked."""
         if self._workers.pop(worker.index, None) is not None:
+            worker.look_for_children()
             worker.ask_to_end()
             worker.await_end()
             worker.kill()
@@ -246,6 +253,7 @@ class _Run:
         self._workers.clear()
         try:
             for worker in workers:  # all of them first, so that they end at the same time
+                worker.look_for_children()
                 worker.process.terminate()
             for worker in workers:
                 worker.await_end()
@@ -264,9 +272,14 @@ class _Worker:
         self.progress: dict[str, Any] | None = None
         self.deadline = time.monotonic() + START_LIMIT
         self._log = plan.log(index)
-        self._log.parent.mkdir(parents=True, exist_ok=True)
+        self._children: list[psutil.Process] = []
+        try:
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            log = self._log.open("ab")
+        except OSError as error:
+            raise BenchError(f"{self._log} cannot be written: {error.strerror}.") from None
         self.link, theirs = Pipe()
-        with theirs, self._log.open("ab") as log:
+        with theirs, log:
             self.process = subprocess.Popen(
                 # -P: the folder of the script does not come before the standard library
                 [sys.executable, "-P", str(WORKER), str(theirs.fileno()), str(os.getpid())],
@@ -298,10 +311,13 @@ class _Worker:
 
     def log_tail(self) -> str:
         """The end of what was printed since the job, or the start of the process, began."""
-        with self._log.open("rb") as log:
-            end = log.seek(0, os.SEEK_END)
-            log.seek(max(self._log_start, end - LOG_TAIL))
-            return log.read(LOG_TAIL).decode(errors="replace")
+        try:
+            with self._log.open("rb") as log:
+                end = log.seek(0, os.SEEK_END)
+                log.seek(max(self._log_start, end - LOG_TAIL))
+                return log.read(LOG_TAIL).decode(errors="replace")
+        except OSError:  # somebody has removed it
+            return ""
 
     def oom_killer_struck(self) -> bool:
         """Whether it did, in this cgroup, since the job, or the start of the process, began."""
@@ -317,11 +333,19 @@ class _Worker:
             return self.process.wait(GRACE)
         return None
 
+    def look_for_children(self) -> None:
+        """Note what the process has started, also in sessions of their own: when it is gone nobody can tell."""
+        with suppress(psutil.Error):
+            self._children += psutil.Process(self.process.pid).children(recursive=True)
+
     def kill(self) -> None:
         """End the process, if it still runs, and all that it started."""
         self.link.close()
         with suppress(ProcessLookupError, PermissionError):  # nothing left; macOS says the latter of zombies
             os.killpg(self.process.pid, signal.SIGKILL)
+        for child in self._children:
+            with suppress(psutil.Error):  # psutil knows a process from another one of the same id
+                child.kill()
         self.process.wait()
 
     def _send(self, message: bytes) -> None:
@@ -330,7 +354,11 @@ class _Worker:
 
     def _mark(self) -> None:
         self._since = time.monotonic()
-        self._log_start = self._log.stat().st_size
+        self._log_start = 0
+        with suppress(OSError):  # somebody has removed it
+            if self._log.is_file() and self._log.stat().st_size > LOG_LIMIT:
+                os.truncate(self._log, 0)  # the worker appends, so it goes on at the new end
+            self._log_start = self._log.stat().st_size
         self._oom_kills = oom_kills()
 
 

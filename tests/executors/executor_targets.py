@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -206,4 +207,23 @@ def with_children(report: Report, ending: str) -> None:
     report({"children": [child, other.pid]})
     if ending == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+def leave_children(report: Report) -> list[int]:
+    """This process and two that it leaves running, one of them in a session of its own."""
+    return [os.getpid(), *(subprocess.Popen(["sleep", "60"], start_new_session=new).pid for new in (False, True))]
+
+
+def talk_and_stay(report: Report, count: int) -> None:
+    print("y" * count)
+
+
+def remove_and_exit(report: Report, folder: Path) -> None:
+    shutil.rmtree(folder)
+    os._exit(4)
+
+
+def hang_with_a_child_in_a_session_of_its_own(report: Report) -> None:
+    report({"child": subprocess.Popen(["sleep", "60"], start_new_session=True).pid})
     time.sleep(60)

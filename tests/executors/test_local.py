@@ -16,8 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
-from bench.errors import UsageError
-from bench.executors import Event, Finished, Job, Lost, Progress, Started
+from bench.errors import BenchError, UsageError
+from bench.executors import Event, Finished, Job, Lost, Progress, Started, local
 from bench.executors.local import LocalExecutor, oom_kills
 
 HERE = Path(__file__).parent
@@ -336,6 +336,45 @@ def test_a_workers_children_end_with_it(ending: str) -> None:
     lost = ends(events)["a"]
     assert lost.status == ("error" if ending == "die" else "timeout")
     assert all(until(lambda pid=pid: gone(pid)) for pid in lost.progress["children"])
+
+
+def test_what_a_job_leaves_running_ends_before_the_next_job_begins(tmp_path: Path) -> None:
+    """Also in a session of its own, where ending the worker's process group does not reach it."""
+    events = run(job("a", "leave_children"), job("b", "pid"), job("c", "pid"), log_dir=tmp_path)
+    found = ends(events)
+    worker, *children = found["a"]
+    assert len(children) == 2
+    assert all(gone(pid) for pid in children)
+    assert found["b"] != worker
+    assert found["c"] == found["b"]  # that one left nothing, and goes on
+
+
+def test_a_child_in_a_session_of_its_own_ends_with_a_worker_that_is_ended() -> None:
+    lost = ends(run(job("a", "hang_with_a_child_in_a_session_of_its_own", timeout=1.0)))["a"]
+    assert lost.status == "timeout"
+    assert until(lambda: gone(lost.progress["child"]))
+
+
+def test_a_log_that_is_long_when_a_job_begins_is_started_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "LOG_LIMIT", 5000)
+    log = tmp_path / "worker-0.log"
+    found = ends(run(job("a", "talk_and_stay", 10_000), job("b", "talk_and_fail_hard", "last words"), log_dir=tmp_path))
+    assert found["b"].log_tail.endswith("last words\n")
+    assert len(found["b"].log_tail) == local.LOG_TAIL
+    assert log.stat().st_size < 10_000
+
+
+def test_a_log_that_somebody_removed_costs_its_text_alone(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    found = ends(run(job("a", "remove_and_exit", logs), job("b", "echo", 1), log_dir=logs))
+    assert (found["a"].reason, found["a"].log_tail) == ("the worker exited with code 4", "")
+    assert found["b"] == 1
+
+
+def test_a_log_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BenchError, match=r"file/worker-0\.log cannot be written: .*\.$"):
+        run(job("a", "echo", 1), log_dir=tmp_path / "file")
 
 
 # Workers that do not start

@@ -1,0 +1,196 @@
+"""Cells that take a moment, for runs with many injected faults: all of the harness is real but the training.
+
+A cell takes the next fault that waits in a folder and suffers it at the phase that the fault names, once: from then on
+it lies among those that have struck, beside the cell's id. Run as a script this is `python -m bench` with such cells.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).parents[2])]
+
+from bench import cell as cells
+from bench.executors import Report
+from bench.grid import Cell
+from bench.measure.time import Timeline
+from bench.record import Record
+from bench.store import Store
+
+PHASES = ("set up", "read data", "load model", "train", "validate", "test", "save")
+FOLDER, RUN = "QUICK_FAULTS", "QUICK_RUN"  # environment: the folder of faults, and a number that differs in each run
+NAP = 0.01
+HOARD: list[bytearray] = []
+
+
+def ready() -> None:
+    """The executor's setup."""
+
+
+def run(assignment: cells.Assignment, report: Report) -> Any:
+    """`bench.cell.run` with `fill` in the place of the training; takes down what was computed and written."""
+    cells._fill = fill  # type: ignore[assignment]
+    result = cells.run(assignment, report)
+    if assignment.results is not None and Store(assignment.results).finished(assignment.cell.id) is not None:
+        _append("computed", assignment.cell.id)
+    return result
+
+
+def fill(record: Record, cell: Cell, assignment: Any, timeline: Timeline, turns: Any, report: Report) -> None:
+    fault = _next_fault(cell)
+    record.metric, record.higher_is_better = "accuracy", True
+    for step, phase in enumerate(PHASES, start=1):
+        with timeline.phase(phase):
+            if fault is not None and fault["phase"] == phase:
+                (FAULTS | LIMITED)[fault["kind"]]()
+            report({"step": step, "steps": len(PHASES)})
+            time.sleep(NAP)
+    drawn = random.Random(cell.id)
+    record.references = [at % 2 for at in range(40)]
+    record.predictions = [truth if drawn.random() < 0.8 else 1 - truth for truth in record.references]
+    right = sum(a == b for a, b in zip(record.predictions, record.references, strict=True))
+    record.scores = {"accuracy": right / 40}
+    record.losses = [drawn.random() for _ in range(20)]
+
+
+# What may happen in a worker
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_writing() -> None:
+    """Between the temporary file and its name."""
+    os.fsync = lambda handle: die()  # type: ignore[assignment]
+
+
+def die_delivering() -> None:
+    """After the record is written and before the driver hears of it."""
+    write = Store.write
+
+    def write_and_die(store: Store, record: Record) -> None:
+        write(store, record)
+        _append("computed", record.id)
+        die()
+
+    Store.write = write_and_die  # type: ignore[method-assign]
+
+
+def crash() -> None:
+    ctypes.string_at(0)
+
+
+def leave() -> None:
+    os._exit(3)
+
+
+def fail() -> None:
+    raise ValueError("an injected error")
+
+
+def run_out_of_memory() -> None:
+    raise MemoryError("an injected lack of memory")
+
+
+def hang() -> None:
+    time.sleep(600)
+
+
+def hang_in_c() -> None:
+    """With the interpreter's lock: no other thread of the process runs."""
+    ctypes.PyDLL(None).sleep(600)
+
+
+def fork() -> None:
+    """Children that would outlive the cell, one of them in a session of its own."""
+    for session in (False, True):
+        child = subprocess.Popen(["sleep", "600"], start_new_session=session)
+        _append("children", str(child.pid))
+
+
+def chatter() -> None:
+    for _ in range(200):
+        print("x" * 100_000)
+
+
+def leak() -> None:
+    HOARD.append(bytearray(200_000_000))
+
+
+def hoard() -> None:
+    """Until the kernel ends it: only where something limits this process."""
+    while True:
+        HOARD.append(bytearray(os.urandom(1) * 50_000_000))
+
+
+def turn_back_the_clock() -> None:
+    _shift(-3600.0)
+
+
+def turn_the_clock_forward() -> None:
+    _shift(3600.0)
+
+
+def _shift(seconds: float) -> None:
+    """What a worker's clock says from now on, in this cell and in those after it."""
+    from datetime import UTC, datetime, timedelta
+
+    real = time.time
+    time.time = lambda: real() + seconds
+    cells.now = lambda: (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
+
+
+FAULTS: dict[str, Callable[[], None]] = {  # leave the machine as it is
+    "killed": die,
+    "killed while writing": die_writing,
+    "killed before delivering": die_delivering,
+    "segmentation fault": crash,
+    "exit": leave,
+    "exception": fail,
+    "out of memory": run_out_of_memory,
+    "hanging": hang,
+    "forks": fork,
+    "prints": chatter,
+    "leaks": leak,
+    "clock back": turn_back_the_clock,
+    "clock forward": turn_the_clock_forward,
+}
+# These need somebody who ends them: a limit on memory, a driver that lives.
+LIMITED: dict[str, Callable[[], None]] = {"takes all memory": hoard, "hanging in C": hang_in_c}
+
+
+def _next_fault(cell: Cell) -> dict[str, str] | None:
+    """The next fault that waits; where runs have numbers about every second cell is spared."""
+    folder = Path(os.environ[FOLDER])
+    if RUN in os.environ and random.Random(f"{cell.id} {os.environ[RUN]}").random() < 0.5:
+        return None
+    for path in sorted((folder / "waiting").iterdir()):
+        try:
+            return json.loads(path.rename(folder / "struck" / f"{path.stem}.{cell.id}.json").read_text())
+        except FileNotFoundError:
+            continue  # another worker was quicker
+    return None
+
+
+def _append(name: str, line: str) -> None:
+    with (Path(os.environ[FOLDER]) / name).open("a") as file:
+        file.write(f"{line}\n")
+
+
+if __name__ == "__main__":
+    from bench import __main__, running
+
+    running.TARGET, running.SETUP = "quick_cells:run", "quick_cells:ready"
+    __main__.main()

@@ -1,0 +1,359 @@
+"""Many faults of all kinds against one results folder, in one seeded run; then what was lost, damaged, counted twice.
+
+    python tests/faults/two_hundred.py [SEED [FAULTS]]
+
+Real drivers and worker processes run real cells but for their training (see quick_cells). Before and during each run
+some faults are injected; drivers are started again until all have struck and the grid is complete. A file system of
+its own that can be filled and made read-only needs the right to mount one; without it a limit on the size of files,
+and the folder's mode, stand in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+
+import keeping
+import quick_cells
+from quick_grid import QuickGrid
+
+from bench.record import SCHEMA_VERSION, Record
+from bench.store import LEFT_BEHIND_SECONDS, Store
+
+METHODS = "steady,steady[width=2],chatty"
+SEEDS_A_RUN = 5  # so many more in each run: cells that are new
+TIMEOUT = 3.0
+ENDED_BY: dict[str, tuple[str, str]] = {  # what a cell's record says of a fault; of the others: nothing, it is ok
+    "killed": ("error", "killed by signal 9"),
+    "killed while writing": ("error", "killed by signal 9"),
+    "segmentation fault": ("error", "killed by signal 11"),
+    "exit": ("error", "exited with code 3"),
+    "exception": ("error", "an injected error"),
+    "out of memory": ("oom", "an injected lack of memory"),
+    "hanging": ("timeout", "longer than its limit"),
+}
+
+
+@dataclass
+class Tally:
+    """What was injected, by kind, and what it did. The lists are empty where all is well."""
+
+    injected: Counter[str] = field(default_factory=Counter)
+    drivers: int = 0
+    cells: int = 0
+    lost: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    twice: list[str] = field(default_factory=list)
+    unexplained: list[str] = field(default_factory=list)
+
+    @property
+    def faults(self) -> int:
+        return sum(self.injected.values())
+
+    def text(self) -> str:
+        kinds = "\n".join(f"    {count:4} {kind}" for kind, count in sorted(self.injected.items()))
+        wrong = "".join(f"\n{line}" for line in (*self.lost, *self.damaged, *self.twice, *self.unexplained))
+        return (
+            f"{self.faults} injected faults, {self.drivers} drivers, {self.cells} cells: "
+            f"{len(self.lost)} records lost, {len(self.damaged)} damaged, "
+            f"{len(self.twice)} cells counted or computed twice, "
+            f"{len(self.unexplained)} without the right reason\n{kinds}{wrong}"
+        )
+
+
+class Disk:
+    """The results folder, on a small file system of its own where one can be mounted."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", folder], capture_output=True)
+        self.mounted = mounted.returncode == 0
+        self.results = folder / "results"
+        self.results.mkdir()
+
+    def close(self) -> None:
+        if self.mounted:
+            subprocess.run(["umount", "-l", self.folder], check=True)
+
+    @contextmanager
+    def full(self, left: int) -> Iterator[Callable[[], None] | None]:
+        """Within it so many bytes are free. What it gives is for a driver's process to do first."""
+        if not self.mounted:
+            yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+            return
+        filler = self.folder / "filler"
+        with filler.open("wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(4096))
+            except OSError:
+                file.truncate(max(0, file.tell() - left))
+        yield None
+        filler.unlink()
+
+    @contextmanager
+    def read_only(self) -> Iterator[None]:
+        self._writable(False)
+        yield
+        self._writable(True)
+
+    @property
+    def can_be_read_only(self) -> bool:
+        return self.mounted or os.geteuid() != 0
+
+    def _writable(self, yes: bool) -> None:
+        if self.mounted:
+            command = ["mount", "-o", f"remount,{'rw' if yes else 'ro'}", self.folder]
+            end = time.monotonic() + 20  # a killed driver's workers take a moment to notice, and hold their logs open
+            while subprocess.run(command, capture_output=True).returncode and time.monotonic() < end:
+                time.sleep(0.2)
+            subprocess.run(command, check=True)
+        else:
+            for folder in (self.results, *(path for path in self.results.rglob("*") if path.is_dir())):
+                folder.chmod(0o755 if yes else 0o555)
+
+
+class Campaign:
+    """Drivers against faults, until `faults` of them have been injected."""
+
+    def __init__(self, seed: int, faults: int, folder: Path) -> None:
+        self.drawn = random.Random(seed)
+        self.faults = faults
+        self.tally = Tally()
+        self.quick = QuickGrid(folder)
+        self.disk = Disk(folder / "disk")
+        self.seeds = 0
+        self.redone: Counter[str] = Counter()  # how often a finished cell had to be computed again: it was damaged
+
+    @property
+    def results(self) -> Path:
+        return self.disk.results
+
+    def go_through(self) -> Tally:
+        kinds = [self.killed_driver, self.interrupted_driver, self.two_drivers, self.full_disk, self.damaged_records,
+                 self.newer_record, self.lost_sources, self.lost_logs, self.left_behind]  # fmt: skip
+        if self.disk.can_be_read_only:
+            kinds.append(self.read_only)
+        try:
+            while self.tally.faults < self.faults:
+                left = self.drawn.sample(kinds, len(kinds))  # each kind once in a round
+                while left and self.tally.faults < self.faults:
+                    left.pop()()
+            self.run_to_the_end()
+        finally:
+            self.disk.close()
+        return self.tally
+
+    # Faults of drivers and disks: each starts at least one driver
+
+    def killed_driver(self) -> None:
+        self._cut_short(signal.SIGKILL, -signal.SIGKILL)
+
+    def interrupted_driver(self) -> None:
+        self._cut_short(self.drawn.choice((signal.SIGINT, signal.SIGTERM)), 130)
+
+    def _cut_short(self, number: signal.Signals, code: int) -> None:
+        with self.watched(explained=False):
+            self.queue_faults(2)
+            driver = self.start()
+            began = self.struck_or_computed()
+            end = time.monotonic() + 60
+            while self.struck_or_computed() - began < 3 and driver.poll() is None and time.monotonic() < end:
+                time.sleep(0.02)
+            time.sleep(self.drawn.random() * 0.3)
+            self.count(f"driver: {number.name}")
+            driver.send_signal(number)
+            self.end(driver, {code, 0, 1})  # it may have been through
+        if number == signal.SIGKILL:
+            time.sleep(1)  # workers look for their driver twice a second
+
+    def two_drivers(self) -> None:
+        with self.watched():
+            self.queue_faults(5)
+            self.count("two drivers")
+            for driver in [self.start(), self.start(new_cells=False)]:
+                self.end(driver, {0, 1})
+
+    def full_disk(self) -> None:
+        with self.watched(explained=False), self.disk.full(self.drawn.randrange(0, 8192)) as first:
+            self.count("disk full")
+            self.end(self.start(first=first), {1}, "cannot be written")
+
+    def read_only(self) -> None:
+        with self.watched(explained=False), self.disk.read_only():
+            self.count("results read-only")
+            self.end(self.start(), {1}, "cannot be written")
+
+    def damaged_records(self) -> None:
+        records = sorted(keeping.finished(self.results))
+        for cell_id in self.drawn.sample(records, min(4, len(records))):
+            self.damage(Store(self.results).path(cell_id))
+            self.redone[cell_id] += 1
+        with self.watched():
+            self.queue_faults(6)
+            self.end(self.start(), {0, 1})
+
+    def damage(self, path: Path) -> None:
+        content = path.read_bytes()
+        at = self.drawn.randrange(1, len(content) - 1)
+        kind = self.drawn.choice(("truncated", "empty", "zeroed", "garbled", "folder"))
+        self.count(f"record {kind}")
+        if kind == "folder":
+            path.unlink()
+            path.mkdir()
+        else:
+            zeros = content[:at] + bytes(len(content) - at)
+            path.write_bytes({"truncated": content[:at], "empty": b"", "zeroed": zeros, "garbled": b"\xff{"}[kind])
+
+    def newer_record(self) -> None:
+        """In the place of a finished one; the run is refused, and the record is put back."""
+        records = sorted(keeping.finished(self.results))
+        if not records:
+            return
+        path = Store(self.results).path(self.drawn.choice(records))
+        content = path.read_bytes()
+        newer = json.dumps({**json.loads(content), "schema_version": SCHEMA_VERSION + 1}).encode()
+        with self.watched(explained=False, but=path.stem):
+            path.write_bytes(newer)
+            self.count("record of a newer version")
+            self.end(self.start(), {2}, "newer version of bench")
+            if path.read_bytes() != newer:
+                self.tally.damaged.append(f"{path} was written over")
+            path.write_bytes(content)
+
+    def lost_sources(self) -> None:
+        model = self.quick.grid.model
+        away = model.rename(model.with_name("away"))
+        with self.watched(explained=False):
+            self.count("cache deleted")
+            self.end(self.start(), {2}, "There is no file or folder")
+        away.rename(model)
+
+    def lost_logs(self) -> None:
+        with self.watched():
+            self.queue_faults(5)
+            self.count("logs deleted under a run")
+            driver = self.start()
+            began, end = self.struck_or_computed(), time.monotonic() + 60
+            while self.struck_or_computed() == began and driver.poll() is None and time.monotonic() < end:
+                time.sleep(0.02)
+            shutil.rmtree(self.results / "logs", ignore_errors=True)
+            self.end(driver, {0, 1})
+
+    def left_behind(self) -> None:
+        """Temporary files of processes that were killed while they wrote, long ago."""
+        (self.results / "records").mkdir(parents=True, exist_ok=True)
+        old = [self.results / "records" / f".{at}.json.tmp" for at in range(3)]
+        for path in old:
+            path.write_text('{"schema_version"')
+            os.utime(path, (0, time.time() - LEFT_BEHIND_SECONDS - 60))
+        self.count("temporary file left behind")
+        with self.watched():
+            self.queue_faults(5)
+            self.end(self.start(), {0, 1})
+        self.tally.damaged += [f"{path} was not swept" for path in old if path.exists()]
+
+    # Faults of workers: they wait for a cell
+
+    def queue_faults(self, count: int) -> None:
+        kinds = sorted(quick_cells.FAULTS)
+        self.quick.add((self.drawn.choice(kinds), self.drawn.choice(quick_cells.PHASES)) for _ in range(count))
+
+    # Drivers, and what is looked at after each
+
+    def count(self, kind: str) -> None:
+        self.tally.injected[kind] += 1
+
+    def start(self, new_cells: bool = True, first: Callable[[], None] | None = None) -> subprocess.Popen[str]:
+        self.seeds += SEEDS_A_RUN * new_cells
+        return self._run("--timeout", TIMEOUT, first=first)
+
+    def _run(self, *more: object, first: Callable[[], None] | None = None) -> subprocess.Popen[str]:
+        self.tally.drivers += 1
+        number = {quick_cells.RUN: str(self.tally.drivers)}
+        options = ("--seeds", self.seeds, "--workers", 2, *more)
+        return self.quick.start(self.results, *options, methods=METHODS, first=first, **number)
+
+    def end(self, driver: subprocess.Popen[str], codes: set[int], sentence: str = "") -> None:
+        """Wait for a driver, and hold it to an exit code, and a sentence without a traceback."""
+        try:
+            _, said = driver.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            driver.kill()
+            _, said = driver.communicate()
+            said += "\nthe driver did not end"
+        if driver.returncode not in codes or "Traceback" in said or sentence not in said:
+            self.tally.unexplained.append(
+                f"driver ended with {driver.returncode}, wanted {codes} {sentence!r}:\n{said}"
+            )
+
+    @contextmanager
+    def watched(self, *, explained: bool = True, but: str | None = None) -> Iterator[None]:
+        """Around drivers: what was finished before is the same to the byte afterwards, and who suffered says so."""
+        before = keeping.finished(self.results)
+        yield
+        self.tally.lost += [f"lost: {key}" for key in keeping.lost(before, self.results) if key != but]
+        self.tally.twice += keeping.twice(self.results)
+        for kind, phase, cell_id in self.quick.suffered():
+            self.count(f"worker: {kind}")
+            if explained:
+                self.explain(kind, phase, cell_id)
+
+    def explain(self, kind: str, phase: str, cell_id: str) -> None:
+        status, reason = ENDED_BY.get(kind, ("ok", ""))
+        record: Record | None = Store(self.results).sound(cell_id)
+        if record is None or record.status != status or reason not in (record.reason or ""):
+            what = "no record" if record is None else f"{record.status}: {record.reason}"
+            self.tally.unexplained.append(f"{kind} at {phase!r} in {cell_id} left {what}")
+
+    def struck_or_computed(self) -> int:
+        return len(self.quick.lines("computed")) + len(list(self.quick.struck.iterdir()))
+
+    def run_to_the_end(self) -> None:
+        """The last runs suffer nothing more: they complete the grid, and count it."""
+        for path in self.quick.waiting.iterdir():
+            path.unlink()
+        with self.watched():
+            self.end(self._run(), {0})
+        records, faults = Store(self.results).all()
+        self.tally.damaged += faults
+        self.tally.cells = len(records)
+        wanted = len(METHODS.split(",")) * self.seeds
+        if len(records) != wanted or any(record.status != "ok" for record in records):
+            self.tally.lost.append(f"{len(records)} records of {wanted} cells, not all of them ok")
+        computed = Counter(self.quick.lines("computed"))
+        self.tally.twice += [
+            f"computed {count} times: {key}" for key, count in computed.items() if count > 1 + self.redone[key]
+        ]
+        left = [pid for pid in self.quick.lines("children") if keeping.runs(int(pid))]
+        self.tally.unexplained += [f"process {pid} outlived its cell" for pid in left]
+
+
+def main(seed: int = 0, faults: int = 200) -> Tally:
+    with tempfile.TemporaryDirectory() as folder:
+        return Campaign(seed, faults, Path(folder)).go_through()
+
+
+if __name__ == "__main__":
+    began = time.monotonic()
+    found = main(*map(int, sys.argv[1:]))
+    print(found.text())
+    print(f"Took {time.monotonic() - began:.0f} s.")
+    sys.exit(bool(found.lost or found.damaged or found.twice or found.unexplained))
