@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Literal, cast
+from typing import IO, Literal, Self, cast
 
 from bench.errors import SourceError
 
@@ -37,6 +37,24 @@ _DAMAGED = (
     NotImplementedError,  # a compression that Python cannot read
     RuntimeError,  # an encrypted member
 )
+
+
+_HEADERS = (
+    tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK,
+)  # fmt: skip
+
+
+class _TarInfo(tarfile.TarInfo):
+    """An entry whose long name or attributes, which tarfile reads into memory whole, are not gigabytes."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in _HEADERS and found.size > CHUNK:
+            raise SourceError(
+                "The archive is unsafe and was not used: a name or attribute in it has no reasonable size."
+            )
+        return found
 
 
 @dataclass(frozen=True)
@@ -108,7 +126,7 @@ def _opened(archive: Path) -> Iterator[list[_Member]]:
     with archive.open("rb") as file:
         is_zip = file.read(4) == b"PK\x03\x04"
     try:
-        opened = zipfile.ZipFile(archive) if is_zip else tarfile.open(archive)  # noqa: SIM115 - closed below
+        opened = zipfile.ZipFile(archive) if is_zip else tarfile.open(archive, tarinfo=_TarInfo)  # noqa: SIM115 - closed below
     except _DAMAGED as error:
         raise SourceError(f"The archive {archive} cannot be read: {error}.") from error
     with opened:

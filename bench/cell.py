@@ -18,7 +18,7 @@ from bench.grid import Cell
 from bench.measure import environment
 from bench.measure.flops import forward_flops
 from bench.measure.machine import matmul_gflops
-from bench.measure.memory import MemoryWindow, MemoryWindows, settle, settled
+from bench.measure.memory import MemoryWindow, MemoryWindows, is_out_of_memory, settle, settled
 from bench.measure.parameters import ParameterCount
 from bench.measure.time import Timeline, throughput
 from bench.measure.turns import Turns
@@ -105,16 +105,6 @@ def new_record(cell: Cell) -> Record:
 def now() -> str:
     """The time in UTC, ISO 8601, whole milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception means that memory ran out, on the device or on the host."""
-    import torch
-
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    # torch's CPU allocator has no exception of its own.
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
 def _end(record: Record, status: Status, reason: str) -> None:

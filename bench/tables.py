@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from bench.escaping import one_line
 from bench.estimate import duration
 from bench.grid import method_label
 
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
 
 def text_table(rows: Iterable[Mapping[str, Any]], align: Sequence[str] | None = None) -> str:
-    """Rows of cells that are text already, under their keys."""
-    return tabulate(list(rows), headers="keys", tablefmt="simple", disable_numparse=True, colalign=align)
+    """Rows of cells that are text already, under their keys; what a terminal would obey is made harmless."""
+    shown = [{key: one_line(str(cell)) for key, cell in row.items()} for row in rows]
+    return tabulate(shown, headers="keys", tablefmt="simple", disable_numparse=True, colalign=align)
 
 
 def leaderboard_table(frame: pd.DataFrame) -> str:

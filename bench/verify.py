@@ -70,9 +70,11 @@ def repeat(
     files = [registry.methods(plugins).get(cell.method).file, registry.tasks(plugins).get(cell.task).file]
     code = code_version(files)
     if code != cell.code:
+        then = record.environment.get("code")
+        commit = then.get("commit") if isinstance(then, dict) else None
         raise UsageError(
-            f"The cell was run by code version {cell.code}, this is {code}: check out commit "
-            f"{record.environment.get('code', {}).get('commit')} with the libraries of the record."
+            f"The cell was run by code version {cell.code}, this is {code}: check out commit {commit} with the "
+            "libraries of the record."
         )
     wanted = {
         "task": (cell.task_source, cell.task_revision),

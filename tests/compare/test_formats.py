@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import MACHINE, failed, measured
 
-from bench.compare import escaping, formats, wording
+from bench import escaping
+from bench.compare import formats, wording
 from bench.compare.judging import Report, compare
 from bench.compare.junit import as_junit
 from bench.quantities import QUANTITIES
