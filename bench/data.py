@@ -155,8 +155,8 @@ def read(task: Task, path: Path) -> Splits:
     except Exception as error:  # csv, XML, parquet and the task itself have no common one
         reason = next(iter(str(error).strip().splitlines()), "")
         raise SourceError(
-            f"The data of task {task.name} cannot be read from {path} ({type(error).__name__}: {reason}): the files are "
-            "damaged, or not those that the task was written for."
+            f"The data of task {task.name} cannot be read from {path} ({type(error).__name__}: {reason}): "
+            "the files are damaged, or not those that the task was written for."
         ) from error
     for name, split in splits.items():
         odd = next((at for at, example in enumerate(split) if not _fits(example, task)), None)

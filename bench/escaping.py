@@ -15,7 +15,7 @@ _REPLACEMENT = "\ufffd"
 
 
 def legal(text: str) -> str:
-    """Without characters that a terminal would obey, that turn a line around, or that no XML may hold: U+FFFD instead."""
+    """With U+FFFD for each character that a terminal would obey, that turns a line around, or that no XML may hold."""
     return _ILLEGAL.sub(_REPLACEMENT, text)
 
 

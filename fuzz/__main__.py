@@ -10,36 +10,47 @@ import argparse
 import sys
 from pathlib import Path
 
+INSTRUMENTED = ["bench", "methods", "tasks", "fuzz", "tomllib", "tarfile", "zipfile"]
+
 
 def main() -> None:
-    import atheris
-
-    with atheris.instrument_imports(
-        include=["bench", "methods", "tasks", "fuzz", "tomllib", "tarfile", "zipfile", "csv"]
-    ):
-        from fuzz.targets import TARGETS
+    from fuzz.targets import TARGETS
 
     parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__)
     parser.add_argument("target", choices=sorted(TARGETS))
     parser.add_argument("files", nargs="*", type=Path, help="try these inputs and nothing else")
     parser.add_argument("--seconds", type=int, default=600)
-    parser.add_argument(
-        "--corpus", type=Path, default=Path("fuzz-corpus"), help="a folder; inputs found are kept there"
-    )
+    parser.add_argument("--corpus", type=Path, default=Path("fuzz-corpus"), help="a folder that keeps what was found")
     asked = parser.parse_args()
-    target = TARGETS[asked.target]
     if asked.files:
         for file in asked.files:
-            print(f"{file}: {'accepted' if target.run(file.read_bytes()) else 'refused'}")
+            print(f"{file}: {'accepted' if TARGETS[asked.target].run(file.read_bytes()) else 'refused'}")
         return
-    corpus = asked.corpus / target.name
+    search(asked.target, asked.seconds, asked.corpus)
+
+
+def search(name: str, seconds: int, folder: Path) -> None:
+    """Never returns: libFuzzer ends the process."""
+    import atheris
+
+    for module in [module for module in sys.modules if module.split(".")[0] in INSTRUMENTED]:
+        del sys.modules[module]  # to be imported anew, with what tells which lines an input reaches
+    corpus = folder / name
     corpus.mkdir(parents=True, exist_ok=True)
-    for at, seed in enumerate(target.seeds()):
-        (corpus / f"seed-{at}").write_bytes(seed)
-        target.run(seed)  # imports what it needs before the clock runs
-    # A unit that takes longer than 20 s or 4 GiB is a finding too: nobody should wait for a file.
-    limits = [f"-max_total_time={asked.seconds}", "-timeout=20", "-rss_limit_mb=4096", "-max_len=65536"]
-    atheris.Setup([sys.argv[0], *limits, str(corpus)], lambda data: None if target.run(data) in (True, False) else None)
+    with atheris.instrument_imports(include=INSTRUMENTED):
+        from fuzz.targets import TARGETS
+
+        target = TARGETS[name]
+        for at, seed in enumerate(target.seeds()):
+            (corpus / f"seed-{at}").write_bytes(seed)
+            target.run(seed)  # imports what it needs before the clock runs
+
+    def one(data: bytes) -> None:
+        target.run(data)
+
+    # What takes longer than 20 s or more than 4 GiB is a finding too: nobody should wait for a file.
+    limits = [f"-max_total_time={seconds}", "-timeout=20", "-rss_limit_mb=4096", "-max_len=65536"]
+    atheris.Setup([sys.argv[0], *limits, f"-artifact_prefix={folder}/", str(corpus)], one)
     atheris.Fuzz()
 
 

@@ -8,6 +8,7 @@ import typer
 
 from bench.cli.common import DEFAULT_RESULTS, EXIT_FAILED, AsJson, Mirror, Plugins, Results, print_json, stderr_console
 from bench.errors import UsageError
+from bench.escaping import one_line
 
 
 def verify(
@@ -27,7 +28,7 @@ def verify(
     if record.status != "ok":
         raise UsageError(f"Cell {record.id} ended as {record.status}; only a finished cell can be verified.")
     console = stderr_console()
-    console.print(f"Running {record.cell.label}, seed {record.cell.seed}, again ...", markup=False)
+    console.print(one_line(f"Running {record.cell.label}, seed {record.cell.seed}, again ..."), markup=False)
     with FetchDisplay(console) as display:
         again = verifying.repeat(record, running.local_executor(1, None), mirror, plugin or (), display.told)
     faults = verifying.differences(record, again)
@@ -36,9 +37,9 @@ def verify(
         print_json({"cell": record.id, "same": not faults, "differences": faults, "surroundings": reasons})
     elif not faults:
         print(f"{record.id}: the same bit for bit: {len(again.losses)} losses, {len(again.predictions)} predictions, "
-              f"{record.metric} {record.score}.")  # fmt: skip
+              f"{one_line(str(record.metric))} {record.score}.")  # fmt: skip
     else:
-        print(f"{record.id}: not the same: " + "; ".join(faults) + ".")
-        print("What else is different: " + ("; ".join(reasons) or "nothing that is recorded") + ".")
+        print(one_line(f"{record.id}: not the same: {'; '.join(faults)}."))
+        print(one_line(f"What else is different: {'; '.join(reasons) or 'nothing that is recorded'}."))
     if faults:
         raise typer.Exit(EXIT_FAILED)

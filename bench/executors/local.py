@@ -265,6 +265,8 @@ class _Worker:
         self.deadline = time.monotonic() + START_LIMIT
         self._log = plan.log(index)
         self._log.parent.mkdir(parents=True, exist_ok=True)
+        if self._log.is_symlink():  # of a results folder that somebody else made: it may lead anywhere
+            self._log.unlink()
         self.link, theirs = Pipe()
         with theirs, self._log.open("ab") as log:
             self.process = subprocess.Popen(
