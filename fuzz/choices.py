@@ -12,8 +12,8 @@ ODD: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 2, 10**15, 2**31, 2**63 - 1, 2**63, 10**40, -(10**40), 0.0, -0.0, 0.5, -2.5, 1e-320,
     1e38, 1e39, 1e40, 1e300, float("inf"), float("nan"), "", "0", "nan", "a", "head", "lora", "ok", "error",
     "oom", "skipped", "interrupted", "accuracy", "f1", "matthews", "entity_f1", "spearman", "pearson_spearman_mean",
-    "f1_accuracy_mean", "=1+1", "\x1b[31m", "\u202eevil", "a\nb", "\x00", "\ud800", "<script>", "&", "../../x", "/", "a/b",
-    "x" * 2000, [], [0], [1, 2, 3], [0, 1, 1, 0, 1], [0.5, 1.5, 2.5, 0.1, 7.0], [[0, 1], [1], [0], [], [1, 0]],
+    "f1_accuracy_mean", "=1+1", "\x1b[31m", "\u202eevil", "a\nb", "\x00", "\ud800", "<script>", "&", "../../x", "/",
+    "a/b", "x" * 2000, [], [0], [1, 2, 3], [0, 1, 1, 0, 1], [0.5, 1.5, 2.5, 0.1, 7.0], [[0, 1], [1], [0], [], [1, 0]],
     ["a", {}], [None] * 5, [[]], {}, {"a": 1}, {"a": {"b": [1]}}, {"gpus": "x"}, {"matthews": 1e38}, {"total": -1.0},
 )  # fmt: skip
 

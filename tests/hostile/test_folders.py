@@ -156,7 +156,7 @@ def test_a_workers_log_is_not_written_through_a_link(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "machine",
-    [{"gpus": "x"}, {"gpus": [1]}, {"cpu_model": [1]}, {"cpu_cores_allowed": "many"}, {"gpus": {"name": 1}}, [], "x", 1],
+    [{"gpus": "x"}, {"gpus": [1]}, {"cpu_model": [1]}, {"cpu_cores_allowed": "many"}, {"gpus": {"a": 1}}, [], "x", 1],
 )  # fmt: skip
 def test_an_environment_of_any_form_is_no_error(machine: Any) -> None:
     made = record(environment={"machine": machine, "code": "x", "versions": 3})
@@ -219,7 +219,8 @@ def evil(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "arguments",
     [["leaderboard", 0], ["leaderboard", 0, "--pairs"], ["leaderboard", 0, "--overall"], ["compare", 0, 1],
-     ["report", 0, "--out", "report.html"], ["verify", evil_records()[0].id, "--results", 0], ["publish", 0, "--to", "board", "--dry-run"]],
+     ["report", 0, "--out", "report.html"], ["verify", evil_records()[0].id, "--results", 0],
+     ["publish", 0, "--to", "board", "--dry-run"]],
     ids=["leaderboard", "pairs", "overall", "compare", "report", "verify", "publish"],
 )  # fmt: skip
 def test_no_name_commands_the_terminal(

@@ -27,7 +27,7 @@ def build(text: str) -> None:
     [
         "pasta[layers=0-99999999999999]",  # took all memory
         "pasta[init_std=inf]", "pasta[init_std=nan]", "lora[alpha=1e400]",  # had the identity of another cell
-        "lora[targets=\udc80]", "lora[targets=a\x1b[31mb]", "lora[targets=a\u202eb]",  # could not be read back, or shown
+        "lora[targets=\udc80]", "lora[targets=a\x1b[31mb]", "lora[targets=a\u202eb]",  # not to be read back or shown
         f"lora[r={'9' * 5000}]", "lora[r=1e3]", "lora[[r=1]", "lora[r=1", "lora]r=1[", "lora[=1]", "lora[r=]", "[r=1]",
         "lora[r=1][r=2]", "lora[r=1,r=2]", ",", "",
     ],
@@ -51,7 +51,8 @@ def test_toml_files(text: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "more",
     ["epochs_scale = inf", "epochs_scale = nan", "train_examples = 1e3\n[recipes.head]\nepochs = inf",
-     "\n[recipes.head]\nlearning_rate = inf", "\n[recipes.head]\nepochs = nan", "\n[pscp.train_memory]\nconstant = inf"],
+     "\n[recipes.head]\nlearning_rate = inf", "\n[recipes.head]\nepochs = nan",
+     "\n[pscp.train_memory]\nconstant = inf"],
 )  # fmt: skip
 def test_a_suite_asks_for_no_endless_training(more: str, tmp_path: Path) -> None:
     file = tmp_path / "x.toml"
@@ -105,7 +106,8 @@ def test_noise_files(text: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"between_df": 0}, {"within_sd": 1e200}, {"within_df": 10**400}, {"between_sd": -1}, {"cells": 0}, {"within_df": 0}],
+    [{"between_df": 0}, {"within_sd": 1e200}, {"within_df": 10**400}, {"between_sd": -1}, {"cells": 0},
+     {"within_df": 0}],
 )  # fmt: skip
 def test_noise_of_impossible_spreads(wrong: dict[str, float]) -> None:
     sound = {"between_sd": 0.1, "within_sd": 0.1, "between_df": 4, "within_df": 20, "cells": 6}
