@@ -174,8 +174,9 @@ def _fits(example: Example, task: Task) -> bool:
     if isinstance(pair, str) != task.pair:
         return False
     if task.kind == "token-classification":
-        rows = isinstance(text, tuple) and isinstance(label, tuple) and len(text) == len(label) > 0
-        return rows and all(isinstance(word, str) for word in text) and all(_is_index(each, task) for each in label)
+        if not (isinstance(text, tuple) and isinstance(label, tuple) and len(text) == len(label) > 0):
+            return False
+        return all(isinstance(word, str) for word in text) and all(_is_index(each, task) for each in label)
     if not isinstance(text, str):
         return False
     if task.kind == "regression":
