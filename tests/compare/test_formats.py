@@ -19,7 +19,10 @@ from bench.compare.junit import as_junit
 from bench.quantities import QUANTITIES
 from bench.record import Record
 
-NASTY = "a|b `c` <script>alert(1)</script> &amp; *d* [e](http://f.g) \x1b[31mred\x1b[0m \x00\x08 @h\nsecond line \ufffe"
+NASTY = (
+    "a|b `c` <script>alert(1)</script> &amp; *d* [e](http://f.g) \x1b[31mred\x1b[0m \x00\x08 @h\n"
+    "second line \u202e\ufffe"
+)
 
 
 def seeds(method: str, score: float = 0.5, **changes: Any) -> list[Record]:
