@@ -18,10 +18,10 @@ Status = Literal["ok", "oom", "error", "timeout", "interrupted", "skipped"]
 FAILED: tuple[Status, ...] = ("error", "oom", "timeout", "interrupted")  # "skipped" was meant
 
 
-# A record may come from anywhere. These bounds are beyond what is measured (a float32 reaches 3.4e38), and sums and
-# squares of what is within them are numbers still.
+# A record may come from anywhere. These bounds are beyond what is measured (the square of a float32 reaches 1e77), and
+# sums and squares of what is within them are numbers still.
 Count = Annotated[int, Field(ge=0, lt=2**63)]
-Number = Annotated[float, Field(ge=-1e39, le=1e39)]
+Number = Annotated[float, Field(ge=-1e100, le=1e100)]
 
 
 class _Part(BaseModel):
