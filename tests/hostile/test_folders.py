@@ -111,6 +111,17 @@ def test_a_record_is_a_plain_file_and_no_link_or_pipe(tmp_path: Path) -> None:
     assert "not a plain file" in results.all()[1][0]
 
 
+def test_results_may_lie_on_another_disk(tmp_path: Path) -> None:
+    """A folder that is a link is somebody's choice of a place."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "results").mkdir()
+    results = Store(tmp_path / "results")
+    results.records.symlink_to(tmp_path / "disk")
+    results.write(record())
+    assert results.all() == ([record()], [])
+    assert [file.name for file in (tmp_path / "disk").iterdir()] == [f"{record().id}.json"]
+
+
 def test_writing_takes_the_place_of_a_link_and_leaves_what_it_leads_to(tmp_path: Path) -> None:
     results, mine = Store(tmp_path / "results"), tmp_path / "mine"
     mine.write_text("precious")
