@@ -120,7 +120,7 @@ def local(ref: str, mirror: Path | None = None) -> Resolved | None:
         return None
     chosen = mirror or (Path(os.environ["BENCH_MIRROR"]) if os.environ.get("BENCH_MIRROR") else None)
     # The hub's own cache is not looked at: only the hub's library can say what is complete in it, and it asks the hub.
-    if isinstance(found, HubRef) and (chosen is None or not (_home(chosen) / found.repo).is_dir()):
+    if isinstance(found, HubRef) and (chosen is None or not _exists(_in_mirror(_home(chosen), found))):
         return None
     try:
         return resolve(ref, mirror=mirror)
@@ -278,7 +278,7 @@ def _lock(cache: Path, name: str) -> Iterator[None]:
 
 def _resolve_hub(ref: HubRef, mirror: Path | None, allow: Sequence[str] | None) -> Resolved:
     if mirror is not None:
-        path = mirror / ref.repo / (ref.inner or "")
+        path = _in_mirror(mirror, ref)
         if path.exists():
             return Resolved(path.resolve(), tree_digest(path), "mirror")
     snapshot = _snapshot(ref, mirror, allow)
@@ -292,6 +292,10 @@ def _resolve_hub(ref: HubRef, mirror: Path | None, allow: Sequence[str] | None) 
     if not re.fullmatch(r"[0-9a-f]{40}", snapshot.name):
         raise SourceError(_no_hub(ref, mirror, "the download does not say which commit it is of"))
     return Resolved(path, f"commit:{snapshot.name}", "hub")
+
+
+def _in_mirror(mirror: Path, ref: HubRef) -> Path:
+    return mirror / ref.repo / (ref.inner or "")
 
 
 def _snapshot(ref: HubRef, mirror: Path | None, allow: Sequence[str] | None) -> Path:
@@ -322,7 +326,7 @@ def _no_hub(ref: HubRef, mirror: Path | None, reason: str) -> str:
     what = f"{ref.kind} {ref.repo}" + (f", {ref.inner!r} in it," if ref.inner else "")
     looked = "no mirror is set"
     if mirror is not None:
-        place = mirror / ref.repo / (ref.inner or "")
+        place = _in_mirror(mirror, ref)
         looked = f"the mirror has no {place}" if mirror.is_dir() else f"the mirror {mirror} does not exist"
     return (
         f"Cannot get the {what} at revision {ref.revision}: {looked}; on the hub: {reason.rstrip('.')}. "
