@@ -46,8 +46,19 @@ def adapt(model: PreTrainedModel, method: Method, task: TaskContext, stream: dic
 
 
 def save(method: Method, module: nn.Module, folder: Path | None = None) -> int:
-    """Save what was trained, head included, and give its size in bytes; folder: None keeps nothing."""
-    with tempfile.TemporaryDirectory() as temporary:
-        target = folder or Path(temporary)
+    """Save what was trained, head included, and give its size in bytes; folder: None keeps nothing.
+
+    The folder gets its name when all is in it, and takes the place of what was there: nothing is written through a
+    link, and no adapter is half of one run and half of another.
+    """
+    if folder is not None:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".adapter-", dir=folder and folder.parent) as temporary:
+        target = Path(temporary) / "adapter"
         method.save(module, target)
-        return sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
+        size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
+        if folder is not None:
+            if folder.exists() or folder.is_symlink():
+                folder.rename(Path(temporary) / "before")
+            target.rename(folder)
+        return size

@@ -5,7 +5,6 @@ The archive is only read: nothing in it is installed, imported or executed.
 
 import difflib
 import errno
-import lzma
 import os
 import re
 import shutil
@@ -13,13 +12,12 @@ import stat
 import tarfile
 import unicodedata
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Literal, cast
+from typing import IO, Literal, Self, cast
 
 from bench.errors import SourceError
 
@@ -27,16 +25,21 @@ MAX_BYTES = 2 * 1024**3  # of what is taken out, uncompressed; the largest embed
 MAX_MEMBERS = 10_000
 CHUNK = 1024 * 1024
 
-_DAMAGED = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    OSError,  # gzip.BadGzipFile among them
-    NotImplementedError,  # a compression that Python cannot read
-    RuntimeError,  # an encrypted member
-)
+
+_HEADERS = (
+    tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK,
+)  # fmt: skip
+
+
+class _TarInfo(tarfile.TarInfo):
+    """An entry whose long name or attributes, which tarfile reads into memory whole, are not gigabytes."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in _HEADERS and found.size > CHUNK:
+            raise SourceError("The archive is unsafe and was not used: a name in it is longer than any name is.")
+        return found
 
 
 @dataclass(frozen=True)
@@ -107,23 +110,31 @@ def in_mb(size: int) -> str:
 def _opened(archive: Path) -> Iterator[list[_Member]]:
     with archive.open("rb") as file:
         is_zip = file.read(4) == b"PK\x03\x04"
-    try:
-        opened = zipfile.ZipFile(archive) if is_zip else tarfile.open(archive)  # noqa: SIM115 - closed below
-    except _DAMAGED as error:
-        raise SourceError(f"The archive {archive} cannot be read: {error}.") from error
+    unreadable = f"The archive {archive} cannot be read"
+    with _reading(unreadable):
+        opened = zipfile.ZipFile(archive) if is_zip else tarfile.open(archive, tarinfo=_TarInfo)  # noqa: SIM115 - closed below
     with opened:
-        try:
+        with _reading(unreadable):
             if isinstance(opened, zipfile.ZipFile):
                 members = list(_zip_members(opened))
                 sdist = not any(re.fullmatch(r"[^/]+\.dist-info/WHEEL", member.path) for member in members)
             else:
                 members = list(_tar_members(opened))
                 sdist = True
-        except _DAMAGED as error:
-            raise SourceError(f"The archive {archive} cannot be read: {error}.") from error
         if sdist:  # everything is in one folder NAME-VERSION/, which says nothing that the reference does not
             members = [_Member(m.path.partition("/")[2], m.kind, m.size, m.open) for m in members]
         yield members
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Turn what zipfile, tarfile and the decompressors make of damage into a SourceError: they agree on no class."""
+    try:
+        yield
+    except SourceError:
+        raise
+    except Exception as error:
+        raise SourceError(f"{what} ({str(error) or type(error).__name__}).") from error
 
 
 def _zip_members(archive: zipfile.ZipFile) -> Iterator[_Member]:
@@ -203,12 +214,10 @@ def _write(member: _Member, to: Path, limit: int) -> int:
 
 
 def _blocks(member: _Member) -> Iterator[bytes]:
-    try:
-        with cast(IO[bytes], member.open()) as stream:
-            while block := stream.read(CHUNK):
-                yield block
-    except _DAMAGED as error:
-        raise SourceError(f"The archive is damaged: {member.path!r} cannot be read ({error}).") from error
+    damaged = f"The archive is damaged: {member.path!r} cannot be read"
+    with _reading(damaged), cast(IO[bytes], member.open()) as stream:
+        while block := stream.read(CHUNK):
+            yield block
 
 
 def _too_large() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
 from collections.abc import Hashable
 from contextlib import ExitStack, suppress
@@ -20,7 +19,7 @@ from bench.grid import Cell
 from bench.measure import environment
 from bench.measure.flops import forward_flops
 from bench.measure.machine import matmul_gflops
-from bench.measure.memory import MemoryWindow, MemoryWindows, settle, settled
+from bench.measure.memory import MemoryWindow, MemoryWindows, is_out_of_memory, settle, settled
 from bench.measure.parameters import ParameterCount
 from bench.measure.time import Timeline, throughput
 from bench.measure.turns import Turns
@@ -115,18 +114,6 @@ def new_record(cell: Cell) -> Record:
 def now() -> str:
     """The time in UTC, ISO 8601, whole milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception means that memory ran out, on the device or on the host."""
-    if isinstance(error, MemoryError) or "torch" not in sys.modules:  # no time to import it
-        return isinstance(error, MemoryError)
-    import torch
-
-    # torch's CPU allocator has no exception of its own.
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-    )
 
 
 def _end(record: Record, status: Status, reason: str) -> None:

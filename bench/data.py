@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.task import Example, Kind, Task
+from bench.errors import BenchError, SourceError
+from bench.task import Example, Kind, Splits, Task
 
 if TYPE_CHECKING:
     import torch
@@ -138,6 +141,57 @@ class Encoded:
             labels = self.labels[chosen]
             scored = len(chosen)
         return Batch(inputs, torch.from_numpy(labels), len(chosen), scored, int(lengths.sum()))
+
+
+def read(task: Task, path: Path) -> Splits:
+    """A task's splits, of files that may be damaged or anybody's.
+
+    Raises:
+        SourceError: if the task cannot read them, or an example's text or label is none of this task's.
+    """
+    try:
+        splits = task.read(path)
+    except (BenchError, MemoryError):
+        raise
+    except Exception as error:  # csv, XML, parquet and the task itself have no common one
+        reason = next(iter(str(error).strip().splitlines()), "")
+        raise SourceError(
+            f"The data of task {task.name} cannot be read from {path} ({type(error).__name__}: {reason}): "
+            "the files are damaged, or not those that the task was written for."
+        ) from error
+    for name, split in splits.items():
+        odd = next((at for at, example in enumerate(split) if not _fits(example, task)), None)
+        if odd is not None:
+            raise SourceError(
+                f"The data of task {task.name} in {path} hold what it cannot: example {odd} of {name} has the text "
+                f"{_short(split[odd].text)} and the label {_short(split[odd].label)}."
+            )
+    return splits
+
+
+def _fits(example: Example, task: Task) -> bool:
+    """Whether an example's text, second text and label are of the task's kind, and the label one that it names."""
+    text, label, pair = example
+    if isinstance(pair, str) != task.pair:
+        return False
+    if task.kind == "token-classification":
+        if not (isinstance(text, tuple) and isinstance(label, tuple) and len(text) == len(label) > 0):
+            return False
+        return all(isinstance(word, str) for word in text) and all(_is_index(each, task) for each in label)
+    if not isinstance(text, str):
+        return False
+    if task.kind == "regression":
+        return isinstance(label, int | float) and math.isfinite(label)
+    return _is_index(label, task)
+
+
+def _is_index(label: Any, task: Task) -> bool:
+    return isinstance(label, int) and 0 <= label < task.num_labels
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def sample(examples: Sequence[Example], limit: int | None) -> list[Example]:

@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from bench import seeds
+from bench.measure.memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -231,7 +232,7 @@ def follow() -> None:
         traceback.print_exc()
         reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         own = not _is_broken_off(error)
-        json.dump({"error": reason, "oom": cell.is_out_of_memory(error), "own": own}, answer)
+        json.dump({"error": reason, "oom": is_out_of_memory(error), "own": own}, answer)
         answer.close()
         os._exit(1)  # without waiting for others, in whose collective calls it will not take part
 
@@ -254,8 +255,6 @@ def _summed(bucket: Any) -> Any:
 def _is_broken_off(error: BaseException) -> bool:
     """Whether an error may be that another rank is gone: torch has plain RuntimeErrors for that, too."""
     from torch.distributed import DistError
-
-    from bench.cell import is_out_of_memory
 
     return isinstance(error, RankFault | DistError) or (type(error) is RuntimeError and not is_out_of_memory(error))
 

@@ -6,12 +6,13 @@ import ast
 import hashlib
 import importlib.metadata
 import json
+import math
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from bench.profiles import Profile
 from bench.suites import Budget
@@ -61,6 +62,12 @@ class Cell(BaseModel):
     seed: int
     code: str
 
+    @field_validator("params", "recipe")
+    @classmethod
+    def _numbers(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Every number must have a text of its own: JSON, of which the id is made, has none for what is not finite."""
+        return {name: _number(name, value) for name, value in values.items()}
+
     @property
     def id(self) -> str:
         """16 hex digits: a hash of every field, save the profile's text for people."""
@@ -74,6 +81,16 @@ class Cell(BaseModel):
     def label(self) -> str:
         """The cell as people call it, without the seed: `lora[r=4] on rt-polarity`."""
         return f"{method_label(self.method, self.variant)} on {self.task}"
+
+
+def _number(name: str, value: Any) -> Any:
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{name} is {value}, which is no number")
+        return value + 0.0  # -0.0, which is 0.0 to any method
+    if isinstance(value, list | tuple):
+        return [_number(name, each) for each in value]
+    return value
 
 
 def method_label(method: str, variant: str) -> str:

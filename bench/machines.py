@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bench.record import Record
 
@@ -26,8 +26,10 @@ def machine_kind(record: Record) -> MachineKind | None:
     machine = record.environment.get("machine")
     if not isinstance(machine, dict):
         return None
-    return MachineKind(
-        cpu_model=machine.get("cpu_model"),
-        cpu_cores=machine.get("cpu_cores_allowed"),
-        gpus=tuple(str(gpu.get("name")) for gpu in machine.get("gpus") or ()),
-    )
+    gpus = machine.get("gpus")
+    names = [str(gpu.get("name")) for gpu in gpus if isinstance(gpu, dict)] if isinstance(gpus, list) else []
+    cpu_model, cpu_cores = machine.get("cpu_model"), machine.get("cpu_cores_allowed")
+    try:
+        return MachineKind(cpu_model=cpu_model, cpu_cores=cpu_cores, gpus=tuple(names))
+    except ValidationError:  # an environment is free in form, and a record may come from anywhere
+        return None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Params(BaseModel):
     """A method's parameters: typed, with defaults, unknown names refused. Part of a cell's identity."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 Masks = Literal["16-bit", "torch"]
@@ -43,7 +43,7 @@ class Recipe(BaseModel):
     one that does not is older than the choice, and they were torch's.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     learning_rate: float = Field(gt=0)
     head_learning_rate: float | None = Field(None, gt=0, description="the head's own peak; None: the same")

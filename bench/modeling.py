@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import mmap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import SourceError
+from bench.errors import BenchError, SourceError
+from bench.measure.memory import is_out_of_memory
 from bench.task import Kind, Task, TaskContext
 
 if TYPE_CHECKING:
@@ -31,10 +33,8 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a model folder; no code of the folder's own is run."""
     from transformers import AutoTokenizer
 
-    try:
+    with _loading(path, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{path} holds no tokenizer that can be loaded: {_first_line(error)}") from None
     # Where there is no vocabulary transformers makes a tokenizer of special tokens alone: every word is unknown.
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         raise SourceError(f"{path} holds no tokenizer that can be loaded: there is no vocabulary.")
@@ -45,10 +45,28 @@ def load_config(path: Path) -> PreTrainedConfig:
     """The configuration of a model folder; no code of the folder's own is run."""
     from transformers import AutoConfig
 
+    with _loading(path, "encoder"):
+        config = AutoConfig.from_pretrained(str(path), trust_remote_code=False, local_files_only=True)
+        # A file that names its attention may name compiled code of the hub, which transformers would fetch and run.
+        config._attn_implementation = None
+    return config
+
+
+@contextmanager
+def _loading(path: Path, what: str) -> Iterator[None]:
+    """Say in a sentence what is wrong with a model's files, whoever they are from.
+
+    transformers, tokenizers and safetensors answer to them with errors of every class; a lack of memory is no fault
+    of theirs.
+    """
     try:
-        return AutoConfig.from_pretrained(str(path), trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{path} holds no encoder that can be loaded: {_first_line(error)}") from None
+        yield
+    except BenchError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise SourceError(f"{path} holds no {what} that can be loaded: {_first_line(error)}") from None
 
 
 def load_model(path: Path, kind: Kind, num_labels: int, dropout: float | None = None) -> PreTrainedModel:
@@ -63,11 +81,9 @@ def load_model(path: Path, kind: Kind, num_labels: int, dropout: float | None = 
     Args:
         dropout: the probability of every dropout of the model; None: as its configuration has it.
     """
-    from safetensors import SafetensorError
-
     config = load_config(path)
     _configure(config, num_labels, dropout)
-    try:
+    with _loading(path, "encoder"):
         model: PreTrainedModel = _with_head(kind).from_pretrained(
             str(path),
             config=config,
@@ -76,8 +92,6 @@ def load_model(path: Path, kind: Kind, num_labels: int, dropout: float | None = 
             local_files_only=True,
             use_safetensors=True,
         )
-    except (OSError, ValueError, SafetensorError) as error:
-        raise SourceError(f"{path} holds no encoder that can be loaded: {_first_line(error)}") from None
     _bring_in(model)
     return model
 

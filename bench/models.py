@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from functools import cache
 from importlib.resources import files
@@ -51,9 +52,12 @@ def find(name: str) -> Model:
         return named()[name]
     if name.startswith(("hub:", "package:")):
         return Model(name, name, "")
-    if name.startswith((".", "/", "~")) or Path(name).exists():
-        # A folder's path says where it lies on one machine; its last name and its digest say what it is.
-        return Model(Path(name).expanduser().resolve().name, name, "")
+    if name.startswith((".", "/", "~")) or os.path.exists(name):  # noqa: PTH110 - Path.exists raises on a long name
+        try:
+            # A folder's path says where it lies on one machine; its last name and its digest say what it is.
+            return Model(Path(name).expanduser().resolve().name, name, "")
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UsageError(f"{name!r} cannot be the path of a model: {error}.") from None
     raise UsageError(
         f"There is no model {name!r}{suggest(name, named())} A folder (./NAME) or hub:OWNER/NAME@REVISION will do too."
     )

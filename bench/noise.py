@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import from_json
 
 from bench.errors import UsageError
 from bench.machines import MachineKind, machine_kind
@@ -42,11 +43,17 @@ class Spread(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    between_sd: float | None = Field(ge=0)
-    within_sd: float = Field(ge=0)
-    between_df: int = Field(ge=0)
-    within_df: int = Field(ge=1)
-    cells: int = Field(ge=1)
+    between_sd: float | None = Field(ge=0, le=100)
+    within_sd: float = Field(ge=0, le=100)
+    between_df: int = Field(ge=0, le=10**9)
+    within_df: int = Field(ge=1, le=10**9)
+    cells: int = Field(ge=1, le=10**9)
+
+    @model_validator(mode="after")
+    def _between_has_runs(self) -> Spread:
+        if self.between_sd is not None and self.between_df < 1:
+            raise ValueError("between_sd is known of two runs or more, and between_df says that there were fewer")
+        return self
 
 
 class Noise(BaseModel):
@@ -211,12 +218,12 @@ def load(path: Path) -> Noise:
         UsageError: if it cannot be read, or is none.
     """
     try:
-        return Noise(**json.loads(path.read_text(encoding="utf-8")))
+        return Noise.model_validate(from_json(path.read_bytes(), allow_inf_nan=False))
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))
         raise UsageError(f"{path} does not hold the noise of a machine: {where}: {fault['msg']}.") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from None
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise UsageError(f"{path} does not hold the noise of a machine: {error}.") from None

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
-from bench.data import Encoded, encode, sample
+from bench.data import Encoded, encode, read, sample
 from bench.modeling import context, load_tokenizer
 from bench.record import Data
 from bench.suites import Budget
@@ -42,7 +42,7 @@ def prepare(task_class: Hashable, data: Path, model: Path, budget: Budget) -> Pr
     """
     task = cast(type[Task], task_class)()
     tokenizer = load_tokenizer(model)
-    splits = task.read(data)
+    splits = read(task, data)
     examples = {name: sample(splits[name], budget.limit(name)) for name in (*SPLITS, *task.extra_tests)}
     return Prepared(
         splits={name: encode(task, part, tokenizer) for name, part in examples.items() if part},

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
+from bench.escaping import one_line
 from bench.estimate import Estimator, duration
 from bench.grid import Cell
 from bench.record import Record
@@ -22,13 +23,13 @@ HEARTBEAT_SECONDS = 60.0  # how often a cell in a log says that it is alive
 
 
 def outcome_line(record: Record) -> str:
-    """One line on one ended cell."""
+    """One line on one ended cell; its reason is whatever an exception said, and commands no terminal."""
+    cell = f"{record.cell.label}, seed {record.cell.seed}"
     if record.status != "ok":
         at = f" at step {record.last_step}" if record.last_step else ""
-        return f"{record.cell.label}, seed {record.cell.seed}: {record.status}{at}: {record.reason}"
+        return one_line(f"{cell}: {record.status}{at}: {record.reason}")
     score = "undefined" if record.score is None else f"{record.score:.4f}"
-    took = duration(record.timeline.get("total"))
-    return f"{record.cell.label}, seed {record.cell.seed}: {record.metric} {score} ({took})"
+    return one_line(f"{cell}: {record.metric} {score} ({duration(record.timeline.get('total'))})")
 
 
 class _Tally:

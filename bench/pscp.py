@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field
 class Penalty(BaseModel):
     """One cost's penalty. At a cost of `constant` the score is divided by 2^beta; beta = 0 ignores the cost."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    constant: float = Field(gt=0)
-    beta: float = Field(ge=0)
+    constant: float = Field(ge=1e-9)
+    beta: float = Field(ge=0, le=100)
 
     def factor(self, cost: float) -> float:
         return float((1 + cost / self.constant) ** -self.beta)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,6 +18,12 @@ Status = Literal["ok", "oom", "error", "timeout", "interrupted", "skipped"]
 FAILED: tuple[Status, ...] = ("error", "oom", "timeout", "interrupted")  # "skipped" was meant
 
 
+# A record may come from anywhere. These bounds are beyond what is measured (the square of a float32 reaches 1e77), and
+# sums and squares of what is within them are numbers still.
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Number = Annotated[float, Field(ge=-1e100, le=1e100)]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -25,25 +31,25 @@ class _Part(BaseModel):
 class Parameters(_Part):
     """Scalar parameters; see bench.measure.parameters. formula: the count that the method's paper promises."""
 
-    base: int
-    trainable: int
-    head: int
-    method: int
-    share_percent: float
-    share_with_head_percent: float
-    formula: int | None
+    base: Count
+    trainable: Count
+    head: Count
+    method: Count
+    share_percent: Number
+    share_with_head_percent: Number
+    formula: Count | None
 
 
 class Memory(_Part):
     """Peaks in MiB; growth is over the level with the model loaded. None: unknown."""
 
     kind: str | None
-    train_peak_mib: float | None
-    train_growth_mib: float | None
-    train_reserved_mib: float | None
-    eval_peak_mib: float | None
-    eval_growth_mib: float | None
-    eval_reserved_mib: float | None
+    train_peak_mib: Number | None
+    train_growth_mib: Number | None
+    train_reserved_mib: Number | None
+    eval_peak_mib: Number | None
+    eval_growth_mib: Number | None
+    eval_reserved_mib: Number | None
 
 
 class Speed(_Part):
@@ -54,17 +60,17 @@ class Speed(_Part):
     machine_gflops: how fast the machine was just then, see bench.measure.machine.
     """
 
-    train_examples_per_second: float | None
-    train_tokens_per_second: float | None
-    step_p50_ms: float | None
-    step_p95_ms: float | None
-    steps_counted: int
-    steps_dropped: int
-    eval_examples_per_second: float | None
+    train_examples_per_second: Number | None
+    train_tokens_per_second: Number | None
+    step_p50_ms: Number | None
+    step_p95_ms: Number | None
+    steps_counted: Count
+    steps_dropped: Count
+    eval_examples_per_second: Number | None
     void: str | None
-    workers: int
+    workers: Count
     exclusive: bool | None = None
-    machine_gflops: float | None = None
+    machine_gflops: Number | None = None
 
 
 class Data(_Part):
@@ -73,17 +79,17 @@ class Data(_Part):
     labels: the names of the label indices in order, none for a regression; None: a record that does not tell.
     """
 
-    examples: dict[str, int]
+    examples: dict[str, Count]
     labels: list[str] | None = None
-    label_counts: dict[str, dict[str, int]]
+    label_counts: dict[str, dict[str, Count]]
     digest: str
 
 
 class ExtraTest(_Part):
     """What came out on one extra test of the task; see the fields of the same names in `Record`."""
 
-    scores: dict[str, float | None] = Field(default_factory=dict)
-    constant_score: float | None = None
+    scores: dict[str, Number | None] = Field(default_factory=dict)
+    constant_score: Number | None = None
     predictions: list[Any] = Field(default_factory=list)
     references: list[Any] = Field(default_factory=list)
 
@@ -98,32 +104,32 @@ class Record(_Part):
     and the total.
     """
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Count = SCHEMA_VERSION
     bench_version: str
-    id: str
+    id: str = Field(pattern=r"^[0-9a-f]{16}$")
     cell: Cell
     status: Status
     reason: str | None = None
     traceback: str | None = None
-    last_step: int | None = None
+    last_step: Count | None = None
     started_at: str
     finished_at: str
-    seeds: dict[str, int]
+    seeds: dict[str, Count]
     metric: str | None = None
     higher_is_better: bool | None = None
-    scores: dict[str, float | None] = Field(default_factory=dict)
-    constant_score: float | None = None
-    validation_scores: list[float | None] = Field(default_factory=list)
-    chosen_epoch: int | None = None
+    scores: dict[str, Number | None] = Field(default_factory=dict)
+    constant_score: Number | None = None
+    validation_scores: list[Number | None] = Field(default_factory=list)
+    chosen_epoch: Count | None = None
     recipe: Recipe | None = None
     parameters: Parameters | None = None
-    adapter_bytes: int | None = None
-    inference_flops: int | None = None
+    adapter_bytes: Count | None = None
+    inference_flops: Count | None = None
     memory: Memory | None = None
     speed: Speed | None = None
     data: Data | None = None
-    timeline: dict[str, float] = Field(default_factory=dict)
-    losses: list[float] = Field(default_factory=list)
+    timeline: dict[str, Number] = Field(default_factory=dict)
+    losses: list[Number] = Field(default_factory=list)
     predictions: list[Any] = Field(default_factory=list)
     references: list[Any] = Field(default_factory=list)
     extra_tests: dict[str, ExtraTest] = Field(default_factory=dict)

@@ -34,6 +34,7 @@ FORMS = (
 
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "tokenizer*")
 DATASET_FILES = ("*.parquet", "*.json", "*.jsonl", "*.csv", "*.tsv", "*.txt")
+_LONGEST_NAME = 96  # of a package, version or repository: what the hub allows, and a file's name has room for
 # Whatever is asked for: formats that can run code when they are loaded, and code.
 NEVER_FILES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.joblib", "*.h5", "*.py")
 
@@ -119,7 +120,7 @@ def local(ref: str, mirror: Path | None = None) -> Resolved | None:
         return None
     chosen = mirror or (Path(os.environ["BENCH_MIRROR"]) if os.environ.get("BENCH_MIRROR") else None)
     # The hub's own cache is not looked at: only the hub's library can say what is complete in it, and it asks the hub.
-    if isinstance(found, HubRef) and (chosen is None or not (_home(chosen) / found.repo).is_dir()):
+    if isinstance(found, HubRef) and (chosen is None or not _exists(_in_mirror(_home(chosen), found))):
         return None
     try:
         return resolve(ref, mirror=mirror)
@@ -139,8 +140,10 @@ def tree_digest(path: Path) -> str:
     Hidden files and folders, empty folders, file times and the name of the folder itself do not count.
     Raises SourceError where a file cannot be read, is no plain file or links to outside, or if there is none.
     """
-    root = path.resolve()
     try:
+        root = path.resolve()
+        if not (root.is_dir() or root.is_file()):  # a pipe or a device may have no end
+            raise SourceError(f"{path} is no plain file and no folder.")
         files = dict(_walk(root)) if root.is_dir() else {root.name: root}
         if not files:
             raise SourceError(f"The folder {path} holds no files.")
@@ -152,6 +155,8 @@ def tree_digest(path: Path) -> str:
             digest.update(os.fsencode(name) + b"\0" + content)
     except OSError as error:
         raise SourceError(f"Cannot read {error.filename or path} ({error.strerror or error}).") from error
+    except RuntimeError as error:
+        raise SourceError(f"Cannot read {path} ({error}).") from error  # links in a circle
     return f"tree-sha256:{digest.hexdigest()}"
 
 
@@ -168,6 +173,8 @@ def _parse_package(ref: str, rest: str) -> PackageRef:
         raise SourceError(f"{ref!r} does not name one version of a package as NAME==VERSION; {form}.")
     if not re.fullmatch(r"[0-9][0-9A-Za-z.!+_-]*", version):
         raise SourceError(f"{ref!r} has no exact version after ==; {form}.")
+    if max(len(name), len(version)) > _LONGEST_NAME:
+        raise SourceError(f"{ref!r} names a package or version of more than {_LONGEST_NAME} characters; {form}.")
     if not bang or not inner.strip("/"):
         raise SourceError(f"{ref!r} names no file or folder inside the package; {form}.")
     return PackageRef(re.sub(r"[-_.]+", "-", name).lower(), version, _parse_inner(ref, inner), sha256.lower())
@@ -184,7 +191,8 @@ def _parse_hub(ref: str, rest: str) -> HubRef:
     kind: Literal["model", "dataset"] = "model"
     if repo.startswith("datasets/"):
         kind, repo = "dataset", repo.removeprefix("datasets/")
-    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", repo, re.ASCII) or ".." in repo:
+    too_long = any(len(part) > _LONGEST_NAME for part in repo.split("/"))  # for the hub, and for a file system
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", repo, re.ASCII) or ".." in repo or too_long:
         raise SourceError(f"{ref!r} does not name a repository as OWNER/NAME; {form}.")
     if bang and not inner.strip("/"):
         raise SourceError(f"{ref!r} names no file or folder after !/; {form}.")
@@ -193,7 +201,9 @@ def _parse_hub(ref: str, rest: str) -> HubRef:
 
 def _parse_inner(ref: str, inner: str) -> str:
     inner = inner.rstrip("/")
-    if "\\" in inner or not inner.isprintable() or any(part in ("", ".", "..") for part in inner.split("/")):
+    parts = inner.split("/")
+    too_long = len(inner) > 1000 or any(len(part.encode("utf-8", "replace")) > 255 for part in parts)
+    if too_long or "\\" in inner or not inner.isprintable() or any(part in ("", ".", "..") for part in parts):
         raise SourceError(f"{ref!r} has a malformed path {inner!r} after !/; write it as folder/file, without '..'.")
     return inner
 
@@ -205,7 +215,7 @@ def _exists(path: str | Path) -> bool:
 def _home(path: Path) -> Path:
     try:
         return path.expanduser()
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise SourceError(f"{path} names a home folder that does not exist.") from error
 
 
@@ -268,7 +278,7 @@ def _lock(cache: Path, name: str) -> Iterator[None]:
 
 def _resolve_hub(ref: HubRef, mirror: Path | None, allow: Sequence[str] | None) -> Resolved:
     if mirror is not None:
-        path = mirror / ref.repo / (ref.inner or "")
+        path = _in_mirror(mirror, ref)
         if path.exists():
             return Resolved(path.resolve(), tree_digest(path), "mirror")
     snapshot = _snapshot(ref, mirror, allow)
@@ -282,6 +292,10 @@ def _resolve_hub(ref: HubRef, mirror: Path | None, allow: Sequence[str] | None) 
     if not re.fullmatch(r"[0-9a-f]{40}", snapshot.name):
         raise SourceError(_no_hub(ref, mirror, "the download does not say which commit it is of"))
     return Resolved(path, f"commit:{snapshot.name}", "hub")
+
+
+def _in_mirror(mirror: Path, ref: HubRef) -> Path:
+    return mirror / ref.repo / (ref.inner or "")
 
 
 def _snapshot(ref: HubRef, mirror: Path | None, allow: Sequence[str] | None) -> Path:
@@ -312,7 +326,7 @@ def _no_hub(ref: HubRef, mirror: Path | None, reason: str) -> str:
     what = f"{ref.kind} {ref.repo}" + (f", {ref.inner!r} in it," if ref.inner else "")
     looked = "no mirror is set"
     if mirror is not None:
-        place = mirror / ref.repo / (ref.inner or "")
+        place = _in_mirror(mirror, ref)
         looked = f"the mirror has no {place}" if mirror.is_dir() else f"the mirror {mirror} does not exist"
     return (
         f"Cannot get the {what} at revision {ref.revision}: {looked}; on the hub: {reason.rstrip('.')}. "

@@ -43,6 +43,8 @@ def parse(entry: str) -> Spec:
     Raises:
         UsageError: naming the entry and what is wrong with it.
     """
+    if not entry.isprintable():
+        raise UsageError(f"{entry!r} holds a character that cannot be printed; write for example {EXAMPLE!r}.")
     name, bracket, rest = entry.strip().partition("[")
     if not _NAME.fullmatch(name):
         raise UsageError(f"{entry!r} does not start with a name; write for example {EXAMPLE!r}.")

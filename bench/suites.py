@@ -3,6 +3,7 @@
 The presets are suites too. What the command line names replaces what the suite names; the budget stays.
 """
 
+import os
 import tomllib
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -27,7 +28,7 @@ class Budget(BaseModel):
     ("best"). epochs_scale multiplies every recipe's epochs (and its least number of steps).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     train_examples: int | None = Field(None, ge=1)
     validation_examples: int | None = Field(None, ge=0)
@@ -111,13 +112,15 @@ def load(name_or_path: str) -> Suite:
     file: Traversable = Path(name_or_path)
     if name_or_path in names():
         file = files("suites").joinpath(f"{name_or_path}.toml")
-    elif not file.is_file():
+    elif not os.path.isfile(name_or_path):  # noqa: PTH113 - Path.is_file raises on a name that is too long for any file
         raise UsageError(f"There is no suite {name_or_path!r}{suggest(name_or_path, names())}")
     try:
-        return Suite(**tomllib.loads(file.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"The suite {name_or_path} is not TOML: {error}.") from None
+        return Suite.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))
         raise UsageError(f"The suite {name_or_path} is wrong at {where!r}: {fault['msg']}.") from None
+    except OSError as error:
+        raise UsageError(f"The suite {name_or_path} cannot be read: {error.strerror or error}.") from None
+    except (ValueError, RecursionError) as error:  # of a number of too many digits, of nesting that is too deep, too
+        raise UsageError(f"The suite {name_or_path} is not TOML: {error}.") from None

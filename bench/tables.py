@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from bench.escaping import one_line
 from bench.estimate import duration
 from bench.grid import method_label
 
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
 
 def text_table(rows: Iterable[Mapping[str, Any]], align: Sequence[str] | None = None) -> str:
-    """Rows of cells that are text already, under their keys."""
-    return tabulate(list(rows), headers="keys", tablefmt="simple", disable_numparse=True, colalign=align)
+    """Rows of cells that are text already, under their keys; what a terminal would obey is made harmless."""
+    shown = [{key: one_line(str(cell)) for key, cell in row.items()} for row in rows]
+    return tabulate(shown, headers="keys", tablefmt="simple", disable_numparse=True, colalign=align)
 
 
 def leaderboard_table(frame: pd.DataFrame) -> str:
@@ -85,7 +87,7 @@ def overall_table(frame: pd.DataFrame) -> str:
         first = part.iloc[0]
         friedman = "" if first["friedman_p"] is None else f" Friedman's p: {first['friedman_p']:.4f}."
         parts.append(
-            f"{model}, {profile}, {preset}: ranks over {first['n_tasks']} tasks\n\n"
+            f"{one_line(f'{model}, {profile}, {preset}')}: ranks over {first['n_tasks']} tasks\n\n"
             f"{text_table(rows, ('left', 'right', 'right'))}\n\n"
             f"Critical difference: {first['critical_difference']:.2f} (Nemenyi, 5 %). "
             f"Methods of one group are closer than\nthat to its best.{friedman}"
@@ -148,7 +150,7 @@ def _over(value: float | None, unit: float) -> float | None:
 
 def legend(frame: pd.DataFrame, pscp: Pscp | None = None) -> str:
     """What the columns of `leaderboard_table` mean; pscp: the constants of that column, where there is one."""
-    kinds = ", ".join(sorted({str(kind) for kind in frame["memory_kind"] if kind})) or "unknown"
+    kinds = one_line(", ".join(sorted({str(kind) for kind in frame["memory_kind"] if kind})) or "unknown")
     profiles = ", ".join(sorted(set(frame["profile"])))
     return (
         "score: mean ± standard deviation over seeds on the test split. group: rows of one group are not told\n"

@@ -118,6 +118,59 @@ def test_different_parameters_are_different_cells(one: dict[str, Any], other: di
     assert cell(params=one).id != cell(params=other).id
 
 
+# What a typed parameter or a suite's setting may be.
+SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=3)
+)
+# Values that Python takes for equal, or that look alike, come up often enough to be told apart.
+ALIKE = st.sampled_from([0, 0.0, -0.0, False, None, "", "0", [], "null", 1, 1.0, True, "1", [1], ["1"], "True", 1e300])
+PARAMS = st.dictionaries(st.sampled_from("abc"), ALIKE | SCALARS | st.lists(SCALARS, max_size=3), max_size=3)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two JSON values are one: of one type, and -0.0 is 0.0."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return type(one) is type(other) and one == other
+
+
+@settings(max_examples=300)
+@given(PARAMS, PARAMS, st.sampled_from(["params", "recipe"]))
+def test_no_two_cells_share_an_id_and_no_cell_has_two(one: dict[str, Any], other: dict[str, Any], field: str) -> None:
+    """1, 1.0 and True are three cells: run more often than need be, but never taken for each other."""
+    assert (cell(**{field: one}).id == cell(**{field: other}).id) == same(one, other)
+
+
+@settings(max_examples=100)
+@given(PARAMS, PARAMS)
+def test_a_parameter_is_no_setting_of_the_recipe(one: dict[str, Any], other: dict[str, Any]) -> None:
+    swapped = cell(params=other, recipe=one).id
+    assert (cell(params=one, recipe=other).id == swapped) == same(one, other)
+
+
+@settings(max_examples=100)
+@given(PARAMS, st.integers(0, 2**70), st.text(max_size=5), st.randoms())
+def test_neither_the_order_of_fields_nor_the_way_through_json_changes_an_id(
+    params: dict[str, Any], seed: int, name: str, random: Any
+) -> None:
+    made = cell(name, seed, params=params, recipe=params)
+    fields = list(made.model_dump(mode="json").items())
+    random.shuffle(fields)
+    assert Cell(**dict(fields)).id == made.id
+    assert Cell(**json.loads(json.dumps(dict(fields)))).id == made.id
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("field", ["params", "recipe"])
+def test_what_is_no_number_has_no_identity(number: float, field: str) -> None:
+    """JSON would have none of them, or null for all of them: one id for three cells."""
+    for value in (number, [1.0, number]):
+        with pytest.raises(ValidationError, match="no number"):
+            cell(**{field: {"a": value}})
+
+
 def test_the_id_survives_being_written_and_read() -> None:
     made = cell(params={"b": 0.1, "a": [1, "é"]}, recipe={"learning_rate": 3e-4})
     again = Cell(**json.loads(json.dumps(made.model_dump(mode="json"))))

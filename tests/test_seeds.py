@@ -44,6 +44,16 @@ def test_a_number_and_its_text_are_two_axes() -> None:
     assert seeds.derive(0, "ab") != seeds.derive(0, "a", "b")
 
 
+@given(
+    st.integers(0, 2**63 - 1), st.permutations([seeds.DATA_ORDER, seeds.HEAD_INIT, seeds.METHOD_INIT, seeds.TRAINING])
+)
+def test_a_stream_depends_on_its_own_name_alone(seed: int, order: list[str]) -> None:
+    """In whatever order streams are drawn, and whether the others are."""
+    drawn = {axis: seeds.derive(seed, axis) for axis in order}
+    assert drawn == seeds.streams(seed)
+    assert len(set(drawn.values())) == 4
+
+
 def test_no_two_streams_of_a_thousand_seeds_are_alike() -> None:
     drawn = [value for seed in range(1000) for value in seeds.streams(seed).values()]
     assert len(set(drawn)) == 4000

@@ -14,7 +14,10 @@ from bench.specs import Spec, parse, parse_all, split_list
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,8}", fullmatch=True)
 KEYS = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
-VALUES = st.text(st.characters(blacklist_characters="[],", blacklist_categories=("Cs",)), min_size=1, max_size=8)
+PRINTABLE = st.characters(
+    blacklist_characters="[],", blacklist_categories=("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs")
+)
+VALUES = st.text(PRINTABLE, min_size=1, max_size=8)
 SPECS = st.builds(
     Spec, NAMES, st.dictionaries(KEYS, VALUES.map(str.strip).filter(bool), max_size=4).map(dict[str, str])
 )

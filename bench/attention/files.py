@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.attention import plots
 from bench.attention.study import Study
+from bench.leaderboard.csv import frame, to_csv
 from bench.store import write_atomically
 
 
@@ -28,8 +27,5 @@ def write(found: Study, folder: Path) -> list[Path]:
 
 
 def _csv(rows: Sequence[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    """Tokens are other people's text, so nothing of it starts like a formula."""
+    return to_csv(frame(rows, list(rows[0])))

@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.adapters import restore
 from bench.attention.measure import VERTICAL, Shares, attention_maps, measure, slot_names
-from bench.data import sample, tokenise
+from bench.data import read, sample, tokenise
 from bench.errors import UsageError
 from bench.method import Method
 from bench.modeling import backbone, context, load_model, load_tokenizer, quiet_libraries
@@ -168,7 +168,7 @@ def study(question: Question) -> Study:
     """
     quiet_libraries()
     task = question.task
-    splits = task.read(question.data)
+    splits = read(task, question.data)
     split = next((name for name in ("validation", "test") if splits.get(name)), None)
     if split is None:
         raise UsageError(f"The task {task.name} has neither validation nor test examples.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.errors import UsageError
+from bench.escaping import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -88,7 +89,7 @@ def merged(folders: Sequence[Path] | None, profile: str | None, console: Console
 
     found = merge(folders or [DEFAULT_RESULTS], profile)
     for note in found.notes:
-        console.print(note, markup=False)
+        console.print(one_line(note), markup=False)
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.common import AsJson, Folders, OnlyProfile, PscpSuite, merged, print_json, pscp_of, stderr_console
+from bench.escaping import one_line
 
 
 def publish(
@@ -26,7 +27,7 @@ def publish(
     records = merged(folders, profile, console).records
     made = publishing.contents(records, pscp_of(pscp))
     for source in publishing.named_folders(records):
-        console.print(f"Mind that the records name a folder of your machine: {source}", markup=False)
+        console.print(one_line(f"Mind that the records name a folder of your machine: {source}"), markup=False)
     removed = publishing.stale(Path(to), made) if name is None else []
     sizes = {path: len(text.encode()) for path, text in made.items()}
     address = to
@@ -44,6 +45,6 @@ def publish(
             print(f"{path}  {size:,} bytes")
     print(f"records/  {len(of_records)} files, {sum(of_records):,} bytes")
     for path in removed:
-        print(f"{path}  {'would be ' if dry_run else ''}removed: it is no longer part of these results")
+        print(f"{one_line(path)}  {'would be ' if dry_run else ''}removed: it is no longer part of these results")
     print(f"{'Would be published' if dry_run else 'Published'} to {address}: {len(sizes)} files, "
           f"{sum(sizes.values()):,} bytes.")  # fmt: skip

@@ -10,6 +10,7 @@ import typer
 
 from bench.cli.common import DEFAULT_RESULTS, EXIT_FAILED, AsJson, Mirror, Plugins, Results, print_json, stderr_console
 from bench.errors import UsageError
+from bench.escaping import one_line
 
 if TYPE_CHECKING:
     from bench.record import Record
@@ -45,7 +46,7 @@ def verify(
     records = _chosen(Store(results), cells or [], random, seed)
     console = stderr_console()
     for record in records:
-        console.print(f"Running {record.cell.label}, seed {record.cell.seed}, again ...", markup=False)
+        console.print(one_line(f"Running {record.cell.label}, seed {record.cell.seed}, again ..."), markup=False)
     verdicts: list[Verdict] = []
     with FetchDisplay(console) as display:
         executor = running.local_executor(1, None)
@@ -63,9 +64,8 @@ def verify(
     elif one:
         print(_line(verdicts[0]))
         if not verdicts[0].same:
-            print(
-                "What else is different: " + ("; ".join(verdicts[0].surroundings) or "nothing that is recorded") + "."
-            )
+            surroundings = "; ".join(verdicts[0].surroundings) or "nothing that is recorded"
+            print(one_line(f"What else is different: {surroundings}."))
     else:
         _show(verdicts)
     if any(verdict.same is False for verdict in verdicts):
@@ -93,13 +93,15 @@ def _chosen(store: Store, cells: Sequence[str], random: int | None, seed: int) -
 def _line(verdict: Verdict) -> str:
     record = verdict.record
     if verdict.same:
-        return (
-            f"{record.id}: the same bit for bit: {len(record.losses)} losses, {len(record.predictions)} predictions, "
+        found = (
+            f"the same bit for bit: {len(record.losses)} losses, {len(record.predictions)} predictions, "
             f"{record.metric} {record.score}."
         )
-    if verdict.same is None:
-        return f"{record.id}: not run: {verdict.refusal}"
-    return f"{record.id}: not the same: " + "; ".join(verdict.differences) + "."
+    elif verdict.same is None:
+        found = f"not run: {verdict.refusal}"
+    else:
+        found = f"not the same: {'; '.join(verdict.differences)}."
+    return one_line(f"{record.id}: {found}")
 
 
 def _show(verdicts: Sequence[Verdict]) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.compare import wording
-from bench.compare.escaping import markdown
 from bench.compare.judging import Judgement, Outcome, Report
+from bench.escaping import markdown
 from bench.leaderboard import Row
 from bench.tables import text_table
 

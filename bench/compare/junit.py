@@ -10,9 +10,9 @@ import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
 
 from bench.compare import wording
-from bench.compare.escaping import legal
 from bench.compare.judging import Judgement, Report
 from bench.compare.rows import ALL_ROWS, Event
+from bench.escaping import legal
 from bench.leaderboard import Row
 
 NAME = "bench compare"

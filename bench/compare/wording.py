@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from bench.compare.escaping import one_line
 from bench.compare.judging import Judgement, Report
 from bench.compare.rows import ALL_ROWS, Event
+from bench.escaping import one_line
 from bench.quantities import QUANTITIES
 
 

@@ -275,6 +275,8 @@ class _Worker:
         self._children: list[psutil.Process] = []
         try:
             self._log.parent.mkdir(parents=True, exist_ok=True)
+            if self._log.is_symlink():  # of a results folder that somebody else made: it may lead anywhere
+                self._log.unlink()
             log = self._log.open("ab")
         except OSError as error:
             raise BenchError(f"{self._log} cannot be written: {error.strerror}.") from None

@@ -125,7 +125,11 @@ def code(root: Path = _ROOT) -> dict[str, Any]:
 
 
 def anonymous(text: str) -> str:
-    """A text without this machine's folders: of a traceback's files their last three parts, of the home folder `~`."""
+    """A text without this machine's folders: of a traceback's files their last three parts, of the home folder `~`.
+
+    Half characters, as of a file's name that is not UTF-8, become question marks: no record could be read with them.
+    """
+    text = text.encode("utf-8", "replace").decode("utf-8")
     text = _IN_TRACEBACK.sub(lambda found: f'File "{_end_of(found[1])}"', text)
     for folder, name in ((str(_ROOT), "."), (str(Path.home()), "~")):
         if len(folder) > 1:  # the home of a user without one is the root

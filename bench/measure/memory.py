@@ -274,3 +274,15 @@ def _rss_mib() -> float | None:
         return float(psutil.Process().memory_info().rss) / _MIB
     except (psutil.Error, OSError):
         return None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception means that memory ran out, on the device or on the host."""
+    if isinstance(error, MemoryError) or "torch" not in sys.modules:  # no time to import it
+        return isinstance(error, MemoryError)
+    import torch
+
+    # torch's CPU allocator has no exception of its own.
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bench import sources
-from bench.data import sample, tokenise
+from bench.data import read, sample, tokenise
 from bench.errors import BenchError
 from bench.suites import Budget
 from bench.task import Example, Task
@@ -42,8 +42,8 @@ def lengths(task: Task, budget: Budget, tokenizer: PreTrainedTokenizerBase | Non
     if tokenizer is None or found is None:
         return Lengths(task.max_length, None, budget.train_examples, budget.test_examples, "max_length")
     try:
-        splits = task.read(found.path)
-    except (BenchError, OSError, ValueError):  # a plan is no place to find that out; a run says what is wrong
+        splits = read(task, found.path)
+    except BenchError:  # a plan is no place to find that out; a run says what is wrong
         return Lengths(task.max_length, None, budget.train_examples, budget.test_examples, "max_length")
     train, test = (sample(splits[name], budget.limit(name)) for name in ("train", "test"))
     some = train[:LONGEST]  # splits are shuffled, so the first are a sample

@@ -27,7 +27,7 @@ _Count = Annotated[int, Field(ge=1)]
 class Profile(BaseModel):
     """One way to run cells. Part of a cell's identity, so every field is written out in the TOML file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
     summary: str
@@ -229,7 +229,7 @@ def _read(path: Path, shown: str) -> Profile:
             fields = tomllib.load(file)
     except OSError as error:
         raise ProfileError(f"Profile file {shown} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of a number of too many digits, of nesting that is too deep, too
         raise ProfileError(f"Profile file {shown} is not valid TOML: {error}.") from error
     try:
         return Profile.model_validate(fields)
@@ -253,4 +253,6 @@ def _first_fault(error: ValidationError) -> str:
     # A field of several types has one fault for each; a message reads "Input should be a valid integer".
     messages = [each["msg"] for each in faults if each["loc"][:1] == (field,)]
     wanted = " or ".join(re.sub(r"^(Input|String) ", "", message) for message in messages)
-    return f"field {field!r} {wanted}, not {fault['input']!r}"
+    # A table in the place of a value may be nested so deeply that even its text cannot be made.
+    given = "a table" if isinstance(fault["input"], dict | list) else repr(fault["input"])
+    return f"field {field!r} {wanted}, not {given}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench import registry
-from bench.data import Encoded, encode
+from bench.data import Encoded, encode, read
 from bench.errors import UsageError
 from bench.method import Method, Recipe
 from bench.modeling import context, load_config, load_tokenizer, quiet_libraries
@@ -63,7 +63,7 @@ class Setting:
 
     @cached_property
     def splits(self) -> Splits:
-        return self.task.read(self.files.data)
+        return read(self.task, self.files.data)
 
     def method(self, spec: str) -> Method:
         return registry.build_method(registry.methods(self.files.plugins), parse(spec))

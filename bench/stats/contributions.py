@@ -10,6 +10,7 @@ examples does, without random numbers and at the cost of one pass.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ Floats = NDArray[np.float64]
 Score = Callable[[Floats], Floats]  # from sums over examples, [..., k], to scores, [...]; nan where undefined
 
 BLOCK = 2_000_000  # entries of a rank matrix that are held at a time
+MOST_RANKED = 50_000  # examples: leaving each out of the ranks takes time with their square
+LARGEST = 10**15  # a number or an index: sums of squares of it are numbers still
+MOST_KINDS = 1_000  # labels of a classification: a table of examples by labels is made
 
 
 def contributions(
@@ -28,21 +32,40 @@ def contributions(
 
     predictions and references are as records hold them (see `bench.metrics.score`); labels name the indices of a
     token classification. Not defined: fewer than two examples, a score that is undefined with or without any one of
-    them, labels that are not known.
+    them, labels that are not known, what are no answers to this metric's question (a record may come from anywhere),
+    more examples than can be gone through.
     """
     count = len(references)
-    if count < 2 or len(predictions) != count:
+    if count < 2 or len(predictions) != count or not _are_answers(metric, [*predictions, *references], labels):
         return None
     if metric in _RANKED:
         whole, without = _ranked(metric, predictions, references)
     else:
-        if metric == "entity_f1" and labels is None:
-            return None
         summands, score = _SUMMED[metric](predictions, references, labels)
         total = summands.sum(axis=0)
         whole, without = float(score(total)), score(total - summands)
     found: Floats = count * whole - (count - 1) * without
     return found if np.isfinite(found).all() else None
+
+
+def _are_answers(metric: str, answers: Sequence[Any], labels: Sequence[str] | None) -> bool:
+    """Whether these are what `bench.metrics` scores under that name: indices of labels, numbers, or rows of indices."""
+    if metric in _RANKED:
+        few = len(answers) <= 2 * MOST_RANKED
+        return few and _all_of(answers, int, float) and min(answers) >= -LARGEST and max(answers) <= LARGEST
+    if metric == "entity_f1":
+        if not labels or not all(labels) or not _all_of(answers, list):
+            return False
+        indices = list(chain.from_iterable(answers))
+        return not indices or (_all_of(indices, int) and min(indices) >= -1 and max(indices) < len(labels))
+    if metric not in _SUMMED or not _all_of(answers, int):
+        return False
+    return len(set(answers)) <= MOST_KINDS and min(answers) >= -LARGEST and max(answers) <= LARGEST
+
+
+def _all_of(values: Sequence[Any], *kinds: type) -> bool:
+    """Whether all are of these very types: True is no index of a label, though Python takes it for 1."""
+    return set(map(type, values)) <= set(kinds)
 
 
 def score_of_all(

@@ -14,7 +14,7 @@ from bench.method import Params
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-_RANGE = re.compile(r"(\d+)(?:-(\d+))?")
+_RANGE = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?")  # four digits: more layers than any model has, and a short tuple
 
 
 def _numbers(value: Any) -> Any:

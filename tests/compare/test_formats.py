@@ -12,13 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import MACHINE, failed, measured
 
-from bench.compare import escaping, formats, wording
+from bench import escaping
+from bench.compare import formats, wording
 from bench.compare.judging import Report, compare
 from bench.compare.junit import as_junit
 from bench.quantities import QUANTITIES
 from bench.record import Record
 
-NASTY = "a|b `c` <script>alert(1)</script> &amp; *d* [e](http://f.g) \x1b[31mred\x1b[0m \x00\x08 @h\nsecond line \ufffe"
+NASTY = (
+    "a|b `c` <script>alert(1)</script> &amp; *d* [e](http://f.g) \x1b[31mred\x1b[0m \x00\x08 @h\n"
+    "second line \u202e\ufffe"
+)
 
 
 def seeds(method: str, score: float = 0.5, **changes: Any) -> list[Record]:

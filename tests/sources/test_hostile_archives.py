@@ -1,7 +1,11 @@
 """Packages: archives that are damaged, or attack."""
 
+import contextlib
 import os
+import random
+import shutil
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -109,3 +113,43 @@ def test_a_damaged_archive(index: Index, cache: Path, body: bytes) -> None:
 def test_a_path_that_the_archive_does_not_hold(index: Index, cache: Path) -> None:
     ref = serve(index, "demo/data/b.txt", list(FILES.items()))
     fails(cache, ref, "'demo/data/b.txt'", "demo-pkg==1.0", "near matches are demo/data/deep/b.txt")
+
+
+def test_a_tar_whose_attributes_are_a_bomb_is_refused_before_they_are_read(tmp_path: Path) -> None:
+    """tarfile reads a long name or extended attributes whole: of a few MB of gzip that would be gigabytes of memory."""
+    for kind in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
+        info = tarfile.TarInfo("top/data/a")
+        info.type, info.size = kind, 4 * 1024**3
+        path = tmp_path / "x.tar"
+        path.write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(10_240))
+        with pytest.raises(SourceError, match="longer than any name is"):
+            archives.extract(path, "data", tmp_path / "out")
+
+
+def test_a_zip_with_a_member_that_has_no_name_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "x.whl"
+    path.write_bytes(make_wheel([("data/a", b"x")]))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("?", b"x")
+    body = path.read_bytes()
+    at = body.rindex(b"PK\x01\x02", 0, body.rindex(b"?") + 1)
+    # The length of the last name in the listing, which becomes nought, and a comment of its one letter.
+    path.write_bytes(body[: at + 28] + b"\0\0\0\0\x01\0" + body[at + 34 :])
+    with pytest.raises(SourceError, match="cannot be read"):
+        archives.extract(path, "data", tmp_path / "out")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_is_overwritten_a_damaged_archive_is_one_sentence(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    for body in (make_wheel(list(FILES.items())), make_sdist(list(FILES.items()))):
+        for _ in range(150):
+            broken = bytearray(body)
+            for _ in range(chance.randint(1, 6)):
+                broken[chance.randrange(len(broken))] = chance.randrange(256)
+            path = tmp_path / "x"
+            path.write_bytes(broken)
+            with contextlib.suppress(SourceError):
+                archives.extract(path, "demo", tmp_path / "out")
+            shutil.rmtree(tmp_path / "out", ignore_errors=True)
+            assert [each.name for each in tmp_path.iterdir()] == ["x"]

@@ -9,7 +9,7 @@ from huggingface_hub.utils._paths import filter_repo_objects
 from local_index import COMMIT
 
 from bench.errors import SourceError
-from bench.sources import Resolved, resolve, tree_digest
+from bench.sources import Resolved, local, resolve, tree_digest
 
 
 @pytest.fixture
@@ -116,3 +116,14 @@ def test_a_hub_out_of_reach_says_what_to_do(mirror: Path, tmp_path: Path, monkey
         resolve("hub:owner/absent@main")
     with pytest.raises(SourceError, match="does not exist"):
         resolve("hub:owner/absent@main", mirror=tmp_path / "not-there")
+
+
+def test_what_the_mirror_has_no_part_of_is_not_here_and_the_hub_is_not_asked(
+    mirror: Path, hub: Callable[..., Hub]
+) -> None:
+    made = hub("other/train.parquet")
+    assert local("hub:datasets/owner/name@main!/other", mirror) is None
+    assert made.asked == {}
+    found = local("hub:datasets/owner/name@main!/part", mirror)
+    assert found is not None
+    assert found.origin == "mirror"

@@ -1,18 +1,21 @@
-"""Texts from records, made harmless: they hold other people's exceptions and names from other people's files."""
+"""Texts made harmless: records and errors hold other people's exceptions and names from other people's files."""
 
 from __future__ import annotations
 
 import re
 
 # Illegal in XML 1.0 (its production Char), dangerous on a terminal: C0 and C1 controls but tab and newline,
-# surrogates, and the two non-characters at the end of the plane.
-_ILLEGAL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+# surrogates, and the two non-characters at the end of the plane. And marks that turn the text around them, so that a
+# line reads as another one.
+_ILLEGAL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]|~#])")
 _REPLACEMENT = "\ufffd"
 
 
 def legal(text: str) -> str:
-    """Without characters that a terminal would obey, or that no XML may hold: each becomes U+FFFD."""
+    """With U+FFFD for each character that a terminal would obey, that turns a line around, or that no XML may hold."""
     return _ILLEGAL.sub(_REPLACEMENT, text)
 
 

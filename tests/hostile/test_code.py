@@ -1,0 +1,261 @@
+"""Code that comes with weights and data is never run: a canary file says whether it was."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bench import registry, sources
+from bench.adapters import restore
+from bench.data import read
+from bench.errors import BenchError, SourceError, UsageError
+from bench.modeling import load_config, load_model, load_tokenizer
+from bench.specs import parse
+
+
+class Evil:
+    """Unpickling it creates a file."""
+
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> Any:
+        return (Path.touch, (self.canary,))
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> Path:
+    return tmp_path / "canary"
+
+
+@pytest.fixture
+def model(tiny_model_dir: Path, tmp_path: Path) -> Path:
+    """A sound model folder of one's own."""
+    return Path(shutil.copytree(tiny_model_dir, tmp_path / "model"))
+
+
+def code(canary: Path) -> str:
+    """A module that gives itself away when it is imported, with every class that one may ask it for."""
+    return (
+        f"open({str(canary)!r}, 'w').close()\n"
+        "from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast\n"
+        "class Config(BertConfig):\n    model_type = 'evil'\n"
+        "class Model(BertForSequenceClassification):\n    config_class = Config\n"
+        "class Tokenizer(BertTokenizerFast):\n    pass\n"
+    )
+
+
+def edit(file: Path, **changes: Any) -> None:
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+def test_the_canary_would_tell(canary: Path, tmp_path: Path) -> None:
+    """What these tests rely on: loading the pickle, or importing the module, does leave the file."""
+    pickle.loads(pickle.dumps(Evil(canary)))
+    assert canary.exists()
+    canary.unlink()
+    exec(code(canary), {})
+    assert canary.exists()
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "model.safetensors"])
+@pytest.mark.parametrize("maker", ["pickle", "torch"])
+def test_a_pickle_offered_as_weights_is_not_loaded(model: Path, canary: Path, name: str, maker: str) -> None:
+    (model / "model.safetensors").unlink()
+    if maker == "pickle":
+        (model / name).write_bytes(pickle.dumps(Evil(canary)))
+    else:
+        torch.save({"x": Evil(canary)}, model / name)
+    with pytest.raises(SourceError, match="no encoder that can be loaded"):
+        load_model(model, "classification", 2)
+    assert not canary.exists()
+
+
+def test_a_pickle_beside_sound_weights_is_not_looked_at(model: Path, canary: Path) -> None:
+    for name in ("pytorch_model.bin", "training_args.bin", "optimizer.pt", "tokenizer.pkl"):
+        (model / name).write_bytes(pickle.dumps(Evil(canary)))
+    load_model(model, "classification", 2)
+    load_tokenizer(model)
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("method", ["lora[r=2]", "pasta", "peft:ia3", "head"])
+@pytest.mark.parametrize("weights", ["in its place", "beside"])
+def test_a_pickle_offered_as_an_adapter_is_not_loaded(
+    tiny: Any, tmp_path: Path, canary: Path, method: str, weights: str, tiny_context: Callable[..., Any]
+) -> None:
+    made = registry.build_method(registry.methods(), parse(method))
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    names = ["adapter_model.bin", "adapter.bin", "pytorch_model.bin", "adapter.pt"]
+    for name in names if weights == "beside" else [*names, "adapter.safetensors"]:
+        (folder / name).write_bytes(pickle.dumps(Evil(canary)))
+    (folder / "adapter.json").write_text(json.dumps({"method": made.name, "params": {}}))
+    with pytest.raises(UsageError, match="adapter cannot be put"):
+        restore(tiny.model("classification"), made, folder, tiny_context("classification"))
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("model_type", ["evil", "bert"])
+def test_a_models_own_code_is_not_run(model: Path, canary: Path, model_type: str) -> None:
+    """Neither that of a new architecture, which is refused, nor a new version of one that is known."""
+    (model / "evil.py").write_text(code(canary))
+    classes = {
+        "AutoConfig": "evil.Config", "AutoModelForSequenceClassification": "evil.Model",
+        "AutoTokenizer": ["evil.Tokenizer", "evil.Tokenizer"],
+    }  # fmt: skip
+    edit(model / "config.json", model_type=model_type, auto_map=classes, trust_remote_code=True)
+    edit(model / "tokenizer_config.json", auto_map=classes, tokenizer_class="Tokenizer")
+    for load in (load_config, load_tokenizer, lambda path: load_model(path, "classification", 2)):
+        try:
+            load(model)
+        except SourceError:
+            assert model_type == "evil" or load is load_tokenizer
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("attention", ["kernels-community/flash-attn", "flash_attention_2", "evil/kernel@main:f", 7])
+def test_a_models_file_chooses_no_attention_from_the_hub(
+    model: Path, attention: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """transformers would fetch such a kernel, compiled code, and run it; `trust_remote_code` has no say in that."""
+    from transformers.integrations import hub_kernels
+
+    monkeypatch.setattr(hub_kernels, "load_and_register_attn_kernel", lambda *a, **k: pytest.fail("it was fetched"))
+    edit(model / "config.json", attn_implementation=attention, _attn_implementation=attention)
+    assert load_model(model, "classification", 2).config._attn_implementation == "sdpa"
+
+
+def test_code_and_pickles_of_the_hub_are_not_even_downloaded() -> None:
+    import fnmatch
+
+    for name in ("modeling_x.py", "glue.py", "pytorch_model.bin", "x.pkl", "x.pt", "x.ckpt", "x.h5", "x.joblib"):
+        assert any(fnmatch.fnmatch(name, pattern) for pattern in sources.NEVER_FILES)
+
+
+# Data
+
+
+def rte() -> Any:
+    """A task that reads parquet files."""
+    return registry.tasks().get("glue-rte").plugin()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A folder as glue-rte reads it."""
+    import pyarrow
+    import pyarrow.parquet
+
+    folder = tmp_path / "rte"
+    folder.mkdir()
+    for split, count in (("train", 300), ("validation", 4)):
+        texts = [f"{split} text {at}" for at in range(count)]
+        table = pyarrow.table({"sentence1": texts, "sentence2": texts, "label": [at % 2 for at in range(count)]})
+        pyarrow.parquet.write_table(table, folder / f"{split}-0.parquet")
+    return folder
+
+
+def test_a_data_sets_loading_script_is_not_run(data: Path, canary: Path) -> None:
+    for name in ("rte.py", "glue.py", "dataset.py", "__init__.py"):
+        (data / name).write_text(code(canary))
+    (data / "dataset_infos.json").write_text("{}")
+    assert len(read(rte(), data)["test"]) == 4
+    assert not canary.exists()
+
+
+def test_a_pickled_type_in_a_parquet_file_is_not_loaded(data: Path, canary: Path) -> None:
+    """Arrow's Python types were pickles in a column's metadata (CVE-2023-47248)."""
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(data / "validation-0.parquet")
+    pickled = {
+        "ARROW:extension:name": "arrow.py_extension_type",
+        "ARROW:extension:metadata": pickle.dumps(Evil(canary)),
+    }
+    fields = [field.with_metadata(pickled) for field in table.schema]
+    pyarrow.parquet.write_table(table.cast(pyarrow.schema(fields)), data / "validation-0.parquet")
+    with contextlib.suppress(BenchError):
+        read(rte(), data)
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("label", [-1, 2, None, 10**12])
+def test_a_label_that_the_task_does_not_name_is_refused(data: Path, label: int | None) -> None:
+    """-1, with which hubs hide a test's labels, would otherwise count as the last one."""
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.table({"sentence1": ["a"], "sentence2": ["b"], "label": pyarrow.array([label], pyarrow.int64())})
+    pyarrow.parquet.write_table(table, data / "validation-0.parquet")
+    with pytest.raises(SourceError, match="glue-rte"):
+        read(rte(), data)
+
+
+def test_a_text_that_is_none_is_refused(data: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.table({"sentence1": pyarrow.array([None], pyarrow.string()), "sentence2": ["b"], "label": [0]})
+    pyarrow.parquet.write_table(table, data / "validation-0.parquet")
+    with pytest.raises(SourceError, match="glue-rte"):
+        read(rte(), data)
+
+
+LAUGHS = "".join(f'<!ENTITY l{at} "{f"&l{at - 1};" * 10}">' for at in range(1, 12))
+XML = {
+    "a billion laughs": f'<!DOCTYPE a [<!ENTITY l0 "ha">{LAUGHS}]><a><b><AddressNumber>&l11;</AddressNumber></b></a>',
+    "a file of this machine": '<!DOCTYPE a [<!ENTITY f SYSTEM "FILE">]><a><b><ZipCode>&f;</ZipCode></b></a>',
+    "an unknown part": "<a><b><Planet>Mars</Planet></b></a>",
+    "no words": "<a><b></b></a>",
+    "not XML": "\0",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("attack", XML)
+def test_xml_neither_explodes_nor_reads_other_files(attack: str, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("12345")
+    folder = tmp_path / "addresses"
+    folder.mkdir()
+    for name in ("labeled.xml", "us50_messiest_manual_label.xml"):
+        (folder / name).write_text(XML[attack].replace("FILE", secret.as_uri()))
+    with pytest.raises(SourceError, match="us-address cannot be read") as error:
+        read(registry.tasks().get("us-address").plugin(), folder)
+    assert "12345" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff", b"text,spam\n", b"text\nx\n", b"text,spam\nx,many\n", b"text,spam\nx,7\n", b"text,spam\nx\n",
+     b"text,spam\n" + b"x" * 200_000 + b",1\n", b'text,spam\n"x,1\n', b"\0,\0\n\0,1\n"],
+)  # fmt: skip
+def test_a_table_that_is_not_the_tasks_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "sms.csv").write_bytes(content)
+    with pytest.raises(SourceError, match="sms-spam"):
+        read(registry.tasks().get("sms-spam").plugin(), tmp_path / "sms.csv")
+
+
+@pytest.mark.parametrize("kind", ["a circle", "outside", "a pipe", "a device"])
+def test_a_model_folder_of_links_and_pipes_is_refused(model: Path, tmp_path: Path, kind: str) -> None:
+    odd = model / "odd.json"
+    if kind == "a circle":
+        odd.symlink_to(odd)
+    elif kind == "outside":
+        odd.symlink_to("/etc/passwd")
+    elif kind == "a pipe":
+        os.mkfifo(odd)
+    else:
+        model = Path("/dev/zero")
+    with pytest.raises(SourceError):
+        sources.resolve(str(model))

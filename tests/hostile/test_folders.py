@@ -1,0 +1,269 @@
+"""Results folders that somebody else has made: links, devices, bombs, and words that are more than words."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commandline import Bench
+from made import measured, memory, record
+
+from bench import store
+from bench.adaptation import save
+from bench.executors import Job
+from bench.executors.local import LocalExecutor
+from bench.leaderboard import Boards, to_csv
+from bench.machines import machine_kind
+from bench.record import Record
+from bench.store import Store, StoreError
+
+TEXT = record().to_json()
+
+
+def other(**changes: Any) -> str:
+    return json.dumps({**json.loads(TEXT), **changes})
+
+
+BOMBS = {
+    "nesting": '{"a":' * 100_000,
+    "nesting within": other(environment={}).replace('"environment": {}', f'"environment": {"[" * 9000}{"]" * 9000}'),
+    "NaN": other(losses=[float("nan")]),
+    "Infinity": other(scores={"matthews": float("inf")}),
+    "a float that is infinite": other(losses=[1.5]).replace("1.5", "1e999"),
+    "a score whose mean would be infinite": other(scores={"matthews": 1e308}),
+    "a number of 5000 digits": other(last_step=77).replace("77", "7" * 5000),
+    "a count that is no 64-bit number": other(adapter_bytes=10**400),
+    "a negative count": other(adapter_bytes=-1),
+    "a half character": other(reason="x").replace('"x"', '"\\ud800"'),
+    "an id that is a path": other(id="../../x"),
+    "an id of several lines": other(id="0123456789abcdef\n0123456789abcdef"),
+    "a parameter that is no number": other().replace('"params": {}', '"params": {"r": 1e999}'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_bomb_is_a_fault_and_no_record(bomb: str, tmp_path: Path) -> None:
+    assert BOMBS[bomb] != other()
+    results = Store(tmp_path)
+    results.write(record(seed=1))
+    results.path(record().id).write_text(BOMBS[bomb])
+    assert [found.cell.seed for found in results.all()[0]] == [1]
+    assert len(results.all()[1]) == 1
+    assert results.finished(record().id) is None
+
+
+def test_of_a_key_that_comes_twice_the_last_one_counts(tmp_path: Path) -> None:
+    results = Store(tmp_path)
+    results.write(record())
+    path = results.path(record().id)
+    path.write_text(path.read_text().replace("{", '{"status":"error",', 1))
+    assert results.read(record().id) == record()
+    path.write_text(path.read_text().rstrip()[:-1] + ',"status":"fine"}')
+    with pytest.raises(StoreError, match="status"):
+        results.read(record().id)
+
+
+def test_a_record_that_is_larger_than_any_is_not_read(tmp_path: Path) -> None:
+    results = Store(tmp_path)
+    results.write(record())
+    with results.path(record().id).open("r+b") as file:
+        file.truncate(store.MAX_BYTES + 1)  # a hole: takes no disk
+    with pytest.raises(StoreError, match="larger than 64 MiB"):
+        results.read(record().id)
+
+
+@pytest.mark.slow
+def test_a_record_of_ten_million_predictions_is_read(tmp_path: Path) -> None:
+    """Whatever is smaller than the limit is taken: these are 20 MB of digits."""
+    text = other(predictions="here").replace('"here"', f"[{'0,1,' * 4_999_999}0,1]")
+    Store(tmp_path).records.mkdir()
+    Store(tmp_path).path(record().id).write_text(text)
+    found, faults = Store(tmp_path).all()
+    assert faults == []
+    assert len(found[0].predictions) == 10_000_000
+
+
+def test_more_answers_than_ranks_can_be_made_of_are_compared_by_seeds_alone() -> None:
+    from bench.stats.contributions import MOST_RANKED, contributions
+
+    many = [float(at) for at in range(MOST_RANKED + 1)]
+    assert contributions("spearman", many, many, None) is None
+    assert contributions("spearman", many[:50], many[:50], None) is not None
+
+
+def test_a_record_is_a_plain_file_and_no_link_or_pipe(tmp_path: Path) -> None:
+    results = Store(tmp_path / "results")
+    results.write(record())
+    path = results.path(record().id)
+    elsewhere = tmp_path / "elsewhere.json"
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+    for _ in range(2):
+        with pytest.raises(StoreError, match="not a plain file"):
+            results.read(record().id)
+        path.unlink()
+        os.mkfifo(path)  # would be waited for for ever
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    assert "not a plain file" in results.all()[1][0]
+
+
+def test_results_may_lie_on_another_disk(tmp_path: Path) -> None:
+    """A folder that is a link is somebody's choice of a place."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "results").mkdir()
+    results = Store(tmp_path / "results")
+    results.records.symlink_to(tmp_path / "disk")
+    results.write(record())
+    assert results.all() == ([record()], [])
+    assert [file.name for file in (tmp_path / "disk").iterdir()] == [f"{record().id}.json"]
+
+
+def test_writing_takes_the_place_of_a_link_and_leaves_what_it_leads_to(tmp_path: Path) -> None:
+    results, mine = Store(tmp_path / "results"), tmp_path / "mine"
+    mine.write_text("precious")
+    results.records.mkdir(parents=True)
+    results.path(record().id).symlink_to(mine)
+    results.write(record())
+    assert results.read(record().id) == record()
+    assert mine.read_text() == "precious"
+
+
+def test_an_adapter_takes_the_place_of_a_link_and_of_an_older_one(tmp_path: Path) -> None:
+    class Saves:
+        def save(self, module: Any, folder: Path) -> None:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "adapter.json").write_text("{}")
+
+    mine, target = tmp_path / "mine", tmp_path / "results" / "adapters" / "0123456789abcdef"
+    mine.mkdir()
+    (mine / "adapter.json").write_text("precious")
+    target.parent.mkdir(parents=True)
+    target.symlink_to(mine)
+    for _ in range(2):
+        assert save(Saves(), None, target) == 2  # type: ignore[arg-type]
+        assert not target.is_symlink()
+        (target / "left over").write_text("x")
+    assert (mine / "adapter.json").read_text() == "precious"
+    assert save(Saves(), None, target) == 2  # type: ignore[arg-type]
+    assert [file.name for file in target.iterdir()] == ["adapter.json"]
+    assert [file.name for file in target.parent.iterdir()] == [target.name]
+
+
+def test_a_workers_log_is_not_written_through_a_link(tmp_path: Path) -> None:
+    mine, logs = tmp_path / "mine", tmp_path / "logs"
+    mine.write_text("precious")
+    logs.mkdir()
+    (logs / "worker-0.log").symlink_to(mine)
+    executor = LocalExecutor("executor_targets:double", 1, logs)
+    list(executor.run([Job("a", 1)]))
+    assert mine.read_text() == "precious"
+    assert not (logs / "worker-0.log").is_symlink()
+
+
+@pytest.mark.parametrize(
+    "machine",
+    [{"gpus": "x"}, {"gpus": [1]}, {"cpu_model": [1]}, {"cpu_cores_allowed": "many"}, {"gpus": {"a": 1}}, [], "x", 1],
+)  # fmt: skip
+def test_an_environment_of_any_form_is_no_error(machine: Any) -> None:
+    made = record(environment={"machine": machine, "code": "x", "versions": 3})
+    machine_kind(made)
+    assert "head" in to_csv(Boards([made]).cells)
+
+
+ANSWERS: list[tuple[str, Any, Any, Any]] = [
+    ("accuracy", ["a", {}], [1, None], None),
+    ("accuracy", [[1], [1]], [0, 1], None),
+    ("accuracy", [True, False], [0, 1], None),
+    ("f1", [10**30, 1], [0, 1], None),
+    ("matthews", list(range(5000)), list(range(5000)), None),
+    ("spearman", ["a", "b"], [0.5, 1.0], None),
+    ("spearman", [1e300, 2.0], [0.5, 1.0], None),
+    ("pearson_spearman_mean", [None, 2.0], [0.5, 1.0], None),
+    ("entity_f1", [[7], [0]], [[0], [0]], ["O"]),
+    ("entity_f1", [[-9], [0]], [[0], [0]], ["O"]),
+    ("entity_f1", [["x"], [0]], [[0], [0]], ["O"]),
+    ("entity_f1", [0, 1], [0, 1], ["O"]),
+    ("entity_f1", [[0], [0]], [[0], [0]], [""]),
+    ("entity_f1", [[[]], [0]], [[0], [0]], ["O"]),
+    ("unheard of", [0, 1], [0, 1], None),
+]
+
+
+@pytest.mark.parametrize(("metric", "predictions", "references", "labels"), ANSWERS)
+def test_answers_to_another_question_are_compared_by_seeds_alone(
+    metric: str, predictions: Any, references: Any, labels: Any
+) -> None:
+    from bench.stats.contributions import contributions
+
+    assert contributions(metric, predictions, references, labels) is None
+
+
+# Words
+
+EVIL = "\x1b]0;owned\x07\x1b[31mred\x9b2J\r\nError: all is well\u202e\u2066\x00"
+
+
+def evil_records() -> list[Record]:
+    """Every name that a record holds is hostile, and two seeds each, so that there is something to compare."""
+    of = {"task": EVIL, "model": EVIL, "model_source": f"/{EVIL}", "preset": EVIL, "variant": EVIL}
+    usual: dict[str, Any] = {"metric": EVIL, "scores": {EVIL: 0.5}, "memory": memory(kind=EVIL)}
+    made = [measured(f"{at}{EVIL}", seed, of=of, **usual) for at in range(2) for seed in range(2)]
+    bad = {"status": "error", "reason": EVIL, "traceback": EVIL, "scores": {}}
+    return [*made, measured(f"bad{EVIL}", 0, of=of, **{**usual, **bad})]
+
+
+@pytest.fixture
+def evil(tmp_path: Path) -> Path:
+    for at in range(2):
+        for each in evil_records():
+            Store(tmp_path / f"evil{at}").write(each)
+    broken = tmp_path / "evil0" / "records" / f"{EVIL.replace(chr(0), '')}.json"
+    broken.write_text("{")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["leaderboard", 0], ["leaderboard", 0, "--pairs"], ["leaderboard", 0, "--overall"], ["compare", 0, 1],
+     ["report", 0, "--out", "report.html"], ["verify", evil_records()[0].id, "--results", 0],
+     ["publish", 0, "--to", "board", "--dry-run"]],
+    ids=["leaderboard", "pairs", "overall", "compare", "report", "verify", "publish"],
+)  # fmt: skip
+def test_no_name_commands_the_terminal(
+    arguments: list[Any], evil: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(evil)
+    done = bench(*(evil / f"evil{part}" if isinstance(part, int) else part for part in arguments))
+    for shown in (done.out, done.err):
+        assert not {"\x1b", "\x07", "\x9b", "\r", "\x00", "\u202e", "\u2066"} & set(shown)
+        assert not [line for line in shown.splitlines() if line.startswith("Error: all is well")]
+
+
+def test_nothing_starts_like_a_formula_and_numbers_stay_numbers() -> None:
+    import csv
+    import io
+
+    signs = ("=", "+", "-", "@", "\t", "\r", "\n", "＝")
+    made = [
+        record(f"{sign}cmd", seed, -0.25, of={"variant": f"{sign}1", "task": f"{sign}t", "preset": f"{sign}p"},
+               reason=f"{sign}2+3", predictions=[0, 1], references=[0, 1])
+        for sign in signs for seed in range(2)
+    ]  # fmt: skip
+    boards = Boards(made)
+    for table in (boards.leaderboard, boards.cells, boards.pairs, boards.overall):
+        rows = list(csv.reader(io.StringIO(to_csv(table))))
+        for text in (cell for row in rows[1:] for cell in row):
+            assert not text.startswith(signs) or float(text) <= 0
+    cells = csv.DictReader(io.StringIO(to_csv(boards.cells)))
+    assert {row["score"] for row in cells} == {"-0.25"}
+
+
+def test_a_table_of_tokens_starts_no_formula_either() -> None:
+    from bench.attention.files import _csv
+
+    text = _csv([{"token": "=1+1", "share": 0.5}, {"token": "@x", "share": -1e-05}])
+    assert text == "token,share\n'=1+1,0.5\n'@x,-1e-05\n"
