@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +15,7 @@ from bench import allocator, models, profiles, registry, sources, suites
 from bench.cell import Assignment, new_record, now
 from bench.errors import UsageError
 from bench.estimate import Estimator
-from bench.executors import Executor, Finished, Job, Lost, Progress, Started
+from bench.executors import Executor, Finished, Job, Lost, Progress, Retried, Started
 from bench.executors.local import LocalExecutor
 from bench.grid import Cell, code_version
 from bench.makespan import Makespan
@@ -28,6 +30,7 @@ from bench.store import Store
 from bench.suites import Suite
 from bench.task import Task
 
+EXECUTORS = LOCAL, RAY = "local", "ray"
 TARGET, SETUP = "bench.cell:run", "bench.warming:warm_up"
 Fetching = Callable[[str, int, int | None], None]  # what, bytes so far, bytes in all where known
 
@@ -49,6 +52,21 @@ class Request:
     timeout: float | None = None
     force: bool = False
     keep_adapters: bool = False
+    executor: str = LOCAL
+    ray_address: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.executor not in EXECUTORS:
+            raise UsageError(f"There is no executor {self.executor!r}; there are: {', '.join(EXECUTORS)}.")
+        if self.ray_address is not None and self.executor != RAY:
+            raise UsageError("--ray-address goes with --executor ray.")
+        if self.executor == RAY and find_spec("ray") is None:
+            raise UsageError("--executor ray needs Ray, which is not installed: pip install 'pasta-bench[ray]'.")
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether cells run on other machines, which this one says nothing about."""
+        return self.executor == RAY and self.ray_address is not None
 
 
 def ask(
@@ -136,6 +154,8 @@ class Display(Protocol):
 
     def progressed(self, cell: Cell, data: Mapping[str, float]) -> None: ...
 
+    def retried(self, cell: Cell, reason: str) -> None: ...
+
     def ended(self, record: Record) -> None: ...
 
 
@@ -177,12 +197,17 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
     built = [(spec.name, build_method(methods, spec)) for spec in request.methods]
     _check_recipes(request.suite, methods, tasks)
     machine = probe()
-    profile, why = profiles.resolve(request.profile, machine)
+    if request.elsewhere and request.profile != profiles.AUTO:  # those machines are held to it by bench.remote
+        profile = profiles.load(request.profile)
+        why = f"{profile.name}: on the machines of the Ray cluster"
+    else:
+        profile, why = profiles.resolve(request.profile, machine)
     if request.workers is not None:
         if request.workers < 1:
             raise UsageError(f"--workers {request.workers}: at least one worker is needed.")
         profile = profile.with_workers(request.workers)
-        profiles.require(profile, machine)
+        if not request.elsewhere:
+            profiles.require(profile, machine)
     model = models.find(request.model)
     resolved = fetch(references(request.tasks, request.model, request.plugins), request.mirror, told)
     model_files = resolved[f"model {model.name}"]
@@ -269,6 +294,8 @@ def execute(
     *,
     guess: Callable[[Cell], float | None] = lambda cell: None,
     makespan: Makespan | None = None,
+    payload: Callable[[Assignment], Any] = lambda assignment: assignment,
+    stores: bool = False,
 ) -> Outcome:
     """Run the cells that are not finished. A cell that fails in whatever way leaves a record, and the rest go on.
 
@@ -278,13 +305,16 @@ def execute(
     Args:
         guess: seconds that a cell will take, for the order of cells; asked again as the grid goes on.
         makespan: told what happens when.
+        payload: what the executor's target is given for an assignment.
+        stores: whether records are stored here, since the workers may not see the store; else they write them.
     """
     makespan = makespan or Makespan(planned.workers)
     cells = {cell.id: cell for cell in planned.pending}
     outcome = Outcome(dict(planned.finished))
     running: dict[str, str] = {}  # id -> when it started
+    retries: defaultdict[str, list[str]] = defaultdict(list)  # id -> why earlier attempts were lost
     ordered = in_order(cells.values(), planned.workers, guess)
-    jobs = (Job(cell.id, planned.assignments[cell.id], timeout) for cell in ordered)
+    jobs = (Job(cell.id, payload(planned.assignments[cell.id]), timeout) for cell in ordered)
 
     def end(key: str, record: Record) -> None:
         running.pop(key, None)
@@ -301,6 +331,7 @@ def execute(
             written.status, written.reason = status, anonymous(reason)
             written.traceback = anonymous(detail) if detail else None
             written.started_at, written.last_step = started, step
+            written.retries = retries[key]
             # Breaking a forced run off says nothing about the cell: a finished record stays.
             if status != "interrupted" or store.finished(key) is None:
                 store.write(written)
@@ -318,7 +349,16 @@ def execute(
                     case Progress(key, data):
                         display.progressed(cells[key], data)
                     case Finished(key, result):
-                        end(key, Record(**result))
+                        record = Record(**result)
+                        if stores or retries[key]:
+                            record.retries = retries[key]
+                            store.write(record)
+                        end(key, record)
+                    case Retried(key, reason):
+                        running.pop(key, None)
+                        retries[key].append(reason)
+                        makespan.cell_is_lost(key)
+                        display.retried(cells[key], reason)
                     case Lost(key=key, status=status, reason=reason, progress=last, log_tail=tail):
                         lose(key, status, reason, tail, (last or {}).get("step"))
     except KeyboardInterrupt:
