@@ -125,6 +125,8 @@ def run(
     timeout: float | None = None,
     force: bool = False,
     keep_adapters: bool = False,
+    executor: str = "local",
+    ray_address: str | None = None,
 ) -> Results:
     """Run a grid of methods x tasks x seeds, as `python -m bench run` does, and give the results of its cells.
 
@@ -143,6 +145,7 @@ def run(
         plugins: Python files with methods or tasks of your own.
         workers: cells at a time. timeout: seconds that one cell may take. force: run finished cells again.
         keep_adapters: leave what was trained under RESULTS/adapters/CELL.
+        executor: "local", or "ray" for the machines of a cluster; ray_address: where it is, as `ray.init` takes it.
 
     Raises:
         BenchError: for wrong names, parameters, profiles and sources, before anything runs.
@@ -151,10 +154,8 @@ def run(
     from rich.console import Console
 
     from bench import running
-    from bench.estimate import Estimator
+    from bench.launching import launch
     from bench.leaderboard import files
-    from bench.progress import display_for
-    from bench.store import Store
 
     wanted = list(range(seeds)) if isinstance(seeds, int) else None if seeds is None else list(seeds)
     if wanted is not None and any(not isinstance(seed, int) or seed < 0 for seed in wanted):
@@ -174,14 +175,10 @@ def run(
         timeout=timeout,
         force=force,
         keep_adapters=keep_adapters,
+        executor=executor,
+        ray_address=ray_address,
     )
-    planned, store = running.plan(request), Store(request.results)
-    console = Console(stderr=True, highlight=False)
-    estimator = Estimator(store.all()[0])
-    display = display_for(planned.pending, planned.workers, estimator, console)
-    with display:
-        executor = running.local_executor(planned.workers, request.results / "logs")
-        outcome = running.execute(planned, executor, store, display, timeout, guess=estimator.guess)
+    outcome = launch(running.plan(request), request, Console(stderr=True, highlight=False))
     files.write(request.results, merge([request.results]).records)
     if outcome.interrupted:
         raise KeyboardInterrupt

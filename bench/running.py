@@ -77,6 +77,8 @@ def ask(
     tasks: str | None = None,
     seeds: Sequence[int] | None = None,
     model: str | None = None,
+    executor: str = LOCAL,
+    ray_address: str | None = None,
     **others: Any,
 ) -> Request:
     """A request from what was given, the rest as the suite or preset has it; others: further fields of `Request`.
@@ -93,6 +95,8 @@ def ask(
         tasks=list(dict.fromkeys(split_list(tasks))) if tasks is not None else chosen.tasks,
         seeds=list(seeds) if seeds is not None else chosen.seeds,
         model=model or chosen.model,
+        executor=executor,
+        ray_address=ray_address or (os.environ.get("RAY_ADDRESS") if executor == RAY else None),
         **others,
     )
     if not request.tasks:

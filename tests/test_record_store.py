@@ -71,7 +71,13 @@ def test_a_record_comes_back_as_it_went(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "lacks"), [(1, ("retries", "extra_tests", "inference_flops")), (2, ("retries", "inference_flops")), (3, ("retries",)), (4, ("retries",))]
+    ("version", "lacks"),
+    [
+        (1, ("retries", "extra_tests", "inference_flops")),
+        (2, ("retries", "inference_flops")),
+        (3, ("retries",)),
+        (4, ("retries",)),
+    ],
 )
 def test_a_record_of_an_older_schema_version_is_read(store: Store, version: int, lacks: tuple[str, ...]) -> None:
     """It is one without what came later, and says of itself that it is an old one."""

@@ -39,7 +39,7 @@ OPENINGS = 3
 """How many workers in a row may fail to open on a machine before it is left alone."""
 
 MACHINES_LIMIT = 600.0
-"""Seconds without any machine that has room before the jobs that are left are given up. One that was lost may return."""
+"""Seconds without any machine that has room before what is left is given up. One that was lost may return."""
 
 PROGRESS_INTERVAL = 1.0
 """Seconds between two reports of a job's progress, at the least: hundreds of workers report to one driver."""
@@ -94,7 +94,7 @@ class RayExecutor:
 
     Used as a context it stays connected between runs; `run` by itself connects, and leaves.
 
-    target, env, setup: as for :class:`bench.executors.local.LocalExecutor`. The module must be importable on each machine.
+    target, env, setup: as for :class:`bench.executors.local.LocalExecutor`. Modules must be there on each machine.
     share: what each worker takes.
     address: of a running cluster, as ``ray.init`` takes it; None starts Ray on this machine, and ends it.
     here: this machine's resources in the latter case; None: what Ray finds.
@@ -162,7 +162,7 @@ class RayExecutor:
 
 @dataclass(frozen=True)
 class _Kit:
-    """How to start a worker on another machine. paths: of modules. omp_num_threads: as the driver's environment has it."""
+    """How to start a worker on another machine. paths: of modules. omp_num_threads: of the driver's environment."""
 
     target: str
     setup: str | None
@@ -470,6 +470,7 @@ def _connected(address: str | None, here: Here | None) -> Iterator[None]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_IGNORE_UNHANDLED_ERRORS": "1",  # those of hosts that nobody listens to any more
     }.items():
         os.environ.setdefault(name, value)
     try:
@@ -492,6 +493,8 @@ def _connected(address: str | None, here: Here | None) -> Iterator[None]:
     try:
         with _own_signals():
             ray.init(address or "local", **quiet)
+            # Ray prints what befalls its machines on standard output, whatever it is told above; events say it.
+            ray._private.worker._worker_logs_enabled = False
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         what = "Ray cannot be started here" if address is None else f"There is no Ray cluster to be had at {address}"
         raise ClusterError(f"{what}: {_one_line(error)}") from None
