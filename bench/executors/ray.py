@@ -25,9 +25,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import psutil
+
 from bench.errors import BenchError, UsageError
 from bench.executors import Event, Finished, Job, Lost, Progress, Retried, Started
-from bench.executors.local import STARTS_PER_JOB, LocalExecutor
+from bench.executors.local import GRACE, STARTS_PER_JOB, LocalExecutor
 
 RETRIES = 3
 """How often a job is begun again that was lost with its machine, before it is given up."""
@@ -47,6 +49,7 @@ PROGRESS_INTERVAL = 1.0
 WORKERS_HERE = "BENCH_WORKERS_HERE"
 """The environment variable that tells a target how many workers may run on its machine at a time."""
 
+RAYS_OWN_PATHS = ("/ray/thirdparty_files", "/ray/_private/workers")
 MIB = 2**20
 OBJECT_STORE_BYTES = 128 * MIB  # results are small, and Ray would set a third of the memory aside
 
@@ -212,6 +215,13 @@ class Host:
             if isinstance(event, Finished | Lost):
                 return
 
+    def end(self) -> bool:
+        """End the worker and all that it started, whatever it is doing. (`run` is in another thread, and waits.)"""
+        for worker in psutil.Process().children():
+            with contextlib.suppress(OSError):
+                os.killpg(worker.pid, signal.SIGKILL)  # each leads a group of its own
+        return True
+
     def _next(self) -> Job | None:
         # The executor draws a job only when `run` goes on with its events, and `run` has just brought one then.
         return self._jobs.popleft() if self._jobs else None
@@ -346,6 +356,7 @@ class _Run:
                 num_cpus=self.share.cpus,
                 num_gpus=self.share.gpus,
                 memory=self.share.memory,
+                max_concurrency=2,  # for `end`, besides `run`
                 max_restarts=0,
                 max_task_retries=0,  # what is lost comes back to `_Run`, which decides
                 scheduling_strategy=NodeAffinitySchedulingStrategy(machine, soft=False),
@@ -423,7 +434,8 @@ class _Run:
             return
         seat.task.losses += 1
         if seat.task.losses > RETRIES:
-            yield _lost(seat, "error", f"{seat.lost_with_machine()}, as {RETRIES} attempts before this one were")
+            attempts = RETRIES + 1
+            yield _lost(seat, "error", f"{seat.lost_with_machine()}, in attempt {attempts} of {attempts}")
         else:
             self._waiting.appendleft(seat.task)
             yield Retried(seat.task.job.key, seat.lost_with_machine())
@@ -437,12 +449,19 @@ class _Run:
             seat.task = task
             seat.awaited = seat.host.run.remote(task.job.key, task.payload, task.job.timeout)
 
-    def _remove(self, seat: _Seat) -> None:
-        """End a seat's host; its worker sees that, and ends itself."""
+    def _remove(self, *seats: _Seat) -> None:
+        """End seats: their workers, then their hosts."""
         import ray
 
-        if self._seats.pop(seat.number, None) is not None:
-            ray.kill(seat.host)
+        for seat in seats:
+            self._seats.pop(seat.number, None)
+        try:
+            # A worker whose host is gone would end itself, but Ray may end it first and leave what it started.
+            if ending := [seat.host.end.remote() for seat in seats if not seat.opening]:
+                ray.wait(ending, num_returns=len(ending), timeout=GRACE)
+        finally:  # even if a second Ctrl-C cuts the waiting short
+            for seat in seats:
+                ray.kill(seat.host)
 
     def _hopeless(self) -> bool:
         """Whether there is no use in waiting for a machine."""
@@ -456,9 +475,8 @@ class _Run:
             yield Lost(task.job.key, "error", reason, None, 0.0, "")
 
     def _close(self) -> None:
-        """End all workers, whatever they are doing. A worker whose host is gone ends itself."""
-        for seat in list(self._seats.values()):
-            self._remove(seat)
+        """End all workers, whatever they are doing."""
+        self._remove(*self._seats.values())
 
 
 @contextlib.contextmanager
@@ -470,6 +488,7 @@ def _connected(address: str | None, here: Here | None) -> Iterator[None]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_kill_child_processes_on_worker_exit": "0",  # they end themselves, and with them what they started
         "RAY_IGNORE_UNHANDLED_ERRORS": "1",  # those of hosts that nobody listens to any more
     }.items():
         os.environ.setdefault(name, value)
@@ -532,8 +551,7 @@ def _described(resources: Mapping[str, float]) -> str:
 
 def _paths() -> list[str]:
     """Where modules are found, without the folders that Ray adds for itself, with its own copies of libraries."""
-    own = ("/ray/thirdparty_files", "/ray/_private/workers")
-    return [path or str(Path.cwd()) for path in sys.path if not path.endswith(own)]
+    return [path or str(Path.cwd()) for path in sys.path if not path.endswith(RAYS_OWN_PATHS)]
 
 
 def _keep_to_group(groups: int) -> None:
