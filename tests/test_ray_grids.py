@@ -127,32 +127,6 @@ def test_a_machine_is_lost_and_the_grid_is_complete(grid: TinyGrid, cluster: Mac
     cluster.add()
 
 
-def test_a_machine_that_is_not_as_the_drivers_says_so(grid: TinyGrid, cluster: Machines, tmp_path: Path) -> None:
-    """Here the plugin is there for the driver alone: as a relative path would be that other machines read."""
-    plugin = tmp_path / "lingers.py"
-    plugin.write_text(LINGERS.format(mark=str(tmp_path / "mark")), encoding="utf-8")
-    (tmp_path / "mark").touch()
-    script = tmp_path / "gone.py"
-    # The plan is made, then the file goes.
-    script.write_text(
-        "import sys; from pathlib import Path; from bench import running; from bench.__main__ import main\n"
-        "plan = running.plan\n"
-        "def and_gone(*given):\n"
-        "    made = plan(*given)\n"
-        f"    Path({str(plugin)!r}).unlink()\n"
-        "    return made\n"
-        "running.plan = and_gone\n"
-        "main()\n",
-        encoding="utf-8",
-    )
-    arguments = [*grid.options(tmp_path / "results"), "--plugin", str(plugin), "--methods", "lingers", "--seeds", "1"]
-    done = grid.python(str(script), "run", *arguments, *on(cluster), PYTHONPATH=str(tiny_grid.ROOT))
-    assert done.returncode == 1
-    record = records(tmp_path / "results")["lingers"]
-    assert record["status"] == "error"
-    assert record["reason"].startswith("A machine of the cluster has no plugin file ")
-
-
 def test_an_interrupt_leaves_no_process_and_what_was_done(grid: TinyGrid, tmp_path: Path) -> None:
     """On a Ray of its own, as `--executor ray` starts it where there is no cluster."""
     results, mark = tmp_path / "results", tmp_path / "mark"
@@ -179,19 +153,3 @@ def _of(process: psutil.Process, run: str) -> bool:
         return process.pid != os.getpid() and process.environ().get("BENCH_TEST_RUN") == run
     except psutil.Error:
         return False
-
-
-def test_from_python(grid: TinyGrid, cluster: Machines, tmp_path: Path) -> None:
-    """In a process of its own, as a connection to a cluster is a process's only one."""
-    script = tmp_path / "script.py"
-    plugins = [str(grid.folder / name) for name in ("tiny_task.py", "tiny_methods.py")]
-    script.write_text(
-        "import bench\n"
-        f"results = bench.run('steady', seeds=1, suite={str(grid.suite)!r}, profile={str(grid.profile)!r},\n"
-        f"    plugins={plugins!r}, results={str(tmp_path / 'results')!r}, executor='ray',\n"
-        f"    ray_address={cluster.address!r})\n"
-        "print(list(results.cells.status))\n",
-        encoding="utf-8",
-    )
-    done = grid.python(str(script), PYTHONPATH=str(tiny_grid.ROOT))
-    assert done.stdout.splitlines()[-1] == "['ok']", done.stderr

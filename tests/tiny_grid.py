@@ -194,12 +194,9 @@ class TinyGrid:
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """`python -m bench` in a process and session of its own."""
-        return self._start("-m", "bench", *arguments, **environment)
-
-    def _start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("BENCH_", "TINY_"))}
         return subprocess.Popen(
-            [sys.executable, *arguments],
+            [sys.executable, "-m", "bench", *arguments],
             cwd=ROOT,
             env={**inherited, "COLUMNS": "200", **environment},
             stdout=subprocess.PIPE,
@@ -210,11 +207,7 @@ class TinyGrid:
 
     def bench(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `python -m bench` to its end."""
-        return self.python("-m", "bench", *arguments, **environment)
-
-    def python(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a script in the checkout to its end."""
-        with ending(self._start(*arguments, **environment)) as process:
+        with ending(self.start(*arguments, **environment)) as process:
             out, err = process.communicate(timeout=500)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
