@@ -80,9 +80,9 @@ def place_of(planned: Plan, request: Request) -> Iterator[Place]:
         env=_environment(),
         setup=running.SETUP,
     )
-    logs.mkdir(parents=True, exist_ok=True)  # machines that see it put their workers' logs there
     results = request.results.resolve()
-    with marked(results) as token, executor:
+    with executor, marked(results) as token:
+        logs.mkdir(exist_ok=True)  # machines that see it put their workers' logs there
         yield Place(
             executor,
             executor.workers,

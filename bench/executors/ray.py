@@ -15,6 +15,7 @@ import contextlib
 import os
 import pickle
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -42,6 +43,9 @@ OPENINGS = 3
 
 MACHINES_LIMIT = 600.0
 """Seconds without any machine that has room before what is left is given up. One that was lost may return."""
+
+KNOCK_LIMIT = 10.0
+"""Seconds that a cluster has to answer at its address."""
 
 PROGRESS_INTERVAL = 1.0
 """Seconds between two reports of a job's progress, at the least: hundreds of workers report to one driver."""
@@ -504,6 +508,8 @@ def _connected(address: str | None, here: Here | None) -> Iterator[None]:
             f"{address}: give the address of the cluster itself (HOST:6379, or auto), on one of its machines; "
             "Ray's client connection cannot carry a run."
         )
+    if address is not None:
+        _knock(address)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL", "include_dashboard": False}
     if address is None:
         quiet |= {"object_store_memory": OBJECT_STORE_BYTES}
@@ -522,6 +528,16 @@ def _connected(address: str | None, here: Here | None) -> Iterator[None]:
     finally:
         with _own_signals():
             ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise a ClusterError if nobody listens at HOST:PORT: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=KNOCK_LIMIT).close()
+        except (OSError, OverflowError) as error:
+            raise ClusterError(f"There is no Ray cluster to be had at {address}: {_one_line(error)}.") from None
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,7 +15,7 @@ import pytest
 from executor_targets import Unpicklable
 from ray_machines import Machines, machines, wait_until
 
-from bench.errors import UsageError
+from bench.errors import BenchError, UsageError
 from bench.executors import Event, Finished, Job, Lost, Progress, Retried, Started
 from bench.executors import ray as module
 from bench.executors.ray import ClusterError, RayExecutor, Share
@@ -52,6 +53,21 @@ def test_without_ray_it_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r"^Ray is not installed: pip install 'pasta-bench\[ray\]'\.$"):
         list(RayExecutor(TARGET, SHARE).run([]))
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("127.0.0.1:9", "There is no Ray cluster to be had at 127.0.0.1:9: "),
+        ("127.0.0.1:99999", "There is no Ray cluster to be had at 127.0.0.1:99999: "),
+        ("ray://127.0.0.1:10001", "ray://127.0.0.1:10001: give the address of the cluster itself"),
+    ],
+)
+def test_an_address_without_a_cluster_is_one_sentence(address: str, reason: str) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'pasta-bench[ray]'")
+    with pytest.raises(BenchError, match=re.escape(reason)) as raised:
+        list(RayExecutor(TARGET, SHARE, address=address).run([]))
+    assert "\n" not in str(raised.value)
 
 
 # On a cluster
