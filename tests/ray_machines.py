@@ -41,6 +41,10 @@ class Machines:
         above = {process.pid for process in psutil.Process(pid).parents()}
         self.lose(next(node for node in self._nodes if node.all_processes["raylet"][0].process.pid in above))
 
+    def lose_all(self) -> None:
+        for node in list(self._nodes):
+            self.lose(node)
+
     def shutdown(self) -> None:
         self._cluster.shutdown()
 

@@ -298,7 +298,9 @@ class _Run:
                 yield from self._open_seats()
                 if not self._seats and not self._waiting:
                     return
-                if not self._seats and self._hopeless():
+                if self._seats:
+                    self._had_room = time.monotonic()
+                elif self._hopeless():
                     yield from self._give_up()
                     return
                 by_awaited = {seat.awaited: seat for seat in self._seats.values()}
@@ -331,10 +333,10 @@ class _Run:
             self._machines = _machines()
             self._looked = time.monotonic()
         opening = sum(seat.opening for seat in self._seats.values())
+        taken = Counter(seat.machine for seat in self._seats.values())
         for machine, resources in self._machines.items():
-            taken = sum(seat.machine == machine for seat in self._seats.values())
             room = 0 if self._failed_openings[machine] >= OPENINGS else self.share.room(resources)
-            for _ in range(room - taken):
+            for _ in range(room - taken[machine]):
                 if opening >= len(self._waiting):
                     if (task := (yield from self._draw_new())) is None:
                         return
@@ -368,7 +370,6 @@ class _Run:
             .remote(self.kit, number, beside, groups)
         )
         self._seats[number] = _Seat(number, machine, host, host.up.remote())
-        self._had_room = time.monotonic()
 
     def _listen(self, seat: _Seat) -> Generator[Event, None, None]:
         """Take in one thing that a seat has to say."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -280,3 +281,23 @@ def test_a_share_that_no_machine_has_is_one_sentence(executor: RayExecutor) -> N
     assert str(raised.value).startswith(
         "No machine of the Ray cluster has room: a worker takes 512 CPUs, 1,024 MiB, any number on a machine; there is:"
     )
+
+
+@pytest.mark.slow
+def test_where_all_machines_are_lost_the_rest_is_given_up_after_a_while(
+    cluster: Machines, executor: RayExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last test of this file: it leaves no machine."""
+    monkeypatch.setattr(module, "MACHINES_LIMIT", 2.0)
+    events = []
+    with closing(
+        executor.run([job("a", "with_children", "sleep"), *(job(key, "echo", 1) for key in "bcd")])
+    ) as running:
+        for event in running:
+            events.append(event)
+            if isinstance(event, Progress):
+                time.sleep(2.5)  # longer than the limit, which counts from the loss
+                cluster.lose_all()
+    reasons = {key: event.reason for key, event in ends(events).items() if isinstance(event, Lost)}
+    assert reasons["a"].startswith("there is no machine to run it on: ")
+    assert sum(isinstance(event, Retried) for event in events) == 1
