@@ -126,6 +126,8 @@ def run(
     force: bool = False,
     keep_adapters: bool = False,
     frozen: str | Path | None = None,
+    executor: str = "local",
+    ray_address: str | None = None,
 ) -> Results:
     """Run a grid of methods x tasks x seeds, as `python -m bench run` does, and give the results of its cells.
 
@@ -145,6 +147,7 @@ def run(
         workers: cells at a time. timeout: seconds that one cell may take. force: run finished cells again.
         keep_adapters: leave what was trained under RESULTS/adapters/CELL.
         frozen: a file of `python -m bench freeze` that the run is held to.
+        executor: "local", or "ray" for the machines of a cluster; ray_address: where it is, as `ray.init` takes it.
 
     Raises:
         BenchError: for wrong names, parameters, profiles and sources, before anything runs.
@@ -153,10 +156,8 @@ def run(
     from rich.console import Console
 
     from bench import running
-    from bench.estimate import Estimator
+    from bench.launching import launch
     from bench.leaderboard import files
-    from bench.progress import display_for
-    from bench.store import Store
 
     wanted = list(range(seeds)) if isinstance(seeds, int) else None if seeds is None else list(seeds)
     if wanted is not None and any(not isinstance(seed, int) or seed < 0 for seed in wanted):
@@ -177,14 +178,10 @@ def run(
         force=force,
         keep_adapters=keep_adapters,
         frozen=None if frozen is None else Path(frozen),
+        executor=executor,
+        ray_address=ray_address,
     )
-    planned, store = running.plan(request), Store(request.results)
-    console = Console(stderr=True, highlight=False)
-    estimator = Estimator(store.all()[0])
-    display = display_for(planned.pending, planned.workers, estimator, console)
-    with display:
-        executor = running.local_executor(planned.workers, request.results / "logs")
-        outcome = running.execute(planned, executor, store, display, timeout, guess=estimator.guess)
+    outcome = launch(running.plan(request), request, Console(stderr=True, highlight=False))
     files.write(request.results, merge([request.results]).records)
     if outcome.interrupted:
         raise KeyboardInterrupt

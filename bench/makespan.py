@@ -48,16 +48,21 @@ class Makespan:
         self._seconds = dict.fromkeys(PARTS, 0.0)
         self._free: dict[int, tuple[float, str]] = {}  # since when a worker has no cell, and what that time is
         self._cells: dict[str, tuple[int, float]] = {}
+        self._run_began = self._began
         self._ran: float | None = None
         self._ended: float | None = None
 
     def run_begins(self) -> None:
-        now = time.monotonic()
+        now = self._run_began = time.monotonic()
         self._seconds["planning"] += self.workers * (now - self._began)
         self._free = dict.fromkeys(range(self.workers), (now, "starting workers"))
 
     def cell_begins(self, key: str, worker: int) -> None:
         now = time.monotonic()
+        while worker >= self.workers:  # machines that joined later: their workers are counted as if they had been there
+            self._free[self.workers] = self._run_began, "starting workers"
+            self._seconds["planning"] += self._run_began - self._began
+            self.workers += 1
         since, what = self._free.pop(worker)
         self._seconds[what] += now - since
         self._cells[key] = worker, now
@@ -82,6 +87,13 @@ class Makespan:
     def waits(self) -> None:
         """No worker has a cell, and none may begin one: another run is at those that are left."""
         self._free = {worker: (since, "idle workers") for worker, (since, _) in self._free.items()}
+
+    def cell_is_lost(self, key: str) -> None:
+        """It was lost with its machine, and will begin again."""
+        now = time.monotonic()
+        worker, since = self._cells.pop(key)
+        self._seconds["failed cells"] += now - since
+        self._free[worker] = now, "starting workers"
 
     def run_ends(self) -> None:
         self._ran = time.monotonic()

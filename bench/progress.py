@@ -32,6 +32,11 @@ def outcome_line(record: Record) -> str:
     return one_line(f"{cell}: {record.metric} {score} ({duration(record.timeline.get('total'))})")
 
 
+def retry_line(cell: Cell, reason: str) -> str:
+    """One line on a cell that has to begin again."""
+    return f"{cell.label}, seed {cell.seed}: {reason}; it begins again"
+
+
 class _Tally:
     """What both displays know: how many cells there are, which run, and the time left."""
 
@@ -49,6 +54,10 @@ class _Tally:
         state = self.running[cell.id][2]
         state.update(data)
         return state
+
+    def lose(self, cell: Cell) -> None:
+        self.running.pop(cell.id, None)
+        self._waiting[cell.id] = cell
 
     def end(self, record: Record) -> None:
         self._waiting.pop(record.id, None)
@@ -88,6 +97,10 @@ class PlainDisplay(AbstractContextManager["PlainDisplay"]):
             at = f"step {state['step']}/{state['steps']}, loss {state['loss']:.4f}"
             self._say(f"        {cell.label}, seed {cell.seed}: {at}")
 
+    def retried(self, cell: Cell, reason: str) -> None:
+        self._tally.lose(cell)
+        self._say(f"        {retry_line(cell, reason)}")
+
     def ended(self, record: Record) -> None:
         self._tally.end(record)
         left = self._tally.left()
@@ -120,6 +133,10 @@ class LiveDisplay(AbstractContextManager["LiveDisplay"]):
 
     def progressed(self, cell: Cell, data: Mapping[str, Any]) -> None:
         self._tally.update(cell, data)
+
+    def retried(self, cell: Cell, reason: str) -> None:
+        self._tally.lose(cell)
+        self._live.console.print(f"[yellow]↻[/] {escape(retry_line(cell, reason))}", highlight=False)
 
     def ended(self, record: Record) -> None:
         self._tally.end(record)

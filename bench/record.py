@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from bench.grid import Cell
 from bench.method import Recipe
 
-SCHEMA_VERSION = 4
-# 1 had no extra tests; 2 no labels, inference FLOPs and machine speed; 3 no word on whether throughput was exclusive
-READABLE_VERSIONS = (1, 2, 3, 4)
+SCHEMA_VERSION = 5
+# 1 had no extra tests; 2 no labels, inference FLOPs and machine speed; 3 no word on whether throughput was exclusive;
+# 4 no retries
+READABLE_VERSIONS = (1, 2, 3, 4, 5)
 
 Status = Literal["ok", "oom", "error", "timeout", "interrupted", "skipped"]
 FAILED: tuple[Status, ...] = ("error", "oom", "timeout", "interrupted")  # "skipped" was meant
@@ -101,7 +102,7 @@ class Record(_Part):
     answer that ignores the input. predictions and references: one entry a test example, in the split's
     order. extra_tests: these four for each extra test of the task. inference_flops: of one forward pass over
     the test example of median length. losses: one a step. timeline: seconds by phase, with the untracked rest
-    and the total.
+    and the total. retries: of each earlier attempt that was lost with its machine, how far it had got.
     """
 
     schema_version: Count = SCHEMA_VERSION
@@ -112,6 +113,7 @@ class Record(_Part):
     reason: str | None = None
     traceback: str | None = None
     last_step: Count | None = None
+    retries: list[str] = Field(default_factory=list)
     started_at: str
     finished_at: str
     seeds: dict[str, Count]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +17,7 @@ from bench.cell import Assignment, new_record, now
 from bench.cell_locks import CellLocks
 from bench.errors import UsageError
 from bench.estimate import Estimator
-from bench.executors import Executor, Finished, Job, Lost, Progress, Started
+from bench.executors import Executor, Finished, Job, Lost, Progress, Retried, Started
 from bench.executors.local import LocalExecutor
 from bench.grid import Cell, code_version
 from bench.makespan import Makespan
@@ -30,6 +32,7 @@ from bench.store import NewerRecord, Stamp, Store, StoreError
 from bench.suites import Suite
 from bench.task import Task
 
+EXECUTORS = LOCAL, RAY = "local", "ray"
 TARGET, SETUP = "bench.cell:run", "bench.warming:warm_up"
 OTHERS_SECONDS = 1.0  # between two looks at whether another run is through with a cell
 Fetching = Callable[[str, int, int | None], None]  # what, bytes so far, bytes in all where known
@@ -53,6 +56,21 @@ class Request:
     force: bool = False
     keep_adapters: bool = False
     frozen: Path | None = None  # a file of bench.freezing that the run is held to
+    executor: str = LOCAL
+    ray_address: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.executor not in EXECUTORS:
+            raise UsageError(f"There is no executor {self.executor!r}; there are: {', '.join(EXECUTORS)}.")
+        if self.ray_address is not None and self.executor != RAY:
+            raise UsageError("--ray-address goes with --executor ray.")
+        if self.executor == RAY and find_spec("ray") is None:
+            raise UsageError("--executor ray needs Ray, which is not installed: pip install 'pasta-bench[ray]'.")
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether cells run on other machines, which this one says nothing about."""
+        return self.executor == RAY and self.ray_address is not None
 
 
 def ask(
@@ -63,6 +81,8 @@ def ask(
     tasks: str | None = None,
     seeds: Sequence[int] | None = None,
     model: str | None = None,
+    executor: str = LOCAL,
+    ray_address: str | None = None,
     **others: Any,
 ) -> Request:
     """A request from what was given, the rest as the suite or preset has it; others: further fields of `Request`.
@@ -79,6 +99,8 @@ def ask(
         tasks=list(dict.fromkeys(split_list(tasks))) if tasks is not None else chosen.tasks,
         seeds=list(seeds) if seeds is not None else chosen.seeds,
         model=model or chosen.model,
+        executor=executor,
+        ray_address=ray_address or (os.environ.get("RAY_ADDRESS") if executor == RAY else None),
         **others,
     )
     if not request.tasks:
@@ -145,6 +167,8 @@ class Display(Protocol):
 
     def progressed(self, cell: Cell, data: Mapping[str, float]) -> None: ...
 
+    def retried(self, cell: Cell, reason: str) -> None: ...
+
     def ended(self, record: Record) -> None: ...
 
 
@@ -190,12 +214,17 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
     built = [(spec.name, build_method(methods, spec)) for spec in request.methods]
     _check_recipes(request.suite, methods, tasks)
     machine = probe()
-    profile, why = profiles.resolve(request.profile, machine)
+    if request.elsewhere and request.profile != profiles.AUTO:  # those machines are held to it by bench.remote
+        profile = profiles.load(request.profile)
+        why = f"{profile.name}: on the machines of the Ray cluster"
+    else:
+        profile, why = profiles.resolve(request.profile, machine)
     if request.workers is not None:
         if request.workers < 1:
             raise UsageError(f"--workers {request.workers}: at least one worker is needed.")
         profile = profile.with_workers(request.workers)
-        profiles.require(profile, machine)
+        if not request.elsewhere:
+            profiles.require(profile, machine)
     model = models.find(request.model)
     resolved = fetch(references(request.tasks, request.model, request.plugins), request.mirror, told)
     model_files = resolved[f"model {model.name}"]
@@ -302,6 +331,8 @@ def execute(
     *,
     guess: Callable[[Cell], float | None] = lambda cell: None,
     makespan: Makespan | None = None,
+    payload: Callable[[Assignment], Any] = lambda assignment: assignment,
+    stores: bool = False,
 ) -> Outcome:
     """Run the cells that are not finished. A cell that fails in whatever way leaves a record, and the rest go on.
 
@@ -314,6 +345,8 @@ def execute(
     Args:
         guess: seconds that a cell will take, for the order of cells; asked again as the grid goes on.
         makespan: told what happens when.
+        payload: what the executor's target is given for an assignment.
+        stores: whether records are stored here, since the workers may not see the store; else they write them.
 
     Raises:
         StoreError: when a record cannot be written; the workers are ended, and what was written stays.
@@ -323,6 +356,7 @@ def execute(
     outcome = Outcome(dict(planned.finished))
     running: dict[str, str] = {}  # id -> when it started
     before = {key: planned.stamps[key] if key in planned.stamps else store.stamp(key) for key in cells}
+    retries: defaultdict[str, list[str]] = defaultdict(list)  # id -> why earlier attempts were lost
 
     def written(key: str) -> Record | None:
         """The record that a cell got since the plan was made, whoever wrote it."""
@@ -336,8 +370,9 @@ def execute(
         locks.give_back(key)
 
     def finish(key: str, record: Record) -> None:
-        if store.stamp(key) == before[key]:
-            store.write(record)  # the worker could not
+        if stores or retries[key] or store.stamp(key) == before[key]:  # the worker could not, or not all of it
+            record.retries = retries[key]
+            store.write(record)
         end(key, record)
 
     def lose(key: str, status: Status, reason: str, detail: str | None, step: int | None) -> None:
@@ -348,6 +383,7 @@ def execute(
             record.status, record.reason = status, anonymous(reason)
             record.traceback = anonymous(detail) if detail else None
             record.started_at, record.last_step = running.get(key, now()), step
+            record.retries = retries[key]
             # Breaking a forced run off says nothing about the cell: a finished record stays.
             if status != "interrupted" or store.finished(key) is None:
                 store.write(record)
@@ -362,7 +398,7 @@ def execute(
                 end(cell.id, record)  # another run has been quicker
             else:
                 before[cell.id] = store.stamp(cell.id)
-                yield Job(cell.id, planned.assignments[cell.id], timeout)
+                yield Job(cell.id, payload(planned.assignments[cell.id]), timeout)
 
     makespan.run_begins()
     with CellLocks(store.root) as locks:
@@ -382,6 +418,11 @@ def execute(
                                 display.progressed(cells[key], data)
                             case Finished(key, result):
                                 finish(key, Record(**result))
+                            case Retried(key, reason):
+                                running.pop(key, None)
+                                retries[key].append(reason)
+                                makespan.cell_is_lost(key)
+                                display.retried(cells[key], reason)
                             case Lost(key=key, status=status, reason=reason, progress=last, log_tail=tail):
                                 lose(key, status, reason, tail, (last or {}).get("step"))
                 left = elsewhere

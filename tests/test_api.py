@@ -93,6 +93,8 @@ def test_a_grid_from_python(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
         ({"tasks": []}, "No task was given"),
         ({"seeds": 0}, "No seed was given"),
         ({"seeds": [-1]}, r"seeds=\[-1\] is neither a count nor a list"),
+        ({"executor": "rai"}, "There is no executor 'rai'"),
+        ({"ray_address": "auto"}, "--ray-address goes with --executor ray"),
         ({"preset": "quik"}, "There is no preset 'quik'"),
     ],
 )

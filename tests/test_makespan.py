@@ -61,6 +61,26 @@ def test_two_workers_by_hand(at: Callable[[float], None]) -> None:
     assert csv(made.rows()).splitlines()[:2] == ["part,worker_seconds,percent", "training,14.0,25.0"]
 
 
+def test_a_lost_cell_and_a_machine_that_joins(at: Callable[[float], None]) -> None:
+    made = Makespan(1, began=0)
+    at(2)
+    made.run_begins()
+    at(3)
+    made.cell_begins("a", 0)
+    at(7)
+    made.cell_is_lost("a")
+    at(8)
+    made.cell_begins("a", 1)  # on a machine that was not there before
+    at(12)
+    made.cell_ends("a", record(timeline={"train": 4.0, "total": 4.0}))
+    made.run_ends()
+    made.end()
+    found = {row["part"]: row["worker_seconds"] for row in made.rows()}
+    # Worker 0 starts for a second, and for the rest after its loss; worker 1 for the six seconds before its cell.
+    assert found == {"training": 4, "failed cells": 4, "starting workers": 1 + 6, "idle workers": 5, "planning": 2 * 2}
+    assert sum(float(seconds) for seconds in found.values()) == 2 * made.seconds == 2 * 12
+
+
 def test_nothing_to_do(at: Callable[[float], None]) -> None:
     made = Makespan(1)
     made.run_begins()

@@ -61,6 +61,20 @@ def test_a_line_a_cell_with_the_time_left(clock: Clock, capsys: pytest.CaptureFi
     )
 
 
+def test_a_cell_that_begins_again_is_told_and_waits(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    display = PlainDisplay([cell()], 1, Estimator([record(timeline={"total": 100.0})]))
+    display.started(cell())
+    clock.now += 60
+    display.retried(cell(), "lost with its machine after 60 s")
+    assert capsys.readouterr().err == (
+        "        head on sms-spam, seed 0: lost with its machine after 60 s; it begins again\n"
+    )
+    assert display._tally.left() == 100  # all of it is to be done again
+    display.started(cell())
+    display.ended(record())
+    assert capsys.readouterr().err.startswith("[1/1] ")
+
+
 def test_two_workers_halve_the_time_left(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     cells = [cell(seed=seed) for seed in range(5)]
     display = PlainDisplay(cells, 2, Estimator())

@@ -37,6 +37,7 @@ def full() -> Record:
         reason="none",
         traceback="a\nb",
         last_step=3,
+        retries=["lost with its machine at step 2, after 9 s"],
         constant_score=0.25,
         validation_scores=[0.5, None],
         chosen_epoch=1,
@@ -72,7 +73,13 @@ def test_a_record_comes_back_as_it_went(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "lacks"), [(1, ("extra_tests", "inference_flops")), (2, ("inference_flops",)), (3, ())]
+    ("version", "lacks"),
+    [
+        (1, ("retries", "extra_tests", "inference_flops")),
+        (2, ("retries", "inference_flops")),
+        (3, ("retries",)),
+        (4, ("retries",)),
+    ],
 )
 def test_a_record_of_an_older_schema_version_is_read(store: Store, version: int, lacks: tuple[str, ...]) -> None:
     """It is one without what came later, and says of itself that it is an old one."""
@@ -84,7 +91,7 @@ def test_a_record_of_an_older_schema_version_is_read(store: Store, version: int,
     store.path(record().id).write_text(json.dumps({**content, "schema_version": version}), encoding="utf-8")
     assert store.all() == ([record(speed=speed()).model_copy(update={"schema_version": version})], [])
     assert store.finished(record().id) is not None
-    assert SCHEMA_VERSION == max(READABLE_VERSIONS) == record().schema_version == 4
+    assert SCHEMA_VERSION == max(READABLE_VERSIONS) == record().schema_version == 5
 
 
 def test_a_record_on_an_extra_test_is_that_of_the_cell_with_its_answers() -> None:

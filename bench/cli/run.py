@@ -53,7 +53,10 @@ def run(
     suite: SuiteOption = None,
     results: Results = DEFAULT_RESULTS,
     mirror: Mirror = None,
-    executor: Annotated[str, typer.Option(help="Where cells run: local.")] = "local",
+    executor: Annotated[str, typer.Option(help="Where cells run: local, or ray for a cluster's machines.")] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster, HOST:PORT or auto. Default: $RAY_ADDRESS, else this machine.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Cells at a time. Default: the profile's.")] = None,
     plugin: Plugins = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds that one cell may take.", min=0.001)] = None,
@@ -77,8 +80,6 @@ def run(
     from bench.store import write_atomically
 
     began = time.monotonic() - process_age_seconds()
-    if executor != "local":
-        raise UsageError(f"There is no executor {executor!r}; there is: local.")
     request = asked(
         suite=suite,
         preset=preset,
@@ -95,6 +96,8 @@ def run(
         force=force,
         keep_adapters=keep_adapters,
         frozen=frozen,
+        executor=executor,
+        ray_address=ray_address,
     )
     console = stderr_console()
     warn_of_broken_plugins(console, request.plugins)
@@ -155,28 +158,19 @@ def without_unfit(planned: Plan, request: Request, *, write: bool) -> Plan:
 
 
 def execute_plan(planned: Plan, request: Request, console: Console, makespan: Makespan | None = None) -> Outcome:
-    from bench import running
-    from bench.estimate import Estimator
-    from bench.progress import display_for
+    from bench.launching import launch
     from bench.store import Store
 
-    store = Store(request.results)
     finished = len(planned.finished)
     already = f", {finished} of them finished already" if finished else ""
     console.print(f"{len(planned.cells)} cells{already}. Profile {planned.why_profile}.", markup=False)
     for fault in planned.damaged:
-        console.print(f"Runs again: {fault} What lies there will be moved to {store.damaged}.", markup=False)
-    estimator = Estimator(store.all()[0])
-    pending = planned.pending
-    display = display_for(pending, planned.workers, estimator, console)
+        damaged = Store(request.results).damaged
+        console.print(f"Runs again: {fault} What lies there will be moved to {damaged}.", markup=False)
     # A scheduler's SIGTERM is an interruption like Ctrl-C: what runs is recorded, what is done is kept.
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with display:
-            executor = running.local_executor(planned.workers, request.results / "logs")
-            return running.execute(
-                planned, executor, store, display, request.timeout, guess=estimator.guess, makespan=makespan
-            )
+        return launch(planned, request, console, makespan)
     finally:
         signal.signal(signal.SIGTERM, before)
 

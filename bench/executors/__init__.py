@@ -2,7 +2,8 @@
 
 An executor knows nothing of cells or methods. It calls one function, the *target*, in worker processes, as
 ``target(payload, report)``, and says what became of each job. Every job taken ends in exactly one
-:class:`Finished` or :class:`Lost`, whatever happened to the process that ran it.
+:class:`Finished` or :class:`Lost`, whatever happened to the process that ran it. Between two :class:`Started`
+of one job stands a :class:`Retried`.
 """
 
 from __future__ import annotations
@@ -81,7 +82,16 @@ class Lost:
     """The traceback where there is one, else the end of what the worker printed during this job."""
 
 
-Event = Started | Progress | Finished | Lost
+@dataclass(frozen=True)
+class Retried:
+    """The machine that ran the job was lost, which is no fault of the job: it will be started again elsewhere."""
+
+    key: str
+    reason: str
+    """One line, that follows on the job's name."""
+
+
+Event = Started | Progress | Finished | Lost | Retried
 
 
 class Executor(Protocol):

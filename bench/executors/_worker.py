@@ -4,7 +4,7 @@
 
 Only the standard library is imported before the driver has sent its ``sys.path``. Messages are pickled:
 
-    from the driver     (sys_path, setup, target)                    once
+    from the driver     (sys_path, setup, target, interval)          once; seconds between two reports of progress
                         a pickled payload                            a job
                         nothing (zero bytes)                         the end
     to the driver       ("ready",)                                   once, or
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 
     from bench.executors import Report, Target
 
-PROGRESS_INTERVAL = 0.1
-"""Seconds between two progress messages, at the least."""
-
 UPKEEP_INTERVAL = 0.5
 """Seconds between two looks at whether the driver is alive and a report waits to be sent."""
 
@@ -47,8 +44,9 @@ UPKEEP_INTERVAL = 0.5
 class Reporter:
     """The ``report`` of one job: thins out what is sent, and never keeps the newest back for long."""
 
-    def __init__(self, link: Connection) -> None:
+    def __init__(self, link: Connection, interval: float) -> None:
         self._link = link
+        self._interval = interval
         self._lock = threading.Lock()
         self._waiting: bytes | None = None
         self._sent_at = float("-inf")
@@ -75,7 +73,7 @@ class Reporter:
             self._over = True
 
     def _send(self, now: float) -> None:
-        if self._waiting is not None and now - self._sent_at >= PROGRESS_INTERVAL:
+        if self._waiting is not None and now - self._sent_at >= self._interval:
             message, self._waiting, self._sent_at = self._waiting, None, now
             self._link.send_bytes(message)
 
@@ -86,6 +84,7 @@ class Worker:
     def __init__(self, link: Connection, driver: int) -> None:
         self._link = link
         self._driver = driver
+        self._interval = 0.0
         self._reporter: Reporter | None = None
 
     def serve(self) -> None:
@@ -98,8 +97,9 @@ class Worker:
         except (EOFError, ConnectionError):
             end_process_group()  # the driver has gone without a word
 
-    def _prepare(self, sys_path: list[str], setup: str | None, target: str) -> Target | None:
+    def _prepare(self, sys_path: list[str], setup: str | None, target: str, interval: float) -> Target | None:
         """Import the target, after the setup has run; None, and the driver told why, where that fails."""
+        self._interval = interval
         try:
             sys.path[:] = sys_path
             if setup is not None:
@@ -113,7 +113,7 @@ class Worker:
 
     def _run(self, target: Target, payload: bytes) -> bool:
         """Run one job and send how it ended; whether this process has to be replaced."""
-        reporter = self._reporter = Reporter(self._link)
+        reporter = self._reporter = Reporter(self._link, self._interval)
         message, leaves = outcome(target, payload, reporter)
         self._reporter = None
         reporter.finish()

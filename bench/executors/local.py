@@ -47,6 +47,9 @@ STARTS_PER_JOB = 2
 STARTS_IN_A_ROW = 3
 """How many workers in a row may die while starting before no more are started."""
 
+PROGRESS_INTERVAL = 0.1
+"""Seconds between two reports of a job's progress, at the least."""
+
 LOG_TAIL = 4096
 """How many bytes of a log go into an event, at the most."""
 
@@ -66,6 +69,8 @@ class LocalExecutor:
     env: added to the driver's environment before a worker's interpreter starts, so that thread counts and
         PYTHONHASHSEED take effect.
     setup: ``package.module:function``, called without arguments in each worker before the target is imported.
+    first: the number of the first worker; the others follow on it.
+    progress_interval: seconds between two reports of a job's progress, at the least.
 
     A job that takes its worker down is lost and not tried again; a fresh worker goes on with the next one.
     """
@@ -77,13 +82,16 @@ class LocalExecutor:
         log_dir: Path | None = None,
         env: Mapping[str, str] | None = None,
         setup: str | None = None,
+        *,
+        first: int = 0,
+        progress_interval: float = PROGRESS_INTERVAL,
     ) -> None:
         if workers < 1:
             raise UsageError(f"the number of workers must be at least 1, not {workers}")
         if os.name != "posix":
             raise UsageError("local workers need Linux or macOS; on Windows, use the Linux subsystem (WSL)")
-        self._workers = workers
-        self._plan = _Plan(target, setup, log_dir and log_dir.absolute(), dict(env or {}))
+        self._workers = range(first, first + workers)
+        self._plan = _Plan(target, setup, log_dir and log_dir.absolute(), dict(env or {}), progress_interval)
 
     def run(self, jobs: Iterable[Job]) -> Generator[Event, None, None]:
         """Run all jobs; see :class:`bench.executors.Executor`."""
@@ -98,6 +106,7 @@ class _Plan:
     setup: str | None
     log_dir: Path | None
     env: dict[str, str]
+    progress_interval: float
 
     def log(self, index: int) -> Path:
         return Path(os.devnull) if self.log_dir is None else self.log_dir / f"worker-{index}.log"
@@ -115,9 +124,9 @@ class _Task:
 class _Run:
     """One run. A worker has a job from its first moment to its last, and never waits for one."""
 
-    def __init__(self, plan: _Plan, size: int, jobs: Iterator[Job]) -> None:
+    def __init__(self, plan: _Plan, numbers: range, jobs: Iterator[Job]) -> None:
         self._plan = plan
-        self._size = size
+        self._numbers = numbers
         self._jobs = jobs
         self._workers: dict[int, _Worker] = {}
         self._failed_starts = 0  # in a row
@@ -125,7 +134,7 @@ class _Run:
 
     def events(self) -> Generator[Event, None, None]:
         try:
-            for index in range(self._size):
+            for index in self._numbers:
                 yield from self._hire(index)
             while self._workers:
                 workers = list(self._workers.values())
@@ -293,7 +302,7 @@ class _Worker:
                 start_new_session=True,
             )
         self._mark()
-        self._send(pickle.dumps((sys.path, plan.setup, plan.target)))
+        self._send(pickle.dumps((sys.path, plan.setup, plan.target, plan.progress_interval)))
 
     def begin(self) -> Started:
         """Send the task to the worker, which is idle."""

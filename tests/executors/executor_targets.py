@@ -1,4 +1,4 @@
-"""Targets for test_local.py. Workers import them, as the tests put this folder on sys.path."""
+"""Targets for test_local.py and test_ray.py. Workers import them, as the tests put this folder on sys.path."""
 
 from __future__ import annotations
 
@@ -137,6 +137,16 @@ def signal_self(report: Report, number: int) -> None:
 
 def segfault(report: Report) -> None:
     ctypes.string_at(0)
+
+
+def end_the_host(report: Report) -> None:
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+def cores_and_gpu(report: Report) -> Any:
+    time.sleep(2)  # so that no worker runs two of them
+    return os.environ["CUDA_VISIBLE_DEVICES"], sorted(os.sched_getaffinity(0))
 
 
 def sleep_and_ignore_sigterm(report: Report) -> None:

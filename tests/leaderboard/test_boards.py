@@ -111,7 +111,7 @@ def test_a_row_by_hand() -> None:
     assert found == pytest.approx([0.8, 0.1, 0.8 - half, 0.8 + half])
     assert (row["n_seeds"], row["n_failed"], row["status"], row["metric"]) == (3, 0, "ok", "matthews")
     assert (row["task"], row["model"], row["profile"], row["preset"]) == ("sms-spam", "minilm-l6", "cpu", "quick")
-    assert (row["schema_version"], row["bench_version"]) == (4, "0.1.0")
+    assert (row["schema_version"], row["bench_version"]) == (5, "0.1.0")
 
 
 def test_one_seed_makes_no_claim() -> None:

@@ -1,0 +1,111 @@
+"""A planned grid, run on the executor that was asked for, and shown while it runs."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rich.console import Console
+
+from bench import running
+from bench.cell import Assignment
+from bench.estimate import Estimator
+from bench.executors import Executor
+from bench.executors.ray import MIB, Here, RayExecutor, Share
+from bench.makespan import Makespan
+from bench.measure.environment import settings
+from bench.profiles import Profile
+from bench.profiles.probe import probe
+from bench.progress import display_for
+from bench.running import Outcome, Plan, Request
+from bench.store import Store
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where cells run. workers: how many at a time. payload, stores: as `running.execute` takes them."""
+
+    executor: Executor
+    workers: int
+    payload: Callable[[Assignment], Any] = lambda assignment: assignment
+    stores: bool = False
+
+
+def launch(planned: Plan, request: Request, console: Console, makespan: Makespan | None = None) -> Outcome:
+    """Run the cells that are not finished, their progress shown on the console.
+
+    Raises:
+        BenchError: if the place where they should run cannot be had. Nothing has run then.
+    """
+    store = Store(request.results)
+    estimator = Estimator(store.all()[0])
+    with place_of(planned, request) as place:
+        planned = replace(planned, workers=place.workers)
+        if makespan is not None:
+            makespan.workers = place.workers
+        with display_for(planned.pending, place.workers, estimator, console) as display:
+            return running.execute(
+                planned,
+                place.executor,
+                store,
+                display,
+                request.timeout,
+                guess=estimator.guess,
+                makespan=makespan,
+                payload=place.payload,
+                stores=place.stores,
+            )
+
+
+@contextmanager
+def place_of(planned: Plan, request: Request) -> Iterator[Place]:
+    """The place that the request names, for as long as the context lasts."""
+    logs = request.results / "logs"
+    if request.executor == running.LOCAL or not planned.pending:
+        yield Place(running.local_executor(planned.workers, logs), planned.workers)
+        return
+    from bench.remote import Errand, marked
+
+    machine = probe()
+    executor = RayExecutor(
+        "bench.remote:run",
+        share_of(planned.pending[0].profile),
+        address=request.ray_address,
+        here=Here(machine.cpu_cores_allowed, len(machine.gpus), machine.usable_memory_mib * MIB),
+        log_dir=logs,
+        env=_environment(),
+        setup=running.SETUP,
+    )
+    results = request.results.resolve()
+    with executor, marked(results) as token:
+        logs.mkdir(exist_ok=True)  # machines that see it put their workers' logs there
+        yield Place(
+            executor,
+            executor.workers,
+            lambda assignment: Errand.of(assignment, request.mirror, results, token),
+            stores=True,
+        )
+
+
+def share_of(profile: Profile) -> Share:
+    """What a cell takes of a machine: that of one of the profile's workers.
+
+    The profile's workers share a GPU, where it has one, and a machine, where it has none: of those there is then no
+    cell more at a time than the profile says, whatever the machine has room for, so that figures stay comparable.
+    """
+    return Share(
+        cpus=profile.min_cores / profile.workers,
+        gpus=0.0 if profile.device == "cpu" else math.floor(1e4 / profile.workers) / 1e4,  # Ray counts in 1/10,000
+        memory=profile.min_memory_mib * MIB // profile.workers,
+        most=profile.workers if profile.device == "cpu" else None,
+    )
+
+
+def _environment() -> dict[str, str]:
+    """What a worker's environment on any machine has of this process's, so that it computes as one here would."""
+    tunables = {name: os.environ[name] for name in ("GLIBC_TUNABLES",) if name in os.environ}
+    return settings() | tunables | running.worker_environment()
