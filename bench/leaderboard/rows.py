@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from bench.grid import method_label
+from bench.profiles import Profile
 from bench.record import Record
+from bench.suites import Budget
 
 
 class Group(NamedTuple):
@@ -71,13 +74,13 @@ def current(records: Iterable[Record]) -> list[Record]:
         rows[row_of(record)].append(record)
     kept: list[Record] = []
     for members in rows.values():
-        versions = {_version(r): max(m.finished_at for m in members if _version(m) == _version(r)) for r in members}
-        latest = max(versions, key=lambda version: (versions[version], version))
-        by_seed: dict[int, Record] = {}
-        for record in sorted(members, key=lambda r: (r.finished_at, r.id)):
-            if _version(record) == latest:
-                by_seed[record.cell.seed] = record
-        kept.extend(by_seed.values())
+        last: dict[tuple[str, ...], str] = {}  # when each version ended last
+        versions = [_version(record) for record in members]
+        for version, record in zip(versions, members, strict=True):
+            last[version] = max(last.get(version, ""), record.finished_at)
+        latest = max(last, key=lambda version: (last[version], version))
+        of_latest = [r for r, version in zip(members, versions, strict=True) if version == latest]
+        kept.extend({r.cell.seed: r for r in sorted(of_latest, key=lambda r: (r.finished_at, r.id))}.values())
     return kept
 
 
@@ -94,9 +97,15 @@ def higher_is_better(members: Iterable[Record]) -> bool:
 def _version(record: Record) -> tuple[str, ...]:
     """What must agree for two cells of a row to be averaged, beyond what the row itself shows."""
     cell = record.cell
-    parts = (
-        cell.budget.model_dump_json(),
-        cell.profile.model_dump_json(exclude={"summary"}),
-        repr(sorted(cell.recipe.items())),
-    )
-    return (cell.code, cell.task_revision, cell.model_revision, *parts)
+    settings = (_budget(cell.budget), _settings(cell.profile), repr(sorted(cell.recipe.items())))
+    return (cell.code, cell.task_revision, cell.model_revision, *settings)
+
+
+@lru_cache(maxsize=1024)
+def _budget(budget: Budget) -> str:
+    return budget.model_dump_json()
+
+
+@lru_cache(maxsize=1024)
+def _settings(profile: Profile) -> str:
+    return profile.model_dump_json(exclude={"summary"})
