@@ -150,8 +150,7 @@ def run(
     """
     from rich.console import Console
 
-    from bench import running
-    from bench.estimate import Estimator
+    from bench import index, running
     from bench.leaderboard import files
     from bench.progress import display_for
     from bench.store import Store
@@ -177,7 +176,7 @@ def run(
     )
     planned, store = running.plan(request), Store(request.results)
     console = Console(stderr=True, highlight=False)
-    estimator = Estimator(store.all()[0])
+    estimator = index.estimator(store)
     display = display_for(planned.pending, planned.workers, estimator, console)
     with display:
         executor = running.local_executor(planned.workers, request.results / "logs")

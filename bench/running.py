@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench import allocator, models, profiles, registry, sources, suites
+from bench import allocator, index, models, profiles, registry, sources, suites
 from bench.cell import Assignment, new_record, now
 from bench.errors import UsageError
 from bench.estimate import Estimator
@@ -223,7 +223,7 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
                     turns=turns,
                 )
     store = Store(request.results)
-    done = {} if request.force else {key: record for key in cells if (record := store.finished(key))}
+    done = {} if request.force else index.finished(store, cells)
     return Plan(list(cells.values()), done, assignments, profile.workers, why)
 
 

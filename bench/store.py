@@ -66,7 +66,7 @@ class Store:
             StoreError: if it is there and is no record of a readable schema version.
         """
         path = self.path(cell_id)
-        return _read(path) if path.exists() else None
+        return read_file(path) if path.exists() else None
 
     def finished(self, cell_id: str) -> Record | None:
         """The record of a cell that need not be run again. An unreadable record is no finished cell."""
@@ -86,14 +86,14 @@ class Store:
         if len(paths) != 1:
             what = "no cell" if not paths else f"{len(paths)} cells"
             raise UsageError(f"{what.capitalize()} of {self.root} has an id that starts with {prefix!r}.")
-        return _read(paths[0])
+        return read_file(paths[0])
 
     def all(self) -> tuple[list[Record], list[str]]:
         """Every readable record, by id, and what is wrong with each of the others."""
         records, faults = [], []
         for path in self._paths():
             try:
-                records.append(_read(path))
+                records.append(read_file(path))
             except StoreError as error:
                 faults.append(str(error))
         return records, faults
@@ -102,7 +102,12 @@ class Store:
         return iter(sorted(self.records.glob("[!.]*.json")))
 
 
-def _read(path: Path) -> Record:
+def read_file(path: Path) -> Record:
+    """The record in a file.
+
+    Raises:
+        StoreError: if there is none of a readable schema version, beginning with the path.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content.get("schema_version") if isinstance(content, dict) else None

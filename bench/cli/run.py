@@ -143,8 +143,7 @@ def without_unfit(planned: Plan, request: Request, *, write: bool) -> Plan:
 
 
 def execute_plan(planned: Plan, request: Request, console: Console, makespan: Makespan | None = None) -> Outcome:
-    from bench import running
-    from bench.estimate import Estimator
+    from bench import index, running
     from bench.progress import display_for
     from bench.store import Store
 
@@ -152,7 +151,7 @@ def execute_plan(planned: Plan, request: Request, console: Console, makespan: Ma
     finished = len(planned.finished)
     already = f", {finished} of them finished already" if finished else ""
     console.print(f"{len(planned.cells)} cells{already}. Profile {planned.why_profile}.", markup=False)
-    estimator = Estimator(store.all()[0])
+    estimator = index.estimator(store)
     pending = planned.pending
     display = display_for(pending, planned.workers, estimator, console)
     # A scheduler's SIGTERM is an interruption like Ctrl-C: what runs is recorded, what is done is kept.
@@ -205,11 +204,12 @@ def _show_outcome(outcome: Outcome, request: Request, console: Console, as_json:
 
 
 def _show_plan(planned: Plan, request: Request, as_json: bool) -> None:
-    from bench.estimate import Estimator, duration
+    from bench import index
+    from bench.estimate import duration
     from bench.store import Store
     from bench.tables import text_table
 
-    estimator = Estimator(Store(request.results).all()[0])
+    estimator = index.estimator(Store(request.results))
     rows = planned.rows(estimator)
     if as_json:
         print_json(rows)

@@ -36,8 +36,12 @@ def describe_one(file: str, name: Name, text: str, pscp: Pscp | None = None) -> 
 
 
 def _table(name: Name, text: str, pscp: Pscp | None) -> Table:
-    meaning: dict[Name, Sequence[columns.Column]] = {"leaderboard": leaderboard_columns(pscp), "cells": columns.CELLS, "pairs": columns.PAIRS,
-               "overall": columns.OVERALL}  # fmt: skip
+    meaning: dict[Name, Sequence[columns.Column]] = {
+        "leaderboard": leaderboard_columns(pscp),
+        "cells": columns.CELLS,
+        "pairs": columns.PAIRS,
+        "overall": columns.OVERALL,
+    }
     return Table(SUMMARIES[name], meaning[name], text)
 
 

@@ -79,7 +79,9 @@ class Comparisons(Sequence[Comparison | None]):
         # happens by chance where scores are coarse and seeds few, and shows a t-test no spread: the p then is that of
         # a sign test, 2 / 2^seeds.
         alike = np.where(differences == 0, 1.0, 2.0 ** (1 - n_seeds))
-        self.p_values: Floats = np.where(tested, np.where(self._spread, self._test.p_values(differences), alike), np.nan)
+        self.p_values: Floats = np.where(
+            tested, np.where(self._spread, self._test.p_values(differences), alike), np.nan
+        )
 
     def __len__(self) -> int:
         return len(self.n_seeds)
