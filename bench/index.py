@@ -319,7 +319,7 @@ def _rows(folder: Store, names: Sequence[str]) -> Iterator[Row]:
         yield from build((folder.records, names))
         return
     chunks = {str(at): names[at : at + CHUNK] for at in range(0, len(names), CHUNK)}
-    jobs = (Job(key, (folder.records.absolute(), chunk)) for key, chunk in chunks.items())
+    jobs = (Job(key, (folder.records.absolute(), chunk)) for key, chunk in list(chunks.items()))
     workers = LocalExecutor(f"{__name__}:build", min(MOST_PROCESSES, cpu_cores_allowed()))
     with closing(workers.run(jobs)) as events:
         for event in events:
