@@ -1,4 +1,4 @@
-"""Records of a large grid, of a realistic size: `python tests/scale/many.py 100000 FOLDER [--better 0.01]`.
+"""Records of a large grid, of a realistic size: `python tests/scale/large_grid.py 100000 FOLDER [--better 0.01]`.
 
 Up to 40 methods x 25 tasks x 20 models x 5 seeds. Tasks are of all kinds, one in five has an extra test, one cell in
 forty failed. A record takes some 15 to 40 KB, as a cell of a thousand steps and a few hundred test examples does.
@@ -18,9 +18,8 @@ from typing import Any
 
 import numpy as np
 
-TESTS = Path(__file__).parents[1]
-if __name__ == "__main__":
-    sys.path[:0] = [str(TESTS.parent), str(TESTS)]
+if __name__ == "__main__":  # pytest finds these by itself
+    sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
 from made import failed, memory, parameters, record, speed
 
@@ -39,7 +38,7 @@ ENVIRONMENT = {
     "python": "3.11.7",
     "platform": "Linux",
     "machine": {"cpu_model": "a CPU", "cpu_cores_allowed": 2, "memory_limit_mib": None, "gpus": []},
-    "versions": {name: "1.2.3" for name in ("torch", "transformers", "peft", "numpy", "scipy", "tokenizers")},
+    "versions": dict.fromkeys(("torch", "transformers", "peft", "numpy", "scipy", "tokenizers"), "1.2.3"),
     "code": {"commit": "0123456789abcdef0123456789abcdef01234567", "dirty": False},
     "settings": {"TOKENIZERS_PARALLELISM": "false"},
 }
