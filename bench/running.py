@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -94,7 +95,7 @@ class Plan:
     workers: int
     why_profile: str
 
-    @property
+    @cached_property
     def pending(self) -> list[Cell]:
         return [cell for cell in self.cells if cell.id not in self.finished]
 
@@ -102,7 +103,7 @@ class Plan:
         """A row a cell, its keys those of the tables; the estimate is None where it is unknown or not needed."""
         return [
             {
-                "cell": cell.id,
+                "cell": id,
                 "method": cell.method,
                 "method_params": cell.variant,
                 "task": cell.task,
@@ -110,10 +111,11 @@ class Plan:
                 "profile": cell.profile.name,
                 "preset": cell.preset,
                 "seed": cell.seed,
-                "finished": cell.id in self.finished,
-                "estimated_seconds": None if cell.id in self.finished else estimator.guess(cell),
+                "finished": id in self.finished,
+                "estimated_seconds": None if id in self.finished else estimator.guess(cell),
             }
             for cell in self.cells
+            for id in (cell.id,)
         ]
 
 
@@ -188,6 +190,12 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
     model_files = resolved[f"model {model.name}"]
     results = request.results.resolve()
     turns = results / "logs" / "turns" if profile.exclusive and profile.workers > 1 else None
+    # Once a method and task, and not once a seed: it reads their files.
+    code = {
+        (task, name): code_version([methods.get(name).file, tasks.get(task).file])
+        for task in request.tasks
+        for name, _ in built
+    }
     cells: dict[str, Cell] = {}
     assignments: dict[str, Assignment] = {}
     for seed in request.seeds:
@@ -209,10 +217,11 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
                     budget=request.suite.budget,
                     recipe=request.suite.recipe(task, name),
                     seed=seed,
-                    code=code_version([methods.get(name).file, tasks.get(task).file]),
+                    code=code[task, name],
                 )
-                cells[cell.id] = cell
-                assignments[cell.id] = Assignment(
+                id = cell.id
+                cells[id] = cell
+                assignments[id] = Assignment(
                     cell=cell,
                     data=data.path,
                     model=model_files.path,
