@@ -440,6 +440,7 @@ class _Reader:
     def __init__(self, index: Index, content: sqlite3.Connection) -> None:
         self._index, self._texts = index, dict(content.execute("SELECT id, text FROM shared"))
         self._made: dict[tuple[str, int], Any] = {}
+        self._parts: dict[Any, Any] = {}
         self._private = {"_index": index, "_test": ""}
 
     def records(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[Record]:
@@ -469,6 +470,8 @@ class _Reader:
             value = json.loads(self._texts[id])
             if name == "cell":
                 value = Cell(**value, seed=0).__dict__
+                for part in ("profile", "budget"):  # fewer than there are rows
+                    value[part] = self._parts.setdefault(value[part], value[part])
             elif value is not None and name in MODELS:
                 value = MODELS[name](**value)
             self._made[name, id] = value

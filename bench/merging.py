@@ -63,6 +63,9 @@ def merge(folders: Sequence[Path], profile: str | None = None) -> Merged:
 
 
 def _once_each(records: Iterable[Record]) -> list[Record]:
+    records = list(records)
+    if len({record.id for record in records}) == len(records):
+        return sorted(records, key=lambda record: record.id)
     by_id: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         by_id[record.id].append(record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import Sequence
@@ -87,6 +88,7 @@ def merged(folders: Sequence[Path] | None, profile: str | None, console: Console
     from bench.merging import merge
 
     found = merge(folders or [DEFAULT_RESULTS], profile)
+    gc.freeze()  # of a hundred thousand records none goes before the command ends: do not look for it
     for note in found.notes:
         console.print(note, markup=False)
     return found

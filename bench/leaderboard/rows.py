@@ -41,10 +41,8 @@ def row_of(record: Record) -> Row:
 
 def by_row(records: Iterable[Record]) -> dict[Row, list[Record]]:
     """The current records of each row, extra tests as rows of their own; rows and their records in a fixed order."""
-    rows: dict[Row, list[Record]] = defaultdict(list)
-    for record in sorted(current(with_extra_tests(records)), key=lambda r: (row_of(r), r.cell.seed)):
-        rows[row_of(record)].append(record)
-    return dict(rows)
+    rows = _current(with_extra_tests(records))
+    return {row: sorted(rows[row], key=lambda record: record.cell.seed) for row in sorted(rows)}
 
 
 def with_extra_tests(records: Iterable[Record]) -> list[Record]:
@@ -69,19 +67,22 @@ def current(records: Iterable[Record]) -> list[Record]:
 
     Numbers of two versions of the code are not averaged: a seed that only the older one ran is left out.
     """
+    return [record for members in _current(records).values() for record in members]
+
+
+def _current(records: Iterable[Record]) -> dict[Row, list[Record]]:
     rows: dict[Row, list[Record]] = defaultdict(list)
     for record in records:
         rows[row_of(record)].append(record)
-    kept: list[Record] = []
-    for members in rows.values():
+    for row, members in rows.items():
         last: dict[tuple[str, ...], str] = {}  # when each version ended last
         versions = [_version(record) for record in members]
         for version, record in zip(versions, members, strict=True):
             last[version] = max(last.get(version, ""), record.finished_at)
         latest = max(last, key=lambda version: (last[version], version))
         of_latest = [r for r, version in zip(members, versions, strict=True) if version == latest]
-        kept.extend({r.cell.seed: r for r in sorted(of_latest, key=lambda r: (r.finished_at, r.id))}.values())
-    return kept
+        rows[row] = list({r.cell.seed: r for r in sorted(of_latest, key=lambda r: (r.finished_at, r.id))}.values())
+    return rows
 
 
 def scores(members: Iterable[Record]) -> dict[int, float]:

@@ -73,9 +73,10 @@ class CombinedTest:
             excess = value - np.log(t[busy])  # above 0: the p-value is larger than this
             low[busy], high[busy] = np.where(excess > 0, at, low[busy]), np.where(excess > 0, high[busy], at)
             step = at - excess / slope
+            done = np.abs(step - at) <= 1e-10 * np.maximum(1, np.abs(at))  # the next step would be its square
             inside = (step > low[busy]) & (step < high[busy])
-            log_p[busy] = np.where(inside, step, (low[busy] + high[busy]) / 2)
-            busy = busy[np.abs(log_p[busy] - at) > 1e-11 * np.maximum(1, np.abs(at))]
+            log_p[busy] = np.where(done | inside, step, (low[busy] + high[busy]) / 2)
+            busy = busy[~done]
         return np.where(log_p <= smallest, SMALLEST_P, np.exp(log_p))
 
     def half_widths(self) -> Floats:
