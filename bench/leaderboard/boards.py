@@ -86,6 +86,14 @@ class Boards:
         else:
             yield from overall_lines(self._rows)
 
+    def count(self, name: Name) -> int:
+        """How many lines a table has."""
+        if name == "cells":
+            return sum(map(len, self._rows.values()))
+        if name == "pairs":
+            return sum(len(standing.comparisons) for standing in self._standings.values())
+        return len(getattr(self, name))
+
     def _frame(self, name: Name) -> pd.DataFrame:
         return frame(self.lines(name), self.columns(name))
 
