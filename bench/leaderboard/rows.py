@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -75,14 +75,25 @@ def _current(records: Iterable[Record]) -> dict[Row, list[Record]]:
     for record in records:
         rows[row_of(record)].append(record)
     for row, members in rows.items():
-        last: dict[tuple[str, ...], str] = {}  # when each version ended last
-        versions = [_version(record) for record in members]
-        for version, record in zip(versions, members, strict=True):
-            last[version] = max(last.get(version, ""), record.finished_at)
-        latest = max(last, key=lambda version: (last[version], version))
-        of_latest = [r for r, version in zip(members, versions, strict=True) if version == latest]
+        # What an index makes of one version shares its parts: there is no need to look into them.
+        of_latest = members if len({_same_objects(record) for record in members}) == 1 else _latest(members)
         rows[row] = list({r.cell.seed: r for r in sorted(of_latest, key=lambda r: (r.finished_at, r.id))}.values())
     return rows
+
+
+def _latest(members: Sequence[Record]) -> list[Record]:
+    """Those of the version that ended last."""
+    last: dict[tuple[str, ...], str] = {}  # when each version ended last
+    versions = [_version(record) for record in members]
+    for version, record in zip(versions, members, strict=True):
+        last[version] = max(last.get(version, ""), record.finished_at)
+    latest = max(last, key=lambda version: (last[version], version))
+    return [r for r, version in zip(members, versions, strict=True) if version == latest]
+
+
+def _same_objects(record: Record) -> tuple[str | int, ...]:
+    cell = record.cell
+    return (cell.code, cell.task_revision, cell.model_revision, id(cell.budget), id(cell.profile), id(cell.recipe))
 
 
 def scores(members: Iterable[Record]) -> dict[int, float]:
