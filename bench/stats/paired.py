@@ -144,7 +144,8 @@ def compare_all(samples: Sequence[Sample]) -> Comparisons:
         for place, contributions in sets:
             both = pairs[(place[first[pairs]] >= 0) & (place[second[pairs]] >= 0)]
             if len(both):
-                means = contributions[:, pattern].mean(axis=1)
+                # Seed after seed: without a copy of what is large.
+                means = sum(contributions[at] for at in np.flatnonzero(pattern)) / pattern.sum()
                 n_examples[both] = means.shape[1]
                 of_examples[both] = _by_example(means, place[first[both]], place[second[both]])
     return Comparisons(differences, n_seeds, of_seeds, n_examples, of_examples)
@@ -152,7 +153,7 @@ def compare_all(samples: Sequence[Sample]) -> Comparisons:
 
 def _by_test_set(samples: Sequence[Sample], seeds: Sequence[int]) -> list[tuple[Ints, Floats]]:
     """For each set of test examples: where each sample stands in it (-1: nowhere), [samples], and the contributions
-    of those that do, [members, seeds, examples]; 0 at a seed that a member does not have."""
+    of those that do, [seeds, members, examples]; 0 at a seed that a member does not have."""
     members: dict[Hashable, list[int]] = {}
     for at, sample in enumerate(samples):
         if sample.contributions:
@@ -164,9 +165,9 @@ def _by_test_set(samples: Sequence[Sample], seeds: Sequence[int]) -> list[tuple[
         place = np.full(len(samples), -1, dtype=np.int64)
         place[each] = np.arange(len(each))
         known = [samples[at].contributions or {} for at in each]
-        held = np.zeros((len(each), len(seeds), len(next(iter(known[0].values())))))
-        for row, by_seed in zip(held, known, strict=True):
-            for at, seed in enumerate(seeds):
+        held = np.zeros((len(seeds), len(each), len(next(iter(known[0].values())))))
+        for at, by_seed in enumerate(known):
+            for row, seed in zip(held, seeds, strict=True):
                 if seed in by_seed:
                     row[at] = by_seed[seed]
         found.append((place, held))
@@ -185,5 +186,7 @@ def _by_example(means: Floats, first: Ints, second: Ints) -> Floats:
 
 def _variance_of_mean(values: Floats) -> Floats:
     """Of each row: [rows] of [rows, values]."""
-    found: Floats = values.var(axis=1, ddof=1) / values.shape[1]
+    count = values.shape[1]
+    around = values - values.mean(axis=1, keepdims=True)
+    found: Floats = np.einsum("ij,ij->i", around, around) / (count - 1) / count
     return found
