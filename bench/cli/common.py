@@ -87,8 +87,8 @@ def merged(folders: Sequence[Path] | None, profile: str | None, console: Console
     """The records of results folders (by default the local one); what there is to be said of them goes to `console`."""
     from bench.merging import merge
 
+    gc.disable()  # of a hundred thousand records none goes before the command ends: looking for them takes seconds
     found = merge(folders or [DEFAULT_RESULTS], profile)
-    gc.freeze()  # of a hundred thousand records none goes before the command ends: do not look for it
     for note in found.notes:
         console.print(note, markup=False)
     return found
