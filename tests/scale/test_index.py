@@ -144,6 +144,7 @@ def test_records_are_the_same_in_every_field(folder: Store) -> None:
             assert mine.on(test).cell == its.on(test).cell
 
 
+@pytest.mark.slow
 def test_other_readers_see_the_same(folder: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = folder.all()[0]
     cells = [each.cell for each in whole]
@@ -308,6 +309,7 @@ def test_what_a_killed_writer_left_is_cleared_away_after_a_while(few: Store) -> 
     assert [path.exists() for path in left] == [False, True]
 
 
+@pytest.mark.slow
 def test_two_at_once_disturb_nobody(few: Store) -> None:
     """Readers, each of which finds something new and writes, while records come and go."""
     code = (
