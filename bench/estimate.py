@@ -13,25 +13,38 @@ class Estimator:
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
         self._seconds: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        self._medians: dict[tuple[str, ...], float] = {}  # of those that were asked for
         for record in records:
             self.learn(record)
 
     def learn(self, record: Record) -> None:
         """Take a record's total time in, if the cell ran to its end."""
         if record.status == "ok" and "total" in record.timeline:
-            cell = record.cell
-            for key in self._keys(cell.profile.name, cell.preset, cell.model, cell.method, cell.variant, cell.task):
-                self._seconds[key].append(record.timeline["total"])
+            self.learn_seconds(record.cell, record.timeline["total"])
+
+    def learn_seconds(self, cell: Cell, seconds: float) -> None:
+        """Take in how long a cell took that ran to its end."""
+        for key in self._keys(*self.like(cell)):
+            self._seconds[key].append(seconds)
+            self._medians.pop(key, None)
+
+    @staticmethod
+    def like(cell: Cell) -> tuple[str, str, str, str, str, str]:
+        """What cells have in common of which the same is guessed: the arguments of `guess_like`."""
+        return cell.profile.name, cell.preset, cell.model, cell.method, cell.variant, cell.task
 
     def guess(self, cell: Cell) -> float | None:
         """Seconds that a cell will take: the median of its like, else of its method, else of all; None: no idea."""
-        return self.guess_like(cell.profile.name, cell.preset, cell.model, cell.method, cell.variant, cell.task)
+        return self.guess_like(*self.like(cell))
 
     def guess_like(self, profile: str, preset: str, model: str, method: str, variant: str, task: str) -> float | None:
         """As `guess`, for a cell that is not made yet."""
         for key in self._keys(profile, preset, model, method, variant, task):
+            if key in self._medians:
+                return self._medians[key]
             if key in self._seconds:
-                return statistics.median(self._seconds[key])
+                self._medians[key] = statistics.median(self._seconds[key])
+                return self._medians[key]
         return None
 
     def guess_all(self, cells: Iterable[Cell], workers: int) -> float | None:

@@ -11,9 +11,8 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import running
+from bench import index, running
 from bench.cell import Assignment
-from bench.estimate import Estimator
 from bench.executors import Executor
 from bench.executors.ray import MIB, Here, RayExecutor, Share
 from bench.makespan import Makespan
@@ -42,7 +41,7 @@ def launch(planned: Plan, request: Request, console: Console, makespan: Makespan
         BenchError: if the place where they should run cannot be had. Nothing has run then.
     """
     store = Store(request.results)
-    estimator = Estimator(store.all()[0])
+    estimator = index.estimator(store)
     with place_of(planned, request) as place:
         planned = replace(planned, workers=place.workers)
         if makespan is not None:

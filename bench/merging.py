@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import index
 from bench.errors import UsageError
 from bench.leaderboard.rows import current
 from bench.machines import machine_kind
@@ -41,7 +42,7 @@ def merge(folders: Sequence[Path], profile: str | None = None) -> Merged:
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"There is no results folder {folder}; `python -m bench run` makes one.")
-        found, faults = Store(folder).all()
+        found, faults = index.read(Store(folder))
         records += found
         notes += [f"Left out: {fault}" for fault in faults]
     records = _once_each(records)
@@ -62,10 +63,17 @@ def merge(folders: Sequence[Path], profile: str | None = None) -> Merged:
 
 
 def _once_each(records: Iterable[Record]) -> list[Record]:
-    best: dict[str, Record] = {}
-    for record in sorted(records, key=lambda r: (r.status == "ok", r.finished_at, r.to_json())):
-        best[record.id] = record
-    return [best[key] for key in sorted(best)]
+    records = list(records)
+    if len({record.id for record in records}) == len(records):
+        return sorted(records, key=lambda record: record.id)
+    by_id: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        by_id[record.id].append(record)
+    return [_best(by_id[key]) for key in sorted(by_id)]
+
+
+def _best(same: Sequence[Record]) -> Record:
+    return same[0] if len(same) == 1 else max(same, key=lambda r: (r.status == "ok", r.finished_at, r.to_json()))
 
 
 def _require_one_meaning(records: Iterable[Record]) -> None:
@@ -83,7 +91,9 @@ def _require_one_meaning(records: Iterable[Record]) -> None:
 def _machines(records: Iterable[Record]) -> list[str]:
     """A sentence for each profile that was run on more than one kind of machine."""
     kinds: dict[str, set[str]] = defaultdict(set)
-    for record in records:
+    # Many records have the same environment, and it takes a while to make a kind of machine of one.
+    different = {(record.cell.profile.name, id(record.environment)): record for record in records}
+    for record in different.values():
         kinds[record.cell.profile.name].add(str(machine_kind(record) or "unknown"))
     return [
         f"Profile {name} was run on {len(found)} kinds of machine ({'; '.join(sorted(found))}): "

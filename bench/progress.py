@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Self
@@ -42,12 +43,13 @@ class _Tally:
 
     def __init__(self, pending: Sequence[Cell], workers: int, estimator: Estimator) -> None:
         self.total, self.done, self.failed = len(pending), 0, 0
-        self._waiting = {cell.id: cell for cell in pending}
+        self._waiting = Counter(map(estimator.like, pending))  # by what they are like: there may be very many
+        self._begun: set[str] = set()
         self._workers, self._estimator = workers, estimator
         self.running: dict[str, tuple[Cell, float, dict[str, Any]]] = {}
 
     def start(self, cell: Cell) -> None:
-        self._waiting.pop(cell.id, None)
+        self._begin(cell)
         self.running[cell.id] = (cell, time.monotonic(), {})
 
     def update(self, cell: Cell, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,10 +59,11 @@ class _Tally:
 
     def lose(self, cell: Cell) -> None:
         self.running.pop(cell.id, None)
-        self._waiting[cell.id] = cell
+        self._waiting[self._estimator.like(cell)] += 1
+        self._begun.discard(cell.id)
 
     def end(self, record: Record) -> None:
-        self._waiting.pop(record.id, None)
+        self._begin(record.cell)  # it may have ended without
         self.running.pop(record.id, None)
         self.done += 1
         self.failed += record.failed
@@ -68,14 +71,25 @@ class _Tally:
 
     def left(self) -> float | None:
         """Seconds to the end of the grid; None: not known yet."""
-        rest = [self._estimator.guess(cell) for cell in self._waiting.values()]
+        rest = 0.0
+        for like, count in self._waiting.items():
+            guess = self._estimator.guess_like(*like) if count > 0 else 0.0
+            if guess is None:
+                return None
+            rest += count * guess
         for cell, since, state in self.running.values():
             elapsed, guess = time.monotonic() - since, self._estimator.guess(cell)
             if guess is None and state.get("step"):
                 guess = elapsed * state["steps"] / state["step"]
-            rest.append(None if guess is None else max(0.0, guess - elapsed))
-        known = [seconds for seconds in rest if seconds is not None]
-        return sum(known) / self._workers if len(known) == len(rest) else None
+            if guess is None:
+                return None
+            rest += max(0.0, guess - elapsed)
+        return rest / self._workers
+
+    def _begin(self, cell: Cell) -> None:
+        if cell.id not in self._begun:
+            self._begun.add(cell.id)
+            self._waiting[self._estimator.like(cell)] -= 1
 
 
 class PlainDisplay(AbstractContextManager["PlainDisplay"]):
@@ -84,6 +98,7 @@ class PlainDisplay(AbstractContextManager["PlainDisplay"]):
     def __init__(self, pending: Sequence[Cell], workers: int, estimator: Estimator) -> None:
         self._tally = _Tally(pending, workers, estimator)
         self._last_sign = time.monotonic()
+        self._left: tuple[float, float | None] | None = None  # when the time left was worked out, and what it was
 
     def __exit__(self, *error: object) -> None:
         return None
@@ -103,9 +118,16 @@ class PlainDisplay(AbstractContextManager["PlainDisplay"]):
 
     def ended(self, record: Record) -> None:
         self._tally.end(record)
-        left = self._tally.left()
+        left = self._time_left()
         rest = f"; {duration(left)} left" if left else ""
         self._say(f"[{self._tally.done}/{self._tally.total}] {outcome_line(record)}{rest}")
+
+    def _time_left(self) -> float | None:
+        """Worked out at most once a second: hundreds of workers may end several cells in one."""
+        now, is_last = time.monotonic(), self._tally.done == self._tally.total
+        if self._left is None or is_last or now - self._left[0] > 1:
+            self._left = now, self._tally.left()
+        return self._left[1]
 
     def _say(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)

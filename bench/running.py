@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench import allocator, freezing, models, profiles, registry, sources, suites
+from bench import allocator, freezing, index, models, profiles, registry, sources, suites
 from bench.cell import Assignment, new_record, now
 from bench.cell_locks import CellLocks
 from bench.errors import UsageError
@@ -125,7 +126,7 @@ class Plan:
     stamps: dict[str, Stamp | None] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
 
-    @property
+    @cached_property
     def pending(self) -> list[Cell]:
         return [cell for cell in self.cells if cell.id not in self.finished]
 
@@ -133,7 +134,7 @@ class Plan:
         """A row a cell, its keys those of the tables; the estimate is None where it is unknown or not needed."""
         return [
             {
-                "cell": cell.id,
+                "cell": id,
                 "method": cell.method,
                 "method_params": cell.variant,
                 "task": cell.task,
@@ -141,10 +142,11 @@ class Plan:
                 "profile": cell.profile.name,
                 "preset": cell.preset,
                 "seed": cell.seed,
-                "finished": cell.id in self.finished,
-                "estimated_seconds": None if cell.id in self.finished else estimator.guess(cell),
+                "finished": id in self.finished,
+                "estimated_seconds": None if id in self.finished else estimator.guess(cell),
             }
             for cell in self.cells
+            for id in (cell.id,)
         ]
 
 
@@ -230,6 +232,12 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
     model_files = resolved[f"model {model.name}"]
     results = request.results.resolve()
     turns = results / "logs" / "turns" if profile.exclusive and profile.workers > 1 else None
+    # Once a method and task, and not once a seed: it reads their files.
+    code = {
+        (task, name): code_version([methods.get(name).file, tasks.get(task).file])
+        for task in request.tasks
+        for name, _ in built
+    }
     cells: dict[str, Cell] = {}
     assignments: dict[str, Assignment] = {}
     for seed in request.seeds:
@@ -251,10 +259,11 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
                     budget=request.suite.budget,
                     recipe=request.suite.recipe(task, name),
                     seed=seed,
-                    code=code_version([methods.get(name).file, tasks.get(task).file]),
+                    code=code[task, name],
                 )
-                cells[cell.id] = cell
-                assignments[cell.id] = Assignment(
+                id = cell.id
+                cells[id] = cell
+                assignments[id] = Assignment(
                     cell=cell,
                     data=data.path,
                     model=model_files.path,
@@ -272,20 +281,18 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
     return Plan(list(cells.values()), {} if request.force else done, assignments, profile.workers, why, stamps, damaged)
 
 
-def _look_at(store: Store, cell_ids: Iterable[str]) -> tuple[dict[str, Record], list[str]]:
+def _look_at(store: Store, cell_ids: Sequence[str]) -> tuple[dict[str, Record], list[str]]:
     """The records of those cells that are finished, and a sentence on each record that is damaged."""
-    finished: dict[str, Record] = {}
+    finished = index.finished(store, cell_ids)
     damaged: list[str] = []
     for cell_id in cell_ids:
-        try:
-            record = store.read(cell_id)
-        except NewerRecord:
-            raise
-        except StoreError as error:
-            damaged.append(str(error))
-        else:
-            if record is not None and record.status == "ok":
-                finished[cell_id] = record
+        if cell_id not in finished:
+            try:
+                store.read(cell_id)
+            except NewerRecord:
+                raise
+            except StoreError as error:
+                damaged.append(str(error))
     return finished, damaged
 
 

@@ -111,7 +111,7 @@ class Store:
             StoreError: if it is there and is no record of a readable schema version.
         """
         path = self.path(cell_id)
-        return _read(path) if path.exists() else None
+        return read_file(path) if path.exists() else None
 
     def sound(self, cell_id: str) -> Record | None:
         """The record of a cell; None where there is none, or a damaged one.
@@ -145,14 +145,14 @@ class Store:
         if len(paths) != 1:
             what = "no cell" if not paths else f"{len(paths)} cells"
             raise UsageError(f"{what.capitalize()} of {self.root} has an id that starts with {prefix!r}.")
-        return _read(paths[0])
+        return read_file(paths[0])
 
     def all(self) -> tuple[list[Record], list[str]]:
         """Every readable record, by id, and what is wrong with each of the others."""
         records, faults = [], []
         for path in self._paths():
             try:
-                records.append(_read(path))
+                records.append(read_file(path))
             except StoreError as error:
                 faults.append(str(error))
         return records, faults
@@ -170,8 +170,12 @@ class Store:
         return iter(sorted(self.records.glob("[!.]*.json")))
 
 
-def _read(path: Path) -> Record:
-    """A record, whoever wrote the file: what is not one of a readable version, and whole, is a StoreError."""
+def read_file(path: Path) -> Record:
+    """The record in a file, whoever wrote it.
+
+    Raises:
+        StoreError: if there is none, whole and of a readable schema version, beginning with the path.
+    """
     try:
         # Records are written as plain files. A link may lead anywhere, and a pipe or a device has no end.
         if path.is_symlink() or not path.is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import Sequence
@@ -87,6 +88,7 @@ def merged(folders: Sequence[Path] | None, profile: str | None, console: Console
     """The records of results folders (by default the local one); what there is to be said of them goes to `console`."""
     from bench.merging import merge
 
+    gc.disable()  # of a hundred thousand records none goes before the command ends: looking for them takes seconds
     found = merge(folders or [DEFAULT_RESULTS], profile)
     for note in found.notes:
         console.print(one_line(note), markup=False)

@@ -29,7 +29,7 @@ def leaderboard(
 ) -> None:
     """Build the leaderboard of results folders: a table, a CSV file, or JSON."""
     from bench.errors import UsageError
-    from bench.leaderboard import Boards, files, to_csv
+    from bench.leaderboard import Boards, files
     from bench.store import write_atomically
 
     chosen = [name for name, wanted in (("cells", per_cell), ("pairs", pairs), ("overall", overall)) if wanted]
@@ -38,15 +38,15 @@ def leaderboard(
     which: Literal["leaderboard", "cells", "pairs", "overall"] = chosen[0] if chosen else "leaderboard"  # type: ignore[assignment]
     constants = pscp_of(pscp)
     boards = Boards(merged(folders, profile, stderr_console()).records, constants)
-    frame: pd.DataFrame = getattr(boards, which)
     if out is not None:
-        text = to_csv(frame)
+        text = boards.csv(which)
         write_atomically(out, text)
         write_atomically(out.with_suffix(".datapackage.json"), files.describe_one(out.name, which, text, constants))
     if as_json:
+        frame: pd.DataFrame = getattr(boards, which)
         print_json(frame.to_dict("records"))
     elif out is None and which == "cells":
-        sys.stdout.write(to_csv(frame))
+        sys.stdout.write(boards.csv(which))
     elif out is None:
         print("\n\n".join(filter(None, _shown(which, boards, constants))))
 

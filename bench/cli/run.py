@@ -213,11 +213,12 @@ def _show_outcome(outcome: Outcome, request: Request, console: Console, as_json:
 
 
 def _show_plan(planned: Plan, request: Request, as_json: bool) -> None:
-    from bench.estimate import Estimator, duration
+    from bench import index
+    from bench.estimate import duration
     from bench.store import Store
     from bench.tables import text_table
 
-    estimator = Estimator(Store(request.results).all()[0])
+    estimator = index.estimator(Store(request.results))
     rows = planned.rows(estimator)
     if as_json:
         print_json(rows)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench import columns
-from bench.leaderboard.csv import frame
+from bench.leaderboard.csv import csv_of, frame
 from bench.leaderboard.rows import Group, Row, by_row, higher_is_better, row_of, scores
 from bench.leaderboard.standings import Standing, overall_lines, pair_lines, standings
 from bench.pscp import Pscp
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 COLUMNS = columns.names(columns.LEADERBOARD)
 CELL_COLUMNS = columns.names(columns.CELLS)
+Name = Literal["leaderboard", "cells", "pairs", "overall"]
 
 
 def leaderboard_columns(pscp: Pscp | None = None) -> tuple[columns.Column, ...]:
@@ -45,27 +46,56 @@ class Boards:
         Costs are medians over the seeds that succeeded; scores are means. An extra test of a task has rows of its
         own, `TASK/EXTRA_TEST`: their costs are those of the task, their scores not.
         """
-        lines = [
-            _line(row, self._rows[row], standing.groups.get(row), self._pscp)
-            for standing in self._standings.values()
-            for row in standing.rows
-        ]
-        return frame(lines, columns.names(leaderboard_columns(self._pscp)))
+        return self._frame("leaderboard")
 
     @cached_property
     def cells(self) -> pd.DataFrame:
         """A line a cell, and one more for each extra test: bench.columns.CELLS, by group, method, variant and seed."""
-        return frame([_cell_line(record) for members in self._rows.values() for record in members], CELL_COLUMNS)
+        return self._frame("cells")
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
         """Every two rows of a group compared: bench.columns.PAIRS."""
-        return frame(pair_lines(self._standings, self._rows), columns.names(columns.PAIRS))
+        return self._frame("pairs")
 
     @cached_property
     def overall(self) -> pd.DataFrame:
         """Average ranks over tasks: bench.columns.OVERALL; empty where there is only one task or method."""
-        return frame(overall_lines(self._rows), columns.names(columns.OVERALL))
+        return self._frame("overall")
+
+    def csv(self, name: Name) -> str:
+        """One of these tables as `to_csv` writes it, without holding it as a frame."""
+        return csv_of(self.lines(name), self.columns(name))
+
+    def columns(self, name: Name) -> tuple[str, ...]:
+        described = {"leaderboard": leaderboard_columns(self._pscp), "cells": columns.CELLS,
+                     "pairs": columns.PAIRS, "overall": columns.OVERALL}  # fmt: skip
+        return columns.names(described[name])
+
+    def lines(self, name: Name) -> Iterator[dict[str, Any]]:
+        """The lines of a table, made one at a time; a line may hold more than the table's columns."""
+        if name == "leaderboard":
+            for standing in self._standings.values():
+                for row in standing.rows:
+                    yield _line(row, self._rows[row], standing.groups.get(row), self._pscp)
+        elif name == "cells":
+            for members in self._rows.values():
+                yield from map(_cell_line, members)
+        elif name == "pairs":
+            yield from pair_lines(self._standings, self._rows)
+        else:
+            yield from overall_lines(self._rows)
+
+    def count(self, name: Name) -> int:
+        """How many lines a table has."""
+        if name == "cells":
+            return sum(map(len, self._rows.values()))
+        if name == "pairs":
+            return sum(len(standing.comparisons) for standing in self._standings.values())
+        return len(getattr(self, name))
+
+    def _frame(self, name: Name) -> pd.DataFrame:
+        return frame(self.lines(name), self.columns(name))
 
 
 def aggregated(records: Iterable[Record], pscp: Pscp | None = None) -> pd.DataFrame:

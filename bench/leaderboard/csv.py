@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +24,22 @@ def frame(lines: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> pd.Data
 
 def to_csv(table: pd.DataFrame) -> str:
     """A table as CSV: unknown is empty, and no text starts like a formula of a spreadsheet."""
-    lines = [{str(key): _safe(value) for key, value in line.items()} for line in table.to_dict("records")]
-    return str(frame(lines, list(table.columns)).to_csv(index=False, lineterminator="\n"))
+    return csv_of(table.to_dict("records"), [str(name) for name in table.columns])  # type: ignore[arg-type]
+
+
+def csv_of(lines: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """The same of lines, each by column; they are drawn one at a time, so that there may be very many."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for line in lines:
+        writer.writerow([_safe(line.get(name)) for name in columns])
+    return text.getvalue()
 
 
 def _safe(value: Any) -> Any:
     if not isinstance(value, str):
-        return value
+        return None if value != value else value  # what is no number is unknown
     # A lone carriage return would go unquoted, and a reader would take it for the end of a line.
     text = value.replace("\r\n", "\n").replace("\r", "\n")
     return f"'{text}" if value.startswith(FORMULA) else text

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from bench import columns
-from bench.leaderboard.boards import Boards, leaderboard_columns
-from bench.leaderboard.csv import to_csv
+from bench.leaderboard.boards import Boards, Name, leaderboard_columns
 from bench.leaderboard.package import Table, describe
 from bench.pscp import Pscp
 from bench.record import Record
 from bench.store import write_atomically
 
 PACKAGE = "datapackage.json"
-SUMMARIES = {
+SUMMARIES: dict[Name, str] = {
     "leaderboard": "A row a method and task, over seeds.",
     "cells": "A row a cell: one training and its evaluation.",
     "pairs": "A row for every two methods on a task.",
@@ -26,19 +25,23 @@ SUMMARIES = {
 def tables(records: Sequence[Record], pscp: Pscp | None = None) -> dict[str, str]:
     """Every table's text by file name, and `datapackage.json`: the same bytes for the same records."""
     boards = Boards(records, pscp)
-    texts = {f"{name}.csv": to_csv(getattr(boards, name)) for name in SUMMARIES}
+    texts = {f"{name}.csv": boards.csv(name) for name in SUMMARIES}
     made = {f"{name}.csv": _table(name, texts[f"{name}.csv"], pscp) for name in SUMMARIES}
     return {**texts, PACKAGE: describe(made, _constants(pscp))}
 
 
-def describe_one(file: str, name: str, text: str, pscp: Pscp | None = None) -> str:
+def describe_one(file: str, name: Name, text: str, pscp: Pscp | None = None) -> str:
     """The data package of one table, a key of SUMMARIES, that was written to a file of that name."""
     return describe({file: _table(name, text, pscp)}, _constants(pscp))
 
 
-def _table(name: str, text: str, pscp: Pscp | None) -> Table:
-    meaning = {"leaderboard": leaderboard_columns(pscp), "cells": columns.CELLS, "pairs": columns.PAIRS,
-               "overall": columns.OVERALL}  # fmt: skip
+def _table(name: Name, text: str, pscp: Pscp | None) -> Table:
+    meaning: dict[Name, Sequence[columns.Column]] = {
+        "leaderboard": leaderboard_columns(pscp),
+        "cells": columns.CELLS,
+        "pairs": columns.PAIRS,
+        "overall": columns.OVERALL,
+    }
     return Table(SUMMARIES[name], meaning[name], text)
 
 

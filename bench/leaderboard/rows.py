@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from bench.grid import method_label
+from bench.profiles import Profile
 from bench.record import Record
+from bench.suites import Budget
 
 
 class Group(NamedTuple):
@@ -38,10 +41,8 @@ def row_of(record: Record) -> Row:
 
 def by_row(records: Iterable[Record]) -> dict[Row, list[Record]]:
     """The current records of each row, extra tests as rows of their own; rows and their records in a fixed order."""
-    rows: dict[Row, list[Record]] = defaultdict(list)
-    for record in sorted(current(with_extra_tests(records)), key=lambda r: (row_of(r), r.cell.seed)):
-        rows[row_of(record)].append(record)
-    return dict(rows)
+    rows = _current(with_extra_tests(records))
+    return {row: sorted(rows[row], key=lambda record: record.cell.seed) for row in sorted(rows)}
 
 
 def with_extra_tests(records: Iterable[Record]) -> list[Record]:
@@ -66,19 +67,33 @@ def current(records: Iterable[Record]) -> list[Record]:
 
     Numbers of two versions of the code are not averaged: a seed that only the older one ran is left out.
     """
+    return [record for members in _current(records).values() for record in members]
+
+
+def _current(records: Iterable[Record]) -> dict[Row, list[Record]]:
     rows: dict[Row, list[Record]] = defaultdict(list)
     for record in records:
         rows[row_of(record)].append(record)
-    kept: list[Record] = []
-    for members in rows.values():
-        versions = {_version(r): max(m.finished_at for m in members if _version(m) == _version(r)) for r in members}
-        latest = max(versions, key=lambda version: (versions[version], version))
-        by_seed: dict[int, Record] = {}
-        for record in sorted(members, key=lambda r: (r.finished_at, r.id)):
-            if _version(record) == latest:
-                by_seed[record.cell.seed] = record
-        kept.extend(by_seed.values())
-    return kept
+    for row, members in rows.items():
+        # What an index makes of one version shares its parts: there is no need to look into them.
+        of_latest = members if len({_same_objects(record) for record in members}) == 1 else _latest(members)
+        rows[row] = list({r.cell.seed: r for r in sorted(of_latest, key=lambda r: (r.finished_at, r.id))}.values())
+    return rows
+
+
+def _latest(members: Sequence[Record]) -> list[Record]:
+    """Those of the version that ended last."""
+    last: dict[tuple[str, ...], str] = {}  # when each version ended last
+    versions = [_version(record) for record in members]
+    for version, record in zip(versions, members, strict=True):
+        last[version] = max(last.get(version, ""), record.finished_at)
+    latest = max(last, key=lambda version: (last[version], version))
+    return [r for r, version in zip(members, versions, strict=True) if version == latest]
+
+
+def _same_objects(record: Record) -> tuple[str | int, ...]:
+    cell = record.cell
+    return (cell.code, cell.task_revision, cell.model_revision, id(cell.budget), id(cell.profile), id(cell.recipe))
 
 
 def scores(members: Iterable[Record]) -> dict[int, float]:
@@ -94,9 +109,15 @@ def higher_is_better(members: Iterable[Record]) -> bool:
 def _version(record: Record) -> tuple[str, ...]:
     """What must agree for two cells of a row to be averaged, beyond what the row itself shows."""
     cell = record.cell
-    parts = (
-        cell.budget.model_dump_json(),
-        cell.profile.model_dump_json(exclude={"summary"}),
-        repr(sorted(cell.recipe.items())),
-    )
-    return (cell.code, cell.task_revision, cell.model_revision, *parts)
+    settings = (_budget(cell.budget), _settings(cell.profile), repr(sorted(cell.recipe.items())))
+    return (cell.code, cell.task_revision, cell.model_revision, *settings)
+
+
+@lru_cache(maxsize=1024)
+def _budget(budget: Budget) -> str:
+    return budget.model_dump_json()
+
+
+@lru_cache(maxsize=1024)
+def _settings(profile: Profile) -> str:
+    return profile.model_dump_json(exclude={"summary"})

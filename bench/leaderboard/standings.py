@@ -2,77 +2,42 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import combinations
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from bench.answers import answers_of
 from bench.leaderboard.rows import Group, Row, higher_is_better, scores
 from bench.record import Record
 from bench.stats import ALPHA
-from bench.stats.contributions import contributions
 from bench.stats.multiple import holm, rank_groups
 from bench.stats.overall import average_ranks
-from bench.stats.paired import Comparison, Sample, compare_samples
+from bench.stats.paired import Comparison, Comparisons, Sample, compare_all, compare_samples
 
 
-@dataclass(frozen=True)
-class Scored:
-    """What finished of one row, ready to be compared; what is costly is found when it is first asked for."""
-
-    members: Sequence[Record]
-
-    @cached_property
-    def scores(self) -> dict[int, float]:
-        return scores(self.members)
-
-    @cached_property
-    def mean(self) -> float:
-        return statistics.fmean(self.scores.values())
-
-    @cached_property
-    def test_set(self) -> str | None:
-        """A digest of the right answers, if all seeds were tested on the same; None otherwise."""
-        found = {_digest(record.references) for record in self._scored}
-        return found.pop() if len(found) == 1 else None
-
-    @cached_property
-    def sample(self) -> Sample:
-        return Sample(self.scores, self._contributions() if self.test_set else None)
-
-    @property
-    def _scored(self) -> list[Record]:
-        return [record for record in self.members if record.cell.seed in self.scores]
-
-    def _contributions(self) -> Any:
-        found = {}
-        for record in self._scored:
-            labels = record.data.labels if record.data else None
-            each = contributions(str(record.metric), record.predictions, record.references, labels)
-            if each is None:
-                return None
-            found[record.cell.seed] = each
-        return found
+def sample(members: Iterable[Record]) -> Sample:
+    """What finished of one row, ready to be compared: by example where all seeds were tested on the same ones."""
+    scored = {r.cell.seed: r for r in members if r.status == "ok" and r.score is not None}
+    answers = {seed: answers_of(record) for seed, record in scored.items()}
+    found = scores(scored.values())
+    tests = {each.references for each in answers.values()}
+    if len(tests) != 1:
+        return Sample(found)
+    known = {seed: each.contributions for seed, each in answers.items() if each.contributions is not None}
+    return Sample(found, known if len(known) == len(answers) else None, tests.pop())
 
 
-def compare(first: Sequence[Record], second: Sequence[Record]) -> Comparison | None:
-    """Compare two rows' records of one task by seed and by example; None where they have no seed in common."""
-    return compare_scored(Scored(first), Scored(second))
-
-
-def compare_scored(first: Scored, second: Scored) -> Comparison | None:
-    """`compare` for results that are compared more than once.
+def compare(first: Iterable[Record], second: Iterable[Record]) -> Comparison | None:
+    """Compare two rows' records of one task by seed and by example; None where they have no seed in common.
 
     Only seeds are compared where the two were tested on different examples, or where predictions are not known.
     """
-    if first.test_set is None or first.test_set != second.test_set:
-        return compare_samples(Sample(first.scores), Sample(second.scores))
-    return compare_samples(first.sample, second.sample)
+    return compare_samples(sample(first), sample(second))
 
 
 class Pair(NamedTuple):
@@ -90,12 +55,23 @@ class Pair(NamedTuple):
         return "a is better" if self.p_holm < ALPHA else "not told apart"
 
 
-class Standing(NamedTuple):
-    """One group's rows from best to worst, those without a score last; every pair of rows with a score."""
+@dataclass(frozen=True)
+class Standing:
+    """One group's rows from best to worst, those without a score last, and their rank groups.
+
+    comparisons, p_holm: of every two of the `scored` first rows, in the order of itertools.combinations.
+    """
 
     rows: list[Row]
-    pairs: list[Pair]
+    scored: int
+    comparisons: Comparisons
+    p_holm: dict[int, float]
     groups: dict[Row, int]
+
+    def pairs(self) -> Iterator[Pair]:
+        """Every two rows with a score."""
+        for at, pair in enumerate(combinations(self.rows[: self.scored], 2)):
+            yield Pair(*pair, self.comparisons[at], self.p_holm.get(at))
 
 
 def standings(rows: Mapping[Row, Sequence[Record]]) -> dict[Group, Standing]:
@@ -103,33 +79,33 @@ def standings(rows: Mapping[Row, Sequence[Record]]) -> dict[Group, Standing]:
 
     p-values are corrected for all pairs of a group; rows of fewer than two seeds are in no rank group.
     """
-    groups: dict[Group, dict[Row, Scored]] = defaultdict(dict)
-    for row, members in rows.items():
-        groups[row.group][row] = Scored(members)
-    return {group: _standing(groups[group]) for group in sorted(groups)}
+    groups: dict[Group, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row.group].append(row)
+    return {group: _standing({row: rows[row] for row in groups[group]}) for group in sorted(groups)}
 
 
-def pair_lines(found: Mapping[Group, Standing], rows: Mapping[Row, Sequence[Record]]) -> list[dict[str, Any]]:
+def pair_lines(found: Mapping[Group, Standing], rows: Mapping[Row, Sequence[Record]]) -> Iterator[dict[str, Any]]:
     """A line for each pair; see bench.columns.PAIRS."""
-    return [
-        {
-            **group._asdict(),
-            "metric": next((r.metric for r in rows[pair.better] if r.metric), None),
-            "method_a": pair.better.label,
-            "method_b": pair.worse.label,
-            "difference": pair.comparison and pair.comparison.difference,
-            "ci95_low": pair.comparison and pair.comparison.ci95_low,
-            "ci95_high": pair.comparison and pair.comparison.ci95_high,
-            "p_value": pair.comparison and pair.comparison.p_value,
-            "p_holm": pair.p_holm,
-            "n_seeds": pair.comparison.n_seeds if pair.comparison else 0,
-            "n_examples": pair.comparison and pair.comparison.n_examples,
-            "minimum_detectable": pair.comparison and pair.comparison.minimum_detectable,
-            "verdict": pair.verdict,
-        }
-        for group, standing in found.items()
-        for pair in standing.pairs
-    ]
+    for group, standing in found.items():
+        labels = {row: row.label for row in standing.rows}
+        metrics = {row: next((r.metric for r in rows[row] if r.metric), None) for row in standing.rows}
+        for pair in standing.pairs():
+            yield {
+                **group._asdict(),
+                "metric": metrics[pair.better],
+                "method_a": labels[pair.better],
+                "method_b": labels[pair.worse],
+                "difference": pair.comparison and pair.comparison.difference,
+                "ci95_low": pair.comparison and pair.comparison.ci95_low,
+                "ci95_high": pair.comparison and pair.comparison.ci95_high,
+                "p_value": pair.comparison and pair.comparison.p_value,
+                "p_holm": pair.p_holm,
+                "n_seeds": pair.comparison.n_seeds if pair.comparison else 0,
+                "n_examples": pair.comparison and pair.comparison.n_examples,
+                "minimum_detectable": pair.comparison and pair.comparison.minimum_detectable,
+                "verdict": pair.verdict,
+            }
 
 
 def overall_lines(rows: Mapping[Row, Sequence[Record]]) -> list[dict[str, Any]]:
@@ -171,21 +147,19 @@ def overall_lines(rows: Mapping[Row, Sequence[Record]]) -> list[dict[str, Any]]:
     return lines
 
 
-def _standing(results: Mapping[Row, Scored]) -> Standing:
-    scored = [row for row in results if results[row].scores]
-    sign = -1 if higher_is_better(r for row in scored for r in results[row].members) else 1
-    scored.sort(key=lambda row: (sign * results[row].mean, row))
-    found = {pair: compare_scored(results[pair[0]], results[pair[1]]) for pair in combinations(scored, 2)}
+def _standing(results: Mapping[Row, Sequence[Record]]) -> Standing:
+    # Here, and for no longer: what each test example contributed is large.
+    samples = {row: found for row, members in results.items() if (found := sample(members)).scores}
+    means = {row: statistics.fmean(found.scores.values()) for row, found in samples.items()}
+    sign = -1 if higher_is_better(r for row in samples for r in results[row]) else 1
+    scored = sorted(samples, key=lambda row: (sign * means[row], row))
+    compared = compare_all([samples[row] for row in scored])
     # One seed says nothing of the methods, whatever it says of two trainings.
-    tested = {
-        pair: each.p_value for pair, each in found.items() if each and each.n_seeds > 1 and each.p_value is not None
-    }
-    adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
-    pairs = [Pair(*pair, each, adjusted.get(pair)) for pair, each in found.items()]
-    several = [row for row in scored if len(results[row].scores) > 1]
-    groups = rank_groups(several, {pair: adjusted.get(pair, 1.0) for pair in found})
-    return Standing([*scored, *sorted(results.keys() - set(scored))], pairs, groups)
-
-
-def _digest(references: Sequence[Any]) -> str:
-    return hashlib.sha256(json.dumps(references).encode()).hexdigest()
+    tested = np.flatnonzero((compared.n_seeds > 1) & ~np.isnan(compared.p_values)).tolist()
+    adjusted = dict(zip(tested, holm(compared.p_values[tested].tolist()), strict=True))
+    places = combinations(range(len(scored)), 2)
+    apart = {pair: adjusted.get(at, 1.0) for at, pair in enumerate(places)}
+    several = [at for at, row in enumerate(scored) if len(samples[row].scores) > 1]
+    groups = {scored[at]: group for at, group in rank_groups(several, apart).items()}
+    rest = sorted(results.keys() - samples.keys())
+    return Standing([*scored, *rest], len(scored), compared, adjusted, groups)

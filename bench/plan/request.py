@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bench import models, profiles, registry, sources
-from bench.estimate import Estimator
+from bench import index, models, profiles, registry, sources
 from bench.modeling import load_tokenizer, quiet_libraries
 from bench.plan import fitting, grid
 from bench.plan.counting import frame
@@ -46,5 +45,5 @@ def forecast(request: Request, special_tokens: int | None = None) -> tuple[Setti
         rate=rate(wanted, machine),
         mirror=request.mirror,
     )
-    estimator = Estimator(Store(request.results).all()[0])
+    estimator = index.estimator(Store(request.results))
     return setting, grid.forecast(setting, tasks, [(m, registry.changed_params(m.params)) for m in built], estimator)

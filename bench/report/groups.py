@@ -50,7 +50,9 @@ def pages(rows: Sequence[Row], records: Iterable[Record], marks: Mapping[str, Ma
     better: dict[str, bool] = {}
     for record in records:
         cell = record.cell
-        curves[Group(cell.task, cell.model, cell.profile.name, cell.preset)].append(record)
+        group = Group(cell.task, cell.model, cell.profile.name, cell.preset)
+        if group in by_group:
+            curves[group].append(record)
         if record.higher_is_better is not None:
             better[cell.task] = record.higher_is_better
     made = []
@@ -161,36 +163,37 @@ def _described(
 def _losses(group: Group, records: Sequence[Record], marks: Mapping[str, Mark]) -> Chart:
     """The curves of all seeds, thin, and the mean of those that finished, for each method."""
     title = "Training loss"
-    ordered = sorted(
-        (record for record in records if record.losses),
-        key=lambda record: (record.cell.method, record.cell.variant, record.cell.seed),
-    )
-    if not ordered:
+    ordered = sorted(records, key=lambda record: (record.cell.method, record.cell.variant, record.cell.seed))
+    # Asked for once: those of a large folder are read from the records' files.
+    known = {record.id: each for record in ordered if (each := record.losses)}
+    if not known:
         return Chart(title, "", "No cell of this group recorded a loss.", None)
-    width = bin_width([len(record.losses) for record in ordered])
+    width = bin_width([len(each) for each in known.values()])
     seeds, means, ends = [], [], []
     by_label: dict[str, list[Record]] = defaultdict(list)
     for record in ordered:
-        label = method_label(record.cell.method, record.cell.variant)
-        by_label[label].append(record)
-        seeds.append(_curve(record.id, label, thinned(record.losses, width), len(record.losses), width, marks))
+        if record.id in known:
+            label = method_label(record.cell.method, record.cell.variant)
+            by_label[label].append(record)
+            curve = known[record.id]
+            seeds.append(_curve(record.id, label, thinned(curve, width), len(curve), width, marks))
     for label, members in by_label.items():
-        finished = [record for record in members if record.status == "ok"]
+        finished = [known[record.id] for record in members if record.status == "ok"]
         if not finished:
             continue
-        length = min(len(record.losses) for record in finished)
-        mean = mean_curve([thinned(record.losses[:length], width) for record in finished])
-        curve = _curve(label, label, mean, length, width, marks)
-        curve["of"] = "one seed" if len(finished) == 1 else f"the mean of {len(finished)} seeds"
-        means.append(curve)
+        length = min(map(len, finished))
+        mean = mean_curve([thinned(each[:length], width) for each in finished])
+        drawn = _curve(label, label, mean, length, width, marks)
+        drawn["of"] = "one seed" if len(finished) == 1 else f"the mean of {len(finished)} seeds"
+        means.append(drawn)
         if mean and mean[-1] is not None:
-            end = {"step": curve["steps"][-1], "loss": curve["losses"][-1], "shape": marks[label].shape}
-            ends.append({**{key: curve[key] for key in ("method", "colour", "of")}, **end})
+            end = {"step": drawn["steps"][-1], "loss": drawn["losses"][-1], "shape": marks[label].shape}
+            ends.append({**{key: drawn[key] for key in ("method", "colour", "of")}, **end})
     last = "; ".join(f"{end['method']} {end['loss']:.3f}" for end in ends)
     spec = {**losses(), "datasets": {"seeds": seeds, "means": means, "ends": ends}}
-    each = f"Each point is the mean of {width} steps." if width > 1 else "Each point is a step."
+    point = f"Each point is the mean of {width} steps." if width > 1 else "Each point is a step."
     described = f"Line chart: training loss by optimiser step on {group.task}, {len(seeds)} cells. Last values: {last}."
-    return Chart(title, visible(described), f"Thin: one seed. Thick: the mean of the seeds. {each}", spec)
+    return Chart(title, visible(described), f"Thin: one seed. Thick: the mean of the seeds. {point}", spec)
 
 
 def _curve(

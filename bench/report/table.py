@@ -116,6 +116,7 @@ def table(
     about: Sequence[Column] = (),
     folded: bool = False,
     empty: str = "Nothing to show.",
+    csv: str | None = None,
 ) -> Table:
     """A table of a frame, in the frame's order.
 
@@ -125,6 +126,7 @@ def table(
         groups: columns that together say which rows belong together; those that never change are left to `more`.
         long: columns of long text, folded away.
         about: what columns mean, for those who point at a heading.
+        csv: what the download holds, where it is more than the rows shown.
     """
     rows = rows_of(frame)
     names = [str(name) for name in frame.columns]
@@ -151,7 +153,7 @@ def table(
     return Table(
         id, title, intro, headings, tuple(lines),
         tuple(each for each in (_filter(key, headings, lines) for key in filters) if len(each.values) > 1),
-        to_csv(frame), folded, empty, tuple(f"{_label(key).lower()} {shown(rows[0][key])}" for key in same),
+        csv or to_csv(frame), folded, empty, tuple(f"{_label(key).lower()} {shown(rows[0][key])}" for key in same),
     )  # fmt: skip
 
 

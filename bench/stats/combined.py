@@ -17,59 +17,104 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bench.stats import ALPHA
 from bench.stats.power import minimum_detectable
 
+Floats = NDArray[np.float64]
+
 SMALLEST_P = 1e-200  # what is smaller is as good as this
+MOST_STEPS = 100  # halving alone would need fewer
 
 
 class Part(NamedTuple):
-    """One source of variance of the difference, and the degrees of freedom of its estimate."""
+    """One source of variance of each difference, and the degrees of freedom of its estimate: [differences] each.
 
-    variance: float
-    freedom: float
+    A difference that lacks this source has no variance from it, and any freedom above 0.
+    """
+
+    variance: Floats
+    freedom: Floats
 
 
 class CombinedTest:
-    """The test for one difference's variance. error: the difference's standard error."""
+    """The test for many differences at once, each for itself. error: their standard errors, [differences].
+
+    What a difference with an error of 0 gets means nothing.
+    """
 
     def __init__(self, parts: Sequence[Part]) -> None:
-        variance = sum(part.variance for part in parts)
-        self.error = math.sqrt(variance)
-        self._weights = [(part.variance / variance, part.freedom) for part in parts if part.variance > 0]
+        variance = np.sum([part.variance for part in parts], axis=0)
+        self.error: Floats = np.sqrt(variance)
+        whole = np.where(variance > 0, variance, 1.0)
+        self._weights = [(part.variance / whole, part.freedom) for part in parts]
 
-    def p_value(self, difference: float) -> float:
-        """Two-sided; to seven digits, and never below SMALLEST_P."""
-        from scipy.optimize import brentq
+    def p_values(self, differences: Floats) -> Floats:
+        """Two-sided; to seven digits and more, and never below SMALLEST_P: [differences]."""
+        from scipy.special import stdtr
 
-        t = abs(difference) / self.error
-        if t == 0:
-            return 1.0
-        if t >= self._quantile(SMALLEST_P):
-            return SMALLEST_P
-        log_p = brentq(lambda log: self._quantile(math.exp(log)) - t, math.log(SMALLEST_P), 0, xtol=1e-8)
-        return float(math.exp(log_p))
+        t = np.abs(differences) / np.where(self.error > 0, self.error, 1.0)
+        smallest = math.log(SMALLEST_P)
+        # A weighted mean of quantiles lies between them, so the p-value lies between those of the parts alone.
+        alone = [
+            np.where(weight > 0, np.log(np.maximum(2 * stdtr(freedom, -t), SMALLEST_P)), np.nan)
+            for weight, freedom in self._weights
+        ]
+        low, high = np.fmin.reduce(alone), np.fmax.reduce(alone)
+        log_p = (low + high) / 2
+        busy = np.flatnonzero((high > low) & (t > 0))
+        for _ in range(MOST_STEPS):
+            if not len(busy):
+                break
+            at = log_p[busy]
+            value, slope = self._log_quantile(at, busy)
+            excess = value - np.log(t[busy])  # above 0: the p-value is larger than this
+            low[busy], high[busy] = np.where(excess > 0, at, low[busy]), np.where(excess > 0, high[busy], at)
+            step = at - excess / slope
+            done = np.abs(step - at) <= 1e-10 * np.maximum(1, np.abs(at))  # the next step would be its square
+            inside = (step > low[busy]) & (step < high[busy])
+            log_p[busy] = np.where(done | inside, step, (low[busy] + high[busy]) / 2)
+            busy = busy[~done]
+        return np.where(log_p <= smallest, SMALLEST_P, np.exp(log_p))
 
-    def half_width(self) -> float:
-        """Half of the difference's 95 % interval."""
-        return self.error * self._quantile(ALPHA)
+    def half_widths(self) -> Floats:
+        """Half of the differences' 95 % intervals: [differences]."""
+        return self.error * self._quantile_at_alpha()
 
-    def minimum_detectable(self) -> float:
-        """The true difference that this test finds with a chance of bench.stats.power.POWER."""
-        return minimum_detectable(self.error, self._equivalent_freedom())
+    def minimum_detectable(self) -> Floats:
+        """The true differences that this test finds with a chance of bench.stats.power.POWER: [differences]."""
+        from scipy.special import stdtridf
 
-    def _quantile(self, p_value: float) -> float:
+        # At these degrees of freedom Student's t has the same quantile at ALPHA.
+        wanted, free = self._quantile_at_alpha(), [freedom for weight, freedom in self._weights]
+        used = [np.where(weight > 0, freedom, np.nan) for weight, freedom in self._weights]
+        low, high = np.fmin.reduce(used), np.fmax.reduce(used)
+        freedom = np.where(high > low, stdtridf(1 - ALPHA / 2, wanted), np.where(np.isnan(low), free[0], low))
+        return minimum_detectable(self.error, np.clip(freedom, low, high))
+
+    def _quantile_at_alpha(self) -> Floats:
         """Student's two-sided quantile at each part's degrees of freedom, averaged by the parts' weights."""
         from scipy.special import stdtrit
 
-        return -sum(weight * float(stdtrit(freedom, p_value / 2)) for weight, freedom in self._weights)
+        found: Floats = -np.sum([weight * stdtrit(freedom, ALPHA / 2) for weight, freedom in self._weights], axis=0)
+        return found
 
-    def _equivalent_freedom(self) -> float:
-        """The degrees of freedom at which Student's t has the same quantile at ALPHA."""
-        from scipy.optimize import brentq
-        from scipy.special import stdtrit
+    def _log_quantile(self, log_p: Floats, which: NDArray[np.intp]) -> tuple[Floats, Floats]:
+        """The logarithm of the averaged quantile at these p-values, and its slope over log p."""
+        from scipy.special import gammaln, stdtrit
 
-        wanted, free = self._quantile(ALPHA), [freedom for _, freedom in self._weights]
-        if max(free) == min(free):
-            return free[0]
-        return float(brentq(lambda each: -stdtrit(each, ALPHA / 2) - wanted, min(free), max(free), xtol=1e-3))
+        p_values = np.exp(log_p)
+        total, slope = np.zeros(len(which)), np.zeros(len(which))
+        for weights, freedoms in self._weights:
+            weight, free = weights[which], freedoms[which]
+            quantile = -stdtrit(free, p_values / 2)
+            log_density = (
+                gammaln((free + 1) / 2) - gammaln(free / 2) - np.log(free * np.pi) / 2
+                - (free + 1) / 2 * np.log1p(quantile**2 / free)
+            )  # fmt: skip
+            total += weight * quantile
+            # The area beyond the quantile is p / 2, so it falls by 1 / (2 density) where p rises by 1.
+            slope -= weight * np.exp(log_p - math.log(2) - log_density)
+        return np.log(total), slope / total

@@ -10,7 +10,8 @@ examples does, without random numbers and at the cost of one pass.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import chain
+from functools import lru_cache
+from itertools import chain, combinations_with_replacement
 from typing import Any
 
 import numpy as np
@@ -121,14 +122,20 @@ def _f1_accuracy_mean(predictions: Any, references: Any, labels: Any) -> tuple[F
 
 
 def _entity_f1(predictions: Any, references: Any, labels: Any) -> tuple[Floats, Score]:
-    from seqeval.metrics.sequence_labeling import get_entities
-
-    def spans(row: Sequence[int]) -> set[Any]:
-        return set(get_entities([labels[index] if index >= 0 else "O" for index in row]))
-
-    pairs = [(spans(answer), spans(truth)) for answer, truth in zip(predictions, references, strict=True)]
+    names = tuple(labels)
+    pairs = [
+        (_spans(tuple(answer), names), _spans(tuple(truth), names))
+        for answer, truth in zip(predictions, references, strict=True)
+    ]
     counts = [[len(answer & truth), len(answer), len(truth)] for answer, truth in pairs]
     return np.array(counts, dtype=float), _harmonic
+
+
+@lru_cache(maxsize=65_536)  # of the same test set, the right answers come again and again, and right answers to it
+def _spans(row: tuple[int, ...], labels: tuple[str, ...]) -> frozenset[Any]:
+    from seqeval.metrics.sequence_labeling import get_entities
+
+    return frozenset(get_entities([labels[index] if index >= 0 else "O" for index in row]))
 
 
 def _pearson(predictions: Any, references: Any, labels: Any) -> tuple[Floats, Score]:
@@ -170,25 +177,32 @@ _RANKED = ("spearman", "pearson_spearman_mean")
 
 
 def _spearman(x: Floats, y: Floats) -> tuple[float, Floats]:
+    """Without an example, whatever was larger moves down by one rank, whatever was equal by a half.
+
+    So the sums of squares and products without it are those of all, less what these moves take away. Ranks are
+    multiples of a half: no sum here is rounded.
+    """
     from scipy.stats import rankdata
 
-    count = len(x)
-    ranks = rankdata(x), rankdata(y)
-    whole = float(_correlation_of_rows(ranks[0][None], ranks[1][None], np.ones((1, count)))[0])
+    count, ranks = len(x), (rankdata(x), rankdata(y))
+    whole = float(_correlation_of_ranks(count, *(np.array(a @ b) for a, b in combinations_with_replacement(ranks, 2))))
     without = np.empty(count)
-    for start in range(0, count, max(1, BLOCK // count)):
-        out = np.arange(start, min(count, start + max(1, BLOCK // count)))
-        kept = np.ones((len(out), count))
-        kept[np.arange(len(out)), out] = 0
-        # Whatever was larger than the one left out moves down by one, whatever was equal by a half.
-        moved = [r - (v > v[out, None]) - 0.5 * (v == v[out, None]) for r, v in zip(ranks, (x, y), strict=True)]
-        without[out] = _correlation_of_rows(moved[0], moved[1], kept)
+    most = max(1, BLOCK // count)
+    for start in range(0, count, most):
+        out = np.arange(start, min(count, start + most))
+        moves = [(v > v[out, None]) + 0.5 * (v == v[out, None]) for v in (x, y)]
+        for move in moves:
+            move[np.arange(len(out)), out] = 0
+        left = [
+            a @ b - a[out] * b[out] - move_a @ b - move_b @ a + np.einsum("ij,ij->i", move_a, move_b)
+            for (a, move_a), (b, move_b) in combinations_with_replacement(zip(ranks, moves, strict=True), 2)
+        ]
+        without[out] = _correlation_of_ranks(count - 1, *left)
     return whole, without
 
 
-def _correlation_of_rows(x: Floats, y: Floats, kept: Floats) -> Floats:
-    """Pearson's correlation of each row over the entries that are kept: [rows]."""
-    count = kept.sum(1, keepdims=True)
-    x, y = ((v - (v * kept).sum(1, keepdims=True) / count) * kept for v in (x, y))
-    scale = np.sqrt((x * x).sum(1) * (y * y).sum(1))
-    return np.divide((x * y).sum(1), scale, out=np.full_like(scale, np.nan), where=scale > 0)
+def _correlation_of_ranks(count: int, xx: Floats, xy: Floats, yy: Floats) -> Floats:
+    """Pearson's correlation of the ranks 1 to `count`, ties at their mean, from sums of squares and products."""
+    mean_square = count * ((count + 1) / 2) ** 2
+    scale = np.sqrt((xx - mean_square) * (yy - mean_square))
+    return np.divide(xy - mean_square, scale, out=np.full_like(scale, np.nan), where=scale > 0)

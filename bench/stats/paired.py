@@ -14,13 +14,19 @@ errs on the side of seeing no difference.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.stats.combined import CombinedTest, Part
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+BLOCK = 2_000_000  # differences of contributions that are held at a time
 
 
 @dataclass(frozen=True)
@@ -28,10 +34,12 @@ class Sample:
     """One method's results on one task: score by seed and, where they are known, contributions by seed.
 
     contributions: [examples] for each seed, the examples in the same order as those of whatever it is compared with.
+    tested_on: which examples these are; samples of different ones are compared by seed alone.
     """
 
     scores: Mapping[int, float]
-    contributions: Mapping[int, NDArray[np.float64]] | None = None
+    contributions: Mapping[int, Floats] | None = None
+    tested_on: Hashable = None
 
 
 @dataclass(frozen=True)
@@ -52,60 +60,133 @@ class Comparison:
     minimum_detectable: float | None
 
 
+class Comparisons(Sequence[Comparison | None]):
+    """Comparisons of many pairs, [pairs], None where two have no seed in common.
+
+    p_values: nan where there is none. n_seeds: that both have.
+    """
+
+    def __init__(self, differences: Floats, n_seeds: Ints, seeds: Floats, n_examples: Ints, examples: Floats) -> None:
+        """seeds, examples: the variances that they show, of the means. n_examples: 0 where only seeds are compared."""
+        self.n_seeds, self._differences, self._n_examples = n_seeds, differences, n_examples
+        self._test = CombinedTest(
+            [Part(seeds, np.maximum(n_seeds - 1, 1).astype(float)),
+             Part(examples, np.maximum(n_examples - 1, 1).astype(float))]
+        )  # fmt: skip
+        tested = (n_seeds > 1) | (n_examples > 0)
+        self._spread = tested & (self._test.error > 1e-9 * np.abs(differences))
+        # Differences that are all alike, to rounding. None at all is no difference. Some, the same at every seed,
+        # happens by chance where scores are coarse and seeds few, and shows a t-test no spread: the p then is that of
+        # a sign test, 2 / 2^seeds.
+        alike = np.where(differences == 0, 1.0, 2.0 ** (1 - n_seeds))
+        self.p_values: Floats = np.where(
+            tested, np.where(self._spread, self._test.p_values(differences), alike), np.nan
+        )
+
+    def __len__(self) -> int:
+        return len(self.n_seeds)
+
+    def __getitem__(self, at: int) -> Comparison | None:  # type: ignore[override]
+        if not self.n_seeds[at]:
+            return None
+        difference, half = float(self._differences[at]), float(self._half_widths[at])
+        spread = bool(self._spread[at])
+        return Comparison(
+            difference=difference,
+            ci95_low=difference - half if spread else None,
+            ci95_high=difference + half if spread else None,
+            p_value=None if np.isnan(self.p_values[at]) else float(self.p_values[at]),
+            n_seeds=int(self.n_seeds[at]),
+            n_examples=int(self._n_examples[at]) or None,
+            minimum_detectable=float(self._minimum_detectable[at]) if spread else None,
+        )
+
+    @cached_property
+    def _half_widths(self) -> Floats:
+        return self._test.half_widths()
+
+    @cached_property
+    def _minimum_detectable(self) -> Floats:
+        return self._test.minimum_detectable()
+
+
 def compare_samples(first: Sample, second: Sample) -> Comparison | None:
     """Compare at the seeds that both have; None where there is no such seed.
 
     One seed says something of these two trainings on other examples, and nothing of other seeds: p_value
     then is by example alone, and whoever asks about the methods must look at n_seeds.
     """
-    seeds = sorted(first.scores.keys() & second.scores.keys())
-    if not seeds:
-        return None
-    differences = np.array([first.scores[seed] - second.scores[seed] for seed in seeds])
-    difference = float(differences.mean())
-    parts: list[Part] = []
-    if len(seeds) > 1:
-        parts.append(Part(_variance_of_mean(differences), len(seeds) - 1))
-    by_example = _by_example(first, second, seeds)
-    if by_example is not None:
-        parts.append(Part(_variance_of_mean(by_example), len(by_example) - 1))
-    n_examples = None if by_example is None else len(by_example)
-    if not parts:
-        return Comparison(difference, None, None, None, len(seeds), n_examples, None)
-    test = CombinedTest(parts)
-    if test.error <= 1e-9 * abs(difference):
-        return _without_spread(difference, len(seeds), n_examples)
-    half = test.half_width()
-    return Comparison(
-        difference=difference,
-        ci95_low=difference - half,
-        ci95_high=difference + half,
-        p_value=test.p_value(difference),
-        n_seeds=len(seeds),
-        n_examples=n_examples,
-        minimum_detectable=test.minimum_detectable(),
-    )
+    return compare_all([first, second])[0]
 
 
-def _by_example(first: Sample, second: Sample, seeds: list[int]) -> NDArray[np.float64] | None:
-    """The differences of the contributions, averaged over the seeds: [examples]."""
-    if first.contributions is None or second.contributions is None:
-        return None
-    mine, its = ([sample.contributions[seed] for seed in seeds] for sample in (first, second))  # type: ignore[index]
-    found: NDArray[np.float64] = np.mean(mine, axis=0) - np.mean(its, axis=0)
+def compare_all(samples: Sequence[Sample]) -> Comparisons:
+    """Compare every two samples as `compare_samples` does, in the order of itertools.combinations."""
+    first, second = np.triu_indices(len(samples), 1)
+    seeds = sorted({seed for sample in samples for seed in sample.scores})
+    scores = np.array([[sample.scores.get(seed, np.nan) for seed in seeds] for sample in samples])
+    scores = scores.reshape(len(samples), len(seeds))
+    there = ~np.isnan(scores)
+    common = there[first] & there[second]
+    n_seeds: Ints = common.sum(axis=1, dtype=np.int64)
+    differences, of_seeds, of_examples = (np.zeros(len(first)) for _ in range(3))
+    n_examples = np.zeros(len(first), dtype=np.int64)
+    sets = _by_test_set(samples, seeds)
+    # Most pairs have the same seeds in common: those are worked out together.
+    patterns, which = np.unique(common, axis=0, return_inverse=True)
+    for at, pattern in enumerate(patterns):
+        pairs = np.flatnonzero(which.reshape(-1) == at)
+        if not pattern.any():
+            continue
+        apart = scores[first[pairs]][:, pattern] - scores[second[pairs]][:, pattern]
+        differences[pairs] = apart.mean(axis=1)
+        if pattern.sum() > 1:
+            of_seeds[pairs] = _variance_of_mean(apart)
+        for place, contributions in sets:
+            both = pairs[(place[first[pairs]] >= 0) & (place[second[pairs]] >= 0)]
+            if len(both):
+                # Seed after seed: without a copy of what is large.
+                means = sum(contributions[at] for at in np.flatnonzero(pattern)) / pattern.sum()
+                n_examples[both] = means.shape[1]
+                of_examples[both] = _by_example(means, place[first[both]], place[second[both]])
+    return Comparisons(differences, n_seeds, of_seeds, n_examples, of_examples)
+
+
+def _by_test_set(samples: Sequence[Sample], seeds: Sequence[int]) -> list[tuple[Ints, Floats]]:
+    """For each set of test examples: where each sample stands in it (-1: nowhere), [samples], and the contributions
+    of those that do, [seeds, members, examples]; 0 at a seed that a member does not have."""
+    members: dict[Hashable, list[int]] = {}
+    for at, sample in enumerate(samples):
+        if sample.contributions:
+            members.setdefault(sample.tested_on, []).append(at)
+    found = []
+    for each in members.values():
+        if len(each) < 2:
+            continue  # nothing to be compared with
+        place = np.full(len(samples), -1, dtype=np.int64)
+        place[each] = np.arange(len(each))
+        known = [samples[at].contributions or {} for at in each]
+        held = np.zeros((len(seeds), len(each), len(next(iter(known[0].values())))))
+        for at, by_seed in enumerate(known):
+            for row, seed in zip(held, seeds, strict=True):
+                if seed in by_seed:
+                    row[at] = by_seed[seed]
+        found.append((place, held))
     return found
 
 
-def _variance_of_mean(values: NDArray[np.float64]) -> float:
-    return float(values.var(ddof=1) / len(values))
+def _by_example(means: Floats, first: Ints, second: Ints) -> Floats:
+    """Variances of the means of differences over examples: [pairs], of contributions that are [members, examples]."""
+    found = np.empty(len(first))
+    most = max(1, BLOCK // means.shape[1])
+    for start in range(0, len(first), most):
+        block = slice(start, start + most)
+        found[block] = _variance_of_mean(means[first[block]] - means[second[block]])
+    return found
 
 
-def _without_spread(difference: float, seeds: int, n_examples: int | None) -> Comparison:
-    """Differences that are all alike, to rounding.
-
-    None at all is no difference. Some, the same at every seed, happens by chance where scores are coarse and
-    seeds few, and shows a t-test no spread: the p then is that of a sign test, 2 / 2^seeds.
-    """
-    same = difference == 0
-    p_value = 1.0 if same else 2.0 ** (1 - seeds)
-    return Comparison(difference, None, None, p_value, seeds, n_examples, None)
+def _variance_of_mean(values: Floats) -> Floats:
+    """Of each row: [rows] of [rows, values]."""
+    count = values.shape[1]
+    around = values - values.mean(axis=1, keepdims=True)
+    found: Floats = np.einsum("ij,ij->i", around, around) / (count - 1) / count
+    return found

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cache
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bench.stats import ALPHA
 
 POWER = 0.8
+Number = TypeVar("Number", float, NDArray[np.float64])
 
 
 def power(effect: float, error: float, freedom: float) -> float:
@@ -20,16 +24,12 @@ def power(effect: float, error: float, freedom: float) -> float:
     return float(stats.nct.sf(critical, freedom, abs(effect) / error))
 
 
-def minimum_detectable(error: float, freedom: float) -> float:
-    """The true difference that is found with a chance of POWER, in the unit of `error`."""
-    return error * _minimum_in_errors(round(freedom, 2))
+def minimum_detectable(error: Number, freedom: Number) -> Number:
+    """The true difference that is found with a chance of POWER, in the unit of `error`; numbers, or arrays of them."""
+    from scipy.special import nctdtrinc, stdtrit
 
-
-@cache
-def _minimum_in_errors(freedom: float) -> float:
-    from scipy import stats
-    from scipy.optimize import brentq
-
-    # Without the t's own uncertainty the answer is the sum of two quantiles; with it, a little more.
-    high = 2 * float(stats.t.ppf(1 - ALPHA / 2, freedom) + stats.t.ppf(POWER, freedom))
-    return float(brentq(lambda effect: power(effect, 1.0, freedom) - POWER, 0.0, high))
+    # Rounded, so that the many pairs of a table share few answers.
+    each, which = np.unique(np.round(freedom, 2), return_inverse=True)
+    in_errors = nctdtrinc(each, 1 - POWER, -stdtrit(each, ALPHA / 2))[which].reshape(np.shape(freedom))
+    found: Number = error * (in_errors if np.ndim(freedom) else float(in_errors))
+    return found

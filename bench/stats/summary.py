@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from bench.stats import ALPHA
 
@@ -27,8 +28,13 @@ def summarise(scores: Sequence[float]) -> Summary | None:
     mean = statistics.fmean(scores)
     if len(scores) == 1:
         return Summary(mean, None, None, None)
+    std = statistics.stdev(scores)
+    half = _quantile(len(scores) - 1) * std / math.sqrt(len(scores))
+    return Summary(mean, std, mean - half, mean + half)
+
+
+@cache
+def _quantile(freedom: int) -> float:
     from scipy import stats
 
-    std = statistics.stdev(scores)
-    half = stats.t.ppf(1 - ALPHA / 2, len(scores) - 1) * std / math.sqrt(len(scores))
-    return Summary(mean, std, mean - half, mean + half)
+    return float(stats.t.ppf(1 - ALPHA / 2, freedom))

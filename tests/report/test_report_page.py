@@ -23,7 +23,7 @@ from bench.cli import app
 from bench.errors import BenchError, UsageError
 from bench.leaderboard import aggregated, to_csv
 from bench.record import Record
-from bench.report import render
+from bench.report import render, sections
 from bench.store import Store
 
 
@@ -79,6 +79,26 @@ def test_five_hundred_records_stay_below_ten_megabytes() -> None:
     assert 1e6 < len(page.encode()) < 10e6
     most = max(len(curve["steps"]) for _, spec in Page(page).charts() for curve in spec["datasets"].get("seeds", ()))
     assert 20 < most <= 60
+
+
+def test_a_page_of_very_many_holds_the_first_of_each_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    records = many.lifelike(150)
+    whole = render(records)
+    assert "These are" not in whole
+    monkeypatch.setattr(sections, "MOST_ROWS", 20)
+    monkeypatch.setattr(sections, "MOST_GROUPS", 2)
+    monkeypatch.setattr(sections, "MOST_FAILURES", 1)
+    text = unescape(render(records))
+    assert "These are the first 20 of 60 rows. The download has all." in text
+    assert (
+        "These are the first 20 of 270 rows. `python -m bench leaderboard --pairs --out FILE.csv` writes all." in text
+    )
+    assert re.search(r"These are the first 20 of 18\d rows\. `python -m bench leaderboard --per-cell --out", text)
+    assert re.search(r"These are the first 1 of \d rows\.", text)
+    assert "Charts are of the first 2 of 6 groups." in text
+    assert len(Page(whole).charts()) > 20
+    assert len(Page(text).charts()) == 8
+    assert to_csv(aggregated(records)) in [json.loads(raw) for _, of, raw in Page(text).raw if "id" in of]
 
 
 def test_the_policy_names_every_script_and_style_and_allows_nothing_else() -> None:
