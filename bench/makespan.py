@@ -18,6 +18,7 @@ PHASES = {
     "set up": "loading",
     "read data": "loading",
     "load model": "loading",
+    "meet ranks": "loading",
     "machine speed": "measuring",
     "free memory": "measuring",
     "count FLOPs": "measuring",

@@ -111,7 +111,7 @@ def reports(world: World, times: int, *, known: bool = True, strict: bool = Fals
 def _no_plans(monkeypatch: pytest.MonkeyPatch) -> None:
     """What could be detected is no part of this, and costs more than all the rest."""
     monkeypatch.setattr("bench.noise.minimum_detectable", lambda error, df: 0.0)
-    monkeypatch.setattr("bench.stats.combined.minimum_detectable", lambda error, df: 0.0)
+    monkeypatch.setattr("bench.stats.combined.minimum_detectable", lambda error, df: np.zeros_like(error))
 
 
 def rate(found: list[bool]) -> tuple[float, float]:
