@@ -102,7 +102,7 @@ def test_the_records_are_those_of_the_local_executor(grid: TinyGrid, cluster: Ma
     assert steady["losses"]
     assert steady["predictions"]
     assert [each.hex() for each in steady["losses"]] == [each.hex() for each in ours["steady"]["losses"]]
-    assert sorted(path.name for path in remote.glob(".*")) == []  # no token is left
+    assert sorted(path.name for path in remote.glob(".run-*")) == []  # no token is left
 
 
 def test_a_machine_is_lost_and_the_grid_is_complete(grid: TinyGrid, cluster: Machines, tmp_path: Path) -> None:
