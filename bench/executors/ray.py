@@ -317,9 +317,11 @@ class _Run:
             self._close()
 
     def _draw(self) -> Generator[Event, None, _Task | None]:
-        """The next task: one that waits, or a new one that can be sent; None after the last."""
-        if self._waiting:
-            return self._waiting.popleft()
+        """The next task: one that waits, or a new one; None after the last."""
+        return self._waiting.popleft() if self._waiting else (yield from self._draw_new())
+
+    def _draw_new(self) -> Generator[Event, None, _Task | None]:
+        """The next job that can be sent to a host; None after the last."""
         for job in self.jobs:
             try:
                 return _Task(job, pickle.dumps(job.payload))
@@ -343,13 +345,6 @@ class _Run:
                     self._waiting.append(task)
                 self._open(machine, room, max(1, int(resources.get("GPU", 0))) if self.share.gpus else 1)
                 opening += 1
-
-    def _draw_new(self) -> Generator[Event, None, _Task | None]:
-        waiting, self._waiting = self._waiting, deque()
-        try:
-            return (yield from self._draw())
-        finally:
-            self._waiting = waiting
 
     def _open(self, machine: str, beside: int, groups: int) -> None:
         import ray
