@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -106,5 +105,4 @@ def share_of(profile: Profile) -> Share:
 
 def _environment() -> dict[str, str]:
     """What a worker's environment on any machine has of this process's, so that it computes as one here would."""
-    tunables = {name: os.environ[name] for name in ("GLIBC_TUNABLES",) if name in os.environ}
-    return settings() | tunables | running.worker_environment()
+    return settings() | running.worker_environment()
