@@ -55,7 +55,7 @@ FRESH_SECONDS = 2.0
 it is read again the next time."""
 LONG = ("losses", "predictions", "references", "traceback")  # what is left in the record's file
 SHARED = ("cell", "environment", "data", "recipe", "parameters", "seeds")  # what many records have alike
-ABANDONED_SECONDS = 3600.0
+ABANDONED_SECONDS = 3600.0  # a temporary index is large, and is not left for a day
 
 MODELS: dict[str, type[BaseModel]] = {"data": Data, "recipe": Recipe, "parameters": Parameters}
 BLOCK = 1_000  # rows that are made into records at a time
@@ -355,7 +355,7 @@ def _updated(
     """The index with these rows in place of what it had of them: in its file, or in memory where that cannot be."""
     temporary = file.with_name(f".{FILE}.{secrets.token_hex(8)}.tmp")
     try:
-        _clear_abandoned(file)
+        store.sweep(file.parent, f".{FILE}.*.tmp", ABANDONED_SECONDS)
         temporary.touch(exist_ok=False)
         with closing(sqlite3.connect(temporary, isolation_level=None)) as writing:
             # What a crash leaves half-written has not got its name yet.
@@ -416,14 +416,6 @@ def _forget(writing: sqlite3.Connection, name: bytes) -> None:
 def _connected(file: Path) -> sqlite3.Connection:
     # Immutable: nobody writes into an index, a new one takes its place.
     return sqlite3.connect(f"{file.absolute().as_uri()}?immutable=1", uri=True)
-
-
-def _clear_abandoned(file: Path) -> None:
-    """Remove what writers left that were killed long ago."""
-    for left in file.parent.glob(f".{FILE}.*.tmp"):
-        with suppress(OSError):
-            if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
-                left.unlink()
 
 
 def _packed(values: Floats | None) -> bytes | None:

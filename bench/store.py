@@ -58,6 +58,14 @@ def write_atomically(path: Path, text: str) -> None:
         raise StoreError(f"{path} cannot be written: {error.strerror or error}.") from None
 
 
+def sweep(folder: Path, pattern: str, seconds: float) -> None:
+    """Remove the files of these names that nobody has written to for so long: killed processes left them."""
+    for path in folder.glob(pattern):
+        with suppress(OSError):  # another run may sweep as well
+            if time.time() - path.stat().st_mtime > seconds:
+                path.unlink()
+
+
 class Store:
     """The records of one results folder."""
 
@@ -99,10 +107,7 @@ class Store:
     def sweep(self) -> None:
         """Remove the temporary files that killed processes left here; young ones may be somebody's."""
         for folder in (self.root, self.records):
-            for path in folder.glob(".*.tmp"):
-                with suppress(OSError):  # another run may sweep as well
-                    if time.time() - path.stat().st_mtime > LEFT_BEHIND_SECONDS:
-                        path.unlink()
+            sweep(folder, ".*.tmp", LEFT_BEHIND_SECONDS)
 
     def read(self, cell_id: str) -> Record | None:
         """The record of a cell; None where there is none.
