@@ -18,8 +18,9 @@ import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType, NoneType, UnionType
+from types import CodeType, ModuleType, NoneType, UnionType
 from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -277,6 +278,13 @@ def _add_file(registry: Registry[P], path: Path) -> None:
         registry.broken[path.stem] = _reason(error)
 
 
+class _FromSource(SourceFileLoader):
+    """Always compiles: a full disk truncates what Python caches beside a file, and the next run would read that."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def load_file(path: Path) -> ModuleType:
     """Import a plugin file by its path, once; the user chose to run it by naming it.
 
@@ -289,13 +297,14 @@ def load_file(path: Path) -> ModuleType:
     name = f"bench_plugin_{path.stem}_{zlib.crc32(str(path).encode()):08x}"
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
+    loader = _FromSource(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    if spec is None:
         raise PluginError(f"--plugin {path}: Python cannot import it.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise

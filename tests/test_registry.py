@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import py_compile
 import re
 import subprocess
 import sys
@@ -125,6 +127,19 @@ def test_a_file_is_imported_once(write: Write, tmp_path: Path) -> None:
     assert registry.methods([path]).get("good").plugin is first
     assert registry.tasks([path]).found
     assert (tmp_path / "count").read_text() == "x"
+
+
+def test_a_file_is_read_anew_and_nothing_is_left_beside_it(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache that a full disk has truncated would hide the plugin from the next run."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    path = write(METHOD)
+    cache = Path(importlib.util.cache_from_source(str(path)))
+    registry.methods([path]).get("good")
+    assert not cache.exists()
+    py_compile.compile(str(path))
+    cache.write_bytes(cache.read_bytes()[:100])
+    del sys.modules[registry.load_file(path).__name__]
+    assert registry.methods([path]).get("good").file == path
 
 
 def test_two_files_of_one_name_are_two_plugins(tmp_path: Path, write: Write) -> None:

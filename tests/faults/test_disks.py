@@ -54,10 +54,14 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(quick: QuickGrid, disk: Path
 
 
 def test_a_limit_on_the_size_of_files_does_the_same(quick: QuickGrid, tmp_path: Path) -> None:
-    """As a quota does, and without the right to mount a disk."""
+    """As a quota does, and without the right to mount a disk. Python's own cache would be truncated: it keeps none."""
     results = tmp_path / "results"
     limited = quick.run(
-        results, "--seeds", 1, first=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+        results,
+        "--seeds",
+        1,
+        first=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY)),
+        PYTHONDONTWRITEBYTECODE="1",
     )
     assert_refused(limited, "File too large")
     assert keeping.finished(results) == {}
