@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel
 
+    from bench.space import Space
     from bench.task import TaskContext
 
 
@@ -59,6 +60,8 @@ class Recipe(BaseModel):
     max_grad_norm: float | None = Field(None, gt=0)
     optimizer: Literal["adamw"] = "adamw"
     chosen_by: str = Field(description="who chose these settings, on what, from how many trials")
+    trials: int | None = Field(None, ge=1, description="settings that were tried, these among them; None: not counted")
+    trial_examples: int | None = Field(None, ge=1, description="training examples that each of these trials saw")
 
 
 class Method:
@@ -72,6 +75,7 @@ class Method:
     summary: ClassVar[str]
     paper: ClassVar[str]
     Params: ClassVar[type[BaseModel]] = Params
+    space: ClassVar[Space] = {}  # of the recipe's settings, for `tune`; empty: there is nothing to search
 
     def __init__(self, params: BaseModel) -> None:
         self.params: Any = params

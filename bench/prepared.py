@@ -15,7 +15,7 @@ from bench.data import Encoded, encode, read, sample
 from bench.modeling import context, load_tokenizer
 from bench.record import Data
 from bench.suites import Budget
-from bench.task import SPLITS, Example, Task, TaskContext
+from bench.task import SPLITS, Example, Splits, Task, TaskContext
 
 KEPT = 16  # tasks with one tokenizer and budget that a worker keeps: those of a grid come round with each seed
 
@@ -43,12 +43,18 @@ def prepare(task_class: Hashable, data: Path, model: Path, budget: Budget) -> Pr
     task = cast(type[Task], task_class)()
     tokenizer = load_tokenizer(model)
     splits = read(task, data)
-    examples = {name: sample(splits[name], budget.limit(name)) for name in (*SPLITS, *task.extra_tests)}
+    examples = {name: examples_of(name, splits, budget) for name in (*SPLITS, *task.extra_tests)}
     return Prepared(
         splits={name: encode(task, part, tokenizer) for name, part in examples.items() if part},
         description=describe(task, examples),
         context=context(task, tokenizer),
     )
+
+
+def examples_of(split: str, splits: Splits, budget: Budget) -> list[Example]:
+    """What a cell with this budget has as its train, validation, test or extra test."""
+    source = budget.source(split)
+    return [] if source is None else sample(splits[source], budget.limit(source))
 
 
 def describe(task: Task, examples: dict[str, list[Example]]) -> Data:

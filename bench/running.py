@@ -26,6 +26,7 @@ from bench.measure.environment import anonymous
 from bench.method import Method
 from bench.order import in_order
 from bench.profiles.probe import probe
+from bench.recipes import Book
 from bench.record import Record, Status
 from bench.registry import Registry, build_method, changed_params
 from bench.specs import Spec, parse_all, split_list
@@ -57,6 +58,8 @@ class Request:
     force: bool = False
     keep_adapters: bool = False
     frozen: Path | None = None  # a file of bench.freezing that the run is held to
+    recipes: Path | None = None  # a folder of tuned recipes that go before those that methods ship
+    tuned: bool = True  # whether tuned recipes are used at all
     executor: str = LOCAL
     ray_address: str | None = None
 
@@ -230,6 +233,7 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
     model = models.find(request.model)
     resolved = fetch(references(request.tasks, request.model, request.plugins), request.mirror, told)
     model_files = resolved[f"model {model.name}"]
+    books = books_of(request, methods)
     results = request.results.resolve()
     turns = results / "logs" / "turns" if profile.exclusive and profile.workers > 1 else None
     # Once a method and task, and not once a seed: it reads their files.
@@ -244,10 +248,11 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
         for task in request.tasks:
             data = resolved[f"task {task}"]
             for name, method in built:
+                variant = changed_params(method.params)
                 cell = Cell(
                     method=name,
                     params=method.params.model_dump(mode="json"),
-                    variant=changed_params(method.params),
+                    variant=variant,
                     task=task,
                     task_source=tasks.get(task).plugin.source,
                     task_revision=data.revision,
@@ -257,7 +262,7 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
                     profile=profile,
                     preset=request.suite.name,
                     budget=request.suite.budget,
-                    recipe=request.suite.recipe(task, name),
+                    recipe=books[name].settings(variant, task, request.suite),
                     seed=seed,
                     code=code[task, name],
                 )
@@ -279,6 +284,35 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
     stamps = {key: store.stamp(key) for key in cells}
     done, damaged = _look_at(store, [key for key, stamp in stamps.items() if stamp])
     return Plan(list(cells.values()), {} if request.force else done, assignments, profile.workers, why, stamps, damaged)
+
+
+def together(plans: Sequence[Plan]) -> Plan:
+    """Plans of one profile and results folder as one, cells in the plans' order; at least one plan."""
+    first = plans[0]
+    return Plan(
+        list({cell.id: cell for each in plans for cell in each.cells}.values()),
+        {key: record for each in plans for key, record in each.finished.items()},
+        {key: assignment for each in plans for key, assignment in each.assignments.items()},
+        first.workers,
+        first.why_profile,
+        {key: stamp for each in plans for key, stamp in each.stamps.items()},
+        list(dict.fromkeys(fault for each in plans for fault in each.damaged)),
+    )
+
+
+def books_of(request: Request, methods: Registry[Method]) -> dict[str, Book]:
+    """Where the tuned recipes of each method that is asked for are, by its name.
+
+    Raises:
+        UsageError: if the folder of the request is none.
+    """
+    if request.recipes is not None and not request.recipes.is_dir():
+        raise UsageError(f"--recipes {request.recipes}: there is no such folder; `python -m bench tune` writes one.")
+    names = dict.fromkeys(spec.name for spec in request.methods)
+    return {
+        name: Book(name, methods.get(name).file, request.recipes) if request.tuned else Book(name, None)
+        for name in names
+    }
 
 
 def _look_at(store: Store, cell_ids: Sequence[str]) -> tuple[dict[str, Record], list[str]]:

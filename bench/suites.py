@@ -8,9 +8,9 @@ import tomllib
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bench.errors import UsageError
 from bench.method import Recipe, cheaper_masks
@@ -25,7 +25,8 @@ class Budget(BaseModel):
 
     A limit of None means all examples; of validation, 0 means that nothing is validated. choose: report
     the weights at the end of training ("last"), or those of the epoch with the best validation score
-    ("best"). epochs_scale multiplies every recipe's epochs (and its least number of steps).
+    ("best"). epochs_scale multiplies every recipe's epochs (and its least number of steps). score_on: "validation"
+    scores what validation holds and never looks at test, which is what choosing between settings needs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -35,11 +36,24 @@ class Budget(BaseModel):
     test_examples: int | None = Field(None, ge=1)
     epochs_scale: float = Field(1.0, gt=0)
     choose: Literal["last", "best"] = "last"
+    score_on: Literal["test", "validation"] = "test"
+
+    @model_validator(mode="after")
+    def _scores_once(self) -> Self:
+        if self.score_on == "validation" and (self.choose == "best" or self.validation_examples == 0):
+            raise ValueError("what is scored on validation has some of it, and no epoch that was chosen on it")
+        return self
 
     def limit(self, split: str) -> int | None:
         """The most examples of a split that are used; None: all. An extra test is limited as test is."""
         limits = {"train": self.train_examples, "validation": self.validation_examples}
         return limits.get(split, self.test_examples)
+
+    def source(self, split: str) -> str | None:
+        """The task's split that a cell takes for this one; None: the cell has no such split."""
+        if self.score_on == "test" or split == "train":
+            return split
+        return "validation" if split == "test" else None
 
 
 Settings = dict[str, Any]  # of a recipe, by name
@@ -60,8 +74,11 @@ def settled(recipe: Recipe, changed: Settings, suite: str, budget: Budget, devic
     )
 
 
-def _are_settings(settings: Settings) -> Settings:
-    """Found out now and not in every cell: a setting that no recipe has, or a value that none can have."""
+def are_settings(settings: Settings) -> Settings:
+    """The settings, of which a recipe can be made.
+
+    Found out now and not in every cell: a setting that no recipe has, or a value that none can have (ValueError).
+    """
     try:
         Recipe(**{"learning_rate": 1, "epochs": 1, "chosen_by": "nobody", **settings})
     except ValidationError as error:
@@ -70,7 +87,7 @@ def _are_settings(settings: Settings) -> Settings:
     return settings
 
 
-Recipes = dict[str, Annotated[Settings, AfterValidator(_are_settings)]]  # by method name
+Recipes = dict[str, Annotated[Settings, AfterValidator(are_settings)]]  # by method name
 
 
 class Suite(BaseModel):

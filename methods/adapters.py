@@ -8,6 +8,7 @@ from pydantic import Field
 
 from bench.errors import NotApplicable
 from bench.method import Method, Params, Recipe
+from bench.space import rates
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,6 +48,7 @@ class Adapters(Method):
     summary = "bottlenecks after the attention and feed-forward sublayers of each layer"
     paper = "Houlsby et al., Parameter-Efficient Transfer Learning for NLP, ICML 2019, arXiv 1902.00751"
     Params = AdaptersParams
+    space = rates(1e-4, 1e-2)
 
     def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
         return Recipe(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import NotApplicable
 from bench.method import Method, Recipe
+from bench.space import rates
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,6 +19,7 @@ class BitFit(Method):
     name = "bitfit"
     summary = "the bias terms of the backbone, layer norms' included"
     paper = "Ben Zaken et al., BitFit, ACL 2022, arXiv 2106.10199"
+    space = rates(3e-4, 3e-2)
 
     def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
         return Recipe(

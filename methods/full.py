@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.method import Method, Recipe
+from bench.space import rates
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,6 +18,7 @@ class Full(Method):
     name = "full"
     summary = "full fine-tuning: every parameter of the backbone trains"
     paper = "Devlin et al., BERT, NAACL 2019"
+    space = rates(1e-5, 1e-3)
 
     def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
         return Recipe(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.method import Method, Recipe
+from bench.space import rates
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,6 +18,7 @@ class Head(Method):
     name = "head"
     summary = "the task head alone on a frozen backbone"
     paper = "Devlin et al., BERT, NAACL 2019 (feature-based approach)"
+    space = rates(1e-3, 1e-1)
 
     def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
         return Recipe(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import NotApplicable
 from bench.method import Method, Recipe
+from bench.space import rates
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,6 +36,7 @@ class IA3(Method):
     name = "ia3"
     summary = "keys, values and feed-forward activations rescaled (PEFT)"
     paper = "Liu et al., Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper, NeurIPS 2022, arXiv 2205.05638"
+    space = rates(1e-3, 1e-1)
 
     def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
         return Recipe(

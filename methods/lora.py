@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from bench.method import Method, Params, Recipe
+from bench.space import rates
 from methods._peft import Names
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Lora(Method):
     summary = "low-rank updates of the query and value matrices (PEFT)"
     paper = "Hu et al., LoRA, ICLR 2022, arXiv 2106.09685"
     Params = LoraParams
+    space = rates(2e-4, 2e-2)
 
     def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
         return Recipe(

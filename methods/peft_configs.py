@@ -17,6 +17,7 @@ from pydantic import create_model, model_validator
 
 from bench.errors import UsageError
 from bench.method import Method, MethodFamily, Params, Recipe
+from bench.space import rates
 from methods._peft import Names, Numbers
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ class _PeftParams(Params):
 
 class _PeftMethod(Method):
     member: ClassVar[str]
+    space = rates(2e-4, 2e-2)
 
     def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
         prompts = self.params.config().is_prompt_learning

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from bench.method import Method, Params, Recipe
+from bench.space import rates
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,6 +36,7 @@ class PrefixTuning(Method):
     summary = "trained keys and values before each layer's own: P-tuning v2 (PEFT)"
     paper = "Liu et al., P-Tuning v2, ACL 2022, arXiv 2110.07602; Li and Liang, Prefix-Tuning, ACL 2021"
     Params = PrefixTuningParams
+    space = rates(1e-3, 1e-1)
 
     def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
         return Recipe(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from bench.method import Method, Params, Recipe
+from bench.space import rates
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,6 +35,7 @@ class PromptTuning(Method):
     summary = "trained virtual tokens before the input (PEFT)"
     paper = "Lester et al., The Power of Scale for Parameter-Efficient Prompt Tuning, EMNLP 2021, arXiv 2104.08691"
     Params = PromptTuningParams
+    space = rates(2e-3, 2e-1)
 
     def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
         return Recipe(

@@ -13,6 +13,7 @@ from tiny_grid import TinyGrid
 
 from bench import prepared, profiles, registry
 from bench.cell import Assignment, run
+from bench.data import read
 from bench.measure import memory
 from bench.modeling import load_model
 from bench.prepared import prepare
@@ -40,7 +41,7 @@ def run_cell(grid: TinyGrid, method: str = "steady", **changes: Any) -> Record:
         params=changes.pop("params", {}),
         task="tiny",
         profile=profiles.load(str(grid.profile)),
-        budget=Budget(choose="best"),
+        budget=changes.pop("budget", Budget(choose="best")),
         recipe={"epochs": 2, "min_steps": 0},
         **changes,
     )
@@ -59,6 +60,19 @@ def test_data_is_prepared_once_for_a_task_a_model_and_a_budget(grid: TinyGrid) -
     other = prepare(task, data, grid.model, Budget(test_examples=5))
     assert (len(other.splits["test"]), other.description.digest != first.description.digest) == (5, True)
     assert first.context == other.context
+
+
+def test_what_is_scored_on_validation_is_the_same_training_and_never_sees_test(grid: TinyGrid) -> None:
+    """The score is that which a cell scored on test found on validation; of test there is nothing in the record."""
+    usual = run_cell(grid, budget=Budget(validation_examples=6))
+    trial = run_cell(grid, budget=Budget(validation_examples=6, score_on="validation"))
+    assert trial.losses == usual.losses
+    assert trial.score == usual.validation_scores[0] is not None
+    assert trial.validation_scores == []
+    splits = read(task_of(grid)(), grid.folder / "tiny.tsv")
+    assert trial.references == [example.label for example in splits["validation"][:6]]
+    assert trial.data is not None
+    assert trial.data.examples == {"train": 24, "validation": 0, "test": 6}
 
 
 def test_a_cell_after_others_is_as_the_first_of_its_process(grid: TinyGrid, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,6 +139,15 @@ def test_a_file_of_ones_own(file: Path) -> None:
         ("train_examples = 10", "trian_examples = 10", "is wrong at 'budget.trian_examples': "),
         ("epochs_scale = 0.5", "epochs_scale = 0", "is wrong at 'budget.epochs_scale': "),
         ("epochs_scale = 0.5", 'choose = "luck"', "is wrong at 'budget.choose': "),
+        ("epochs_scale = 0.5", 'score_on = "train"', "is wrong at 'budget.score_on': "),
+        *(
+            (
+                "epochs_scale = 0.5",
+                f'score_on = "validation"\n{more}',
+                "is wrong at 'budget': Value error, what is scored",
+            )
+            for more in ('choose = "best"', "validation_examples = 0")
+        ),
         ("seeds", "sedes", "is wrong at 'sedes': "),
         ("[budget]", "[budget", "is not TOML: "),
         ("for tests", "f\udcffr", "is not TOML: "),

@@ -23,6 +23,7 @@ from bench.cli.publish import publish
 from bench.cli.report import report
 from bench.cli.run import run
 from bench.cli.speed import speed
+from bench.cli.tune import tune
 from bench.cli.verify import verify
 
 app = typer.Typer(
@@ -50,6 +51,6 @@ def main(
 
 
 for command in (
-    run, plan, list_, fetch, leaderboard, report, publish, compare, noise, speed, attention, freeze, verify, check
+    run, plan, tune, list_, fetch, leaderboard, report, publish, compare, noise, speed, attention, freeze, verify, check
 ):  # fmt: skip
     app.command(command.__name__.rstrip("_"))(command)

@@ -70,6 +70,9 @@ def run(
     frozen: Annotated[
         Path | None, typer.Option(help="A file of `freeze`: refuse other libraries, sources, profiles or code.")
     ] = None,
+    recipes: Annotated[
+        Path | None, typer.Option(help="A folder of recipes that `tune` wrote; they go before the methods' own.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the cells and which are finished; run nothing.")
     ] = False,
@@ -96,6 +99,7 @@ def run(
         force=force,
         keep_adapters=keep_adapters,
         frozen=frozen,
+        recipes=recipes,
         executor=executor,
         ray_address=ray_address,
     )

@@ -19,6 +19,7 @@ from bench.plan.seconds import Rate, Source
 from bench.plan.shapes import Lengths, lengths
 from bench.plan.steps import Shape, Step, predict
 from bench.profiles import Profile
+from bench.recipes import Book
 from bench.suites import Suite, settled
 from bench.task import Task, TaskContext
 from bench.training import placement_of, total_steps
@@ -33,13 +34,15 @@ if TYPE_CHECKING:
 class Setting:
     """What a grid is planned for.
 
-    tokenizer: None where it is not here. memory: what a worker may use. rate: of its products, where it is known.
+    tokenizer: None where it is not here. books: tuned recipes, by method. memory: what a worker may use. rate: of its
+    products, where it is known.
     """
 
     model: str
     frame: Frame
     tokenizer: PreTrainedTokenizerBase | None
     suite: Suite
+    books: Mapping[str, Book]
     profile: Profile
     memory: Memory
     rate: Rate | None
@@ -124,8 +127,8 @@ def forecast(
         context = TaskContext("plan", task.kind, task.pair, task.num_labels, template, pad)
         suite = setting.suite
         own = count.method.recipe(context, setting.frame.config)
-        changed, device = suite.recipe(task.name, count.method.name), setting.profile.device
-        recipe = settled(own, changed, suite.name, suite.budget, device)
+        changed = setting.books[count.method.name].settings(count.variant, task.name, suite)
+        recipe = settled(own, changed, suite.name, suite.budget, setting.profile.device)
         shape = Shape(recipe.batch_size if at.train is None else min(recipe.batch_size, at.train), at.longest)
         step = gone_through(count.method, context, recipe.model_dump_json(), shape)
         steps = None if at.train is None else total_steps(at.train, recipe)

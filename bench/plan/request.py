@@ -9,7 +9,7 @@ from bench.plan.counting import frame
 from bench.plan.grid import Forecast, Setting
 from bench.plan.seconds import rate
 from bench.profiles.probe import probe
-from bench.running import Request
+from bench.running import Request, books_of
 from bench.store import Store
 
 
@@ -40,6 +40,7 @@ def forecast(request: Request, special_tokens: int | None = None) -> tuple[Setti
         frame=shape,
         tokenizer=load_tokenizer(here.path) if here else None,
         suite=request.suite,
+        books=books_of(request, found),
         profile=wanted,
         memory=fitting.available(wanted, machine),
         rate=rate(wanted, machine),

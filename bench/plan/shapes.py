@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bench import sources
-from bench.data import read, sample, tokenise
+from bench.data import read, tokenise
 from bench.errors import BenchError
+from bench.prepared import examples_of
 from bench.suites import Budget
 from bench.task import Example, Task
 
@@ -38,14 +39,16 @@ class Lengths:
 
 def lengths(task: Task, budget: Budget, tokenizer: PreTrainedTokenizerBase | None, mirror: Path | None) -> Lengths:
     """The lengths of a task's examples under a budget. tokenizer: None where it is not here."""
+    scored = budget.limit(budget.source("test") or "test")
+    unknown = Lengths(task.max_length, None, budget.train_examples, scored, "max_length")
     found = sources.local(task.source, mirror) if tokenizer is not None else None
     if tokenizer is None or found is None:
-        return Lengths(task.max_length, None, budget.train_examples, budget.test_examples, "max_length")
+        return unknown
     try:
         splits = read(task, found.path)
     except BenchError:  # a plan is no place to find that out; a run says what is wrong
-        return Lengths(task.max_length, None, budget.train_examples, budget.test_examples, "max_length")
-    train, test = (sample(splits[name], budget.limit(name)) for name in ("train", "test"))
+        return unknown
+    train, test = (examples_of(name, splits, budget) for name in ("train", "test"))
     some = train[:LONGEST]  # splits are shuffled, so the first are a sample
     most = sorted(train, key=_characters, reverse=True)[:LONGEST]
     each = [len(ids) for ids in tokenise(task, some, tokenizer)["input_ids"]]

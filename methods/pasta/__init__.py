@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import NotApplicable
 from bench.method import Method, Recipe
+from bench.space import rates
 from methods.pasta.params import PastaParams, layout
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Pasta(Method):
     summary = "one trained vector per special token and layer, added before self-attention"
     paper = "Yang et al., Parameter-Efficient Tuning with Special Token Adaptation, EACL 2023, arXiv 2210.04382"
     Params = PastaParams
+    space = rates(2e-3, 2e-1)
 
     def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
         return Recipe(

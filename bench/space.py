@@ -1,0 +1,67 @@
+"""What `python -m bench tune` may try: a method's search space over the settings of its recipe, and points in it.
+
+Must be importable without torch or scipy at once, as plugins are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Log:
+    """Numbers from `low` to `high`, spread evenly over their logarithms."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.low < self.high:
+            raise ValueError(f"Log({self.low}, {self.high}): the first must be positive and less than the second")
+
+    def at(self, share: float) -> float:
+        """The number at a share in [0, 1) of the way, to two significant digits."""
+        return float(f"{self.low * (self.high / self.low) ** share:.2g}")
+
+
+@dataclass(frozen=True, init=False)
+class OneOf:
+    """A few values, each as likely as the others."""
+
+    values: tuple[Any, ...]
+
+    def __init__(self, *values: Any) -> None:
+        if not values:
+            raise ValueError("OneOf() needs at least one value")
+        object.__setattr__(self, "values", values)
+
+    def at(self, share: float) -> Any:
+        """The value at a share in [0, 1) of the way."""
+        return self.values[int(share * len(self.values) + 1e-9)]  # 7/9 of 9 is 7, whatever floats say
+
+
+Space = Mapping[str, Log | OneOf]  # by setting of bench.method.Recipe
+
+
+def rates(low: float, high: float) -> Space:
+    """A space of equal size for every method: learning rates from low to high, with the model's dropout and without."""
+    return MappingProxyType({"learning_rate": Log(low, high), "dropout": OneOf(0.0, None)})
+
+
+def points(space: Space, count: int) -> list[dict[str, Any]]:
+    """The first `count` points of a space's Halton sequence; more of them begin with the same ones.
+
+    Halton's sequence (1960) fills each dimension evenly whatever the count: the first 7 numbers of its first dimension
+    are the eighths. Nothing is drawn, so everybody tries the same points.
+    """
+    from scipy.stats import qmc
+
+    sequence = qmc.Halton(d=len(space), scramble=False)
+    sequence.fast_forward(1)  # past the corner
+    shares = sequence.random(count)
+    return [
+        {name: side.at(float(share)) for (name, side), share in zip(space.items(), row, strict=True)} for row in shares
+    ]
