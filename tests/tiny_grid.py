@@ -78,6 +78,7 @@ import os, signal, sys, time
 from pathlib import Path
 from bench.errors import NotApplicable
 from bench.method import Method, Params, Recipe
+from bench.space import rates
 
 print("a plugin that talks while it is imported")
 
@@ -103,6 +104,7 @@ class Steady(_Tiny):
     name = "steady"
     summary = "the head alone"
     Params = SteadyParams
+    space = rates(1e-3, 1e-1)
 
 class Chatty(_Tiny):
     name = "chatty"
@@ -137,6 +139,7 @@ class Greedy(_Tiny):
 class Diverges(_Tiny):
     name = "diverges"
     summary = "its loss is NaN from the third step on"
+    space = rates(1e-3, 1e-1)
 
     def misbehave(self, model):
         calls = []
