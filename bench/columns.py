@@ -47,6 +47,12 @@ _COSTS = (
     Column("step_p95_ms", "number", "95th percentile of the time of an optimiser step.", "ms"),
     Column("train_seconds", "number", "Time of all optimiser steps of one cell.", "s"),
 )  # fmt: skip
+_RECIPE = (
+    Column("recipe_chosen_by", "string", "Who chose the optimiser settings, on what."),
+    Column("tuning_trials", "integer", "Settings that were tried for this method and task before; empty where nobody "
+           "counted.", "trials"),
+    Column("tuning_examples", "integer", "Training examples that each of these trials saw.", "examples"),
+)  # fmt: skip
 _VERSIONS = (
     Column("schema_version", "integer", "Version of the records' form."),
     Column("bench_version", "string", "Version of this program."),
@@ -76,6 +82,7 @@ LEADERBOARD = (
     Column("n_failed", "integer", "Seeds that failed, by error, memory, time or interruption."),
     Column("status", "string", "ok, or what became of the cells that did not finish, counted."),
     *_COSTS,
+    *_RECIPE,
     *_VERSIONS,
 )  # fmt: skip
 

@@ -71,9 +71,10 @@ class Cell(BaseModel):
     @property
     def id(self) -> str:
         """16 hex digits: a hash of every field, save the profile's text for people."""
-        # One process is how every cell was run before there could be several: its identity stays.
-        unsaid = {"summary", "processes"} if self.profile.processes == 1 else {"summary"}
-        fields = self.model_dump(mode="json", exclude={"profile": unsaid})
+        # How every cell was run before there was a choice, with one process and scored on test: its identity stays.
+        of_profile = {"summary", "processes"} if self.profile.processes == 1 else {"summary"}
+        of_budget = {"score_on"} if self.budget.score_on == "test" else set()
+        fields = self.model_dump(mode="json", exclude={"profile": of_profile, "budget": of_budget})
         canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

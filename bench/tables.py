@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -155,12 +156,24 @@ def legend(frame: pd.DataFrame, pscp: Pscp | None = None) -> str:
     return (
         "score: mean ± standard deviation over seeds on the test split. group: rows of one group are not told\n"
         "apart by these seeds and test examples. trained, share: without the head. "
-        f"MiB: peak while training ({kinds}).\nProfile: {profiles}."
+        f"MiB: peak while training ({kinds}).\nProfile: {profiles}. {_tuning(frame)}"
     ) + (
         f"\nPSCP: score with soft penalties for costs (arXiv 2511.21285), here with\n{pscp}.".replace("; ", "\n")
         if pscp
         else ""
     )
+
+
+def _tuning(frame: pd.DataFrame) -> str:
+    """With which budget the rows were tuned: whether the comparison is fair."""
+    budgets = Counter((row["tuning_trials"], row["tuning_examples"]) for row in frame.to_dict("records"))
+    several = len(budgets) > 1
+    parts = [
+        (f"from {trials} trials of {examples:,} examples" if trials else "by hand")
+        + (f" ({count} {'row' if count == 1 else 'rows'})" if several else "")
+        for (trials, examples), count in sorted(budgets.items(), key=lambda item: -item[1])
+    ]
+    return f"Recipes chosen {one_line('; '.join(parts))}." if parts else ""
 
 
 def _score(row: Mapping[Any, Any]) -> str:

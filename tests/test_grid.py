@@ -98,6 +98,11 @@ def test_every_part_of_the_budget_is(field: str) -> None:
     assert cell(budget=Budget(train_examples=100).model_copy(update={field: OTHER_BUDGET[field]})).id != cell().id
 
 
+def test_a_cell_that_could_be_before_there_was_a_choice_is_the_cell_it_was() -> None:
+    """Worked out by the commit before something else than test could be scored."""
+    assert cell().id == "510f1877c053d788"
+
+
 def test_the_profiles_text_for_people_is_not() -> None:
     assert cell(profile=PROFILE.model_copy(update={"summary": "another text"})).id == cell().id
 

@@ -79,6 +79,7 @@ def test_a_record_comes_back_as_it_went(store: Store) -> None:
         (2, ("retries", "inference_flops")),
         (3, ("retries",)),
         (4, ("retries",)),
+        (5, ()),
     ],
 )
 def test_a_record_of_an_older_schema_version_is_read(store: Store, version: int, lacks: tuple[str, ...]) -> None:
@@ -87,11 +88,12 @@ def test_a_record_of_an_older_schema_version_is_read(store: Store, version: int,
     assert not any(content.pop(name) for name in lacks)
     assert content["speed"].pop("machine_gflops") is None
     assert content["speed"].pop("exclusive") is None
+    assert content["cell"]["budget"].pop("score_on") == "test"
     store.records.mkdir()
     store.path(record().id).write_text(json.dumps({**content, "schema_version": version}), encoding="utf-8")
     assert store.all() == ([record(speed=speed()).model_copy(update={"schema_version": version})], [])
     assert store.finished(record().id) is not None
-    assert SCHEMA_VERSION == max(READABLE_VERSIONS) == record().schema_version == 5
+    assert SCHEMA_VERSION == max(READABLE_VERSIONS) == record().schema_version == 6
 
 
 def test_a_record_on_an_extra_test_is_that_of_the_cell_with_its_answers() -> None:

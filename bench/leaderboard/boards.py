@@ -139,9 +139,20 @@ def _line(row: Row, members: Sequence[Record], rank: int | None, pscp: Pscp | No
         "status": _status(members),
         **costs,
         "memory_kind": next((r.memory.kind for r in ok if r.memory), None),
+        **_recipe(members),
         "pscp": _pscp(pscp, summary.mean, costs, higher_is_better(members)) if pscp and summary else None,
         "schema_version": max(r.schema_version for r in members),
         "bench_version": max(r.bench_version for r in members),
+    }
+
+
+def _recipe(members: Sequence[Record]) -> dict[str, Any]:
+    """Who tuned a row, and from how much: its cells differ in seed alone, so they have one recipe."""
+    recipe = next((record.recipe for record in members if record.recipe), None)
+    return {
+        "recipe_chosen_by": recipe and recipe.chosen_by,
+        "tuning_trials": recipe and recipe.trials,
+        "tuning_examples": recipe and recipe.trial_examples,
     }
 
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from made import PROFILE, failed, memory, parameters, record, speed
 
 from bench.leaderboard import CELL_COLUMNS, COLUMNS, aggregated, current, per_cell, to_csv
+from bench.method import Recipe
 from bench.record import ExtraTest, Record
 from bench.suites import Budget
 from bench.tables import leaderboard_table, legend
@@ -26,7 +27,7 @@ rank_group, method, method_params, task, model, profile, preset, metric,
 score_mean, score_std, score_ci95_low, score_ci95_high, n_seeds, n_failed, status, method_params_count,
 trainable_params, trainable_share_percent, trainable_share_with_head_percent, adapter_bytes, peak_train_memory_mib,
 peak_eval_memory_mib, memory_kind, train_examples_per_second, train_tokens_per_second, eval_examples_per_second,
-step_p50_ms, step_p95_ms, train_seconds, schema_version, bench_version
+step_p50_ms, step_p95_ms, train_seconds, recipe_chosen_by, tuning_trials, tuning_examples, schema_version, bench_version
 """
 
 
@@ -111,7 +112,21 @@ def test_a_row_by_hand() -> None:
     assert found == pytest.approx([0.8, 0.1, 0.8 - half, 0.8 + half])
     assert (row["n_seeds"], row["n_failed"], row["status"], row["metric"]) == (3, 0, "ok", "matthews")
     assert (row["task"], row["model"], row["profile"], row["preset"]) == ("sms-spam", "minilm-l6", "cpu", "quick")
-    assert (row["schema_version"], row["bench_version"]) == (5, "0.1.0")
+    assert (row["schema_version"], row["bench_version"]) == (6, "0.1.0")
+
+
+def test_a_row_says_who_tuned_it_from_how_much() -> None:
+    recipe = Recipe(learning_rate=1, epochs=1, chosen_by="tune", trials=7, trial_examples=8064)
+    by_hand = recipe.model_copy(update={"chosen_by": "me", "trials": None, "trial_examples": None})
+    found = rows([failed("a"), record("a", 1, recipe=recipe), record("b", recipe=by_hand), record("c")])
+    keys = ("recipe_chosen_by", "tuning_trials", "tuning_examples")
+    assert [found["a"][key] for key in keys] == ["tune", 7, 8064]
+    assert [found["b"][key] for key in keys] == ["me", None, None]
+    assert [found["c"][key] for key in keys] == [None, None, None]
+    told = legend(aggregated([record(name, recipe=recipe) for name in "ab"]))
+    assert told.endswith("Recipes chosen from 7 trials of 8,064 examples.")
+    told = legend(aggregated([record("a", recipe=recipe), record("b", recipe=by_hand), record("c", recipe=by_hand)]))
+    assert "Recipes chosen by hand (2 rows); from 7 trials of 8,064 examples (1 row)." in told
 
 
 def test_one_seed_makes_no_claim() -> None:
