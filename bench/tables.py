@@ -169,7 +169,7 @@ def _tuning(frame: pd.DataFrame) -> str:
     budgets = Counter((row["tuning_trials"], row["tuning_examples"]) for row in frame.to_dict("records"))
     several = len(budgets) > 1
     parts = [
-        (f"from {trials} trials of {examples:,} examples" if trials else "by hand")
+        (f"from {trials} trials of {examples:,} examples" if trials and examples else "by hand")
         + (f" ({count} {'row' if count == 1 else 'rows'})" if several else "")
         for (trials, examples), count in sorted(budgets.items(), key=lambda item: -item[1])
     ]

@@ -73,6 +73,20 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
+def _cell(recipe: dict[str, Any]) -> Any:
+    """A cell with these settings of its recipe."""
+    from bench.grid import Cell
+    from bench.profiles import load
+    from bench.suites import Budget
+
+    return Cell(
+        method="head", params={"r": 4, "names": ["a", "b"]}, variant="", task="sms-spam", task_source="./sms.csv",
+        task_revision="tree-sha256:aa", model="minilm-l6", model_source="./minilm", model_revision="tree-sha256:bb",
+        profile=load("cpu-2core"), preset="quick", budget=Budget(train_examples=100), recipe=recipe, seed=0,
+        code="0123456789abcdef",
+    )  # fmt: skip
+
+
 # What a user writes
 
 
@@ -150,6 +164,33 @@ def _suites_seeds() -> list[bytes]:
     import suites
 
     return [file.read_bytes() for file in Path(str(suites.__file__)).parent.glob("*.toml")]
+
+
+def _recipes(data: bytes) -> object:
+    """A file of tuned recipes, as a run takes it: what is in it becomes part of a cell and of its recipe."""
+    from bench import suites
+    from bench.method import Recipe
+    from bench.recipes import Book, file_name
+
+    with _file(file_name("lora"), data) as path:
+        book, suite = Book("lora", None, path.parent), suites.load("quick")
+        for variant, task in (("", "sms-spam"), ("r=1", "sms-spam"), ("", "us-address")):
+            changed = book.settings(variant, task, suite)
+            _cell(changed).model_dump_json()
+            recipe = Recipe(learning_rate=1, epochs=1, chosen_by="nobody")
+            suites.settled(recipe, changed, suite.name, suite.budget, "cpu").model_dump_json()
+    return book
+
+
+def _recipes_seeds() -> list[bytes]:
+    from bench.recipes import File, Tuned
+
+    settings = {"learning_rate": 0.02, "dropout": None, "chosen_by": "tune", "trials": 7, "trial_examples": 8000}
+    made = [
+        Tuned(method=method, task=task, model="minilm-l6", settings=settings, trials=("0" * 16,))
+        for method, task in (("lora", "sms-spam"), ("lora[r=1]", "sms-spam"), ("lora", None))
+    ]
+    return [File(recipes=tuple(made)).model_dump_json().encode()]
 
 
 def _references(data: bytes) -> object:
@@ -250,18 +291,10 @@ def _records_seeds() -> list[bytes]:
 @cache
 def _record_text() -> str:
     from bench import seeds as streams
-    from bench.grid import Cell
     from bench.method import Recipe
-    from bench.profiles import load
     from bench.record import Data, ExtraTest, Memory, Parameters, Record, Speed
-    from bench.suites import Budget
 
-    cell = Cell(
-        method="head", params={"r": 4, "names": ["a", "b"]}, variant="", task="sms-spam", task_source="./sms.csv",
-        task_revision="tree-sha256:aa", model="minilm-l6", model_source="./minilm", model_revision="tree-sha256:bb",
-        profile=load("cpu-2core"), preset="quick", budget=Budget(train_examples=100), recipe={"epochs": 2.0}, seed=0,
-        code="0123456789abcdef",
-    )  # fmt: skip
+    cell = _cell({"epochs": 2.0})
     answers = {"predictions": [0, 1, 1, 0, 1], "references": [0, 1, 0, 0, 1]}
     made = Record(
         bench_version="0.1.0", id="0123456789abcdef", cell=cell, status="ok", reason="none", traceback="a\nb",
@@ -513,6 +546,7 @@ TARGETS = {
         Target("adapters", _adapters, _adapters_seeds),
         Target("specs", _specs, _specs_seeds),
         Target("suites", _suites, _suites_seeds),
+        Target("recipes", _recipes, _recipes_seeds),
         Target("profiles", _profiles, _profiles_seeds),
         Target("noise", _noise, _noise_seeds),
         Target("references", _references, _references_seeds),
