@@ -140,6 +140,7 @@ class Campaign:
         self.quick = QuickGrid(folder)
         self.disk = Disk(folder / "disk")
         self.seeds = 0
+        self.said = ""  # by the last driver
         self.redone: Counter[str] = Counter()  # how often a finished cell had to be computed again: it was damaged
 
     @property
@@ -156,6 +157,11 @@ class Campaign:
                 left = self.drawn.sample(kinds, len(kinds))  # each kind once in a round
                 while left and self.tally.faults < self.faults:
                     left.pop()()
+                if not any(kind.startswith("worker: ") for kind in self.tally.injected):
+                    raise RuntimeError(
+                        "In a whole round no cell suffered the fault that waited for it: do quick_cells still fit "
+                        "bench.cell? The last driver said:\n" + self.said
+                    )
             self.run_to_the_end()
         finally:
             self.disk.close()
@@ -299,6 +305,7 @@ class Campaign:
             driver.kill()
             _, said = driver.communicate()
             said += "\nthe driver did not end"
+        self.said = said
         if driver.returncode not in codes or "Traceback" in said or sentence not in said:
             self.tally.unexplained.append(
                 f"driver ended with {driver.returncode}, wanted {codes} {sentence!r}:\n{said}"
