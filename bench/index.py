@@ -196,6 +196,14 @@ class Index:
         found = self._content.execute("SELECT name, fault FROM records WHERE fault IS NOT NULL ORDER BY name")
         return [f"{self.store.records / os.fsdecode(name)}{json.loads(fault)}" for name, fault in found]
 
+    def tasks(self) -> Iterator[tuple[str, str, Stamp]]:
+        """The id, the task and the stamp of every readable record, by id."""
+        texts = self._content.execute("SELECT id, text FROM shared WHERE id IN (SELECT cell FROM records)")
+        names = {key: json.loads(text)["task"] for key, text in texts}
+        query = "SELECT name, cell, size, modified, changed FROM records WHERE fault IS NULL ORDER BY name"
+        for name, cell, *stamp in self._content.execute(query):
+            yield os.fsdecode(name).removesuffix(".json"), names[cell], (stamp[0], stamp[1], stamp[2])
+
     def estimator(self) -> Estimator:
         """An estimator that has learnt from all records."""
         made = Estimator()
@@ -216,13 +224,13 @@ class Index:
 def read(folder: Store) -> tuple[list[Record], list[str]]:
     """Every readable record of a folder, by id, and what is wrong with each of the other files, as `Store.all` has
     them; the long parts of a record of a large folder are read when they are asked for."""
-    found = _asked(folder, lambda index: (index.records(), index.faults()))
+    found = asked(folder, lambda index: (index.records(), index.faults()))
     return folder.all() if found is None else found
 
 
 def finished(folder: Store, ids: Collection[str]) -> dict[str, Record]:
     """The records, by id, of those of these cells that need not be run again."""
-    found = _asked(folder, lambda index: index.records(ids))
+    found = asked(folder, lambda index: index.records(ids))
     if found is None:
         return {id: record for id in ids if (record := folder.finished(id)) is not None}
     known = {record.id: record for record in found if record.status == "ok"}
@@ -231,10 +239,10 @@ def finished(folder: Store, ids: Collection[str]) -> dict[str, Record]:
 
 def estimator(folder: Store) -> Estimator:
     """How long the cells of a folder took."""
-    return _asked(folder, Index.estimator) or Estimator(folder.all()[0])
+    return asked(folder, Index.estimator) or Estimator(folder.all()[0])
 
 
-def _asked(folder: Store, question: Callable[[Index], T]) -> T | None:
+def asked(folder: Store, question: Callable[[Index], T]) -> T | None:
     """The answer of the folder's index; None where it has none. An index that turns out to be damaged is made anew."""
     try:
         index = opened(folder)
@@ -283,7 +291,7 @@ def _stamps(folder: Path) -> dict[str, Stamp]:
     return dict(sorted(found.items()))
 
 
-def _version() -> str:
+def version() -> str:
     """Of the file's layout and of the code that fills it; another one's content may mean something else."""
     modules = [__file__, answers.__file__, record.__file__, store.__file__, stats_contributions.__file__]
     digest = hashlib.sha256(b"".join(Path(str(file)).read_bytes() for file in modules))
@@ -298,7 +306,7 @@ def _existing(file: Path) -> sqlite3.Connection | None:
         return None
     try:
         content = _connected(file)
-        if content.execute("SELECT text FROM version").fetchall() == [(_version(),)]:
+        if content.execute("SELECT text FROM version").fetchall() == [(version(),)]:
             return content
         content.close()
     except sqlite3.DatabaseError:
@@ -390,7 +398,7 @@ def _fill(
     if content is None:
         for table in filter(str.strip, TABLES.split(";")):
             writing.execute(table)
-        writing.execute("INSERT INTO version VALUES (?)", (_version(),))
+        writing.execute("INSERT INTO version VALUES (?)", (version(),))
     for each in gone:
         _forget(writing, os.fsencode(each))
     shared: dict[str, int] = dict(writing.execute("SELECT text, id FROM shared"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def merge(folders: Sequence[Path], profile: str | None = None) -> Merged:
             raise UsageError(f"There is no results folder {folder}; `python -m bench run` makes one.")
         found, faults = index.read(Store(folder))
         records += found
-        notes += [f"Left out: {fault}" for fault in faults]
+        notes += [left_out(fault) for fault in faults]
     records = _once_each(records)
     names = sorted({record.cell.profile.name for record in records})
     if profile not in (None, ALL):
@@ -59,7 +59,7 @@ def merge(folders: Sequence[Path], profile: str | None = None) -> Merged:
         )
     if len(folders) > 1:
         _require_one_meaning(records)
-    return Merged(records, [*notes, *_machines(records), *_outdated(records)])
+    return Merged(records, [*notes, *sentences(machines(records), outdated(records))])
 
 
 def _once_each(records: Iterable[Record]) -> list[Record]:
@@ -88,23 +88,37 @@ def _require_one_meaning(records: Iterable[Record]) -> None:
             )
 
 
-def _machines(records: Iterable[Record]) -> list[str]:
-    """A sentence for each profile that was run on more than one kind of machine."""
+def left_out(fault: str) -> str:
+    """The sentence on a file that is no record."""
+    return f"Left out: {fault}"
+
+
+def machines(records: Iterable[Record]) -> dict[str, set[str]]:
+    """The kinds of machine that each profile was run on."""
     kinds: dict[str, set[str]] = defaultdict(set)
     # Many records have the same environment, and it takes a while to make a kind of machine of one.
     different = {(record.cell.profile.name, id(record.environment)): record for record in records}
     for record in different.values():
         kinds[record.cell.profile.name].add(str(machine_kind(record) or "unknown"))
-    return [
+    return kinds
+
+
+def outdated(records: Sequence[Record]) -> int:
+    """How many records are of older code or settings than the newest of the same row."""
+    return len(records) - len(current(records))
+
+
+def sentences(kinds: Mapping[str, set[str]], old: int) -> list[str]:
+    """What should be known of records whose `machines` and number of `outdated` ones these are."""
+    several = [
         f"Profile {name} was run on {len(found)} kinds of machine ({'; '.join(sorted(found))}): "
         "memory and speed of a row are medians over all of its cells."
         for name, found in sorted(kinds.items())
         if len(found) > 1
     ]
-
-
-def _outdated(records: Sequence[Record]) -> list[str]:
-    count = len(records) - len(current(records))
-    if not count:
-        return []
-    return [f"Left out: {count} cell{'s' * (count > 1)} of older code or settings than the newest of the same row."]
+    if not old:
+        return several
+    return [
+        *several,
+        f"Left out: {old} cell{'s' * (old > 1)} of older code or settings than the newest of the same row.",
+    ]

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.common import AsJson, Folders, OnlyProfile, PscpSuite, merged, print_json, pscp_of, stderr_console
+from bench.cli.common import (
+    DEFAULT_RESULTS,
+    AsJson,
+    Folders,
+    OnlyProfile,
+    PscpSuite,
+    merged,
+    print_json,
+    pscp_of,
+    stderr_console,
+)
+from bench.escaping import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.leaderboard import Boards
+    from bench.leaderboard.boards import Name
     from bench.pscp import Pscp
 
 
@@ -29,36 +41,54 @@ def leaderboard(
 ) -> None:
     """Build the leaderboard of results folders: a table, a CSV file, or JSON."""
     from bench.errors import UsageError
-    from bench.leaderboard import Boards, files
+    from bench.leaderboard import files
+    from bench.leaderboard.csv import csv_of, frame
     from bench.store import write_atomically
 
     chosen = [name for name, wanted in (("cells", per_cell), ("pairs", pairs), ("overall", overall)) if wanted]
     if len(chosen) > 1:
         raise UsageError("Give one of --per-cell, --pairs and --overall: each is a table of its own.")
-    which: Literal["leaderboard", "cells", "pairs", "overall"] = chosen[0] if chosen else "leaderboard"  # type: ignore[assignment]
+    which: Name = chosen[0] if chosen else "leaderboard"  # type: ignore[assignment]
     constants = pscp_of(pscp)
-    boards = Boards(merged(folders, profile, stderr_console()).records, constants)
+    lines, names = _lines(which, folders, profile, constants)
     if out is not None:
-        text = boards.csv(which)
+        text = csv_of(lines, names)
         write_atomically(out, text)
         write_atomically(out.with_suffix(".datapackage.json"), files.describe_one(out.name, which, text, constants))
     if as_json:
-        frame: pd.DataFrame = getattr(boards, which)
-        print_json(frame.to_dict("records"))
+        print_json(frame(lines, names).to_dict("records"))
     elif out is None and which == "cells":
-        sys.stdout.write(boards.csv(which))
+        sys.stdout.write(csv_of(lines, names))
     elif out is None:
-        print("\n\n".join(filter(None, _shown(which, boards, constants))))
+        print("\n\n".join(filter(None, _shown(which, frame(lines, names), constants))))
 
 
-def _shown(which: str, boards: Boards, constants: Pscp | None) -> list[str]:
+def _lines(
+    which: Name, folders: Sequence[Path] | None, profile: str | None, constants: Pscp | None
+) -> tuple[Iterable[dict[str, Any]], Sequence[str]]:
+    """A table's lines, and its columns."""
+    from bench import kept
+    from bench.leaderboard import Boards
+    from bench.leaderboard.boards import column_names
+    from bench.store import Store
+
+    console, names = stderr_console(), column_names(which, constants)
+    if which == "leaderboard" and profile is None and len(folders or [DEFAULT_RESULTS]) == 1:
+        board = kept.leaderboard(Store((folders or [DEFAULT_RESULTS])[0]), constants)
+        if board is not None:
+            for note in board.notes:
+                console.print(one_line(note), markup=False)
+            return board.lines, names
+    return Boards(merged(folders, profile, console).records, constants).lines(which), names
+
+
+def _shown(which: str, frame: pd.DataFrame, constants: Pscp | None) -> list[str]:
     from bench import claims, tables
 
     if which == "pairs":
-        return [tables.pairs_table(boards.pairs)]
+        return [tables.pairs_table(frame)]
     if which == "overall":
-        return [tables.overall_table(boards.overall)]
-    frame = boards.leaderboard
+        return [tables.overall_table(frame)]
     return [
         tables.leaderboard_table(frame),
         tables.legend(frame, constants),

@@ -29,6 +29,13 @@ def leaderboard_columns(pscp: Pscp | None = None) -> tuple[columns.Column, ...]:
     return columns.LEADERBOARD + ((columns.INFERENCE_FLOPS, columns.PSCP) if pscp else ())
 
 
+def column_names(name: Name, pscp: Pscp | None = None) -> tuple[str, ...]:
+    """The columns of a table, in order."""
+    described = {"leaderboard": leaderboard_columns(pscp), "cells": columns.CELLS,
+                 "pairs": columns.PAIRS, "overall": columns.OVERALL}  # fmt: skip
+    return columns.names(described[name])
+
+
 class Boards:
     """All tables of some records, each made when it is first asked for; what they share is worked out once."""
 
@@ -65,12 +72,7 @@ class Boards:
 
     def csv(self, name: Name) -> str:
         """One of these tables as `to_csv` writes it, without holding it as a frame."""
-        return csv_of(self.lines(name), self.columns(name))
-
-    def columns(self, name: Name) -> tuple[str, ...]:
-        described = {"leaderboard": leaderboard_columns(self._pscp), "cells": columns.CELLS,
-                     "pairs": columns.PAIRS, "overall": columns.OVERALL}  # fmt: skip
-        return columns.names(described[name])
+        return csv_of(self.lines(name), column_names(name, self._pscp))
 
     def lines(self, name: Name) -> Iterator[dict[str, Any]]:
         """The lines of a table, made one at a time; a line may hold more than the table's columns."""
@@ -95,7 +97,7 @@ class Boards:
         return len(getattr(self, name))
 
     def _frame(self, name: Name) -> pd.DataFrame:
-        return frame(self.lines(name), self.columns(name))
+        return frame(self.lines(name), column_names(name, self._pscp))
 
 
 def aggregated(records: Iterable[Record], pscp: Pscp | None = None) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bench import columns
 from bench.grid import method_label
 from bench.leaderboard import Boards, Group
-from bench.leaderboard.boards import Name, leaderboard_columns
+from bench.leaderboard.boards import Name, column_names, leaderboard_columns
 from bench.leaderboard.csv import frame, to_csv
 from bench.pscp import Pscp
 from bench.record import Record
@@ -129,7 +129,7 @@ def _failed(records: Sequence[Record]) -> Iterator[Record]:
 
 def _first_of(boards: Boards, name: Name, intro: str, option: str) -> tuple[str, pd.DataFrame]:
     """What a table is introduced with, and as many of its lines as a page holds."""
-    shown = frame(islice(boards.lines(name), MOST_ROWS), boards.columns(name))
+    shown = frame(islice(boards.lines(name), MOST_ROWS), column_names(name))
     elsewhere = f"`python -m bench leaderboard {option} --out FILE.csv` writes all."
     return intro + _rest(shown, boards.count(name), elsewhere), shown
 

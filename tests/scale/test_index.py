@@ -265,8 +265,8 @@ def test_an_index_of_another_version_is_made_anew(
     few: Store, opened: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index.read(few)
-    real = index._version()
-    monkeypatch.setattr(index, "_version", lambda: f"not {real}")
+    real = index.version()
+    monkeypatch.setattr(index, "version", lambda: f"not {real}")
     opened.clear()
     index.read(few)
     assert len(opened) == len(list(few.records.iterdir()))
