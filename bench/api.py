@@ -155,14 +155,14 @@ def run(
     """
     from rich.console import Console
 
-    from bench import running
+    from bench import asking, planning
     from bench.launching import launch
     from bench.leaderboard import files
 
     wanted = list(range(seeds)) if isinstance(seeds, int) else None if seeds is None else list(seeds)
     if wanted is not None and any(not isinstance(seed, int) or seed < 0 for seed in wanted):
         raise UsageError(f"seeds={seeds!r} is neither a count nor a list of whole numbers from 0 up.")
-    request = running.ask(
+    request = asking.ask(
         suite=None if suite is None else str(suite),
         preset=preset,
         methods=_joined(methods),
@@ -181,7 +181,7 @@ def run(
         executor=executor,
         ray_address=ray_address,
     )
-    outcome = launch(running.plan(request), request, Console(stderr=True, highlight=False))
+    outcome = launch(planning.plan(request), request, Console(stderr=True, highlight=False))
     files.write(request.results, merge([request.results]).records)
     if outcome.interrupted:
         raise KeyboardInterrupt

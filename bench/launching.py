@@ -10,16 +10,18 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import index, running
+from bench import asking, index, running
+from bench.asking import Request
 from bench.cell import Assignment
 from bench.executors import Executor
 from bench.executors.ray import MIB, Here, RayExecutor, Share
 from bench.makespan import Makespan
 from bench.measure.environment import settings
+from bench.planning import Plan
 from bench.profiles import Profile
 from bench.profiles.probe import probe
 from bench.progress import display_for
-from bench.running import Outcome, Plan, Request
+from bench.running import Outcome
 from bench.store import Store
 
 
@@ -63,7 +65,7 @@ def launch(planned: Plan, request: Request, console: Console, makespan: Makespan
 def place_of(planned: Plan, request: Request) -> Iterator[Place]:
     """The place that the request names, for as long as the context lasts."""
     logs = request.results / "logs"
-    if request.executor == running.LOCAL or not planned.pending:
+    if request.executor == asking.LOCAL or not planned.pending:
         yield Place(running.local_executor(planned.workers, logs), planned.workers)
         return
     from bench.remote import Errand, marked

@@ -15,6 +15,7 @@ from statistics import fmean
 from typing import Any
 
 from bench import registry
+from bench.asking import Request
 from bench.errors import UsageError
 from bench.grid import method_label
 from bench.leaderboard.csv import csv_of
@@ -22,7 +23,6 @@ from bench.method import Method
 from bench.recipes import FOLDER, File, Tuned, file_name
 from bench.record import Record
 from bench.registry import Registry
-from bench.running import Request
 from bench.space import points
 from bench.store import write_atomically
 from bench.suites import Settings

@@ -17,9 +17,9 @@ from bench.executors import Executor, Finished, Job, Lost
 from bench.freezing import part_of
 from bench.grid import NUMERIC_LIBRARIES, code_version
 from bench.measure import environment
+from bench.planning import Fetching, fetch
 from bench.profiles.probe import probe
 from bench.record import Record
-from bench.running import Fetching, fetch
 
 
 @dataclass(frozen=True)

@@ -147,8 +147,8 @@ def _profiles_seeds() -> list[bytes]:
 
 def _suites(data: bytes) -> object:
     from bench import suites
+    from bench.asking import ask
     from bench.method import Recipe
-    from bench.running import ask
 
     with _file("suite.toml", data) as path:
         request = ask(suite=str(path))

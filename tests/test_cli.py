@@ -20,7 +20,7 @@ from commandline import Bench
 from made import failed, record
 from tiny_grid import TinyGrid
 
-from bench import __version__, catalogue, leaderboard, running, verify
+from bench import __version__, asking, catalogue, leaderboard, planning, running, verify
 from bench.cli.common import parse_seeds
 from bench.errors import UsageError
 from bench.executors import Event, Finished, Job, Lost
@@ -201,12 +201,12 @@ def test_changed_data_or_another_budget_is_another_cell(bench: Bench, tmp_path: 
 def test_a_dry_run_knows_what_is_finished_and_how_long_the_rest_takes(
     bench: Bench, grid: TinyGrid, tmp_path: Path
 ) -> None:
-    from bench import running, suites
+    from bench import suites
     from bench.cell import new_record
     from bench.specs import parse_all
 
     plugins = [Path(file) for file in grid.plugins[1::2]]
-    request = running.Request(
+    request = asking.Request(
         suite=suites.load(str(grid.suite)),
         methods=parse_all("steady"),
         tasks=["tiny"],
@@ -216,7 +216,7 @@ def test_a_dry_run_knows_what_is_finished_and_how_long_the_rest_takes(
         results=tmp_path,
         plugins=plugins,
     )
-    done = new_record(running.plan(request).cells[0])
+    done = new_record(planning.plan(request).cells[0])
     done.status, done.timeline = "ok", {"total": 100.0}
     Store(tmp_path).write(done)
     first, second = dry_run(bench, grid, tmp_path)

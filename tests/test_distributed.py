@@ -23,7 +23,7 @@ from made import PROFILE, cell
 from safetensors.torch import load_file
 from tiny_grid import TinyGrid, records
 
-from bench import running
+from bench import asking, planning
 from bench.cell import run
 from bench.data import Batch
 from bench.distributed import RankFault, Ranks, Team
@@ -280,7 +280,7 @@ def test_a_grid_with_two_processes_a_cell(tmp_path: Path) -> None:
 
 def _alone(grid: TinyGrid, plugin: Path, results: Path) -> Record:
     """The same cell by this process alone."""
-    request = running.ask(
+    request = asking.ask(
         suite=str(grid.suite),
         methods="whole",
         seeds=[0],
@@ -289,7 +289,7 @@ def _alone(grid: TinyGrid, plugin: Path, results: Path) -> Record:
         results=results,
         keep_adapters=True,
     )
-    (assignment,) = running.plan(request).assignments.values()
+    (assignment,) = planning.plan(request).assignments.values()
     return Record(**run(assignment, lambda data: None))
 
 

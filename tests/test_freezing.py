@@ -14,7 +14,7 @@ from made import PROFILE, failed, record
 from packaging.requirements import Requirement
 from tiny_grid import TinyGrid
 
-from bench import __version__, freezing, running
+from bench import __version__, asking, freezing, planning
 from bench.errors import UsageError
 from bench.freezing import Frozen
 from bench.grid import Cell
@@ -206,7 +206,7 @@ def planned(grid: TinyGrid, lock: Path | None = None, **changes: Any) -> list[Ce
         "results": grid.folder / "results",
         "frozen": lock,
     }
-    return running.plan(running.ask(**{**options, **changes})).cells
+    return planning.plan(asking.ask(**{**options, **changes})).cells
 
 
 def written(frozen: Frozen, folder: Path, **changes: Any) -> Path:

@@ -11,7 +11,7 @@ import pytest
 import tiny_grid
 from tiny_grid import TinyGrid
 
-from bench import running
+from bench import asking, planning
 from bench.cell import new_record
 from bench.errors import SourceError
 from bench.executors.ray import WORKERS_HERE, Share
@@ -29,7 +29,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> TinyGrid:
 @pytest.fixture
 def errand(grid: TinyGrid, tmp_path: Path) -> Iterator[Errand]:
     """A cell for a machine that sees the results folder."""
-    request = running.ask(
+    request = asking.ask(
         suite=str(grid.suite),
         methods="steady",
         seeds=[0],
@@ -37,7 +37,7 @@ def errand(grid: TinyGrid, tmp_path: Path) -> Iterator[Errand]:
         plugins=[Path(name) for name in grid.plugins[1::2]],
         results=tmp_path / "results",
     )
-    (assignment,) = running.plan(request).assignments.values()
+    (assignment,) = planning.plan(request).assignments.values()
     with marked(request.results) as token:
         yield Errand.of(assignment, None, request.results, token)
 

@@ -11,7 +11,8 @@ from made import cell, record
 
 from bench.cell import Assignment
 from bench.executors import Event, Finished, Job, Lost, Retried, Started
-from bench.running import Plan, execute
+from bench.planning import Plan
+from bench.running import execute
 from bench.store import Store
 
 REASON = "lost with its machine at step 3, after 9 s"

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import models, registry, running, suites
+from bench import models, planning, registry, suites
+from bench.asking import Request, suite_of
 from bench.errors import UsageError
 from bench.method import Recipe
+from bench.planning import plan
 from bench.registry import build_method
-from bench.running import Request, plan, suite_of
 from bench.sources import Resolved
 from bench.specs import parse
 from bench.suites import PRESETS, Budget, Suite
@@ -95,7 +96,7 @@ def test_the_papers_suites_expand_to_cells_with_the_papers_recipe(
     """Without the models and data, which are not here: what they resolve to is made up."""
     suite, (tasks, model, settings) = suites.load(name), PAPER[name]
     monkeypatch.setattr(
-        running, "fetch", lambda wanted, *_: dict.fromkeys(wanted, Resolved(tmp_path, "commit:0", "hub"))
+        planning, "fetch", lambda wanted, *_: dict.fromkeys(wanted, Resolved(tmp_path, "commit:0", "hub"))
     )
     specs = [parse(entry) for entry in suite.methods]
     request = Request(suite, specs, suite.tasks, suite.seeds, suite.model, profile="cpu", results=tmp_path)

@@ -41,13 +41,13 @@ def attention(
     as_json: AsJson = False,
 ) -> None:
     """Measure how much of its attention each head gives to special tokens, and draw it."""
-    from bench import models, registry, running
+    from bench import asking, models, planning, registry
     from bench.adapters import read_method
     from bench.progress import FetchDisplay
 
     if (layer is None) != (head is None):
         raise UsageError("Give --layer and --head together: a head is known by both.")
-    usual = running.suite_of(None, None)
+    usual = asking.suite_of(None, None)
     model_name, task_name = model or usual.model, task or usual.tasks[0]
     read = registry.tasks(plugin or ()).get(task_name).plugin()
     example = _example(read, sentence, pair)
@@ -55,7 +55,7 @@ def attention(
     label = models.find(model_name).name
     console = stderr_console()
     with FetchDisplay(console) as display:
-        found = running.fetch(running.references([task_name], model_name, plugin or ()), mirror, display.told)
+        found = planning.fetch(planning.references([task_name], model_name, plugin or ()), mirror, display.told)
 
     from bench.attention.files import write
     from bench.attention.study import Question, study

@@ -84,7 +84,7 @@ def _fetch(
     model: str | None, tasks: Sequence[str], files: Sequence[Path], mirror: Path | None, console: Console
 ) -> tuple[Path | None, dict[str, Path | SourceError]]:
     """The model's folder, and where each task's source is, or why it cannot be had."""
-    from bench import models, registry, running
+    from bench import models, planning, registry
     from bench.progress import FetchDisplay
 
     data: dict[str, Path | SourceError] = {}
@@ -92,7 +92,7 @@ def _fetch(
     with FetchDisplay(console) as display:
 
         def fetch(name: str, source: str) -> Path:
-            return running.fetch({name: source}, mirror, display.told)[name].path
+            return planning.fetch({name: source}, mirror, display.told)[name].path
 
         for name in tasks:
             try:

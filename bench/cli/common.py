@@ -17,9 +17,9 @@ from bench.escaping import one_line
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bench.asking import Request
     from bench.merging import Merged
     from bench.pscp import Pscp
-    from bench.running import Request
 
 EXIT_FAILED, EXIT_NOTHING, EXIT_INTERRUPTED = 1, 3, 130  # 3: nothing comparable
 MOST_SEEDS = 1000  # more than anybody runs: a larger count is a seed's number
@@ -71,10 +71,10 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def asked(*, seeds: str | None, plugins: Sequence[Path] | None, **given: Any) -> Request:
-    """The request that the options of `run` make; given: the further arguments of `running.ask`."""
-    from bench import running
+    """The request that the options of `run` make; given: the further arguments of `asking.ask`."""
+    from bench import asking
 
-    return running.ask(seeds=None if seeds is None else parse_seeds(seeds), plugins=plugins or (), **given)
+    return asking.ask(seeds=None if seeds is None else parse_seeds(seeds), plugins=plugins or (), **given)
 
 
 def stderr_console() -> Console:

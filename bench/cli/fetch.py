@@ -15,15 +15,15 @@ def fetch(
     as_json: AsJson = False,
 ) -> None:
     """Bring everything that a run would download, ahead of it."""
-    from bench import running
+    from bench import asking, planning
     from bench.progress import FetchDisplay
     from bench.specs import split_list
 
-    chosen = running.suite_of(suite, preset)
+    chosen = asking.suite_of(suite, preset)
     names = split_list(tasks) if tasks is not None else chosen.tasks
-    wanted = running.references(names, model or chosen.model, plugin or ())
+    wanted = planning.references(names, model or chosen.model, plugin or ())
     with FetchDisplay(stderr_console()) as display:
-        found = running.fetch(wanted, mirror, display.told)
+        found = planning.fetch(wanted, mirror, display.told)
     if as_json:
         print_json(
             [

@@ -38,9 +38,11 @@ from bench.errors import BenchError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bench.asking import Request
     from bench.makespan import Makespan
+    from bench.planning import Plan
     from bench.registry import Registry
-    from bench.running import Outcome, Plan, Request
+    from bench.running import Outcome
 
 
 def run(
@@ -134,11 +136,11 @@ def run(
 
 
 def make_plan(request: Request, console: Console) -> Plan:
-    from bench import running
+    from bench import planning
     from bench.progress import FetchDisplay
 
     with FetchDisplay(console) as display:
-        return running.plan(request, display.told)
+        return planning.plan(request, display.told)
 
 
 def without_unfit(planned: Plan, request: Request, *, write: bool) -> Plan:

@@ -78,16 +78,16 @@ class _Where:
 
     def files(self) -> tuple[str, Files]:
         """The model's name, and where it and the task's data are once they are fetched."""
-        from bench import models, running
+        from bench import asking, models, planning
         from bench.progress import FetchDisplay
         from bench.speed.setting import Files, require_classification
 
-        usual = running.suite_of(None, None)
+        usual = asking.suite_of(None, None)
         model, task = self.model or usual.model, self.task or usual.tasks[0]
         require_classification(task, self.plugins)
         label = models.find(model).name
         with FetchDisplay(self.console) as display:
-            found = running.fetch(running.references([task], model, self.plugins), self.mirror, display.told)
+            found = planning.fetch(planning.references([task], model, self.plugins), self.mirror, display.told)
         files = Files(found[f"model {label}"].path, task, found[f"task {task}"].path, tuple(self.plugins))
         return label, files
 

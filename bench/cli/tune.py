@@ -58,7 +58,7 @@ def tune(
     What is finished is not run again: the same command goes on where it stopped, and with more --trials it adds to
     them. Test is never looked at. `run --recipes RESULTS/recipes` uses what was found.
     """
-    from bench import running, tuning
+    from bench import planning, tuning
     from bench.cli.run import execute_plan, make_plan, warn_of_broken_plugins
     from bench.recipes import FOLDER
 
@@ -79,7 +79,7 @@ def tune(
     console = stderr_console()
     warn_of_broken_plugins(console, request.plugins)
     requests = tuning.trials(request, trials, epochs, min_steps)
-    planned = running.together([make_plan(each, console) for each in requests])
+    planned = planning.together([make_plan(each, console) for each in requests])
     outcome = execute_plan(planned, request, console)
     if outcome.interrupted:
         console.print("Interrupted: no recipe is chosen. The same command goes on where this one stopped.")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bench import index, models, profiles, registry, sources
+from bench.asking import Request
 from bench.modeling import load_tokenizer, quiet_libraries
 from bench.plan import fitting, grid
 from bench.plan.counting import frame
 from bench.plan.grid import Forecast, Setting
 from bench.plan.seconds import rate
+from bench.planning import books_of
 from bench.profiles.probe import probe
-from bench.running import Request, books_of
 from bench.store import Store
 
 

@@ -6,7 +6,7 @@
     catalogue.py                their names
     booth.py                    a process for each of them, and the peak of its memory
     products.py                 the rate of matrix products
-    turns.py suite.py           rounds in turns, ratios; all of it in one run
+    rounds.py suite.py          rounds in turns, ratios; all of it in one run
     scores.py                   whether the same recipe ends at the same score
     table.py                    the answers, line by line beside the targets
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from bench.measure.time import DROPPED_STEPS
 from bench.speed.catalogue import CONTENDERS, HEAD_EPOCHS
+from bench.speed.rounds import Ratio, ratio
 from bench.speed.setting import BATCH
 from bench.speed.suite import Measured
-from bench.speed.turns import Ratio, ratio
 
 
 @dataclass(frozen=True)

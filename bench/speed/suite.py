@@ -16,8 +16,8 @@ from bench.registry import suggest
 from bench.speed.booth import Booth, Drawn
 from bench.speed.catalogue import CONTENDERS
 from bench.speed.products import Work, layer_shapes, product_gflops, work_per_token
+from bench.speed.rounds import turns
 from bench.speed.setting import BATCH, Files, Setting
-from bench.speed.turns import turns
 
 MEMORY = "memory"
 PARTS = (*CONTENDERS, MEMORY)

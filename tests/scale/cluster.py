@@ -31,8 +31,8 @@ from bench import index, running
 from bench.cell import Assignment, now
 from bench.executors import Event, Finished, Job, Lost, Progress, Started
 from bench.grid import Cell
+from bench.planning import Plan
 from bench.progress import display_for
-from bench.running import Plan
 from bench.store import Store
 
 WORKERS, A_NODE = 256, 8

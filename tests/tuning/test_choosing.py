@@ -9,11 +9,11 @@ import pytest
 import tiny_grid
 from made import failed, record
 
-from bench import running, tuning
+from bench import asking, tuning
+from bench.asking import Request
 from bench.errors import UsageError
 from bench.method import Recipe
 from bench.record import Data, Record
-from bench.running import Request
 from bench.specs import parse_all
 from bench.suites import Budget, Suite
 
@@ -142,7 +142,7 @@ def test_a_suite_that_validates_nothing_is_refused() -> None:
 
 def test_a_method_with_nothing_to_search_is_refused(tmp_path: Path) -> None:
     grid = tiny_grid.build(tmp_path, weights=False)
-    request = running.ask(suite=str(grid.suite), plugins=[grid.folder / "tiny_methods.py"], methods="chatty")
+    request = asking.ask(suite=str(grid.suite), plugins=[grid.folder / "tiny_methods.py"], methods="chatty")
     with pytest.raises(UsageError, match="The method chatty declares no search space"):
         tuning.trials(request, 2, 1, 0)
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from bench.speed.contender import Run
-from bench.speed.turns import ratio, turns
+from bench.speed.rounds import ratio, turns
 
 
 def test_whoever_begins_moves_on_by_one() -> None:
