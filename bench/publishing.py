@@ -107,6 +107,22 @@ def stale(folder: Path, made: dict[str, str]) -> list[str]:
     return sorted(path for path in before - made.keys() if _is_inside(folder, path))
 
 
+def changed(folder: Path) -> list[str]:
+    """Files of a published folder that its hashes do not know so, records that they do not list included.
+
+    Empty for a folder without hashes: it was not published.
+    """
+    if not (folder / SUMS).is_file():
+        return []
+    rows = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+    listed = {path: digest for digest, _, path in (row.partition("  ") for row in rows)}
+    found = {
+        path for path, digest in listed.items() if not _is_inside(folder, path) or _sha256(folder / path) != digest
+    }
+    there = {path.relative_to(folder).as_posix() for path in folder.glob("records/*.json")}
+    return sorted(found | (there - listed.keys()))
+
+
 def to_folder(folder: Path, made: dict[str, str]) -> None:
     """Write a publication, replacing an earlier one; the hashes last, so that what was cut short is seen to be.
 
@@ -149,6 +165,10 @@ def to_hub(name: str, made: dict[str, str]) -> str:
                 "may write there, and see that the hub can be reached."
             ) from None
     return str(commit.commit_url)
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _is_inside(folder: Path, path: str) -> bool:

@@ -11,6 +11,7 @@ import typer
 
 from bench.cli.common import (
     DEFAULT_RESULTS,
+    EXIT_FAILED,
     AsJson,
     Folders,
     OnlyProfile,
@@ -35,6 +36,10 @@ def leaderboard(
     per_cell: Annotated[bool, typer.Option("--per-cell", help="One row a cell instead of one a method.")] = False,
     pairs: Annotated[bool, typer.Option("--pairs", help="One row for every two methods of a task.")] = False,
     overall: Annotated[bool, typer.Option("--overall", help="One row a method: average ranks over tasks.")] = False,
+    into: Annotated[
+        Path | None, typer.Option(help="Make the blocks of this Markdown file anew; each names its folder.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="With --into: write nothing, end with 1 if stale.")] = False,
     pscp: PscpSuite = None,
     profile: OnlyProfile = None,
     as_json: AsJson = False,
@@ -45,6 +50,13 @@ def leaderboard(
     from bench.leaderboard.csv import csv_of, frame
     from bench.store import write_atomically
 
+    if into is not None:
+        if folders or out or per_cell or pairs or overall or pscp or profile or as_json:
+            raise UsageError("--into takes --check alone: the blocks of the file name their folders.")
+        _into(into, check)
+        return
+    if check:
+        raise UsageError("--check goes with --into FILE.")
     chosen = [name for name, wanted in (("cells", per_cell), ("pairs", pairs), ("overall", overall)) if wanted]
     if len(chosen) > 1:
         raise UsageError("Give one of --per-cell, --pairs and --overall: each is a table of its own.")
@@ -61,6 +73,23 @@ def leaderboard(
         sys.stdout.write(csv_of(lines, names))
     elif out is None:
         print("\n\n".join(filter(None, _shown(which, frame(lines, names), constants))))
+
+
+def _into(file: Path, check: bool) -> None:
+    """Put tables and plots into a Markdown file, or say whether those that are there are stale."""
+    from bench import blocks
+    from bench.store import write_atomically
+
+    if check:
+        if old := blocks.stale(file):
+            print(f"Stale: {', '.join(one_line(str(path)) for path in old)}; "
+                  f"`python -m bench leaderboard --into {one_line(str(file))}` makes it anew.")  # fmt: skip
+            raise typer.Exit(EXIT_FAILED)
+        return
+    made = blocks.make(file)
+    for path, text in (*made.plots.items(), (file, made.text)):
+        write_atomically(path, text)
+    print(f"{one_line(str(file))}: {len(made.plots)} leaderboard{'' if len(made.plots) == 1 else 's'}.")
 
 
 def _lines(

@@ -1,0 +1,138 @@
+"""Leaderboards in Markdown files: their numbers are the CSV's, and a changed one is seen."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commandline import Bench
+from made import memory, parameters, record, speed
+
+from bench import blocks, publishing
+from bench.record import Record
+
+ROOT = Path(__file__).parents[2]
+BEGIN, END = "<!-- leaderboard:begin results/board -->", "<!-- leaderboard:end -->"
+
+
+def records(methods: int = 3) -> list[Record]:
+    made = []
+    for at in range(methods):
+        for task, metric in (("sms-spam", "matthews"), ("rt-polarity", "accuracy")):
+            for seed in range(3):
+                costs: dict[str, Any] = {
+                    "parameters": parameters(trainable=4 + 7**at, method=7**at, share_percent=0.0123 * 2**at),
+                    "memory": memory(train_peak_mib=1000.0 + 37 * at),
+                    "speed": speed(),
+                    "of": {"task": task},
+                    "metric": metric,
+                    "scores": {metric: 0.51 + 0.0321 * at + 0.0017 * seed * (at + 1)},
+                }
+                made.append(record(f"m{at}", seed, **costs))
+    return made
+
+
+@pytest.fixture
+def readme(tmp_path: Path) -> Path:
+    publishing.to_folder(tmp_path / "results" / "board", publishing.contents(records()))
+    file = tmp_path / "README.md"
+    file.write_text(f"# Mine\n\n{BEGIN}\n{END}\n\nAfter.\n", encoding="utf-8")
+    return file
+
+
+def cells(file: Path) -> list[list[str]]:
+    rows = [line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def test_every_number_is_the_csvs(readme: Path, bench: Bench) -> None:
+    assert bench("leaderboard", "--into", readme).code == 0
+    head, _, *rows = cells(readme)
+    with (readme.parent / "results/board/leaderboard.csv").open(newline="") as lines:
+        board = {(line["method"], line["task"]): line for line in csv.DictReader(lines)}
+    with (readme.parent / "results/board/overall.csv").open(newline="") as lines:
+        ranks = {line["method"]: line["average_rank"] for line in csv.DictReader(lines)}
+    assert head == ["method", "share, %", "rt-polarity, accuracy", "sms-spam, matthews", "mean", "rank", "s", "MiB"]
+    assert [row[0] for row in rows] == ["m2", "m1", "m0"]  # the best first
+    for method, share, polarity, spam, mean, rank, _, mib in rows:
+        for cell, task in ((polarity, "rt-polarity"), (spam, "sms-spam")):
+            line = board[method, task]
+            assert cell == f"{float(line['score_mean']):.4f} ± {float(line['score_std']):.4f}"
+        line = board[method, "sms-spam"]
+        assert share == f"{float(line['trainable_share_percent']):.3f}"
+        assert rank == f"{float(ranks[method]):.2f}"
+        assert mib == f"{float(line['peak_train_memory_mib']):,.0f}"
+        both = [float(board[method, task]["score_mean"]) for task in ("rt-polarity", "sms-spam")]
+        assert mean == f"{sum(both) / 2:.4f}"
+    text = readme.read_text(encoding="utf-8")
+    assert text.startswith(f"# Mine\n\n{BEGIN}\n")
+    assert text.endswith(f"{END}\n\nAfter.\n")
+
+
+def test_check_sees_a_changed_number_plot_and_folder(readme: Path, bench: Bench) -> None:
+    before = readme.read_text(encoding="utf-8")
+    assert bench("leaderboard", "--into", readme, "--check").code == 1
+    assert readme.read_text(encoding="utf-8") == before  # nothing was written
+    assert not (readme.parent / "docs").exists()
+    bench("leaderboard", "--into", readme)
+    done = bench("leaderboard", "--into", readme, "--check")
+    assert (done.code, done.out) == (0, "")
+
+    right = readme.read_text(encoding="utf-8")
+    number = cells(readme)[2][4]
+    readme.write_text(right.replace(number, f"{float(number) + 0.01:.4f}"), encoding="utf-8")
+    done = bench("leaderboard", "--into", readme, "--check")
+    assert done.code == 1
+    assert done.out.startswith("Stale: ")
+    assert done.out.count("\n") == 1
+    readme.write_text(right, encoding="utf-8")
+
+    plot = readme.parent / "docs" / "leaderboard-board.svg"
+    drawing = plot.read_text(encoding="utf-8")
+    plot.unlink()
+    assert blocks.stale(readme) == [plot]
+    plot.write_text(drawing.replace("data sha256:", "data sha256:0"), encoding="utf-8")
+    assert blocks.stale(readme) == [plot]
+
+    table = readme.parent / "results/board/leaderboard.csv"
+    table.write_text(table.read_text(encoding="utf-8").replace("matthews", "accuracy"), encoding="utf-8")
+    done = bench("leaderboard", "--into", readme, "--check")
+    assert done.code == 2
+    assert "leaderboard.csv differs from SHA256SUMS" in done.err
+
+
+def test_the_same_folder_gives_the_same_bytes(readme: Path) -> None:
+    assert blocks.make(readme) == blocks.make(readme)
+
+
+@pytest.mark.parametrize(
+    "text", [f"{BEGIN}\n", f"{BEGIN}\n{BEGIN}\n{END}\n", "<!-- leaderboard:begin nowhere -->\n" + END]
+)
+def test_a_broken_block_is_one_sentence(text: str, readme: Path, bench: Bench) -> None:
+    readme.write_text(text, encoding="utf-8")
+    done = bench("leaderboard", "--into", readme)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("Error: ")
+    assert readme.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("wrong", [("--check",), ("x", "--into", "README.md"), ("--into", "README.md", "--json")])
+def test_options_that_do_not_go_together(wrong: tuple[str, ...], bench: Bench) -> None:
+    assert bench("leaderboard", *wrong).code == 2
+
+
+def test_a_record_that_the_hashes_do_not_list_is_a_change(readme: Path) -> None:
+    folder = readme.parent / "results" / "board"
+    assert publishing.changed(folder) == []
+    (folder / "records" / "more.json").write_text("{}", encoding="utf-8")
+    assert publishing.changed(folder) == ["records/more.json"]
+
+
+def test_this_repositorys_own_files_are_fresh() -> None:
+    """Without a block there is nothing to hold them to."""
+    for file in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        assert blocks.stale(file) == []
+    for folder in (path.parent for path in sorted((ROOT / "results").glob(f"*/{publishing.SUMS}"))):
+        assert publishing.changed(folder) == []
