@@ -63,6 +63,8 @@ def leaderboard(
     which: Name = chosen[0] if chosen else "leaderboard"  # type: ignore[assignment]
     constants = pscp_of(pscp)
     lines, names = _lines(which, folders, profile, constants)
+    if out is not None and as_json:
+        lines = list(lines)  # they are gone through twice
     if out is not None:
         text = csv_of(lines, names)
         write_atomically(out, text)

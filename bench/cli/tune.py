@@ -24,7 +24,6 @@ from bench.cli.common import (
     print_json,
     stderr_console,
 )
-from bench.errors import UsageError
 
 if TYPE_CHECKING:
     from bench.recipes import Tuned
@@ -103,7 +102,7 @@ def tune(
 def _text(tried: Sequence[Tried], chosen: Sequence[Tuned]) -> str:
     """What was chosen for each method and task, and how far the trials lie apart."""
     from bench.tables import text_table
-    from bench.tuning import edges
+    from bench.tuning import edges, ranked
 
     if not chosen:
         return "No trial finished."
@@ -120,22 +119,17 @@ def _text(tried: Sequence[Tried], chosen: Sequence[Tuned]) -> str:
                 "task": tuned.task or "any other",
                 **{name: _shown(tuned.settings[name]) + "*" * (name in beyond) for name in sorted(searched)},
                 "trials": str(tuned.settings["trials"]),
-                "validation": f"{_best(of):.4f}" if of else "",
-                "from": f"{min(scores):.4f}" if scores else "",
-                "to": f"{max(scores):.4f}" if scores else "",
+                "validation": _score(ranked(of)[0].score) if of else "",
+                "from": _score(min(scores, default=None)),
+                "to": _score(max(scores, default=None)),
             }
         )
     note = "\n\n* the least or most that was tried: what is beyond may be better." if at_edge else ""
     return f"{text_table(rows)}{note}"
 
 
-def _best(tried: Sequence[Tried]) -> float:
-    from bench.tuning import ranked
-
-    best = ranked(tried)[0].score
-    if best is None:
-        raise UsageError("no trial finished")
-    return best
+def _score(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
 
 
 def _shown(value: Any) -> str:
