@@ -21,6 +21,7 @@ from bench import publishing, score_plot
 from bench.errors import UsageError
 from bench.escaping import markdown
 from bench.grid import method_label
+from bench.score_plot import Plot
 
 _BEGIN = re.compile(r"^<!-- leaderboard:begin (?P<folder>\S.*?) -->$", re.MULTILINE)
 _ANY = re.compile(r"^<!-- leaderboard:(?:begin|end)\b.*-->$", re.MULTILINE)
@@ -42,20 +43,8 @@ def make(file: Path) -> Made:
     Raises:
         UsageError: if the file or a folder's CSV cannot be read, a block has no end, or a folder is not as published.
     """
-    text = _read(file)
-    plots: dict[Path, str] = {}
-    parts, at = [], 0
-    for begin in _BEGIN.finditer(text):
-        following = _ANY.search(text, begin.end())
-        if following is None or following.group() != _END:
-            raise UsageError(f"{file}: the block of {begin['folder']} has no line `{_END}`.")
-        block, plot, drawing = _block(file, begin["folder"])
-        if plot in plots:
-            raise UsageError(f"{file}: two blocks would draw the same plot {plot}.")
-        plots[plot] = drawing
-        parts += [text[at : begin.end()], "\n", block, "\n"]
-        at = following.start()
-    return Made("".join([*parts, text[at:]]), plots)
+    text, plots = _made_anew(file)
+    return Made(text, {path: plot.draw() for path, plot in plots.items()})
 
 
 def stale(file: Path) -> list[Path]:
@@ -66,12 +55,30 @@ def stale(file: Path) -> list[Path]:
     Raises:
         UsageError: see `make`.
     """
-    made = make(file)
-    found = [] if made.text == _read(file) else [file]
+    text, plots = _made_anew(file)
+    found = [] if text == _read(file) else [file]
     return found + [
-        path for path, drawing in made.plots.items()
-        if not path.is_file() or score_plot.digest_of(_read(path)) != score_plot.digest_of(drawing)
+        path for path, plot in plots.items()
+        if not path.is_file() or score_plot.digest_of(_read(path)) != plot.digest
     ]  # fmt: skip
+
+
+def _made_anew(file: Path) -> tuple[str, dict[Path, Plot]]:
+    """The file as it should be, and what its plots should show."""
+    text = _read(file)
+    plots: dict[Path, Plot] = {}
+    parts, at = [], 0
+    for begin in _BEGIN.finditer(text):
+        following = _ANY.search(text, begin.end())
+        if following is None or following.group() != _END:
+            raise UsageError(f"{file}: the block of {begin['folder']} has no line `{_END}`.")
+        block, path, plot = _block(file, begin["folder"])
+        if path in plots:
+            raise UsageError(f"{file}: two blocks would draw the same plot {path}.")
+        plots[path] = plot
+        parts += [text[at : begin.end()], "\n", block, "\n"]
+        at = following.start()
+    return "".join([*parts, text[at:]]), plots
 
 
 def _read(file: Path) -> str:
@@ -81,7 +88,7 @@ def _read(file: Path) -> str:
         raise UsageError(f"{file} cannot be read: {error}.") from None
 
 
-def _block(file: Path, name: str) -> tuple[str, Path, str]:
+def _block(file: Path, name: str) -> tuple[str, Path, Plot]:
     """A folder's table, where its plot belongs, and the plot."""
     folder = file.parent / name
     if changed := publishing.changed(folder):
@@ -97,9 +104,9 @@ def _block(file: Path, name: str) -> tuple[str, Path, str]:
         if (line["model"], line["profile"], line["preset"]) == board
     }
     # Beside the Markdown file in docs/, wherever that file lies.
-    plot = (file.parent if file.parent.name == "docs" else file.parent / "docs") / f"leaderboard-{folder.name}.svg"
+    path = (file.parent if file.parent.name == "docs" else file.parent / "docs") / f"leaderboard-{folder.name}.svg"
     title = f"{board[0]}, profile {board[1]}, suite {board[2]}"
-    address = Path(os.path.relpath(plot, file.parent)).as_posix().replace(" ", "%20")
+    address = Path(os.path.relpath(path, file.parent)).as_posix().replace(" ", "%20")
     text = "\n\n".join(
         [
             f"Model {markdown(board[0])}, profile {markdown(board[1])}, suite {markdown(board[2])}.",
@@ -110,7 +117,7 @@ def _block(file: Path, name: str) -> tuple[str, Path, str]:
             f"![Score against trainable parameters]({address})",
         ]
     )
-    return text, plot, score_plot.draw(lines, title)
+    return text, path, Plot(lines, title)
 
 
 def table(lines: Sequence[Line], ranks: Mapping[str, str]) -> str:

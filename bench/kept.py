@@ -24,10 +24,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from bench import index, merging
-from bench.columns import LEADERBOARD, Column
+from bench.columns import Column
 from bench.index import Index
 from bench.leaderboard import Boards
-from bench.leaderboard.boards import leaderboard_columns
+from bench.leaderboard.boards import column_names, leaderboard_columns
 from bench.leaderboard.rows import Group
 from bench.pscp import Pscp
 from bench.record import Record
@@ -58,13 +58,14 @@ class _Task(BaseModel):
         """Whether every value is of its column's type: the file may be anybody's."""
         kinds = [_KINDS[column.type] for column in columns]
         return all(
-            len(values) == len(kinds) and all(map(isinstance, values, kinds)) and None not in values[_GROUP]
+            len(values) == len(kinds)
+            and all(map(isinstance, values, kinds))
+            and all(values[at] is not None for at in _GROUP)
             for values in self.lines
         )
 
 
-_NAMES = [column.name for column in LEADERBOARD]
-_GROUP = slice(_NAMES.index(Group._fields[0]), _NAMES.index(Group._fields[-1]) + 1)
+_GROUP = [column_names("leaderboard").index(name) for name in Group._fields]
 _KINDS = {
     "string": (str, NoneType),
     "datetime": (str, NoneType),
@@ -122,7 +123,7 @@ def _program() -> str:
 
 
 def _made(records: list[Record], digest: str, pscp: Pscp | None) -> _Task:
-    names = [column.name for column in leaderboard_columns(pscp)]
+    names = column_names("leaderboard", pscp)
     return _Task(
         digest=digest,
         lines=[[line.get(name) for name in names] for line in Boards(records, pscp).lines("leaderboard")],
@@ -140,11 +141,10 @@ def _load(file: Path) -> dict[str, _Task]:
 
 
 def _in_order(tasks: Iterable[_Task], pscp: Pscp | None) -> list[dict[str, Any]]:
-    names = [column.name for column in leaderboard_columns(pscp)]
+    names = column_names("leaderboard", pscp)
     lines = [dict(zip(names, values, strict=True)) for task in tasks for values in task.lines]
-    return sorted(
-        lines, key=lambda line: tuple(line[name] for name in Group._fields)
-    )  # stable: each from best to worst
+    # Sorting is stable: the lines of a group stay from best to worst.
+    return sorted(lines, key=lambda line: tuple(line[name] for name in Group._fields))
 
 
 def _notes(content: Index, tasks: Iterable[_Task]) -> list[str]:

@@ -27,7 +27,7 @@ from bench.store import Store
 
 @dataclass(frozen=True)
 class Place:
-    """Where cells run. workers: how many at a time. payload, stores: as `running.execute` takes them."""
+    """Where cells run. workers: how many at a time. payload, stores: as `running.Run` takes them."""
 
     executor: Executor
     workers: int
@@ -45,10 +45,10 @@ def launch(planned: Plan, request: Request, console: Console, makespan: Makespan
     estimator = index.estimator(store)
     with place_of(planned, request) as place:
         planned = replace(planned, workers=place.workers)
-        if makespan is not None:
-            makespan.workers = place.workers
+        makespan = makespan or Makespan(place.workers)
+        makespan.workers = place.workers
         with display_for(planned.pending, place.workers, estimator, console) as display:
-            return running.execute(
+            return running.Run(
                 planned,
                 place.executor,
                 store,
@@ -58,7 +58,7 @@ def launch(planned: Plan, request: Request, console: Console, makespan: Makespan
                 makespan=makespan,
                 payload=place.payload,
                 stores=place.stores,
-            )
+            ).run()
 
 
 @contextmanager

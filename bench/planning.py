@@ -196,11 +196,9 @@ def books_of(request: Request, methods: Registry[Method]) -> dict[str, Book]:
     """
     if request.recipes is not None and not request.recipes.is_dir():
         raise UsageError(f"--recipes {request.recipes}: there is no such folder; `python -m bench tune` writes one.")
-    names = dict.fromkeys(spec.name for spec in request.methods)
-    return {
-        name: Book(name, methods.get(name).file, request.recipes) if request.tuned else Book(name, None)
-        for name in names
-    }
+    if not request.tuned:
+        return {spec.name: Book(spec.name, None) for spec in request.methods}
+    return {spec.name: Book(spec.name, methods.get(spec.name).file, request.recipes) for spec in request.methods}
 
 
 def _look_at(store: Store, cell_ids: Sequence[str]) -> tuple[dict[str, Record], list[str]]:

@@ -103,8 +103,7 @@ def stale(folder: Path, made: dict[str, str]) -> list[str]:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(f"{folder} holds something that was not published by this program; name another folder.")
         return []
-    before = {line.partition("  ")[2] for line in sums.read_text(encoding="utf-8").splitlines()}
-    return sorted(path for path in before - made.keys() if _is_inside(folder, path))
+    return sorted(path for path in _listed(folder).keys() - made.keys() if _is_inside(folder, path))
 
 
 def changed(folder: Path) -> list[str]:
@@ -114,8 +113,7 @@ def changed(folder: Path) -> list[str]:
     """
     if not (folder / SUMS).is_file():
         return []
-    rows = (folder / SUMS).read_text(encoding="utf-8").splitlines()
-    listed = {path: digest for digest, _, path in (row.partition("  ") for row in rows)}
+    listed = _listed(folder)
     found = {
         path for path, digest in listed.items() if not _is_inside(folder, path) or _sha256(folder / path) != digest
     }
@@ -165,6 +163,12 @@ def to_hub(name: str, made: dict[str, str]) -> str:
                 "may write there, and see that the hub can be reached."
             ) from None
     return str(commit.commit_url)
+
+
+def _listed(folder: Path) -> dict[str, str]:
+    """The digest of each file that a publication's hashes list, by its path."""
+    rows = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+    return {path: digest for digest, _, path in (row.partition("  ") for row in rows)}
 
 
 def _sha256(file: Path) -> str:

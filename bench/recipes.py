@@ -15,10 +15,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from bench.errors import UsageError
 from bench.grid import method_label
+from bench.space import HISTORY
 from bench.suites import Settings, Suite, are_settings
 
 FOLDER = "recipes"
-_HISTORY = {"chosen_by", "trials", "trial_examples"}  # of a recipe: how it came about
 
 
 class Tuned(BaseModel):
@@ -98,7 +98,7 @@ class Book:
         tuned = self._find([method_label(self.method, variant), self.method], [task, None])
         if tuned is None:
             return named
-        kept = {key: value for key, value in tuned.settings.items() if not (named and key in _HISTORY)}
+        kept = {key: value for key, value in tuned.settings.items() if not (named and key in HISTORY)}
         return {**kept, **named}
 
     def _find(self, methods: Iterable[str], tasks: Iterable[str | None]) -> Tuned | None:

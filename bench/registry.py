@@ -16,7 +16,7 @@ import inspect
 import pkgutil
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -25,9 +25,9 @@ from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, g
 
 from pydantic import BaseModel, ValidationError
 
+from bench import space
 from bench.errors import PluginError, UsageError
-from bench.method import Method, MethodFamily, Params, Recipe
-from bench.space import Log, OneOf
+from bench.method import Method, MethodFamily, Params
 from bench.specs import Spec
 from bench.task import Kind, Task
 
@@ -368,31 +368,9 @@ def _fault(plugin: type[Method] | type[MethodFamily] | type[Task]) -> str | None
         required = [name for name, info in plugin.Params.model_fields.items() if info.is_required()]
         if required:
             return f"{plugin.__name__}.Params has no default for {', '.join(required)}"
-        if (fault := _space_fault(plugin.space)) is not None:
+        if (fault := space.fault(plugin.space)) is not None:
             return f"{plugin.__name__}.space {fault}"
     return _task_fault(plugin) if issubclass(plugin, Task) else None
-
-
-def _space_fault(space: object) -> str | None:
-    """What is wrong with a search space, whatever a third party put there; None: nothing."""
-    if not isinstance(space, Mapping):
-        return "must be a mapping, such as bench.space.rates(1e-4, 1e-2)"
-    for name, side in space.items():
-        if name not in Recipe.model_fields:
-            return f"names {name!r}, which is no setting of a recipe"
-        if name in _NOT_SEARCHED:
-            return f"names {name!r}, which is the same for every method or says where a recipe is from"
-        if not isinstance(side, Log | OneOf):
-            return f"must have a bench.space.Log or OneOf for {name!r}"
-        try:
-            for value in (side.low, side.high) if isinstance(side, Log) else side.values:
-                Recipe(**{"learning_rate": 1, "epochs": 1, "chosen_by": "nobody", name: value})
-        except ValidationError as error:
-            return f"has a value for {name!r} that no recipe can have: {error.errors()[0]['msg']}"
-    return None
-
-
-_NOT_SEARCHED = {"epochs", "min_steps", "chosen_by", "trials", "trial_examples"}
 
 
 def _task_fault(plugin: type[Task]) -> str | None:

@@ -76,65 +76,45 @@ def waiting_threads() -> dict[str, str]:
     return {} if "OMP_WAIT_POLICY" in os.environ else {"GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "10000")}
 
 
-def execute(
-    planned: Plan,
-    executor: Executor,
-    store: Store,
-    display: Display,
-    timeout: float | None = None,
-    *,
-    guess: Callable[[Cell], float | None] = lambda cell: None,
-    makespan: Makespan | None = None,
-    payload: Callable[[Assignment], Any] = lambda assignment: assignment,
-    stores: bool = False,
-) -> Outcome:
-    """Run the cells that are not finished. A cell that fails in whatever way leaves a record, and the rest go on.
+@dataclass
+class Run:
+    """One going through a plan's cells: those that are not finished. One that fails in whatever way leaves a record.
 
     A cell that another run on the same results folder is at is left to that run, and its record taken; should that
     run die, the cell is run here.
 
-    On KeyboardInterrupt the workers are ended, the cells that were running are recorded as interrupted,
-    and what was reached is returned.
-
-    Args:
-        guess: seconds that a cell will take, for the order of cells; asked again as the grid goes on.
-        makespan: told what happens when.
-        payload: what the executor's target is given for an assignment.
-        stores: whether records are stored here, since the workers may not see the store; else they write them.
-
-    Raises:
-        StoreError: when a record cannot be written; the workers are ended, and what was written stays.
+    timeout: seconds that one cell may take. guess: seconds that a cell will take, for the order of cells; asked again
+    as the grid goes on. makespan: told what happens when. payload: what the executor's target is given for an
+    assignment. stores: whether records are stored here, since the workers may not see the store; else they write them.
     """
-    return Run(planned, executor, store, display, timeout, guess, makespan, payload, stores).run()
 
+    planned: Plan
+    executor: Executor
+    store: Store
+    display: Display
+    timeout: float | None = None
+    guess: Callable[[Cell], float | None] = lambda cell: None
+    makespan: Makespan = field(default_factory=lambda: Makespan(1))
+    payload: Callable[[Assignment], Any] = lambda assignment: assignment
+    stores: bool = False
 
-class Run:
-    """One going through a plan's cells; `execute` says what the arguments are."""
-
-    def __init__(
-        self,
-        planned: Plan,
-        executor: Executor,
-        store: Store,
-        display: Display,
-        timeout: float | None,
-        guess: Callable[[Cell], float | None],
-        makespan: Makespan | None,
-        payload: Callable[[Assignment], Any],
-        stores: bool,
-    ) -> None:
-        self.planned, self.executor, self.store, self.display = planned, executor, store, display
-        self.timeout, self.guess, self.payload, self.stores = timeout, guess, payload, stores
-        self.makespan = makespan or Makespan(planned.workers)
-        self.cells = {cell.id: cell for cell in planned.pending}
-        self.outcome = Outcome(dict(planned.finished))
+    def __post_init__(self) -> None:
+        self.cells = {cell.id: cell for cell in self.planned.pending}
+        self.outcome = Outcome(dict(self.planned.finished))
         self.running: dict[str, str] = {}  # id -> when it started
-        stamps = planned.stamps
-        self.before = {key: stamps[key] if key in stamps else store.stamp(key) for key in self.cells}
+        stamps = self.planned.stamps
+        self.before = {key: stamps[key] if key in stamps else self.store.stamp(key) for key in self.cells}
         self.retries: defaultdict[str, list[str]] = defaultdict(list)  # id -> why earlier attempts were lost
 
     def run(self) -> Outcome:
-        """Run what is pending, until it is through or interrupted."""
+        """Run what is pending.
+
+        On KeyboardInterrupt the workers are ended, the cells that were running are recorded as interrupted,
+        and what was reached is returned.
+
+        Raises:
+            StoreError: when a record cannot be written; the workers are ended, and what was written stays.
+        """
         self.makespan.run_begins()
         with CellLocks(self.store.root) as self.locks:
             self.store.sweep()

@@ -11,6 +11,7 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from bench.escaping import one_line
 from bench.grid import method_label
@@ -25,62 +26,78 @@ _DIGEST = re.compile(r"data sha256:([0-9a-f]{64})")
 
 
 def digest_of(drawing: str) -> str | None:
-    """The digest of the data that an SVG of `draw` says that it shows; None if it says none."""
+    """The digest of the data that an SVG of `Plot.draw` says that it shows; None if it says none."""
     found = _DIGEST.search(drawing)
     return found[1] if found else None
 
 
-def draw(lines: Sequence[Mapping[str, str]], title: str) -> str:
-    """Lines of leaderboard.csv as an SVG with means and 95 % intervals; what trains nothing is a level line."""
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
+@dataclass(frozen=True)
+class Plot:
+    """Lines of leaderboard.csv under a title, to be drawn."""
 
-    data = json.dumps([title, [[line[name] for name in DRAWN] for line in lines]])
-    tasks = sorted({line["task"] for line in lines})
-    labels = sorted({method_label(line["method"], line["method_params"]) for line in lines})
-    # Colours and shapes go round at different lengths: 56 methods before a look comes again.
-    looks = {label: (COLOURS[at % len(COLOURS)], SHAPES[at % len(SHAPES)]) for at, label in enumerate(labels)}
-    across, down = min(ACROSS, len(tasks)), -(-len(tasks) // ACROSS)
-    figure = Figure(figsize=(max(6.5, 3.4 * across), 3.1 * down + 0.3 * (len(labels) / 4 + 2)), layout="constrained")
-    axes = figure.subplots(down, across, squeeze=False).ravel()
-    for ax in axes[len(tasks) :]:
-        ax.set_visible(False)
-    for ax, task in zip(axes, tasks, strict=False):
-        here = [line for line in lines if line["task"] == task and line["score_mean"] and line["trainable_params"]]
-        for line in here:
-            colour, shape = looks[method_label(line["method"], line["method_params"])]
-            score, size = float(line["score_mean"]), int(float(line["trainable_params"]))
-            if size == 0:
-                ax.axhline(score, color=colour, linestyle="--", linewidth=1.2)
-                continue
-            if line["score_ci95_low"] and line["score_ci95_high"]:
-                ax.vlines(size, float(line["score_ci95_low"]), float(line["score_ci95_high"]), color=colour)
-            ax.plot(size, score, shape, color=colour, markersize=7, markeredgecolor="white")
-        if any(float(line["trainable_params"]) for line in here):
-            ax.set_xscale("log")
-        ax.set_title(one_line(task), fontsize=10, parse_math=False)
-        ax.set_xlabel("trainable parameters, without the head", fontsize=8)
-        ax.set_ylabel(one_line(next((line["metric"] for line in here), "no score")), fontsize=8, parse_math=False)
-        ax.tick_params(labelsize=8)
-        ax.spines[["top", "right"]].set_visible(False)
-    nothing = dict.fromkeys(labels, True)
-    for line in lines:
-        if line["trainable_params"] and float(line["trainable_params"]):
-            nothing[method_label(line["method"], line["method_params"])] = False
-    handles = [
-        Line2D([], [], color=looks[label][0], linestyle="--", label=one_line(label)) if nothing[label]
-        else Line2D([], [], color=looks[label][0], marker=looks[label][1], linestyle="", label=one_line(label))
-        for label in labels
-    ]  # fmt: skip
-    legend = figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
-    for text in legend.get_texts():
-        text.set_parse_math(False)
-    figure.suptitle(one_line(title), fontsize=11, parse_math=False)
-    made = io.StringIO()
-    described = f"data sha256:{hashlib.sha256(data.encode()).hexdigest()}"
-    # Ids of clips and markers are random, and the date is today's, unless one says otherwise.
-    with matplotlib.rc_context({"svg.hashsalt": "leaderboard", "svg.fonttype": "path"}):
-        FigureCanvasSVG(figure).print_svg(made, metadata={"Date": None, "Description": described})
-    return "".join(f"{row.rstrip()}\n" for row in made.getvalue().splitlines())
+    lines: Sequence[Mapping[str, str]]
+    title: str
+
+    @property
+    def digest(self) -> str:
+        """Of all that is drawn, as hex digits of SHA-256."""
+        data = json.dumps([self.title, [[line[name] for name in DRAWN] for line in self.lines]])
+        return hashlib.sha256(data.encode()).hexdigest()
+
+    def draw(self) -> str:
+        """An SVG with means and 95 % intervals, which tells its `digest`; what trains nothing is a level line."""
+        import matplotlib
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+        from matplotlib.figure import Figure
+        from matplotlib.lines import Line2D
+
+        lines = self.lines
+        tasks = sorted({line["task"] for line in lines})
+        labels = sorted({method_label(line["method"], line["method_params"]) for line in lines})
+        # Colours and shapes go round at different lengths: 56 methods before a look comes again.
+        looks = {label: (COLOURS[at % len(COLOURS)], SHAPES[at % len(SHAPES)]) for at, label in enumerate(labels)}
+        across, down = min(ACROSS, len(tasks)), -(-len(tasks) // ACROSS)
+        figure = Figure(
+            figsize=(max(6.5, 3.4 * across), 3.1 * down + 0.3 * (len(labels) / 4 + 2)), layout="constrained"
+        )
+        axes = figure.subplots(down, across, squeeze=False).ravel()
+        for ax in axes[len(tasks) :]:
+            ax.set_visible(False)
+        for ax, task in zip(axes, tasks, strict=False):
+            here = [line for line in lines if line["task"] == task and line["score_mean"] and line["trainable_params"]]
+            for line in here:
+                colour, shape = looks[method_label(line["method"], line["method_params"])]
+                score, size = float(line["score_mean"]), int(float(line["trainable_params"]))
+                if size == 0:
+                    ax.axhline(score, color=colour, linestyle="--", linewidth=1.2)
+                    continue
+                if line["score_ci95_low"] and line["score_ci95_high"]:
+                    ax.vlines(size, float(line["score_ci95_low"]), float(line["score_ci95_high"]), color=colour)
+                ax.plot(size, score, shape, color=colour, markersize=7, markeredgecolor="white")
+            if any(float(line["trainable_params"]) for line in here):
+                ax.set_xscale("log")
+            ax.set_title(one_line(task), fontsize=10, parse_math=False)
+            ax.set_xlabel("trainable parameters, without the head", fontsize=8)
+            ax.set_ylabel(one_line(next((line["metric"] for line in here), "no score")), fontsize=8, parse_math=False)
+            ax.tick_params(labelsize=8)
+            ax.spines[["top", "right"]].set_visible(False)
+        trained = {
+            method_label(line["method"], line["method_params"])
+            for line in lines
+            if float(line["trainable_params"] or 0)
+        }
+        handles = [
+            Line2D([], [], color=colour, marker=shape if label in trained else None,
+                   linestyle="" if label in trained else "--", label=one_line(label))
+            for label, (colour, shape) in looks.items()
+        ]  # fmt: skip
+        legend = figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+        figure.suptitle(one_line(self.title), fontsize=11, parse_math=False)
+        made = io.StringIO()
+        described = f"data sha256:{self.digest}"
+        # Ids of clips and markers are random, and the date is today's, unless one says otherwise.
+        with matplotlib.rc_context({"svg.hashsalt": "leaderboard", "svg.fonttype": "path"}):
+            FigureCanvasSVG(figure).print_svg(made, metadata={"Date": None, "Description": described})
+        return "".join(f"{row.rstrip()}\n" for row in made.getvalue().splitlines())

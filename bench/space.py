@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from pydantic import ValidationError
+
+from bench.method import Recipe
+
 
 @dataclass(frozen=True)
 class Log:
@@ -44,6 +48,27 @@ class OneOf:
 
 
 Space = Mapping[str, Log | OneOf]  # by setting of bench.method.Recipe
+LENGTH = {"epochs", "min_steps"}  # settings that are the same in every trial of every method
+HISTORY = {"chosen_by", "trials", "trial_examples"}  # settings that say how a recipe came about
+
+
+def fault(space: object) -> str | None:
+    """What is wrong with a search space, whatever a third party put there, as a clause; None: nothing."""
+    if not isinstance(space, Mapping):
+        return "must be a mapping, such as bench.space.rates(1e-4, 1e-2)"
+    for name, side in space.items():
+        if name not in Recipe.model_fields:
+            return f"names {name!r}, which is no setting of a recipe"
+        if name in LENGTH | HISTORY:
+            return f"names {name!r}, which is the same for every method or says where a recipe is from"
+        if not isinstance(side, Log | OneOf):
+            return f"must have a bench.space.Log or OneOf for {name!r}"
+        try:
+            for value in (side.low, side.high) if isinstance(side, Log) else side.values:
+                Recipe(**{"learning_rate": 1, "epochs": 1, "chosen_by": "nobody", name: value})
+        except ValidationError as error:
+            return f"has a value for {name!r} that no recipe can have: {error.errors()[0]['msg']}"
+    return None
 
 
 def rates(low: float, high: float) -> Space:

@@ -25,10 +25,9 @@ from bench.record import Record
 from bench.registry import Registry
 from bench.space import points
 from bench.store import write_atomically
-from bench.suites import Settings
+from bench.suites import Settings, Suite
 
 TRIALS = "trials.csv"
-SEED = 100  # that no published cell has, so that what is reported was not chosen by its luck
 CHOSEN_BY = "a trial of tune"
 
 
@@ -74,7 +73,7 @@ def trials(request: Request, count: int, epochs: float, min_steps: int) -> list[
     return [
         replace(
             request,
-            suite=type(suite).model_validate(
+            suite=Suite.model_validate(
                 {
                     **suite.model_dump(),
                     "name": f"{suite.name}-trial-{at + 1}",

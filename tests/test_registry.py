@@ -181,6 +181,18 @@ BROKEN = {
     METHOD.replace("def apply", "def supply"): ("good", "Good does not define apply()"),
     METHOD.replace("def recipe", "def receipt"): ("good", "Good does not define recipe()"),
     METHOD + PARAMS.replace("rank: int = 8", "rank: int"): ("good", "Good.Params has no default for rank"),
+    **{
+        f"from bench.space import Log, OneOf\n{METHOD}    space = {space}\n": ("good", f"Good.space {reason}")
+        for space, reason in (
+            ("['learning_rate']", "must be a mapping"),
+            ("{'learning': OneOf(1)}", "names 'learning', which is no setting of a recipe"),
+            ("{'epochs': OneOf(1, 2)}", "names 'epochs', which is the same for every method"),
+            ("{'chosen_by': OneOf('me')}", "names 'chosen_by', which is the same for every method or says where"),
+            ("{'learning_rate': (1, 2)}", "must have a bench.space.Log or OneOf for 'learning_rate'"),
+            ("{'dropout': OneOf(0.0, 1.0)}", "has a value for 'dropout' that no recipe can have: "),
+            ("{'batch_size': Log(0.5, 8)}", "has a value for 'batch_size' that no recipe can have: "),
+        )
+    },
     METHOD + "    Params = dict\n": ("good", "Good.Params must be a subclass of bench.method.Params"),
 }
 BROKEN_TASKS = {

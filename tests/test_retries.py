@@ -12,7 +12,7 @@ from made import cell, record
 from bench.cell import Assignment
 from bench.executors import Event, Finished, Job, Lost, Retried, Started
 from bench.planning import Plan
-from bench.running import execute
+from bench.running import Run
 from bench.store import Store
 
 REASON = "lost with its machine at step 3, after 9 s"
@@ -63,16 +63,15 @@ def planned(tmp_path: Path) -> Plan:
 def test_the_record_tells_of_them_wherever_it_was_written(planned: Plan, stores: bool, tmp_path: Path) -> None:
     store, display = Store(tmp_path), Told()
     store.write(record())  # by the worker, which knows of no earlier attempt
-    outcome = execute(
-        planned, Played(Finished(cell().id, record().model_dump(mode="json"))), store, display, stores=stores
-    )
+    played = Played(Finished(cell().id, record().model_dump(mode="json")))
+    outcome = Run(planned, played, store, display, stores=stores).run()
     assert store.read(cell().id) == outcome.records[cell().id] == record(retries=[REASON, REASON])
     assert display.lines == ["started", REASON, "started", REASON, "started", "ok"]
 
 
 def test_a_cell_that_is_given_up_tells_of_them_too(planned: Plan, tmp_path: Path) -> None:
     store = Store(tmp_path)
-    execute(planned, Played(Lost(cell().id, "error", "lost for good", {"step": 3}, 9.0, "")), store, Told())
+    Run(planned, Played(Lost(cell().id, "error", "lost for good", {"step": 3}, 9.0, "")), store, Told()).run()
     found = store.read(cell().id)
     assert found is not None
     assert (found.status, found.reason, found.last_step, found.retries) == ("error", "lost for good", 3, [REASON] * 2)
@@ -80,5 +79,5 @@ def test_a_cell_that_is_given_up_tells_of_them_too(planned: Plan, tmp_path: Path
 
 def test_the_payload_is_made_of_the_assignment(planned: Plan, tmp_path: Path) -> None:
     played = Played(Finished(cell().id, record().model_dump(mode="json")))
-    execute(planned, played, Store(tmp_path), Told(), payload=lambda assignment: assignment.cell.id)
+    Run(planned, played, Store(tmp_path), Told(), payload=lambda assignment: assignment.cell.id).run()
     assert played.payloads == [cell().id]

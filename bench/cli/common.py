@@ -90,9 +90,14 @@ def merged(folders: Sequence[Path] | None, profile: str | None, console: Console
 
     gc.disable()  # of a hundred thousand records none goes before the command ends: looking for them takes seconds
     found = merge(folders or [DEFAULT_RESULTS], profile)
-    for note in found.notes:
-        console.print(one_line(note), markup=False)
+    tell(found.notes, console)
     return found
+
+
+def tell(notes: Sequence[str], console: Console) -> None:
+    """Print what there is to be said of records, a line each."""
+    for note in notes:
+        console.print(one_line(note), markup=False)
 
 
 def pscp_of(suite: str | None) -> Pscp | None:

@@ -20,6 +20,7 @@ from bench.cli.common import (
     print_json,
     pscp_of,
     stderr_console,
+    tell,
 )
 from bench.escaping import one_line
 
@@ -104,11 +105,11 @@ def _lines(
     from bench.store import Store
 
     console, names = stderr_console(), column_names(which, constants)
-    if which == "leaderboard" and profile is None and len(folders or [DEFAULT_RESULTS]) == 1:
-        board = kept.leaderboard(Store((folders or [DEFAULT_RESULTS])[0]), constants)
+    first, *more = folders or [DEFAULT_RESULTS]
+    if which == "leaderboard" and profile is None and not more:
+        board = kept.leaderboard(Store(first), constants)
         if board is not None:
-            for note in board.notes:
-                console.print(one_line(note), markup=False)
+            tell(board.notes, console)
             return board.lines, names
     return Boards(merged(folders, profile, console).records, constants).lines(which), names
 

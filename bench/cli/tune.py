@@ -38,7 +38,7 @@ def tune(
     min_steps: Annotated[int, typer.Option(help="Of each trial, where its epochs are fewer.", min=0)] = 250,
     seeds: Annotated[
         str, typer.Option(help="Seeds of each trial, whose scores are averaged: how many (3), or which (100,).")
-    ] = "100,",
+    ] = "100,",  # that no published cell has, so that what is reported was not chosen by its luck
     model: ModelName = None,
     profile: ProfileName = "auto",
     preset: Preset = None,

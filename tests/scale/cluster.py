@@ -2,7 +2,7 @@
 
 256 workers on 32 nodes, some of them slow; cells of random length; workers that die, before or after they have written
 their record; nodes that are lost with all that runs on them; drivers that are killed. Its clock is not the real one:
-days pass in seconds. What drives it is the real thing: bench.running.execute, the store, the estimates, the display.
+days pass in seconds. What drives it is the real thing: bench.running.Run, the store, the estimates, the display.
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ def drive(
         cluster.kill_driver_after = kills.pop(0) if kills else None
         began, inside = time.process_time(), cluster.inside
         with contextlib.suppress(DriverKilled), display:
-            running.execute(planned, cluster, store, display, guess=estimator.guess)
+            running.Run(planned, cluster, store, display, guess=estimator.guess).run()
         driver += time.process_time() - began - (cluster.inside - inside)
 
 

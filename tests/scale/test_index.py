@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -32,10 +31,7 @@ POINTS = list(grid())
 LATER = "2026-06-01T00:00:00.000+00:00"
 
 
-@pytest.fixture(autouse=True)
-def _every_folder_has_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "LEAST", 1)
-    monkeypatch.setattr(index, "FRESH_SECONDS", -1.0)  # what was written just now counts as settled
+pytestmark = pytest.mark.usefixtures("every_folder_has_an_index")
 
 
 def varied() -> list[Record]:
@@ -76,12 +72,6 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for each in varied():
         Store(folder).write(each)
     return folder
-
-
-@pytest.fixture
-def folder(written: Path, tmp_path: Path) -> Store:
-    shutil.copytree(written, tmp_path / "r")
-    return Store(tmp_path / "r")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,7 @@ from bench.pscp import Pscp
 from bench.record import ExtraTest, Record
 from bench.store import Store
 
-
-@pytest.fixture(autouse=True)
-def _every_folder_has_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "LEAST", 1)
-    monkeypatch.setattr(index, "FRESH_SECONDS", -1.0)
+pytestmark = pytest.mark.usefixtures("every_folder_has_an_index")
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +34,6 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         Store(folder).write(each)
     return folder
-
-
-@pytest.fixture
-def folder(written: Path, tmp_path: Path) -> Store:
-    shutil.copytree(written, tmp_path / "r")
-    return Store(tmp_path / "r")
 
 
 @pytest.fixture
