@@ -13,7 +13,7 @@ import typer
 
 from bench.cli import app
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 SCRIPT = DOCS / "ray-slurm.sbatch"
 LINES = [
     *re.findall(r"^    python -m bench run (.*)$", (DOCS / "cluster.md").read_text(encoding="utf-8"), re.MULTILINE),

@@ -1,0 +1,40 @@
+"""The commands and the Python of this project's Markdown files."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    path for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "results" / "README.md")
+    if path.name != "CHANGELOG.md"
+)  # fmt: skip
+_CALL = re.compile(r"(?:\.venv/bin/)?python -m bench\b(?P<rest>.*)")
+
+
+def bench_commands(page: Path) -> list[list[str]]:
+    """The arguments of every `python -m bench` of a page: in code blocks, and in the midst of a text."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    found = []
+    for line in text.splitlines():
+        inline = re.findall(r"`python -m bench ([^`]*)`", line)
+        call = _CALL.search(line) if _is_code(line) else None
+        rests = inline if inline else [call["rest"]] if call else []
+        found += [shlex.split(_without_remark(rest), comments=True) for rest in rests]
+    return [arguments for arguments in found if arguments]
+
+
+def python_blocks(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def _is_code(line: str) -> bool:
+    """Whether a line with a command is one of a block: indented, or, in a fence, with nothing before the command."""
+    return line.startswith("    ") or line.startswith(("python", "$ "))
+
+
+def _without_remark(rest: str) -> str:
+    """A command's arguments without what stands beside it, two or more blanks away."""
+    return re.split(r"\s{2,}", rest.strip())[0]

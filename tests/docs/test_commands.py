@@ -1,0 +1,143 @@
+"""Every `python -m bench` command of the documentation is run as it stands there, page by page, and its Python too.
+
+Cells are cut short (short_cells), and what would take hours is told to be brief; all else is what a reader gets.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import commands
+import pytest
+import short_cells
+import tiny
+import tiny_speed
+from commandline import Bench, Done
+
+from bench import models, running
+from bench.store import Store
+
+pytestmark = pytest.mark.slow
+
+ROOT = commands.ROOT
+ELSEWHERE = {"cluster.md"}  # needs a cluster: tests/docs/test_cluster.py parses its commands, test_ray_grids runs Ray
+PAGES = [page for page in commands.PAGES if page.name not in ELSEWHERE and commands.bench_commands(page)]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with room for texts of the real tasks' lengths."""
+    from transformers import BertModel
+
+    folder = tiny.save(tmp_path_factory.mktemp("model") / "tiny")
+    longer = tiny.config()
+    longer.max_position_embeddings = 512
+    BertModel(longer).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def call(bench: Bench, model: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """`python -m bench` with cells that are cut short."""
+    monkeypatch.setattr(running, "TARGET", "short_cells:run")
+    monkeypatch.setattr(running, "SETUP", "short_cells:ready")
+    monkeypatch.setenv(short_cells.MODEL, str(model))
+    monkeypatch.delenv("BENCH_MIRROR", raising=False)
+    return bench
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test leaves the results that the others start from."""
+    return tmp_path_factory.mktemp("kept") / "local"
+
+
+@pytest.fixture
+def folder(
+    call: Bench, embedded: Callable[[str], Path], kept: Path, tmp_path: Path, model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:  # fmt: skip
+    """Where a reader is who has a results folder, a model, a plugin of each kind and a published leaderboard."""
+    embedded(models.find("minilm-l6").source)  # skips without a network
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(model, tmp_path / "my-bert")
+    tweets, task = commands.python_blocks(ROOT / "docs" / "tutorial.md")[:2]
+    exec(compile(tweets, "tutorial.md", "exec"), {})  # writes tweets.csv
+    (tmp_path / "airline_tweets.py").write_text(task, encoding="utf-8")
+    method = commands.python_blocks(ROOT / "docs" / "plugins.md")[0]
+    (tmp_path / "my_method.py").write_text(method, encoding="utf-8")
+    if not kept.exists():
+        right(call("run", "--methods", "pasta,lora", "--tasks", "us-address", "--results", kept))
+    for name in ("local", "a", "b", "before", "after"):
+        shutil.copytree(kept, tmp_path / "results" / name)
+    return tmp_path
+
+
+def right(done: Done) -> Done:
+    assert done.code == 0, done.err
+    return done
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_the_commands_of_a_page_run(page: Path, folder: Path, call: Bench) -> None:
+    words = _prepared_for(page, folder, call)
+    for arguments in commands.bench_commands(page):
+        if arguments != arguments[:1] or arguments == ["list"]:  # one word alone names a command
+            right(call(*(words.get(word, word) for word in arguments), *_briefly(arguments, folder)))
+
+
+def _prepared_for(page: Path, folder: Path, call: Bench) -> dict[str, str]:
+    """Make what the page takes for granted; what stands for its words that nobody could type."""
+    match page.name:
+        case "publishing.md":
+            block = "<!-- leaderboard:begin board -->\n<!-- leaderboard:end -->\n"
+            (folder / "PAGE.md").write_text(block, encoding="utf-8")
+        case "regression.md":
+            right(call("run", "--suite", "ci", "--profile", "cpu-2core", "--results", "results/ci-baseline"))
+        case "reproducing.md":
+            right(call("publish", "results/local", "--to", "published"))
+            right(
+                call("run", "--methods", "pasta,lora", "--tasks", "us-address", "--seeds", "1", "--model", "./my-bert")
+            )
+            (folder / "my-bert").rename(folder / "elsewhere")
+            cells = [record.id for record in Store(Path("results/local")).all()[0] if record.cell.model != "minilm-l6"]
+            return {"3f2a": cells[0], "77c0": cells[1], "./my-bert": "./elsewhere", "results/local": "published"}
+    return {"DIR": "published"}
+
+
+def _briefly(arguments: Sequence[str], folder: Path) -> list[Any]:
+    """Options beside a command's own that make it a matter of seconds; of an option given twice the last one counts."""
+    match arguments[0]:
+        case "speed":
+            (folder / "speed").mkdir(exist_ok=True)
+            files = tiny_speed.write(folder / "speed")
+            options = ["--model", files.model, "--plugin", files.plugins[0], "--task", files.task, "--threads", 1]
+            return [*options, "--rounds", 1, "--examples", 128]
+        case "run" if "standard" in arguments:
+            return ["--seeds", 1]
+        case "tune" if "--tasks" not in arguments:
+            return ["--trials", 1, "--tasks", "us-address"]
+        case "noise":
+            return ["--repeats", 2]
+        case "attention":
+            return ["--examples", 20]
+    return []
+
+
+def test_the_python_of_the_readme_runs(folder: Path, call: Bench) -> None:
+    pytest.importorskip("matplotlib")
+    (block,) = commands.python_blocks(ROOT / "README.md")
+    names: dict[str, Any] = {}
+    exec(compile(block, "README.md", "exec"), names)
+    assert len(names["results"].leaderboard) > 0
+
+
+def test_the_python_of_the_tutorial_runs(folder: Path, call: Bench) -> None:
+    shutil.copytree("results/local", "airline")
+    last = commands.python_blocks(ROOT / "docs" / "tutorial.md")[-1]
+    names: dict[str, Any] = {}
+    exec(compile(last, "tutorial.md", "exec"), names)
+    assert len(names["results"].predictions) == 6 * 20
