@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import BenchError, UsageError
 from bench.leaderboard import current, files
-from bench.store import write_atomically
+from bench.store import StoreError, write_atomically
 
 if TYPE_CHECKING:
     from bench.pscp import Pscp
@@ -124,11 +126,29 @@ def changed(folder: Path) -> list[str]:
 def to_folder(folder: Path, made: dict[str, str]) -> None:
     """Write a publication, replacing an earlier one; the hashes last, so that what was cut short is seen to be.
 
+    A new folder gets its name once everything is in it: one that was cut short has none, and is in nobody's way.
+
     Raises:
         UsageError: see `stale`. StoreError: if the folder cannot be written.
     """
-    for path in stale(folder, made):
-        (folder / path).unlink(missing_ok=True)
+    gone = stale(folder, made)
+    if (folder / SUMS).is_file():
+        for path in gone:
+            (folder / path).unlink(missing_ok=True)
+        _write(folder, made)
+        return
+    folder = folder.resolve()
+    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        _write(temporary, made)
+        temporary.replace(folder)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be written: {error.strerror or error}.") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write(folder: Path, made: dict[str, str]) -> None:
     for path, text in made.items():
         write_atomically(folder / path, text)
 

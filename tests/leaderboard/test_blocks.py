@@ -71,6 +71,25 @@ def test_every_number_is_the_csvs(readme: Path, bench: Bench) -> None:
     assert text.endswith(f"{END}\n\nAfter.\n")
 
 
+def test_a_method_that_lacks_a_task_has_no_mean_and_stands_last_and_seconds_are_means(tmp_path: Path) -> None:
+    lines = [
+        {"method": "half", "task": "sms-spam", "score_mean": "0.99", "train_seconds": "7"},
+        {"method": "whole", "task": "sms-spam", "score_mean": "0.5", "train_seconds": "10"},
+        {"method": "whole", "task": "rt-polarity", "score_mean": "0.7", "train_seconds": "31"},
+        {"method": "failed", "task": "sms-spam"},
+        {"method": "failed", "task": "rt-polarity"},
+    ]
+    names = ("method", "method_params", "task", "metric", "score_mean", "score_std", "train_seconds",
+             "trainable_share_percent", "peak_train_memory_mib")  # fmt: skip
+    table = blocks.table([{**dict.fromkeys(names, ""), **line} for line in lines], {"whole": "1"})
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()[2:]]
+    assert rows == [  # method, share, rt-polarity, sms-spam, mean, rank, seconds, MiB
+        ["whole", "–", "0.7000", "0.5000", "0.6000", "1.00", "20", "–"],
+        ["failed", "–", "–", "–", "–", "–", "–", "–"],
+        ["half", "–", "–", "0.9900", "–", "–", "7", "–"],
+    ]
+
+
 def test_check_sees_a_changed_number_plot_and_folder(readme: Path, bench: Bench) -> None:
     before = readme.read_text(encoding="utf-8")
     assert bench("leaderboard", "--into", readme, "--check").code == 1

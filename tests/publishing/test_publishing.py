@@ -17,7 +17,7 @@ from made import failed, memory, parameters, record, speed
 from bench.errors import UsageError
 from bench.publishing import SUMS, contents, named_folders, repository, stale, to_folder
 from bench.record import Record
-from bench.store import Store
+from bench.store import Store, StoreError, write_atomically
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,6 +93,37 @@ def test_what_was_cut_short_is_seen_to_be(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(OSError, match="no space"):
         to_folder(tmp_path, contents(records()[:2]))
     assert not sums_are_right(tmp_path)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_first_publication_that_was_cut_short_is_not_there(
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pub = tmp_path / "pub"
+    if there:
+        pub.mkdir()
+    made = contents(records())
+    with monkeypatch.context() as patched:
+        written: list[Path] = []
+
+        def full_after_three(path: Path, text: str) -> None:
+            if len(written) == 3:
+                raise StoreError("the disk is full")
+            written.append(path)
+            write_atomically(path, text)
+
+        patched.setattr("bench.publishing.write_atomically", full_after_three)
+        with pytest.raises(StoreError, match="full"):
+            to_folder(pub, made)
+    assert [path.name for path in tmp_path.rglob("*")] == ["pub"] * there
+    to_folder(pub, made)
+    assert sums_are_right(pub)
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    with pytest.raises(StoreError, match="cannot be written"):
+        to_folder(tmp_path / "file" / "pub", contents(records()))
 
 
 def test_cells_of_older_code_and_empty_results_are_not_published() -> None:
