@@ -92,7 +92,7 @@ def _into(file: Path, check: bool) -> None:
     made = blocks.make(file)
     for path, text in (*made.plots.items(), (file, made.text)):
         write_atomically(path, text)
-    print(f"{one_line(str(file))}: {len(made.plots)} leaderboard{'' if len(made.plots) == 1 else 's'}.")
+    print(f"{one_line(str(file))}: {made.blocks} block{'' if made.blocks == 1 else 's'}.")
 
 
 def _lines(

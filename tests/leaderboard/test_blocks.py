@@ -11,6 +11,7 @@ from commandline import Bench
 from made import memory, parameters, record, speed
 
 from bench import blocks, publishing
+from bench.blocks.tables import table
 from bench.record import Record
 
 ROOT = Path(__file__).parents[2]
@@ -81,8 +82,8 @@ def test_a_method_that_lacks_a_task_has_no_mean_and_stands_last_and_seconds_are_
     ]
     names = ("method", "method_params", "task", "metric", "score_mean", "score_std", "train_seconds",
              "trainable_share_percent", "peak_train_memory_mib")  # fmt: skip
-    table = blocks.table([{**dict.fromkeys(names, ""), **line} for line in lines], {"whole": "1"})
-    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()[2:]]
+    made = table([{**dict.fromkeys(names, ""), **line} for line in lines], {"whole": "1"})
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in made.splitlines()[2:]]
     assert rows == [  # method, share, rt-polarity, sms-spam, mean, rank, seconds, MiB
         ["whole", "–", "0.7000", "0.5000", "0.6000", "1.00", "20", "–"],
         ["failed", "–", "–", "–", "–", "–", "–", "–"],
@@ -124,6 +125,48 @@ def test_check_sees_a_changed_number_plot_and_folder(readme: Path, bench: Bench)
 
 def test_the_same_folder_gives_the_same_bytes(readme: Path) -> None:
     assert blocks.make(readme) == blocks.make(readme)
+
+
+def test_how_far_every_method_lies_from_one_of_them(readme: Path, bench: Bench) -> None:
+    readme.write_text("<!-- pairs:begin results/board against m1 -->\n<!-- pairs:end -->\n", encoding="utf-8")
+    assert bench("leaderboard", "--into", readme).code == 0
+    assert bench("leaderboard", "--into", readme, "--check").code == 0
+    head, _, *rows = cells(readme)
+    assert head == ["less m1", "rt-polarity, accuracy", "sms-spam, matthews", "mean"]
+    assert [row[0] for row in rows] == ["m2", "m0"]
+    with (readme.parent / "results/board/pairs.csv").open(newline="") as lines:
+        pairs = {(line["method_a"], line["method_b"], line["task"]): line for line in csv.DictReader(lines)}
+    for method, polarity, spam, mean in rows:
+        key, sign = (("m2", "m1"), 1) if method == "m2" else (("m1", "m0"), -1)
+        halves = []
+        for shown, task in ((polarity, "rt-polarity"), (spam, "sms-spam")):
+            line = pairs[(*key, task)]
+            value = 100 * sign * float(line["difference"])
+            ends = sorted(100 * sign * float(line[end]) for end in ("ci95_low", "ci95_high"))
+            bold = "**" if line["verdict"] == "a is better" else ""
+            assert shown == f"{bold}{value:+.1f}{bold} ({ends[0]:+.1f} to {ends[1]:+.1f})"
+            halves.append((ends[1] - ends[0]) / 2)
+        half = (halves[0] ** 2 + halves[1] ** 2) ** 0.5 / 2
+        assert (
+            mean == f"{value:+.1f} ({value - half:+.1f} to {value + half:+.1f})"
+        )  # both tasks' scores are the same here
+    assert any("**" in shown for row in rows for shown in row)  # or bold was not tried
+
+
+@pytest.mark.parametrize(
+    ("begin", "reason"),
+    [
+        ("pairs:begin results/board against m7", "compares no method 'm7'; it has: m0, m1, m2"),
+        ("pairs:begin results/board", "and not with"),
+        ("leaderboard:begin results/board against m1", "and not with"),
+    ],
+)
+def test_a_block_of_pairs_names_the_method(begin: str, reason: str, readme: Path, bench: Bench) -> None:
+    kind = begin.partition(":")[0]
+    readme.write_text(f"<!-- {begin} -->\n<!-- {kind}:end -->\n", encoding="utf-8")
+    done = bench("leaderboard", "--into", readme)
+    assert done.code == 2
+    assert reason in done.err
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,125 @@
+"""A published folder's CSV files as Markdown tables. Nothing is computed anew but means over tasks."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from bench.escaping import markdown
+from bench.grid import method_label
+
+Line = Mapping[str, str]
+
+
+class _Difference(NamedTuple):
+    """How far a method lies from another, with its 95 % interval; apart: they are told apart, corrected."""
+
+    value: float
+    low: float
+    high: float
+    apart: bool = False
+
+
+def table(lines: Sequence[Line], ranks: Mapping[str, str]) -> str:
+    """Lines of leaderboard.csv as a Markdown table, a row a method, the best mean first.
+
+    ranks: average_rank of overall.csv by method. A method without a score on every task has no mean, and stands last.
+    """
+    metrics = {line["task"]: line["metric"] for line in lines if line["metric"]}
+    tasks = sorted({line["task"] for line in lines})
+    by_method: dict[str, dict[str, Line]] = {}
+    for line in lines:
+        by_method.setdefault(method_label(line["method"], line["method_params"]), {})[line["task"]] = line
+    means = {label: _mean(of, tasks) for label, of in by_method.items()}
+    ordered = sorted(by_method, key=lambda label: (-(means[label] if means[label] is not None else -9e9), label))  # type: ignore[operator]
+    heads = [f"{markdown(task)}, {markdown(metrics.get(task, 'no score'))}" for task in tasks]
+    rows = [["method", "share, %", *heads, "mean", "rank", "s", "MiB"], ["---", *["---:"] * (len(tasks) + 5)]]
+    for label in ordered:
+        of = by_method[label]
+        shares = _numbers(of, "trainable_share_percent")
+        seconds, memory = _numbers(of, "train_seconds"), _numbers(of, "peak_train_memory_mib")
+        rows.append(
+            [
+                markdown(label),
+                _range(shares),
+                *(_score(of.get(task)) for task in tasks),
+                _shown(means[label], ".4f"),
+                _shown(float(ranks[label]) if label in ranks else None, ".2f"),
+                _shown(statistics.fmean(seconds) if seconds else None, ",.0f"),
+                _shown(max(memory, default=None), ",.0f"),
+            ]
+        )
+    return _markdown_table(rows)
+
+
+def differences(lines: Sequence[Line], method: str) -> str:
+    """Lines of pairs.csv that have a method as a Markdown table, a row for each other one, the best mean first.
+
+    The mean's half width is the root of the summed squares of the tasks' half widths, over their number: that of a mean
+    of independent differences. A method that was not compared on every task has no mean, and stands last.
+    """
+    tasks = sorted({line["task"] for line in lines})
+    metrics = {line["task"]: line["metric"] for line in lines}
+    by_method: dict[str, dict[str, _Difference]] = {}
+    for line in lines:
+        sides = (line["method_a"], line["method_b"])
+        if method not in sides or not line["ci95_low"]:
+            continue
+        other, sign = (sides[1], -1) if sides[0] == method else (sides[0], 1)
+        low, high = sorted(sign * float(line[end]) for end in ("ci95_low", "ci95_high"))
+        apart = line["verdict"] == "a is better"
+        found = _Difference(sign * float(line["difference"]), low, high, apart)
+        by_method.setdefault(other, {})[line["task"]] = found
+    means = {other: _over_tasks(list(of.values())) for other, of in by_method.items() if len(of) == len(tasks)}
+    ordered = sorted(by_method, key=lambda other: (-means[other].value if other in means else math.inf, other))
+    heads = [f"{markdown(task)}, {markdown(metrics[task])}" for task in tasks]
+    rows = [[f"less {markdown(method)}", *heads, "mean"], ["---", *["---:"] * (len(tasks) + 1)]]
+    rows += [
+        [markdown(other), *(_points(by_method[other].get(task)) for task in tasks), _points(means.get(other))]
+        for other in ordered
+    ]
+    return _markdown_table(rows)
+
+
+def _over_tasks(differences: Sequence[_Difference]) -> _Difference:
+    mean = statistics.fmean(each.value for each in differences)
+    half = math.hypot(*((each.high - each.low) / 2 for each in differences)) / len(differences)
+    return _Difference(mean, mean - half, mean + half)
+
+
+def _points(found: _Difference | None) -> str:
+    if found is None:
+        return "–"
+    value, low, high = (f"{100 * number:+.1f}" for number in found[:3])
+    return f"{f'**{value}**' if found.apart else value} ({low} to {high})"
+
+
+def _markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _numbers(of: Mapping[str, Line], column: str) -> list[float]:
+    return [float(line[column]) for line in of.values() if line[column]]
+
+
+def _mean(of: Mapping[str, Line], tasks: Sequence[str]) -> float | None:
+    scores = [of[task]["score_mean"] for task in tasks if task in of]
+    return statistics.fmean(map(float, scores)) if len(scores) == len(tasks) and all(scores) else None
+
+
+def _score(line: Line | None) -> str:
+    if line is None or not line["score_mean"]:
+        return "–"
+    spread = f" ± {float(line['score_std']):.4f}" if line["score_std"] else ""
+    return f"{float(line['score_mean']):.4f}{spread}"
+
+
+def _range(values: Sequence[float]) -> str:
+    ends = list(dict.fromkeys(f"{value:.3f}" for value in (min(values), max(values)))) if values else ["–"]
+    return " to ".join(ends)
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
