@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from bench import index
+from bench.index import file
 from bench.store import Store
 
 
 @pytest.fixture
 def every_folder_has_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "LEAST", 1)
-    monkeypatch.setattr(index, "FRESH_SECONDS", -1.0)  # what was written just now counts as settled
+    monkeypatch.setattr(file, "LEAST", 1)
+    monkeypatch.setattr(file, "FRESH_SECONDS", -1.0)  # what was written just now counts as settled
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from made import failed, record
 from bench import api, index, store
 from bench.compare.judging import compare
 from bench.estimate import Estimator
+from bench.index import file
 from bench.leaderboard import files
 from bench.merging import merge
 from bench.quantities import NOISY
@@ -153,7 +154,7 @@ def test_other_readers_see_the_same(folder: Store, monkeypatch: pytest.MonkeyPat
         assert list(map(quantity.read, indexed)) == list(map(quantity.read, whole))
     assert render(indexed) == render(whole)
     results = api.load(folder.root)
-    monkeypatch.setattr(index, "LEAST", 10**6)
+    monkeypatch.setattr(file, "LEAST", 10**6)
     usual = api.load(folder.root)
     for name in ("leaderboard", "cells", "pairs", "overall", "losses", "predictions"):
         assert getattr(results, name).equals(getattr(usual, name))
@@ -204,7 +205,7 @@ def test_a_change_that_leaves_size_and_time_is_seen(few: Store) -> None:
 
 
 def test_what_changed_just_now_is_read_again(few: Store, opened: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "FRESH_SECONDS", 3600.0)
+    monkeypatch.setattr(file, "FRESH_SECONDS", 3600.0)
     index.read(few)
     opened.clear()
     count = len(list(few.records.iterdir()))
@@ -247,7 +248,7 @@ def damage(file: Path, at: float) -> None:
 )
 def test_an_index_that_cannot_be_read_is_made_anew(few: Store, happens: Callable[[Path], Any]) -> None:
     index.read(few)
-    happens(few.root / index.FILE)
+    happens(few.root / file.FILE)
     assert same_tables(few)
 
 
@@ -255,8 +256,8 @@ def test_an_index_of_another_version_is_made_anew(
     few: Store, opened: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index.read(few)
-    real = index.version()
-    monkeypatch.setattr(index, "version", lambda: f"not {real}")
+    real = file.version()
+    monkeypatch.setattr(file, "version", lambda: f"not {real}")
     opened.clear()
     index.read(few)
     assert len(opened) == len(list(few.records.iterdir()))
@@ -273,12 +274,12 @@ def test_a_folder_that_cannot_be_written_needs_no_index(few: Store, monkeypatch:
 
     monkeypatch.setattr(Path, "touch", full)
     assert files.tables(index.read(few)[0]) == whole
-    assert not (few.root / index.FILE).exists()
+    assert not (few.root / file.FILE).exists()
 
 
 def test_a_disk_that_is_full_in_the_middle_leaves_the_old_index(few: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     index.read(few)
-    before = (few.root / index.FILE).read_bytes()
+    before = (few.root / file.FILE).read_bytes()
     few.write(record("added", 0, 0.5))
 
     def full(handle: int) -> None:
@@ -286,12 +287,12 @@ def test_a_disk_that_is_full_in_the_middle_leaves_the_old_index(few: Store, monk
 
     monkeypatch.setattr(os, "fsync", full)
     assert same_tables(few)
-    assert (few.root / index.FILE).read_bytes() == before
+    assert (few.root / file.FILE).read_bytes() == before
     assert [path.name for path in few.root.iterdir() if path.name.endswith(".tmp")] == []
 
 
 def test_what_a_killed_writer_left_is_cleared_away_after_a_while(few: Store) -> None:
-    left = [few.root / f".{index.FILE}.{name}.tmp" for name in ("old", "new")]
+    left = [few.root / f".{file.FILE}.{name}.tmp" for name in ("old", "new")]
     for path in left:
         path.touch()
     os.utime(left[0], (0, 0))
@@ -304,7 +305,7 @@ def test_two_at_once_disturb_nobody(few: Store) -> None:
     """Readers, each of which finds something new and writes, while records come and go."""
     code = (
         "import sys; from pathlib import Path; from bench import index; from bench.store import Store\n"
-        "index.LEAST = 1\n"
+        "index.file.LEAST = 1\n"
         "for _ in range(6):\n"
         "    print(len(index.read(Store(Path(sys.argv[1])))[0]))"
     )
@@ -325,10 +326,10 @@ def test_two_at_once_disturb_nobody(few: Store) -> None:
 
 
 def test_a_small_folder_has_none(few: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "LEAST", 10_000)
+    monkeypatch.setattr(file, "LEAST", 10_000)
     records, _ = index.read(few)
     assert {type(each) for each in records} == {Record}
-    assert not (few.root / index.FILE).exists()
+    assert not (few.root / file.FILE).exists()
 
 
 # Two thousand
@@ -361,7 +362,7 @@ def test_two_thousand_records_are_read_once(
 def test_the_index_holds_no_object_that_a_file_could_make(few: Store) -> None:
     """Texts, numbers and packed numbers: nothing in it is run or unpickled when it is read."""
     index.read(few)
-    with sqlite3.connect(few.root / index.FILE) as content:
+    with sqlite3.connect(few.root / file.FILE) as content:
         rests = content.execute("SELECT rest FROM records WHERE rest IS NOT NULL").fetchall()
         shared = content.execute("SELECT text FROM shared").fetchall()
     for (text,) in (*rests, *shared):

@@ -12,7 +12,8 @@ import pytest
 from made import failed, record
 from test_index import LATER, varied
 
-from bench import index, kept, suites
+from bench import kept, suites
+from bench.index import file
 from bench.leaderboard import Boards
 from bench.leaderboard.boards import column_names
 from bench.leaderboard.csv import csv_of
@@ -117,7 +118,7 @@ def test_other_constants_and_another_program_make_all_anew(
 def test_what_changed_just_now_is_not_kept(
     folder: Store, made: list[set[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(index, "FRESH_SECONDS", 3600.0)
+    monkeypatch.setattr(file, "FRESH_SECONDS", 3600.0)
     assert same(folder)
     count = len(made)
     assert same(folder)
@@ -164,5 +165,5 @@ def test_a_folder_that_cannot_be_written_has_its_leaderboard_too(
 
 
 def test_a_small_folder_has_none(folder: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "LEAST", 10_000)
+    monkeypatch.setattr(file, "LEAST", 10_000)
     assert kept.leaderboard(folder) is None
