@@ -117,7 +117,7 @@ def _briefly(arguments: Sequence[str], folder: Path) -> list[Any]:
             options = ["--model", files.model, "--plugin", files.plugins[0], "--task", files.task, "--threads", 1]
             return [*options, "--rounds", 1, "--examples", 128]
         case "run" if "standard" in arguments:
-            return ["--seeds", 1]
+            return ["--seeds", 1, "--tasks", "us-address"]
         case "tune" if "--tasks" not in arguments:
             return ["--trials", 1, "--tasks", "us-address"]
         case "noise":
