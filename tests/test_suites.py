@@ -99,7 +99,8 @@ def test_the_papers_suites_expand_to_cells_with_the_papers_recipe(
         planning, "fetch", lambda wanted, *_: dict.fromkeys(wanted, Resolved(tmp_path, "commit:0", "hub"))
     )
     specs = [parse(entry) for entry in suite.methods]
-    request = Request(suite, specs, suite.tasks, suite.seeds, suite.model, profile="cpu", results=tmp_path)
+    # Of what was tuned here nothing is in a suite.
+    request = Request(suite, specs, suite.tasks, suite.seeds, suite.model, profile="cpu", results=tmp_path, tuned=False)
     cells = plan(request).cells
     assert len(cells) == len(tasks) * len(suite.methods) * len(suite.seeds)
     assert {cell.task for cell in cells} == tasks
