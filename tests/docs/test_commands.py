@@ -23,7 +23,9 @@ from bench.store import Store
 pytestmark = pytest.mark.slow
 
 ROOT = commands.ROOT
-ELSEWHERE = {"cluster.md"}  # needs a cluster: tests/docs/test_cluster.py parses its commands, test_ray_grids runs Ray
+ELSEWHERE = {
+    "cluster.md"
+}  # needs a cluster: tests/docs/test_cluster_page.py parses its commands, test_ray_grids runs Ray
 PAGES = [page for page in commands.PAGES if page.name not in ELSEWHERE and commands.bench_commands(page)]
 
 
@@ -70,7 +72,7 @@ def folder(
     method = commands.python_blocks(ROOT / "docs" / "plugins.md")[0]
     (tmp_path / "my_method.py").write_text(method, encoding="utf-8")
     if not kept.exists():
-        right(call("run", "--methods", "pasta,lora", "--tasks", "us-address", "--results", kept))
+        right(call("run", "--methods", "pasta,lora", "--tasks", "us-address", "--seeds", 1, "--results", kept))
     for name in ("local", "a", "b", "before", "after"):
         shutil.copytree(kept, tmp_path / "results" / name)
     return tmp_path
@@ -96,7 +98,9 @@ def _prepared_for(page: Path, folder: Path, call: Bench) -> dict[str, str]:
             block = "<!-- leaderboard:begin board -->\n<!-- leaderboard:end -->\n"
             (folder / "PAGE.md").write_text(block, encoding="utf-8")
         case "regression.md":
-            right(call("run", "--suite", "ci", "--profile", "cpu-2core", "--results", "results/ci-baseline"))
+            right(
+                call("run", "--suite", "ci", "--profile", "cpu-2core", "--seeds", 1, "--results", "results/ci-baseline")
+            )
         case "reproducing.md":
             right(call("publish", "results/local", "--to", "published"))
             right(
@@ -115,13 +119,14 @@ def _briefly(arguments: Sequence[str], folder: Path) -> list[Any]:
             (folder / "speed").mkdir(exist_ok=True)
             files = tiny_speed.write(folder / "speed")
             options = ["--model", files.model, "--plugin", files.plugins[0], "--task", files.task, "--threads", 1]
-            return [*options, "--rounds", 1, "--examples", 128]
-        case "run" if "standard" in arguments:
-            return ["--seeds", 1, "--tasks", "us-address"]
+            often = ["--seeds", 2] if "--scores" in arguments else ["--rounds", 1]
+            return [*options, *often, "--examples", 128]
+        case "run":
+            return ["--seeds", 1, *(["--tasks", "us-address"] if "standard" in arguments else [])]
         case "tune" if "--tasks" not in arguments:
             return ["--trials", 1, "--tasks", "us-address"]
         case "noise":
-            return ["--repeats", 2]
+            return ["--repeats", 2, "--seeds", 1, "--tasks", "us-address"]
         case "attention":
             return ["--examples", 20]
     return []
@@ -140,4 +145,4 @@ def test_the_python_of_the_tutorial_runs(folder: Path, call: Bench) -> None:
     last = commands.python_blocks(ROOT / "docs" / "tutorial.md")[-1]
     names: dict[str, Any] = {}
     exec(compile(last, "tutorial.md", "exec"), names)
-    assert len(names["results"].predictions) == 6 * 20
+    assert len(names["results"].predictions) == 2 * 20

@@ -300,4 +300,7 @@ def test_where_all_machines_are_lost_the_rest_is_given_up_after_a_while(
                 cluster.lose_all()
     reasons = {key: event.reason for key, event in ends(events).items() if isinstance(event, Lost)}
     assert reasons["a"].startswith("there is no machine to run it on: ")
-    assert sum(isinstance(event, Retried) for event in events) == 1
+    # Others may have been at work, too, when their machine was lost; nobody is tried again after that.
+    retried = [event.key for event in events if isinstance(event, Retried)]
+    assert "a" in retried
+    assert len(retried) == len(set(retried))
