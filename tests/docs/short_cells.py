@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-import os
+import multiprocessing
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bench import cell as cells
-from bench.executors import Report
+from bench.executors import Event, Finished, Job, Started
 from bench.method import Recipe
 from bench.suites import Budget
 
-MODEL = "SHORT_CELLS_MODEL"  # environment: the folder of the model that every cell trains
 FEW = {"train_examples": 12, "validation_examples": 8, "test_examples": 20}
 
 _prepare, _recipe = cells.prepare, cells._recipe
 
 
-def ready() -> None:
-    """The executor's setup."""
+class WarmWorker:
+    """An executor with one worker process that stays from command to command, so that libraries are loaded once."""
+
+    def __init__(self, model: Path) -> None:
+        self._model = model
+        self._process = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[Event]:
+        for job in jobs:
+            yield Started(job.key, 0)
+            yield Finished(job.key, self._process.submit(run, job.payload, self._model).result())
+
+    def close(self) -> None:
+        self._process.shutdown()
 
 
-def run(assignment: cells.Assignment, report: Report) -> Any:
+def run(assignment: cells.Assignment, model: Path) -> Any:
     """`bench.cell.run` on the tiny model and a few examples of the cell's own task, three steps of training."""
     cells.prepare, cells._recipe = prepare, recipe  # type: ignore[assignment]
     cells.matmul_gflops = lambda device: 50.0  # the probe takes longer than the rest of such a cell
-    return cells.run(replace(assignment, model=Path(os.environ[MODEL])), report)
+    return cells.run(replace(assignment, model=model), lambda data: None)
 
 
 def prepare(task: Any, data: Path, model: Path, budget: Budget) -> Any:

@@ -6,7 +6,8 @@ Cells are cut short (short_cells), and what would take hours is told to be brief
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,16 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def worker(model: Path) -> Iterator[short_cells.WarmWorker]:
+    with closing(short_cells.WarmWorker(model)) as made:
+        yield made
+
+
 @pytest.fixture
-def call(bench: Bench, model: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def call(bench: Bench, worker: short_cells.WarmWorker, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """`python -m bench` with cells that are cut short."""
-    monkeypatch.setattr(running, "TARGET", "short_cells:run")
-    monkeypatch.setattr(running, "SETUP", "short_cells:ready")
-    monkeypatch.setenv(short_cells.MODEL, str(model))
+    monkeypatch.setattr(running, "local_executor", lambda workers, logs=None: worker)
     monkeypatch.delenv("BENCH_MIRROR", raising=False)
     return bench
 
