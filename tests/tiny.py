@@ -18,11 +18,11 @@ from bench.modeling import load_model, load_tokenizer
 CLS, SEP, PAD = 2, 3, 0
 
 
-def save(folder: Path) -> Path:
-    """Write model and tokenizer as a pretrained model's folder: config, safetensors, tokenizer files."""
+def save(folder: Path, **changes: Any) -> Path:
+    """Write model and tokenizer as a pretrained model's folder; changes: of the configuration."""
     from transformers import BertModel
 
-    encoder.random_model(lambda: BertModel(config())).save_pretrained(folder)
+    encoder.random_model(lambda: BertModel(config(**changes))).save_pretrained(folder)
     encoder.tiny_tokenizer().save_pretrained(folder)
     return folder
 

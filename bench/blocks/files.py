@@ -16,7 +16,6 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +30,18 @@ _BEGIN = re.compile(
     r"^<!-- (?P<kind>leaderboard|pairs):begin (?P<folder>\S.*?)(?: against (?P<method>\S+))? -->$", re.MULTILINE
 )
 _ANY = re.compile(r"^<!-- (?:leaderboard|pairs):(?:begin|end)\b.*-->$", re.MULTILINE)
+
+
+class _Board(NamedTuple):
+    """What all lines of a block have in common."""
+
+    model: str
+    profile: str
+    preset: str
+
+    @property
+    def title(self) -> str:
+        return f"{self.model}, profile {self.profile}, suite {self.preset}"
 
 
 class Made(NamedTuple):
@@ -106,9 +117,7 @@ def _read(file: Path) -> str:
 
 def _leaderboard_block(file: Path, folder: Path) -> tuple[str, Path, Plot]:
     """A folder's table, where its plot belongs, and the plot."""
-    lines = _csv(folder / "leaderboard.csv")
-    board = _board(folder, lines)
-    lines = [line for line in lines if "/" not in line["task"]]
+    board, lines = _of_one_board(folder, "leaderboard.csv")
     ranks = {
         line["method"]: line["average_rank"]
         for line in _csv(folder / "overall.csv")
@@ -116,11 +125,10 @@ def _leaderboard_block(file: Path, folder: Path) -> tuple[str, Path, Plot]:
     }
     # Beside the Markdown file in docs/, wherever that file lies.
     path = (file.parent if file.parent.name == "docs" else file.parent / "docs") / f"leaderboard-{folder.name}.svg"
-    title = f"{board[0]}, profile {board[1]}, suite {board[2]}"
     address = Path(os.path.relpath(path, file.parent)).as_posix().replace(" ", "%20")
     text = "\n\n".join(
         [
-            f"Model {markdown(board[0])}, profile {markdown(board[1])}, suite {markdown(board[2])}.",
+            f"Model {markdown(board.title)}.",
             table(lines, ranks),
             "Scores: mean over seeds ± sample standard deviation. mean: of the tasks' scores. rank: average over "
             "tasks. share: trainable, without the head. s: all optimiser steps of one training, mean over tasks. MiB: "
@@ -128,20 +136,19 @@ def _leaderboard_block(file: Path, folder: Path) -> tuple[str, Path, Plot]:
             f"![Score against trainable parameters]({address})",
         ]
     )
-    return text, path, Plot(lines, title)
+    return text, path, Plot(lines, board.title)
 
 
 def _pairs_block(folder: Path, method: str) -> str:
     """A folder's table of how far every method lies from one of them."""
-    lines = _csv(folder / "pairs.csv")
-    board = _board(folder, lines)
+    board, lines = _of_one_board(folder, "pairs.csv")
     known = {line[side] for line in lines for side in ("method_a", "method_b")}
     if method not in known:
         raise UsageError(f"{folder} compares no method {method!r}; it has: {', '.join(sorted(known))}.")
     return "\n\n".join(
         [
-            f"Model {markdown(board[0])}, profile {markdown(board[1])}, suite {markdown(board[2])}.",
-            differences([line for line in lines if "/" not in line["task"]], method),
+            f"Model {markdown(board.title)}.",
+            differences(lines, method),
             f"Each method's score less that of {markdown(method)}, in points (hundredths), with its 95 % interval over "
             "seeds and test examples. Bold: told apart after Holm's correction for all pairs of a task. mean: of the "
             "tasks' differences; its interval takes the tasks for independent.",
@@ -149,12 +156,17 @@ def _pairs_block(folder: Path, method: str) -> str:
     )
 
 
-def _board(folder: Path, lines: Sequence[Line]) -> tuple[str, str, str]:
-    """The one combination of model, profile and preset that a folder's lines are of."""
-    boards = {(line["model"], line["profile"], line["preset"]) for line in lines}
+def _of_one_board(folder: Path, name: str) -> tuple[_Board, list[Line]]:
+    """What a folder's CSV file is of, and its lines but those of extra tests.
+
+    Raises:
+        UsageError: if it is of several boards, or of none.
+    """
+    lines = _csv(folder / name)
+    boards = {_Board(line["model"], line["profile"], line["preset"]) for line in lines}
     if len(boards) != 1:
         raise UsageError(f"{folder} holds {len(boards)} combinations of model, profile and preset; a block shows one.")
-    return boards.pop()
+    return boards.pop(), [line for line in lines if "/" not in line["task"]]
 
 
 def _csv(path: Path) -> list[dict[str, str]]:

@@ -33,9 +33,9 @@ def table(lines: Sequence[Line], ranks: Mapping[str, str]) -> str:
     for line in lines:
         by_method.setdefault(method_label(line["method"], line["method_params"]), {})[line["task"]] = line
     means = {label: _mean(of, tasks) for label, of in by_method.items()}
-    ordered = sorted(by_method, key=lambda label: (-(means[label] if means[label] is not None else -9e9), label))  # type: ignore[operator]
+    ordered = sorted(by_method, key=lambda label: (math.inf if (mean := means[label]) is None else -mean, label))
     heads = [f"{markdown(task)}, {markdown(metrics.get(task, 'no score'))}" for task in tasks]
-    rows = [["method", "share, %", *heads, "mean", "rank", "s", "MiB"], ["---", *["---:"] * (len(tasks) + 5)]]
+    rows = []
     for label in ordered:
         of = by_method[label]
         shares = _numbers(of, "trainable_share_percent")
@@ -51,7 +51,7 @@ def table(lines: Sequence[Line], ranks: Mapping[str, str]) -> str:
                 _shown(max(memory, default=None), ",.0f"),
             ]
         )
-    return _markdown_table(rows)
+    return _markdown_table(["method", "share, %", *heads, "mean", "rank", "s", "MiB"], rows)
 
 
 def differences(lines: Sequence[Line], method: str) -> str:
@@ -75,12 +75,11 @@ def differences(lines: Sequence[Line], method: str) -> str:
     means = {other: _over_tasks(list(of.values())) for other, of in by_method.items() if len(of) == len(tasks)}
     ordered = sorted(by_method, key=lambda other: (-means[other].value if other in means else math.inf, other))
     heads = [f"{markdown(task)}, {markdown(metrics[task])}" for task in tasks]
-    rows = [[f"less {markdown(method)}", *heads, "mean"], ["---", *["---:"] * (len(tasks) + 1)]]
-    rows += [
+    rows = [
         [markdown(other), *(_points(by_method[other].get(task)) for task in tasks), _points(means.get(other))]
         for other in ordered
     ]
-    return _markdown_table(rows)
+    return _markdown_table([f"less {markdown(method)}", *heads, "mean"], rows)
 
 
 def _over_tasks(differences: Sequence[_Difference]) -> _Difference:
@@ -96,8 +95,10 @@ def _points(found: _Difference | None) -> str:
     return f"{f'**{value}**' if found.apart else value} ({low} to {high})"
 
 
-def _markdown_table(rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Names in the first column, numbers in the others."""
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
 
 
 def _numbers(of: Mapping[str, Line], column: str) -> list[float]:

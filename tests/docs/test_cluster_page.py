@@ -6,29 +6,32 @@ import re
 import shlex
 import shutil
 import subprocess
-from pathlib import Path
 
+import commands
 import pytest
 import typer
 
 from bench.cli import app
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = commands.ROOT / "docs"
 SCRIPT = DOCS / "ray-slurm.sbatch"
-LINES = [
-    *re.findall(r"^    python -m bench run (.*)$", (DOCS / "cluster.md").read_text(encoding="utf-8"), re.MULTILINE),
-    *re.findall(r"sbatch docs/ray-slurm.sbatch (.*)$", (DOCS / "cluster.md").read_text(encoding="utf-8"), re.MULTILINE),
-    *re.findall(r"^python -m bench run (.*) &$", SCRIPT.read_text(encoding="utf-8"), re.MULTILINE),
+PAGE = DOCS / "cluster.md"
+CALLS = [
+    *(arguments for command, *arguments in commands.bench_commands(PAGE) if command == "run"),
+    *map(
+        shlex.split, re.findall(r"sbatch docs/ray-slurm.sbatch (.*)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    ),
+    *map(shlex.split, re.findall(r"^python -m bench run (.*) &$", SCRIPT.read_text(encoding="utf-8"), re.MULTILINE)),
 ]
 
 
 def test_all_are_found() -> None:
-    assert len(LINES) == 5
+    assert len(CALLS) == 5
 
 
-@pytest.mark.parametrize("line", LINES)
-def test_the_command_line_takes_what_the_docs_say(line: str) -> None:
-    arguments = [word for word in shlex.split(line) if word != "$@"]
+@pytest.mark.parametrize("call", CALLS, ids=" ".join)
+def test_the_command_line_takes_what_the_docs_say(call: list[str]) -> None:
+    arguments = [word for word in call if word != "$@"]
     command = typer.main.get_command(app).commands["run"]  # type: ignore[attr-defined]
     with command.make_context("run", arguments) as context:
         assert context.params["executor"] in ("local", "ray")

@@ -24,22 +24,14 @@ from bench.store import Store
 pytestmark = pytest.mark.slow
 
 ROOT = commands.ROOT
-ELSEWHERE = {
-    "cluster.md"
-}  # needs a cluster: tests/docs/test_cluster_page.py parses its commands, test_ray_grids runs Ray
+ELSEWHERE = {"cluster.md"}  # needs a cluster: test_cluster_page parses its commands, test_ray_grids runs Ray
 PAGES = [page for page in commands.PAGES if page.name not in ELSEWHERE and commands.bench_commands(page)]
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model with room for texts of the real tasks' lengths."""
-    from transformers import BertModel
-
-    folder = tiny.save(tmp_path_factory.mktemp("model") / "tiny")
-    longer = tiny.config()
-    longer.max_position_embeddings = 512
-    BertModel(longer).save_pretrained(folder)
-    return folder
+    return tiny.save(tmp_path_factory.mktemp("model"), max_position_embeddings=512)
 
 
 @pytest.fixture(scope="module")
@@ -103,14 +95,12 @@ def _prepared_for(page: Path, folder: Path, call: Bench) -> dict[str, str]:
             block = "<!-- leaderboard:begin board -->\n<!-- leaderboard:end -->\n"
             (folder / "PAGE.md").write_text(block, encoding="utf-8")
         case "regression.md":
-            right(
-                call("run", "--suite", "ci", "--profile", "cpu-2core", "--seeds", 1, "--results", "results/ci-baseline")
-            )
+            small = ("--profile", "cpu-2core", "--seeds", 1)
+            right(call("run", "--suite", "ci", *small, "--results", "results/ci-baseline"))
         case "reproducing.md":
             right(call("publish", "results/local", "--to", "published"))
-            right(
-                call("run", "--methods", "pasta,lora", "--tasks", "us-address", "--seeds", "1", "--model", "./my-bert")
-            )
+            small = ("--tasks", "us-address", "--seeds", 1)
+            right(call("run", "--methods", "pasta,lora", *small, "--model", "./my-bert"))
             (folder / "my-bert").rename(folder / "elsewhere")
             cells = [record.id for record in Store(Path("results/local")).all()[0] if record.cell.model != "minilm-l6"]
             return {"3f2a": cells[0], "77c0": cells[1], "./my-bert": "./elsewhere", "results/local": "published"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 BENCH = ROOT / "bench"
 
 
+@cache
 def listed() -> dict[str, int]:
     """The line of each module or package of bench/ in the list."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")

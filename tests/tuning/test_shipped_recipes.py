@@ -5,34 +5,46 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from bench import registry, suites, tuning
 from bench.asking import Request
 from bench.recipes import Book, File, beside, file_name, load
+from bench.record import Record
 from bench.specs import parse
 from bench.store import Store
 
 ROOT = Path(__file__).parents[2]
 STANDARD = suites.load("standard")
-RECORDS = Store(ROOT / "results" / "tuning").all()[0]
-METHODS = sorted({record.cell.method for record in RECORDS})
-TRIALS = max(int(record.cell.preset.rpartition("-")[2]) for record in RECORDS)
+METHODS = sorted({parse(entry).name for entry in STANDARD.methods})
 
 
-def test_every_method_had_the_same_trials_on_the_same_tasks() -> None:
-    assert {parse(entry).name for entry in STANDARD.methods} == set(METHODS)
-    counts = Counter((record.cell.method, record.cell.task) for record in RECORDS if record.status == "ok")
-    assert counts == {(method, task): TRIALS for method in METHODS for task in STANDARD.tasks}
-    steps = {len(record.losses) for record in RECORDS}
+@pytest.fixture(scope="module")
+def records() -> list[Record]:
+    return Store(ROOT / "results" / "tuning").all()[0]
+
+
+@pytest.fixture(scope="module")
+def trials(records: list[Record]) -> int:
+    """How many each method had."""
+    return max(int(record.cell.preset.rpartition("-")[2]) for record in records)
+
+
+def test_every_method_had_the_same_trials_on_the_same_tasks(records: list[Record], trials: int) -> None:
+    assert {record.cell.method for record in records} == set(METHODS)
+    counts = Counter((record.cell.method, record.cell.task) for record in records if record.status == "ok")
+    assert counts == {(method, task): trials for method in METHODS for task in STANDARD.tasks}
+    steps = {len(record.losses) for record in records}
     assert len(steps) <= 2  # four epochs, or the least number of steps where these are fewer
     for task in STANDARD.tasks:
-        of_task = [record for record in RECORDS if record.cell.task == task]
+        of_task = [record for record in records if record.cell.task == task]
         assert len({(len(r.losses), r.cell.budget, r.data.digest if r.data else "") for r in of_task}) == 1
 
 
-def test_what_is_shipped_is_what_was_chosen() -> None:
+def test_what_is_shipped_is_what_was_chosen(records: list[Record], trials: int) -> None:
     request = Request(STANDARD, [parse(name) for name in METHODS], STANDARD.tasks, (100,), STANDARD.model)
-    requests = tuning.trials(request, TRIALS, epochs=4, min_steps=250)
-    chosen = tuning.choose(tuning.outcomes(requests, RECORDS))
+    requests = tuning.trials(request, trials, epochs=4, min_steps=250)
+    chosen = tuning.choose(tuning.outcomes(requests, records))
     found = registry.methods()
     for name in METHODS:
         shipped = load(beside(found.get(name).file) / file_name(name))
@@ -40,11 +52,11 @@ def test_what_is_shipped_is_what_was_chosen() -> None:
         assert {tuned.task for tuned in shipped.recipes} == {*STANDARD.tasks, None}
 
 
-def test_a_row_of_the_standard_suite_says_how_it_was_tuned() -> None:
+def test_a_row_of_the_standard_suite_says_how_it_was_tuned(trials: int) -> None:
     found = registry.methods()
     for entry in STANDARD.methods:
         spec = parse(entry)
         for task in STANDARD.tasks:
             settings = Book(spec.name, found.get(spec.name).file).settings("", task, STANDARD)
-            assert settings["trials"] == TRIALS
+            assert settings["trials"] == trials
             assert task in settings["chosen_by"]
