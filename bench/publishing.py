@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import re
-import secrets
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import BenchError, UsageError
 from bench.leaderboard import current, files
-from bench.store import StoreError, write_atomically
+from bench.store import LEFT_BEHIND_SECONDS, StoreError, sweep, temporary_beside, write_atomically
 
 if TYPE_CHECKING:
     from bench.pscp import Pscp
@@ -100,8 +100,7 @@ def stale(folder: Path, made: dict[str, str]) -> list[str]:
     Raises:
         UsageError: if the folder holds files and no publication: they are somebody's.
     """
-    sums = folder / SUMS
-    if not sums.is_file():
+    if not _is_published(folder):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(f"{folder} holds something that was not published by this program; name another folder.")
         return []
@@ -113,7 +112,7 @@ def changed(folder: Path) -> list[str]:
 
     Empty for a folder without hashes: it was not published.
     """
-    if not (folder / SUMS).is_file():
+    if not _is_published(folder):
         return []
     listed = _listed(folder)
     found = {
@@ -132,13 +131,14 @@ def to_folder(folder: Path, made: dict[str, str]) -> None:
         UsageError: see `stale`. StoreError: if the folder cannot be written.
     """
     gone = stale(folder, made)
-    if (folder / SUMS).is_file():
+    if _is_published(folder):
         for path in gone:
             (folder / path).unlink(missing_ok=True)
         _write(folder, made)
         return
     folder = folder.resolve()
-    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}.tmp")
+    temporary = temporary_beside(folder)
+    sweep(folder.parent, f".{glob.escape(folder.name)}.*.tmp", LEFT_BEHIND_SECONDS)
     try:
         _write(temporary, made)
         temporary.replace(folder)
@@ -183,6 +183,10 @@ def to_hub(name: str, made: dict[str, str]) -> str:
                 "may write there, and see that the hub can be reached."
             ) from None
     return str(commit.commit_url)
+
+
+def _is_published(folder: Path) -> bool:
+    return (folder / SUMS).is_file()
 
 
 def _listed(folder: Path) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -41,7 +42,7 @@ def write_atomically(path: Path, text: str) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+        temporary = temporary_beside(path)
         # A file of one's own that others may read as the umask says; mkstemp's are their owner's alone.
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
@@ -58,12 +59,17 @@ def write_atomically(path: Path, text: str) -> None:
         raise StoreError(f"{path} cannot be written: {error.strerror or error}.") from None
 
 
+def temporary_beside(path: Path) -> Path:
+    """A name of nobody else's for what is to be called `path` once it is whole; `sweep` knows it by `.*.tmp`."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+
+
 def sweep(folder: Path, pattern: str, seconds: float) -> None:
-    """Remove the files of these names that nobody has written to for so long: killed processes left them."""
+    """Remove files and folders of these names that nobody has written to for so long: killed processes left them."""
     for path in folder.glob(pattern):
         with suppress(OSError):  # another run may sweep as well
             if time.time() - path.stat().st_mtime > seconds:
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 class Store:

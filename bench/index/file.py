@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import sqlite3
 import sys
 import time
@@ -132,7 +131,7 @@ def _updated(
     file: Path, content: sqlite3.Connection | None, rows: Rows, gone: Iterable[str], stamps: dict[str, Stamp]
 ) -> sqlite3.Connection:
     """The index with these rows in place of what it had of them: in its file, or in memory where that cannot be."""
-    temporary = file.with_name(f".{FILE}.{secrets.token_hex(8)}.tmp")
+    temporary = store.temporary_beside(file)
     try:
         store.sweep(file.parent, f".{FILE}.*.tmp", ABANDONED_SECONDS)
         temporary.touch(exist_ok=False)

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from made import failed, memory, parameters, record, speed
 from bench.errors import UsageError
 from bench.publishing import SUMS, contents, named_folders, repository, stale, to_folder
 from bench.record import Record
-from bench.store import Store, StoreError, write_atomically
+from bench.store import LEFT_BEHIND_SECONDS, Store, StoreError, write_atomically
 
 ROOT = Path(__file__).parents[2]
 
@@ -118,6 +119,20 @@ def test_a_first_publication_that_was_cut_short_is_not_there(
     assert [path.name for path in tmp_path.rglob("*")] == ["pub"] * there
     to_folder(pub, made)
     assert sums_are_right(pub)
+
+
+def test_what_a_killed_publication_left_is_swept_a_day_later(tmp_path: Path) -> None:
+    pub = tmp_path / "pub[1]"
+    old, young, others = (tmp_path / f".{name}.tmp" for name in ("pub[1].old", "pub[1].young", "pub1.old"))
+    for folder in (old, young, others):
+        folder.mkdir()
+        (folder / "README.md").write_text("half", encoding="utf-8")
+    for folder in (old, others):
+        os.utime(folder, (0, time.time() - LEFT_BEHIND_SECONDS - 60))
+    to_folder(pub, contents(records()))
+    assert not old.exists()
+    assert young.is_dir()
+    assert others.is_dir()
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
