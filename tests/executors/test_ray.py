@@ -18,8 +18,7 @@ from ray_machines import Machines, machines, wait_until
 
 from bench.errors import BenchError, UsageError
 from bench.executors import Event, Finished, Job, Lost, Progress, Retried, Started
-from bench.executors import ray as module
-from bench.executors.ray import ClusterError, RayExecutor, Share
+from bench.executors.ray import ClusterError, RayExecutor, Share, host, scheduling
 
 TARGET = "executor_targets:run"
 SHARE = Share(cpus=1, most=1)
@@ -122,9 +121,9 @@ def test_a_job_meets_the_same_worker_as_a_local_one(executor: RayExecutor) -> No
     assert Path(facts["main"]).name == "_worker.py"
     # The driver's modules, and nothing of Ray's own.
     own = [path or str(Path.cwd()) for path in sys.path if Path(path or ".").exists()]
-    own = [path for path in dict.fromkeys(own) if not path.endswith(module.RAYS_OWN_PATHS)]
+    own = [path for path in dict.fromkeys(own) if not path.endswith(host.RAYS_OWN_PATHS)]
     assert facts["path"][: len(own)] == own
-    assert not any(path.endswith(module.RAYS_OWN_PATHS) for path in facts["path"])
+    assert not any(path.endswith(host.RAYS_OWN_PATHS) for path in facts["path"])
 
 
 @pytest.mark.slow
@@ -224,7 +223,7 @@ def test_a_job_that_is_lost_with_every_machine_is_given_up(
     executor: RayExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here it ends its host, which is what the loss of a machine looks like, and what a spiteful job can do."""
-    monkeypatch.setattr(module, "RETRIES", 1)
+    monkeypatch.setattr(scheduling, "RETRIES", 1)
     events = list(executor.run([job("a", "end_the_host"), job("b", "echo", 1)]))
     assert [type(event) for event in events if event.key == "a"] == [Started, Retried, Started, Lost]
     lost = ends(events)["a"]
@@ -288,7 +287,7 @@ def test_where_all_machines_are_lost_the_rest_is_given_up_after_a_while(
     cluster: Machines, executor: RayExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last test of this file: it leaves no machine."""
-    monkeypatch.setattr(module, "MACHINES_LIMIT", 2.0)
+    monkeypatch.setattr(scheduling, "MACHINES_LIMIT", 2.0)
     events = []
     with closing(
         executor.run([job("a", "with_children", "sleep"), *(job(key, "echo", 1) for key in "bcd")])
