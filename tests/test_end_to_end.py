@@ -23,6 +23,8 @@ from tiny_grid import TinyGrid, records
 
 from bench.leaderboard import CELL_COLUMNS, COLUMNS
 
+pytestmark = pytest.mark.slow
+
 FAILING = ("raises", "killer", "greedy", "diverges")
 METHODS = (*FAILING, "refuses", "chatty", "steady")
 
@@ -160,7 +162,6 @@ def test_a_grid_with_nothing_worse_than_a_skipped_cell_is_fine(cured: Ran) -> No
     assert "Failed: " not in cured.process.stderr
 
 
-@pytest.mark.slow
 def test_force_runs_a_finished_cell_again(cured: Ran, forced: Ran) -> None:
     before, after = cured.records["steady/0"], forced.records["steady/0"]
     assert "finished already" not in forced.process.stderr
@@ -197,7 +198,6 @@ def test_the_run_says_where_its_time_went_and_the_parts_are_all_of_it(failing: R
 # Several workers
 
 
-@pytest.mark.slow
 def test_two_workers_give_the_numbers_of_one_and_count_the_steps_that_each_was_alone_in(
     grid: TinyGrid, cured: Ran
 ) -> None:
@@ -217,7 +217,6 @@ def test_two_workers_give_the_numbers_of_one_and_count_the_steps_that_each_was_a
 # The numbers
 
 
-@pytest.mark.slow
 def test_a_cell_gives_the_same_numbers_bit_for_bit_whatever_ran_before_it(cured: Ran, forced: Ran) -> None:
     before, after = cured.records["steady/0"], forced.records["steady/0"]
     assert len(before["losses"]) == 18
@@ -273,7 +272,6 @@ def test_what_the_suite_says_is_done(cured: Ran) -> None:
 # verify
 
 
-@pytest.mark.slow
 def test_verify_finds_an_honest_cell_the_same(grid: TinyGrid, cured: Ran) -> None:
     cell = cured.records["steady/1"]["id"]
     done = grid.bench("verify", cell[:10], "--results", str(cured.results), "--json", *grid.plugins)
@@ -282,7 +280,6 @@ def test_verify_finds_an_honest_cell_the_same(grid: TinyGrid, cured: Ran) -> Non
     assert {path.stem: path.read_bytes() for path in (cured.results / "records").iterdir()} == cured.files
 
 
-@pytest.mark.slow
 def test_verify_names_the_step_of_a_changed_record(grid: TinyGrid, cured: Ran) -> None:
     record = copy.deepcopy(cured.records["steady/1"])
     record["losses"][4] = math.nextafter(record["losses"][4], 9)
@@ -300,7 +297,6 @@ def test_verify_names_the_step_of_a_changed_record(grid: TinyGrid, cured: Ran) -
 # Cells and drivers that are cut short
 
 
-@pytest.mark.slow
 def test_a_cell_that_takes_too_long_is_a_timeout(grid: TinyGrid) -> None:
     results = grid.folder / "timeout"
     mark = str(grid.folder / "timeout-mark")
@@ -357,12 +353,10 @@ def gone(pid: int) -> bool:
         return True
 
 
-@pytest.mark.slow
 def test_an_interrupted_driver_records_what_ran_and_keeps_what_is_done(chain: Chain) -> None:
     check_interrupted(chain.interrupted)
 
 
-@pytest.mark.slow
 def test_a_scheduler_interrupts_as_a_user_does(grid: TinyGrid) -> None:
     check_interrupted(cut_short(grid, grid.folder / "terminated", signal.SIGTERM))
 
@@ -376,13 +370,11 @@ def check_interrupted(run: Ran) -> None:
     assert run.board.count("1 interrupted") == 1
 
 
-@pytest.mark.slow
 def test_a_killed_driver_leaves_what_is_done(chain: Chain) -> None:
     assert chain.killed.process.returncode == -signal.SIGKILL
     assert chain.killed.files == chain.interrupted.files
 
 
-@pytest.mark.slow
 def test_the_next_run_goes_on_where_each_was_cut_short(chain: Chain) -> None:
     for run in (chain.killed, chain.finished):
         assert "3 cells, 1 of them finished already." in run.process.stderr

@@ -104,6 +104,7 @@ def test_what_ships_for_the_default_model_is_its_own_configuration(embedded: Any
     assert (shipped.single, shipped.pair) == (read.single, read.pair)
 
 
+@pytest.mark.slow
 def test_the_command_needs_neither_hub_nor_index_nor_cache() -> None:
     tasks = "glue-mrpc,glue-sst2"
     arguments = ["--model", "bert-large-uncased", "--tasks", tasks, "--methods", "pasta,bitfit"]

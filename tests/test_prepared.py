@@ -75,6 +75,7 @@ def test_what_is_scored_on_validation_is_the_same_training_and_never_sees_test(g
     assert trial.data.examples == {"train": 24, "validation": 0, "test": 6}
 
 
+@pytest.mark.slow
 def test_a_cell_after_others_is_as_the_first_of_its_process(grid: TinyGrid, monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights in the file's pages and shared data: what `full` writes into must not be what the next one reads."""
     fresh = run_cell(grid)

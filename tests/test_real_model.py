@@ -56,6 +56,7 @@ def test_counts_on_the_default_model(minilm: Path, method: str, trainable: int, 
     assert round(count.share_percent, 3) == share
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rt-polarity", "record-match"])
 def test_pasta_is_its_equation_on_the_default_model_and_real_texts(
     minilm: Path, embedded: Callable[[str], Path], name: str

@@ -47,6 +47,7 @@ def done(errand: Errand) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.slow
 def test_a_cell_runs_and_its_record_is_written_where_the_folder_is_shared(errand: Errand) -> None:
     result = done(errand)
     assert (result["status"], result["id"]) == ("ok", errand.cell.id)
@@ -55,6 +56,7 @@ def test_a_cell_runs_and_its_record_is_written_where_the_folder_is_shared(errand
     assert written.model_dump(mode="json") == result
 
 
+@pytest.mark.slow
 def test_a_folder_of_the_same_name_is_not_the_drivers(errand: Errand, tmp_path: Path) -> None:
     """Another machine may have one: nothing is written there, and the driver gets the record."""
     (tmp_path / "other").mkdir()

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bench import registry
 from bench.contract import Outcome, checking
 from bench.contract.plugins import Plugin, wanted
@@ -27,6 +29,7 @@ def check(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_plugins_that_keep_the_contract() -> None:
     done = check("shift[std=0.1]", "seasons", "--plugin", GOOD)
     assert (done.returncode, done.stderr) == (0, "")

@@ -192,6 +192,7 @@ def test_a_dry_run_writes_nothing_and_asks_no_hub(results: Path, tmp_path: Path)
     assert not (tmp_path / "pub").exists()
 
 
+@pytest.mark.slow
 def test_a_hub_gets_one_commit_and_old_records_go(results: Path) -> None:
     """The real client against a hub of our own; no token and no network of anybody's is touched."""
     with fake_hub() as hub:

@@ -28,6 +28,7 @@ def speed(bench: Bench, files: Files) -> Any:
     return call
 
 
+@pytest.mark.slow
 def test_everything_is_measured_and_answered(speed: Any, tmp_path: Path) -> None:
     done = speed("--rounds", 2, "--examples", 140, "--out", tmp_path / "speed.json", "--json")
     assert done.code == 0, done.err
@@ -52,6 +53,7 @@ def test_everything_is_measured_and_answered(speed: Any, tmp_path: Path) -> None
     assert f"[{2 * (8 + 1 + 2) + 2}/" in done.err
 
 
+@pytest.mark.slow
 def test_parts_alone_and_a_table(speed: Any) -> None:
     done = speed("--rounds", 1, "--examples", 128, "--only", "pasta,full")
     assert done.code == 0, done.err
@@ -61,6 +63,7 @@ def test_parts_alone_and_a_table(speed: Any) -> None:
     assert "1 round of 128 examples" in done.out
 
 
+@pytest.mark.slow
 def test_scores_of_the_loops(speed: Any) -> None:
     done = speed("--scores", "--seeds", "2", "--examples", 64, "--json")
     assert done.code == 0, done.err

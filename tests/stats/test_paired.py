@@ -197,6 +197,7 @@ def boards(effect: float, runs: int, draw: np.random.Generator) -> float:
     return separated / runs
 
 
+@pytest.mark.slow
 def test_two_points_and_five_seeds_over_a_thousand_leaderboards() -> None:
     """+2 points, standard deviation 1, five seeds: found against the power that statsmodels states for one pair.
 
@@ -235,6 +236,7 @@ def test_the_rates_that_the_readme_states(capsys: pytest.CaptureFixture[str]) ->
         print("", *lines, sep="\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 1.0])
 def test_few_seeds_do_not_make_it_bold(seeds: int, share: float) -> None:
