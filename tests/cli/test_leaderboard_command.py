@@ -1,0 +1,68 @@
+"""What `leaderboard` prints where."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+from commandline import Bench
+
+from bench import leaderboard
+
+
+def test_the_leaderboard_as_json_has_the_columns_names(bench: Bench, results: Path) -> None:
+    for more, columns in ((["--per-cell"], leaderboard.CELL_COLUMNS), ([], leaderboard.COLUMNS)):
+        rows = json.loads(bench("leaderboard", results, "--json", *more).out)
+        assert [tuple(row) for row in rows] == [columns] * len(rows)
+    assert [(row["method"], row["score_mean"], row["n_failed"]) for row in rows] == [("a", 0.6, 0), ("b", 0.25, 1)]
+
+
+def test_the_leaderboard_as_csv(bench: Bench, results: Path, tmp_path: Path) -> None:
+    out = tmp_path / "made" / "board.csv"
+    done = bench("leaderboard", results, "--out", out)
+    assert (done.code, done.out, done.err) == (0, "", "")
+    with out.open(newline="") as lines:
+        assert [row["method"] for row in csv.DictReader(lines)] == ["a", "b"]
+    done = bench("leaderboard", results, "--per-cell")
+    cells = list(csv.DictReader(io.StringIO(done.out)))
+    assert [(row["method"], row["seed"], row["status"]) for row in cells] == [
+        ("a", "0", "ok"),
+        ("a", "1", "ok"),
+        ("b", "0", "ok"),
+        ("b", "1", "oom"),
+    ]
+
+
+def test_a_file_and_json_at_once_hold_the_same_rows(bench: Bench, results: Path, tmp_path: Path) -> None:
+    for more in ([], ["--per-cell"], ["--pairs"]):
+        done = bench("leaderboard", results, "--out", tmp_path / "board.csv", "--json", *more)
+        with (tmp_path / "board.csv").open(newline="") as lines:
+            rows = list(csv.DictReader(lines))
+        assert len(json.loads(done.out)) == len(rows) > 0
+
+
+def test_the_leaderboard_for_people(bench: Bench, results: Path) -> None:
+    done = bench("leaderboard", results)
+    assert (done.code, done.err) == (0, "")
+    assert "matthews 0.6000 ± 0.1414" in done.out
+    assert "1 oom" in done.out
+    assert "Profile: cpu." in done.out
+
+
+def test_damaged_records_are_left_out_aloud(bench: Bench, results: Path) -> None:
+    path = next((results / "records").glob("*.json"))
+    path.write_text("{")
+    done = bench("leaderboard", results, "--per-cell", "--json")
+    assert done.code == 0
+    assert len(json.loads(done.out)) == 3
+    assert " ".join(done.err.split()).startswith(f"Left out: {path} cannot be read as a record")
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(bench: Bench, results: Path) -> None:
+    (results / "file").write_text("")
+    done = bench("leaderboard", results, "--out", results / "file" / "board.csv")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"Error: {results}/file/board.csv cannot be written: ")
+    assert len(done.err.splitlines()) == 1
