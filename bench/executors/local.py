@@ -30,6 +30,7 @@ import psutil
 
 from bench.errors import BenchError, UsageError
 from bench.executors import Event, Finished, Job, LossStatus, Lost, Progress, Started
+from bench.executors.tasks import Task, draw
 
 GRACE = 2.0
 """Seconds that a worker gets to end by itself before it is killed."""
@@ -112,15 +113,6 @@ class _Plan:
         return Path(os.devnull) if self.log_dir is None else self.log_dir / f"worker-{index}.log"
 
 
-@dataclass
-class _Task:
-    """A job that was drawn and pickled."""
-
-    job: Job
-    payload: bytes
-    failed_starts: int = 0
-
-
 class _Run:
     """One run. A worker has a job from its first moment to its last, and never waits for one."""
 
@@ -148,24 +140,14 @@ class _Run:
                         yield from self._bury(worker)
                     elif worker.deadline <= time.monotonic():
                         yield from self._time_out(worker)
-            while (task := (yield from self._draw())) is not None:  # left over when no worker can be started
+            while (task := (yield from draw(self._jobs))) is not None:  # left over when no worker can be started
                 yield _never_started(task, self._last_failure)
         finally:
             self._close()
 
-    def _draw(self) -> Generator[Event, None, _Task | None]:
-        """The next job that can be sent to a worker; None after the last."""
-        for job in self._jobs:
-            try:
-                return _Task(job, pickle.dumps(job.payload))
-            except Exception as exc:  # noqa: BLE001 - pickling runs the payload's own code, which may raise anything
-                reason = f"the payload cannot be pickled: {type(exc).__name__}: {exc}"
-                yield Lost(job.key, "error", reason, None, 0.0, "")
-        return None
-
     def _hire(self, index: int) -> Generator[Event, None, None]:
         """Start a worker for the next job, if there is one."""
-        if self._failed_starts < STARTS_IN_A_ROW and (task := (yield from self._draw())) is not None:
+        if self._failed_starts < STARTS_IN_A_ROW and (task := (yield from draw(self._jobs))) is not None:
             self._workers[index] = _Worker(index, self._plan, task)
 
     def _listen(self, worker: _Worker) -> Generator[Event, None, None]:
@@ -203,7 +185,7 @@ class _Run:
         if leaves:
             self._remove(worker)
             yield from self._hire(worker.index)
-        elif (task := (yield from self._draw())) is None:
+        elif (task := (yield from draw(self._jobs))) is None:
             self._remove(worker)
         elif worker.process.poll() is None:
             worker.task = task
@@ -274,7 +256,7 @@ class _Run:
 class _Worker:
     """One worker process and the task that it is to run, or runs."""
 
-    def __init__(self, index: int, plan: _Plan, task: _Task) -> None:
+    def __init__(self, index: int, plan: _Plan, task: Task) -> None:
         self.index = index
         self.task = task
         self.ready = False
@@ -413,5 +395,5 @@ def _describe(code: int | None) -> str:
     return f"the worker was killed by signal {-code}{name}"
 
 
-def _never_started(task: _Task, reason: str, log_tail: str = "") -> Lost:
+def _never_started(task: Task, reason: str, log_tail: str = "") -> Lost:
     return Lost(task.job.key, "error", reason, None, 0.0, log_tail)

@@ -162,7 +162,7 @@ def test_jobs_end_as_local_ones_do_and_none_of_that_is_tried_again(executor: Ray
         "talk": ("error", "the worker exited with code 1"),
         "result": ("error", "the result cannot be pickled: TypeError: not this one"),
         "elsewhere": ("error", "what the job sent cannot be unpickled: ImportError: made elsewhere"),
-        "payload": ("error", "the payload cannot be pickled: not this one"),
+        "payload": ("error", "the payload cannot be pickled: TypeError: not this one"),
     }
     assert found["fail"].progress == {"step": 3}  # type: ignore[union-attr]
     assert "in fail" in found["fail"].log_tail  # type: ignore[union-attr]

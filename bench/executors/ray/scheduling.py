@@ -13,6 +13,7 @@ from bench.executors import Event, Finished, Job, Lost, Progress, Retried, Start
 from bench.executors.local import GRACE, STARTS_PER_JOB
 from bench.executors.ray.cluster import Share, alive, one_line
 from bench.executors.ray.host import Host, Kit
+from bench.executors.tasks import Task, draw
 
 RETRIES = 3
 """How often a job is begun again that was lost with its machine, before it is given up."""
@@ -28,16 +29,6 @@ MACHINES_LIMIT = 600.0
 
 
 @dataclass
-class _Task:
-    """A job that was drawn and pickled."""
-
-    job: Job
-    payload: bytes
-    losses: int = 0  # with machines
-    failed_starts: int = 0
-
-
-@dataclass
 class _Seat:
     """A place for a worker on a machine: its host opens, then runs one task after another."""
 
@@ -46,7 +37,7 @@ class _Seat:
     host: Any
     awaited: Any
     """What Ray is asked for next: that the host is up, or the task's next event."""
-    task: _Task | None = None
+    task: Task | None = None
     began: float | None = None
     progress: dict[str, Any] | None = None
     opening: bool = True
@@ -66,7 +57,7 @@ class Run:
     share: Share
     jobs: Iterator[Job]
     _seats: dict[int, _Seat] = field(default_factory=dict)
-    _waiting: deque[_Task] = field(default_factory=deque)
+    _waiting: deque[Task] = field(default_factory=deque)
     _machines: dict[str, dict[str, float]] = field(default_factory=dict)
     _failed_openings: Counter[str] = field(default_factory=Counter)  # in a row
     _looked: float = float("-inf")
@@ -99,18 +90,9 @@ class Run:
         finally:
             self._close()
 
-    def _draw(self) -> Generator[Event, None, _Task | None]:
+    def _draw(self) -> Generator[Event, None, Task | None]:
         """The next task: one that waits, or a new one; None after the last."""
-        return self._waiting.popleft() if self._waiting else (yield from self._draw_new())
-
-    def _draw_new(self) -> Generator[Event, None, _Task | None]:
-        """The next job that can be sent to a host; None after the last."""
-        for job in self.jobs:
-            try:
-                return _Task(job, pickle.dumps(job.payload))
-            except Exception as exc:  # noqa: BLE001 - pickling runs the payload's own code, which may raise anything
-                yield Lost(job.key, "error", f"the payload cannot be pickled: {one_line(exc)}", None, 0.0, "")
-        return None
+        return self._waiting.popleft() if self._waiting else (yield from draw(self.jobs))
 
     def _open_seats(self) -> Generator[Event, None, None]:
         """Open a seat for each task that waits for one, as far as there is room; draw tasks for that."""
@@ -123,7 +105,7 @@ class Run:
             room = 0 if self._failed_openings[machine] >= OPENINGS else self.share.room(resources)
             for _ in range(room - taken[machine]):
                 if opening >= len(self._waiting):
-                    if (task := (yield from self._draw_new())) is None:
+                    if (task := (yield from draw(self.jobs))) is None:
                         return
                     self._waiting.append(task)
                 self._open(machine, room, max(1, int(resources.get("GPU", 0))) if self.share.gpus else 1)
