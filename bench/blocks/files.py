@@ -132,7 +132,8 @@ def _leaderboard_block(file: Path, folder: Path) -> tuple[str, Path, Plot]:
             table(lines, ranks),
             "Scores: mean over seeds ± sample standard deviation. mean: of the tasks' scores. rank: average over "
             "tasks. share: trainable, without the head. s: all optimiser steps of one training, mean over tasks. MiB: "
-            "peak while training, the largest of the tasks. A range is over tasks; a dash is unknown.",
+            "peak while training, the largest of the tasks. A range is over tasks; a dash is unknown. In the plot: "
+            "means with their 95 % interval over seeds, cut where it leaves the panel.",
             f"![Score against trainable parameters]({address})",
         ]
     )

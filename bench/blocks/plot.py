@@ -20,6 +20,11 @@ ACROSS = 3
 # Okabe and Ito's colours, told apart by colour-blind readers; yellow is left out, which is not seen on white.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 SHAPES = "osD^vPX*"
+SIZES = {"*": 11.0, "X": 8.0, "P": 8.0}  # points across, so that all shapes look about as large
+SIZE = 7.0
+MARGIN = 0.15
+"""Of the range of a panel's means, above and below them: one method that failed now and then, and so has an interval as
+wide as the scale, must not press all others into a line."""
 DRAWN = ("method", "method_params", "task", "metric", "trainable_params", "score_mean", "score_ci95_low",
          "score_ci95_high")  # fmt: skip
 _DIGEST = re.compile(r"data sha256:([0-9a-f]{64})")
@@ -73,9 +78,13 @@ class Plot:
                     continue
                 if line["score_ci95_low"] and line["score_ci95_high"]:
                     ax.vlines(size, float(line["score_ci95_low"]), float(line["score_ci95_high"]), color=colour)
-                ax.plot(size, score, shape, color=colour, markersize=7, markeredgecolor="white")
+                ax.plot(size, score, shape, color=colour, markersize=SIZES.get(shape, SIZE), markeredgecolor="white")
             if any(float(line["trainable_params"]) for line in here):
                 ax.set_xscale("log")
+            if here:
+                means = [float(line["score_mean"]) for line in here]
+                room = MARGIN * (max(means) - min(means)) or MARGIN / 10
+                ax.set_ylim(min(means) - room, max(means) + room)
             ax.set_title(one_line(task), fontsize=10, parse_math=False)
             ax.set_xlabel("trainable parameters, without the head", fontsize=8)
             ax.set_ylabel(one_line(next((line["metric"] for line in here), "no score")), fontsize=8, parse_math=False)
@@ -87,7 +96,7 @@ class Plot:
             if float(line["trainable_params"] or 0)
         }
         handles = [
-            Line2D([], [], color=colour, marker=shape if label in trained else None,
+            Line2D([], [], color=colour, marker=shape if label in trained else None, markersize=SIZES.get(shape, SIZE),
                    linestyle="" if label in trained else "--", label=one_line(label))
             for label, (colour, shape) in looks.items()
         ]  # fmt: skip
