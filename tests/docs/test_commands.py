@@ -90,10 +90,11 @@ def test_the_commands_of_a_page_run(page: Path, folder: Path, call: Bench) -> No
 
 def _prepared_for(page: Path, folder: Path, call: Bench) -> dict[str, str]:
     """Make what the page takes for granted; what stands for its words that nobody could type."""
-    match page.name:
+    match page.relative_to(ROOT).as_posix().removeprefix("docs/"):
         case "publishing.md":
-            block = "<!-- leaderboard:begin board -->\n<!-- leaderboard:end -->\n"
-            (folder / "PAGE.md").write_text(block, encoding="utf-8")
+            _write_block(folder / "PAGE.md", "board")
+        case "results/README.md":
+            _write_block(folder / "README.md", "results/standard")
         case "regression.md":
             small = ("--profile", "cpu-2core", "--seeds", 1)
             right(call("run", "--suite", "ci", *small, "--results", "results/ci-baseline"))
@@ -105,6 +106,10 @@ def _prepared_for(page: Path, folder: Path, call: Bench) -> dict[str, str]:
             cells = [record.id for record in Store(Path("results/local")).all()[0] if record.cell.model != "minilm-l6"]
             return {"3f2a": cells[0], "77c0": cells[1], "./my-bert": "./elsewhere", "results/local": "published"}
     return {"DIR": "published"}
+
+
+def _write_block(page: Path, board: str) -> None:
+    page.write_text(f"<!-- leaderboard:begin {board} -->\n<!-- leaderboard:end -->\n", encoding="utf-8")
 
 
 def _briefly(arguments: Sequence[str], folder: Path) -> list[Any]:
