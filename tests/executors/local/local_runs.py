@@ -12,6 +12,7 @@ from bench.executors import Event, Finished, Job, Lost
 from bench.executors.local import LocalExecutor
 
 TARGET = "executor_targets:run"
+Children = Callable[[], set[psutil.Process]]  # the fixture `children`
 
 
 def job(key: str, *payload: Any, timeout: float | None = None) -> Job:

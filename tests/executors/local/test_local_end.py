@@ -12,9 +12,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
-from local_runs import TARGET, gone, job, until
+from local_runs import TARGET, Children, gone, job, until
 
 from bench.executors import Started
 from bench.executors.local import LocalExecutor
@@ -23,19 +22,19 @@ TARGETS = Path(__file__).parents[1]
 ROOT = TARGETS.parents[1]
 
 
-def test_closing_early_ends_all_workers() -> None:
+def test_closing_early_ends_all_workers(children: Children) -> None:
     jobs = [job(str(number), "sleep", 60) for number in range(3)]
     with closing(LocalExecutor(TARGET, workers=2).run(jobs)) as events:
         assert isinstance(next(events), Started)
-        assert psutil.Process().children() != []
-    assert psutil.Process().children() == []
+        assert children()
+    assert not children()
 
 
-def test_closing_ends_what_ignores_a_polite_end_too() -> None:
+def test_closing_ends_what_ignores_a_polite_end_too(children: Children) -> None:
     with closing(LocalExecutor(TARGET).run([job("a", "sleep_and_ignore_sigterm")])) as events:
         next(events)
         time.sleep(0.3)
-    assert psutil.Process().children() == []
+    assert not children()
 
 
 @pytest.fixture

@@ -8,9 +8,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
-from local_runs import TARGET, ends, job, run
+from local_runs import TARGET, Children, ends, job, run
 
 from bench.errors import UsageError
 from bench.executors import Finished, Job, Progress, Started
@@ -34,9 +33,9 @@ def test_no_jobs() -> None:
     assert run() == []
 
 
-def test_nothing_starts_before_the_first_event_is_asked_for() -> None:
+def test_nothing_starts_before_the_first_event_is_asked_for(children: Children) -> None:
     LocalExecutor(TARGET).run(iter([job("a", "pid")]))
-    assert psutil.Process().children() == []
+    assert not children()
 
 
 def test_workers_overlap(tmp_path: Path) -> None:
@@ -45,10 +44,10 @@ def test_workers_overlap(tmp_path: Path) -> None:
     assert {event.worker for event in events if isinstance(event, Started)} == {0, 1}
 
 
-def test_there_are_no_more_workers_than_jobs() -> None:
+def test_there_are_no_more_workers_than_jobs(children: Children) -> None:
     most = 0
     for _ in LocalExecutor(TARGET, workers=8).run([job("a", "pid"), job("b", "pid")]):
-        most = max(most, len(psutil.Process().children()))
+        most = max(most, len(children()))
     assert 1 <= most <= 2
 
 
