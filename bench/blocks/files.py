@@ -151,8 +151,8 @@ def _pairs_block(folder: Path, method: str) -> str:
             f"Model {markdown(board.title)}.",
             differences(lines, method),
             f"Each method's score less that of {markdown(method)}, in points (hundredths), with its 95 % interval over "
-            "seeds and test examples. Bold: told apart after Holm's correction for all pairs of a task. mean: of the "
-            "tasks' differences; its interval takes the tasks for independent.",
+            "seeds and test examples. Bold: told apart after Holm's correction for a task's comparisons in this table. "
+            "mean: of the tasks' differences; its interval takes the tasks for independent.",
         ]
     )
 

@@ -1,4 +1,7 @@
-"""A published folder's CSV files as Markdown tables. Nothing is computed anew but means over tasks."""
+"""A published folder's CSV files as Markdown tables.
+
+Computed here: means over tasks, and what Holm's correction leaves of one method's pairs.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from typing import NamedTuple
 
 from bench.escaping import markdown
 from bench.grid import method_label
+from bench.stats import ALPHA
+from bench.stats.multiple import holm
 
 Line = Mapping[str, str]
 
@@ -57,20 +62,22 @@ def table(lines: Sequence[Line], ranks: Mapping[str, str]) -> str:
 def differences(lines: Sequence[Line], method: str) -> str:
     """Lines of pairs.csv that have a method as a Markdown table, a row for each other one, the best mean first.
 
-    The mean's half width is the root of the summed squares of the tasks' half widths, over their number: that of a mean
-    of independent differences. A method that was not compared on every task has no mean, and stands last.
+    Whoever asks how all others compare with one method makes fewer comparisons than all pairs are, so Holm's correction
+    is for these of a task. The mean's half width is the root of the summed squares of the tasks' half widths, over
+    their number: that of a mean of independent differences. A method that was not compared on every task has no mean,
+    and stands last.
     """
     tasks = sorted({line["task"] for line in lines})
     metrics = {line["task"]: line["metric"] for line in lines}
+    with_it = [line for line in lines if method in (line["method_a"], line["method_b"])]
+    apart = _told_apart(with_it)
     by_method: dict[str, dict[str, _Difference]] = {}
-    for line in lines:
-        sides = (line["method_a"], line["method_b"])
-        if method not in sides or not line["ci95_low"]:
+    for line in with_it:
+        if not line["ci95_low"]:
             continue
-        other, sign = (sides[1], -1) if sides[0] == method else (sides[0], 1)
+        other, sign = (line["method_b"], -1) if line["method_a"] == method else (line["method_a"], 1)
         low, high = sorted(sign * float(line[end]) for end in ("ci95_low", "ci95_high"))
-        apart = line["verdict"] == "a is better"
-        found = _Difference(sign * float(line["difference"]), low, high, apart)
+        found = _Difference(sign * float(line["difference"]), low, high, apart=line in apart)
         by_method.setdefault(other, {})[line["task"]] = found
     means = {other: _over_tasks(list(of.values())) for other, of in by_method.items() if len(of) == len(tasks)}
     ordered = sorted(by_method, key=lambda other: (-means[other].value if other in means else math.inf, other))
@@ -80,6 +87,16 @@ def differences(lines: Sequence[Line], method: str) -> str:
         for other in ordered
     ]
     return _markdown_table([f"less {markdown(method)}", *heads, "mean"], rows)
+
+
+def _told_apart(lines: Sequence[Line]) -> list[Line]:
+    """Those told apart after Holm's correction for these lines of a task. A pair with one common seed is not tested."""
+    found = []
+    for task in {line["task"] for line in lines}:
+        tested = [line for line in lines if line["task"] == task and line["p_holm"]]
+        adjusted = holm([float(line["p_value"]) for line in tested])
+        found += [line for line, p in zip(tested, adjusted, strict=True) if p < ALPHA]
+    return found
 
 
 def _over_tasks(differences: Sequence[_Difference]) -> _Difference:
