@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.executors import Event, Finished, Job, Lost, Progress, Retried, Started
-from bench.executors.local import GRACE, STARTS_PER_JOB
+from bench.executors.local.process import GRACE
+from bench.executors.local.scheduling import STARTS_PER_JOB
 from bench.executors.ray.cluster import Share, alive, one_line
 from bench.executors.ray.host import Host, Kit
 from bench.executors.tasks import Task, draw

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.executors.local import oom_kills
+from bench.executors.local.oom import oom_kills
 
 
 @pytest.mark.parametrize(
