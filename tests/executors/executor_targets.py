@@ -1,4 +1,4 @@
-"""Targets for test_local.py and test_ray.py. Workers import them, as the tests put this folder on sys.path."""
+"""Targets for the tests of the executors. Workers import them, as the tests put this folder on sys.path."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ import pytest
 from local_runs import TARGET, ends, gone, job, run, until
 
 from bench.errors import BenchError
-from bench.executors import Lost, Started, local
-from bench.executors.local import LocalExecutor
+from bench.executors import Lost, Started
+from bench.executors.local import LocalExecutor, process
 
 # Jobs that fail
 
@@ -158,11 +158,11 @@ def test_a_child_in_a_session_of_its_own_ends_with_a_worker_that_is_ended() -> N
 
 
 def test_a_log_that_is_long_when_a_job_begins_is_started_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "LOG_LIMIT", 5000)
+    monkeypatch.setattr(process, "LOG_LIMIT", 5000)
     log = tmp_path / "worker-0.log"
     found = ends(run(job("a", "talk_and_stay", 10_000), job("b", "talk_and_fail_hard", "last words"), log_dir=tmp_path))
     assert found["b"].log_tail.endswith("last words\n")
-    assert len(found["b"].log_tail) == local.LOG_TAIL
+    assert len(found["b"].log_tail) == process.LOG_TAIL
     assert log.stat().st_size < 10_000
 
 
