@@ -9,8 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bench import profiles, registry, suites
+from bench import profiles, suites
 from bench.errors import UsageError
+from bench.names import suggest
 from bench.specs import Spec, parse_all, split_list
 from bench.suites import Suite
 
@@ -100,5 +101,5 @@ def suite_of(name_or_path: str | None, preset: str | None) -> Suite:
     if name_or_path and preset:
         raise UsageError("Give --suite or --preset, not both: a preset is a suite.")
     if preset and preset not in suites.PRESETS:
-        raise UsageError(f"There is no preset {preset!r}{registry.suggest(preset, suites.PRESETS)}")
+        raise UsageError(f"There is no preset {preset!r}{suggest(preset, suites.PRESETS)}")
     return suites.load(name_or_path or preset or suites.PRESETS[0])

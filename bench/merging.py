@@ -11,8 +11,8 @@ from bench import index
 from bench.errors import UsageError
 from bench.leaderboard.rows import current
 from bench.machines import machine_kind
+from bench.names import suggest
 from bench.record import Record
-from bench.registry import suggest
 from bench.store import Store
 
 ALL = "all"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import UsageError
-from bench.registry import suggest
+from bench.names import suggest
 
 
 class Shape(NamedTuple):

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from bench.errors import UsageError
+from bench.names import suggest
 from bench.record import Record
-from bench.registry import suggest
 
 Test = Literal["paired", "log-ratio", "exact"]
 

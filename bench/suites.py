@@ -14,8 +14,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from bench.errors import UsageError
 from bench.method import Recipe, cheaper_masks
+from bench.names import suggest
 from bench.pscp import Pscp
-from bench.registry import suggest
 
 PRESETS = ("quick", "standard", "full")
 

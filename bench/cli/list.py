@@ -19,7 +19,7 @@ def list_(
 ) -> None:
     """List methods, tasks, models, profiles, suites, and what papers claim."""
     from bench import catalogue
-    from bench.registry import suggest
+    from bench.names import suggest
     from bench.tables import text_table
 
     if what is not None and what not in catalogue.KINDS:

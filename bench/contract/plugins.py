@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bench import registry
 from bench.errors import UsageError
+from bench.names import suggest
 from bench.specs import parse
 
 if TYPE_CHECKING:
@@ -94,5 +95,5 @@ def _named(name: str, methods: registry.Registry[Method], tasks: registry.Regist
         if spec.name in methods.found or ":" in spec.name:
             raise
         known = [*methods.names(), *tasks.names()]
-        raise UsageError(f"There is no plugin {spec.name!r}{registry.suggest(spec.name, known)}") from error
+        raise UsageError(f"There is no plugin {spec.name!r}{suggest(spec.name, known)}") from error
     return Plugin(name, "method")

@@ -12,7 +12,7 @@ from bench import seeds
 from bench.errors import UsageError
 from bench.measure.machine import threads
 from bench.measure.time import DROPPED_STEPS
-from bench.registry import suggest
+from bench.names import suggest
 from bench.speed.booth import Booth, Drawn
 from bench.speed.catalogue import CONTENDERS
 from bench.speed.products import Work, layer_shapes, product_gflops, work_per_token

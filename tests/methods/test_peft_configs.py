@@ -227,7 +227,7 @@ def test_listing_its_members_imports_nothing_heavy() -> None:
         "print(len(family['members']), len(family['refused']), catalogue.brief('methods', family)['params'][:12],"
         "sorted({'torch', 'transformers', 'peft'} & set(sys.modules)))"
     )
-    root = Path(registry.__file__).parent.parent
+    root = Path(registry.__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert done.stdout == f"{len(REGISTERED) - len(REFUSED)} {len(REFUSED)} NAME: adamss []\n"
 
