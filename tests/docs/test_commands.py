@@ -123,8 +123,8 @@ def _briefly(arguments: Sequence[str], folder: Path) -> list[Any]:
             return [*options, *often, "--examples", 128]
         case "run":
             return ["--seeds", 1, *(["--tasks", "us-address"] if "standard" in arguments else [])]
-        case "tune" if "--tasks" not in arguments:
-            return ["--trials", 1, "--tasks", "us-address"]
+        case "tune":
+            return ["--trials", 1, *(["--tasks", "us-address"] if "--tasks" not in arguments else [])]
         case "noise":
             return ["--repeats", 2, "--seeds", 1, "--tasks", "us-address"]
         case "attention":
