@@ -1,0 +1,121 @@
+"""A published folder's tables by method and task, for the claims that a page makes of them."""
+
+from __future__ import annotations
+
+import csv
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from statsmodels.stats.multitest import multipletests
+
+from bench.grid import method_label
+
+Line = dict[str, str]
+
+
+def lines(file: Path) -> list[Line]:
+    """A CSV file's lines but those of extra tests."""
+    with file.open(encoding="utf-8", newline="") as opened:
+        return [line for line in csv.DictReader(opened) if "/" not in line.get("task", "")]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far one method lies from another in points (hundredths of the score), with its 95 % interval."""
+
+    points: float
+    low: float
+    high: float
+
+    @property
+    def clear(self) -> bool:
+        """The interval, not corrected for other comparisons, is all on one side of 0."""
+        return self.low > 0 or self.high < 0
+
+    def __str__(self) -> str:
+        return f"{self.points:+.1f} ({self.low:+.1f} to {self.high:+.1f})"
+
+
+def over_tasks(differences: Sequence[Difference]) -> Difference:
+    """Their mean, the tasks' differences taken for independent."""
+    points = statistics.fmean(each.points for each in differences)
+    half = math.hypot(*((each.high - each.low) / 2 for each in differences)) / len(differences)
+    return Difference(points, points - half, points + half)
+
+
+class Published:
+    """The tables of a folder that holds one model, profile and suite."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @cached_property
+    def rows(self) -> dict[tuple[str, str], Line]:
+        """Lines of leaderboard.csv by method and task."""
+        found = lines(self.folder / "leaderboard.csv")
+        return {(method_label(line["method"], line["method_params"]), line["task"]): line for line in found}
+
+    @cached_property
+    def cells(self) -> list[Line]:
+        return lines(self.folder / "cells.csv")
+
+    @property
+    def methods(self) -> list[str]:
+        return list(dict.fromkeys(method for method, _ in self.rows))
+
+    @property
+    def tasks(self) -> list[str]:
+        return sorted({task for _, task in self.rows})
+
+    def value(self, column: str, method: str, task: str) -> float:
+        return float(self.rows[method, task][column])
+
+    def values(self, column: str, method: str) -> list[float]:
+        """A column of a method, a number a task."""
+        return [self.value(column, method, task) for task in self.tasks]
+
+    def mean(self, method: str) -> float:
+        """The method's mean score over the tasks."""
+        return statistics.fmean(self.values("score_mean", method))
+
+    def ratios(self, column: str, method: str, other: str) -> list[float]:
+        """A method's values over another's, a number a task."""
+        pairs = zip(self.values(column, method), self.values(column, other), strict=True)
+        return [a / b for a, b in pairs]
+
+    def best(self, task: str) -> set[str]:
+        """The methods of a task's first rank group."""
+        return {method for (method, on), line in self.rows.items() if on == task and line["rank_group"] == "1"}
+
+    @cached_property
+    def all_pairs(self) -> list[Line]:
+        return lines(self.folder / "pairs.csv")
+
+    def differences(self, method: str, other: str) -> dict[str, Difference]:
+        """How far a method lies from another on each task."""
+        found = {}
+        for line in self.all_pairs:
+            if {line["method_a"], line["method_b"]} == {method, other}:
+                sign = 100 if line["method_a"] == method else -100
+                low, high = sorted(sign * float(line[end]) for end in ("ci95_low", "ci95_high"))
+                found[line["task"]] = Difference(sign * float(line["difference"]), low, high)
+        return found
+
+    def difference(self, method: str, other: str) -> Difference:
+        return over_tasks(list(self.differences(method, other).values()))
+
+    def apart(self, better: str, worse: str, of: str) -> list[str]:
+        """The tasks on which two are told apart, one of them `of`, corrected for all comparisons with that one."""
+        found = []
+        for task in self.tasks:
+            family = [
+                line for line in self.all_pairs if line["task"] == task and of in (line["method_a"], line["method_b"])
+            ]
+            told, *_ = multipletests([float(line["p_value"]) for line in family], method="holm")
+            pairs = [(line["method_a"], line["method_b"]) for line, yes in zip(family, told, strict=True) if yes]
+            found += [task] * ((better, worse) in pairs)  # method_a has the better mean
+        return found

@@ -1,0 +1,452 @@
+"""docs/findings.md says what the published tables say, and nothing more.
+
+A claim makes a passage of the page anew from the data, and asserts what the passage says in words. The page must have
+it word for word, and no number may stand there that no claim accounts for.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+
+import commands
+import pytest
+from published import Difference, Line, Published, lines
+
+from bench import claims as papers
+from bench import suites
+
+ROOT = commands.ROOT
+PAGE = ROOT / "docs" / "findings.md"
+HERE = Published(ROOT / "results" / "standard")
+SUITE = suites.load("standard")
+ABLATIONS = "pasta[tokens=cls]", "pasta[share_layers=true]", "pasta[tokens=sep]"
+OTHERS = "full", "lora", "lora[r=1,alpha=2.0]", "bitfit", "ia3", "adapters", "prefix_tuning", "prompt_tuning"
+PAIRS = "record-match"  # texts come in pairs here, with three special tokens; with two elsewhere
+TRIALS = lines(ROOT / "results" / "tuning" / "trials.csv")
+LONGER = lines(ROOT / "results" / "longer-tuning" / "pasta" / "trials.csv")
+LONGER_TASKS = "rt-intensity", "rt-polarity", "us-address"
+
+CLAIMS: list[Callable[[], str]] = []
+
+
+def claim(made: Callable[[], str]) -> Callable[[], str]:
+    CLAIMS.append(made)
+    return made
+
+
+# How numbers and names are written
+
+
+def named(names: Iterable[str]) -> str:
+    """`a`, `b` and `c`; none where there is none."""
+    *most, last = [f"`{name}`" for name in names] or ["none"]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def between(values: Iterable[float], form: str) -> str:
+    low, high = (format(end(values), form) for end in (min, max))
+    return low if low == high else f"{low} to {high}"
+
+
+def ends(of: Difference) -> str:
+    return f"{of.low:.1f} to {of.high:.1f}"
+
+
+def usual(values: Sequence[float]) -> str:
+    """The mean of ratios of all tasks, and where they lie."""
+    return f"{statistics.fmean(values):.2f} times ({between(values, '.2f')} by task)"
+
+
+def ahead_of_pasta(other: str) -> list[str]:
+    return HERE.apart(other, "pasta", of="pasta")
+
+
+def behind_pasta(other: str) -> list[str]:
+    return HERE.apart("pasta", other, of="pasta")
+
+
+# What was run
+
+
+@claim
+def the_grid() -> str:
+    assert {row["n_seeds"] for row in HERE.rows.values()} == {str(len(SUITE.seeds))}
+    assert {row["status"] for row in HERE.rows.values()} == {"ok"}
+    assert {line["status"] for line in HERE.cells} == {"ok"}
+    return (
+        f"{len(HERE.methods)} methods, {len(HERE.tasks)} tasks, {len(SUITE.seeds)} seeds: {len(HERE.cells)} trainings, "
+        "none of which failed"
+    )
+
+
+@claim
+def the_examples() -> str:
+    budget = SUITE.budget
+    return f"at most {budget.train_examples:,} training and {budget.test_examples:,} test examples of each task"
+
+
+@claim
+def the_tuning() -> str:
+    (trials,) = {row["tuning_trials"] for row in HERE.rows.values()}
+    return f"{trials} trials of each method on each task"
+
+
+# In short
+
+
+@claim
+def behind_full_and_lora() -> str:
+    assert HERE.difference("full", "pasta").low > 0
+    assert HERE.difference("lora", "pasta").low > 0
+    return "on this small model it is behind full fine-tuning and LoRA"
+
+
+@claim
+def storage_not_time() -> str:
+    others = [other for other in OTHERS if other != "full"]
+    assert all(max(HERE.ratios("adapter_bytes", "pasta", other)) < 1 for other in others)
+    speeds = {other: statistics.fmean(HERE.ratios("train_examples_per_second", "pasta", other)) for other in others}
+    assert all(0.8 < ratio < 1.2 for other, ratio in speeds.items() if other != "prompt_tuning")
+    assert speeds["prompt_tuning"] > 1.2
+    return "Beside the other parameter-efficient methods it saves storage, and no time but to prompt tuning"
+
+
+# Where PASTA stands
+
+
+@claim
+def the_share() -> str:
+    shares = {task: f"{HERE.value('trainable_share_percent', 'pasta', task):.3f}" for task in HERE.tasks}
+    (single,) = {share for task, share in shares.items() if task != PAIRS}
+    return f"{single} % of the parameters on single texts and {shares[PAIRS]} % on pairs of texts"
+
+
+@claim
+def the_gap_to_full() -> str:
+    gap = HERE.difference("full", "pasta")
+    assert gap.low > 0
+    return f"{gap.points:.1f} points behind full fine-tuning over the tasks (95 % interval {ends(gap)})"
+
+
+@claim
+def where_full_is_better() -> str:
+    better = ahead_of_pasta("full")
+    assert better
+    assert not behind_pasta("full")
+    rest = [task for task in HERE.tasks if task not in better]
+    return f"The two are told apart on {named(better)}, and not on {named(rest)}"
+
+
+@claim
+def what_is_left_of_the_gain() -> str:
+    """PASTA's share of what full fine-tuning gains over the head."""
+    head = HERE.mean("head")
+    share = (HERE.mean("pasta") - head) / (HERE.mean("full") - head)
+    return f"{100 * share:.0f} % of what full fine-tuning gains over the head alone"
+
+
+@claim
+def the_ones_ahead() -> str:
+    ahead = sorted((other for other in OTHERS if HERE.mean(other) > HERE.mean("pasta")), key=HERE.mean, reverse=True)
+    rows = []
+    for other in ahead:
+        assert not behind_pasta(other)
+        times = HERE.ratios("trainable_params", other, "pasta")
+        rows.append(
+            f"| `{other}` | {between(times, ',.1f' if max(times) < 10 else ',.0f')} | "
+            f"{HERE.difference(other, 'pasta')} | {listed(ahead_of_pasta(other))} |"
+        )
+    return " ".join(rows)
+
+
+@claim
+def a_fair_match() -> str:
+    """LoRA at rank 1 has the parameters nearest to PASTA's of those ahead of it."""
+    nearest = min(OTHERS, key=lambda other: max(HERE.ratios("trainable_params", other, "pasta")))
+    assert nearest == "prompt_tuning"
+    ahead = [other for other in OTHERS if HERE.mean(other) > HERE.mean("pasta")]
+    assert min(ahead, key=lambda other: max(HERE.ratios("trainable_params", other, "pasta"))) == "lora[r=1,alpha=2.0]"
+    gap = HERE.difference("lora[r=1,alpha=2.0]", "pasta")
+    assert gap.low > 0
+    times = HERE.ratios("trainable_params", "lora[r=1,alpha=2.0]", "pasta")
+    return (
+        f"LoRA of rank one trains {between(times, '.1f')} times PASTA's parameters and is {gap.points:.1f} points "
+        f"better ({ends(gap)})"
+    )
+
+
+@claim
+def prompt_tuning_is_below() -> str:
+    below = [other for other in OTHERS if HERE.mean(other) < HERE.mean("pasta")]
+    assert sorted(below) == ["adapters", "prompt_tuning"]  # the page tells of both
+    gap, better = HERE.difference("pasta", "prompt_tuning"), behind_pasta("prompt_tuning")
+    assert not ahead_of_pasta("prompt_tuning")
+    times = HERE.ratios("trainable_params", "prompt_tuning", "pasta")
+    return (
+        f"Prompt tuning, with {between(times, '.1f')} times as many parameters, is {gap.points:.1f} points "
+        f"behind it ({ends(gap)}), told apart on {named(better)}"
+    )
+
+
+# What it costs
+
+
+@claim
+def the_speed() -> str:
+    to_full, to_lora = (HERE.ratios("train_examples_per_second", "pasta", other) for other in ("full", "lora"))
+    assert statistics.fmean(to_full) > 1
+    return f"{usual(to_full)} as many examples a second as full fine-tuning, {usual(to_lora)} as many as LoRA"
+
+
+@claim
+def the_evaluation() -> str:
+    return f"{usual(HERE.ratios('eval_examples_per_second', 'pasta', 'full'))} as many as the fully tuned model"
+
+
+@claim
+def the_memory() -> str:
+    of_full = HERE.ratios("peak_train_memory_mib", "pasta", "full")
+    of_lora = HERE.ratios("peak_train_memory_mib", "pasta", "lora")
+    assert max(of_full) < 1
+    return f"{between(of_full, '.2f')} times that of full fine-tuning and {between(of_lora, '.2f')} times that of LoRA"
+
+
+@claim
+def the_size() -> str:
+    kilobytes = {method: [size / 1000 for size in HERE.values("adapter_bytes", method)] for method in HERE.methods}
+    own, lora, full = (between(kilobytes[method], ",.0f") for method in ("pasta", "lora", "full"))
+    return f"{own} kB, the head included, where LoRA's takes {lora} kB and a whole model {full} kB"
+
+
+# Who wins
+
+
+@claim
+def the_winners() -> str:
+    rows = []
+    for task in HERE.tasks:
+        first, *rest = sorted(HERE.best(task), key=lambda method: HERE.value("score_mean", method, task), reverse=True)
+        score = HERE.value("score_mean", first, task)
+        metric = HERE.rows[first, task]["metric"].replace("_", "\\_")
+        rows.append(
+            f"| {task} | {metric} | `{first}` {score:.3f} | {', '.join(f'`{method}`' for method in rest) or '–'} |"
+        )
+    return " ".join(rows)
+
+
+@claim
+def the_first_groups() -> str:
+    count = {method: sum(method in HERE.best(task) for task in HERE.tasks) for method in HERE.methods}
+    return (
+        f"Full fine-tuning is among the first on {count['full']} of {len(HERE.tasks)} tasks, LoRA on {count['lora']}, "
+        f"BitFit on {count['bitfit']}, PASTA on {count['pasta']}, the head alone on {count['head']}"
+    )
+
+
+@claim
+def what_could_be_detected() -> str:
+    quarter, _, three_quarters = statistics.quantiles(
+        [100 * float(line["minimum_detectable"]) for line in HERE.all_pairs], n=4
+    )
+    return f"for half of all pairs it lies between {quarter:.1f} and {three_quarters:.1f} points"
+
+
+# What each part of PASTA is worth
+
+
+@claim
+def the_ablations() -> str:
+    rows = []
+    for variant in sorted(ABLATIONS, key=HERE.mean, reverse=True):
+        assert not ahead_of_pasta(variant)
+        shares = HERE.values("trainable_share_percent", variant)
+        rows.append(
+            f"| `{variant}` | {between(shares, '.3f')} | {HERE.difference(variant, 'pasta')} | "
+            f"{listed(behind_pasta(variant))} |"
+        )
+    return " ".join(rows)
+
+
+@claim
+def where_each_token_counts() -> str:
+    without_sep, without_cls = (HERE.differences("pasta", f"pasta[tokens={kept}]") for kept in ("cls", "sep"))
+    assert max(HERE.tasks, key=lambda task: without_sep[task].points) == PAIRS
+    assert max(HERE.tasks, key=lambda task: without_cls[task].points) == "us-address"
+    assert HERE.mean("pasta[tokens=cls]") > HERE.mean("pasta[tokens=sep]")
+    return (
+        "The vectors of [CLS] do most of the work. Leaving out those of [SEP] costs most where texts come in pairs "
+        "(record-match); leaving out those of [CLS], where the head reads every word (us-address)."
+    )
+
+
+# More tuning
+
+
+def best_trial(trials: list[Line], method: str, task: str) -> float:
+    """The best validation score of a method's trials, in points."""
+    of = [line for line in trials if (line["method"], line["task"]) == (method, task)]
+    return max(100 * float(line["validation_score"]) for line in of)
+
+
+def mean_gap(pasta_trials: list[Line]) -> float:
+    """How far PASTA's best trials are behind those of full fine-tuning that are as long as everybody's."""
+    return statistics.fmean(
+        best_trial(TRIALS, "full", task) - best_trial(pasta_trials, "pasta", task) for task in HERE.tasks
+    )
+
+
+@claim
+def the_longer_trials() -> str:
+    assert {line["status"] for line in LONGER} == {"ok"}
+    assert {(line["method"], line["task"]) for line in LONGER} == {("pasta", task) for task in LONGER_TASKS}
+    gaps = {task: best_trial(TRIALS, "full", task) - best_trial(TRIALS, "pasta", task) for task in HERE.tasks}
+    assert set(sorted(gaps, key=gaps.__getitem__)[-3:]) == set(LONGER_TASKS)
+    points = [{(line["trial"], line["learning_rate"]) for line in trials if line["method"] == "pasta"}
+              for trials in (TRIALS, LONGER)]  # fmt: skip
+    assert points[0] == points[1]
+    (steps,), (more,) = ({line["min_steps"] for line in trials} for trials in (TRIALS, LONGER))
+    return f"{int(more):,} steps instead of {steps}"
+
+
+@claim
+def the_longer_tuning() -> str:
+    rows = []
+    for task in LONGER_TASKS:
+        rows.append(
+            f"| {task} | {best_trial(TRIALS, 'pasta', task):.1f} | {best_trial(LONGER, 'pasta', task):.1f} | "
+            f"{best_trial(TRIALS, 'full', task):.1f} |"
+        )
+    return " ".join(rows)
+
+
+@claim
+def the_gap_on_validation() -> str:
+    before, after = mean_gap(TRIALS), mean_gap([*TRIALS, *LONGER])
+    assert 0 < after < before
+    return (
+        f"The mean gap on validation over all five tasks goes from {before:.1f} to {after:.1f} points, where PASTA "
+        "keeps the better of its short and its long trials and full fine-tuning has its short ones alone"
+    )
+
+
+@claim
+def what_more_training_gives() -> str:
+    before, after = mean_gap(TRIALS), mean_gap([*TRIALS, *LONGER])
+    return f"four times its training closes {100 * (before - after) / before:.0f} % of the gap at the most"
+
+
+# A recipe from one seed
+
+
+COLLAPSED = "rt-intensity", "sms-spam"
+
+
+@claim
+def the_collapse() -> str:
+    """A task's chosen rate, its score on validation, and those on test at the seeds that are reported."""
+
+    def of(task: str, found: list[Line]) -> list[Line]:
+        return [line for line in found if (line["method"], line["task"]) == ("adapters", task)]
+
+    rows = []
+    for task in HERE.tasks:
+        scores = [float(line["score"]) for line in of(task, HERE.cells)]
+        assert (min(scores) < 0.1) == (task in COLLAPSED)
+        assert max(scores) > 0.7
+        chosen = max(of(task, TRIALS), key=lambda line: float(line["validation_score"]))
+        rows.append(
+            f"| {task} | {float(chosen['learning_rate']):g} | {float(chosen['validation_score']):.3f} | "
+            f"{', '.join(f'{score:.3f}' for score in scores)} |"
+        )
+    return " ".join(rows)
+
+
+@claim
+def adapters_elsewhere() -> str:
+    found = [each for task, each in HERE.differences("adapters", "pasta").items() if task not in COLLAPSED]
+    rest = statistics.fmean(each.points for each in found)
+    assert rest > 0
+    assert len(found) == 3
+    return f"On the other three tasks adapters are {rest:.1f} points ahead of PASTA"
+
+
+# Beside the paper
+
+
+def in_the_paper(name: str) -> str:
+    found = papers.load().claims[name]
+    assert found.paper == "pasta"
+    return f"{found.summary} ({found.where})"
+
+
+@claim
+def full_in_the_paper() -> str:
+    return in_the_paper("pasta-share")
+
+
+@claim
+def bitfit_in_the_paper() -> str:
+    return in_the_paper("pasta-glue")
+
+
+@claim
+def bitfit_here() -> str:
+    gap = HERE.difference("bitfit", "pasta")
+    assert gap.low > 0
+    times = HERE.ratios("trainable_params", "bitfit", "pasta")
+    return (
+        f"{gap.points:.1f} points behind BitFit ({ends(gap)}), which trains "
+        f"{between(times, '.1f')} times as many parameters"
+    )
+
+
+@claim
+def prefix_in_the_paper() -> str:
+    return in_the_paper("pasta-conll2003")
+
+
+@claim
+def prefix_here() -> str:
+    assert not HERE.apart("pasta", "prefix_tuning", of="pasta")
+    gap = HERE.differences("pasta", "prefix_tuning")["us-address"]
+    method, own = (HERE.value("trainable_params", of, "us-address") for of in ("prefix_tuning", "pasta"))
+    return f"{gap} points from P-tuning v2, with {method / own:.0f} times fewer parameters"
+
+
+@claim
+def ablation_in_the_paper() -> str:
+    return in_the_paper("pasta-ablation")
+
+
+@claim
+def ablation_here() -> str:
+    gap = HERE.difference("pasta[tokens=cls]", "pasta")
+    (share,) = {f"{share:.3f}" for share in HERE.values("trainable_share_percent", "pasta[tokens=cls]")}
+    return f"`pasta[tokens=cls]`, {share} %, lies {gap} points from the whole"
+
+
+# The page
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return " ".join(PAGE.read_text(encoding="utf-8").split())
+
+
+@pytest.mark.parametrize("made", CLAIMS, ids=lambda made: made.__name__)
+def test_the_page_says_what_the_tables_say(made: Callable[[], str], page: str) -> None:
+    assert made() in page
+
+
+def test_no_number_of_the_page_is_without_a_claim(page: str) -> None:
+    for made in CLAIMS:
+        page = page.replace(made(), "")
+    page = re.sub(r"<!-- (\w+):begin .*? -->.*?<!-- \1:end -->", "", page)  # test_blocks holds them to the tables
+    page = re.sub(r"`[^`]*`|\]\([^)]*\)|all-MiniLM-L6-v2|P-tuning v2", "", page)  # names and addresses
+    assert re.findall(r"\S*\d\S*", page) == []
