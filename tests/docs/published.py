@@ -7,7 +7,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from statsmodels.stats.multitest import multipletests
@@ -110,12 +110,11 @@ class Published:
 
     def apart(self, better: str, worse: str, of: str) -> list[str]:
         """The tasks on which two are told apart, one of them `of`, corrected for all comparisons with that one."""
-        found = []
-        for task in self.tasks:
-            family = [
-                line for line in self.all_pairs if line["task"] == task and of in (line["method_a"], line["method_b"])
-            ]
-            told, *_ = multipletests([float(line["p_value"]) for line in family], method="holm")
-            pairs = [(line["method_a"], line["method_b"]) for line, yes in zip(family, told, strict=True) if yes]
-            found += [task] * ((better, worse) in pairs)  # method_a has the better mean
-        return found
+        return [task for task in self.tasks if (better, worse) in self._told_apart(of, task)]
+
+    @cache  # noqa: B019 - a test module has one of these, and asks the same again and again
+    def _told_apart(self, of: str, task: str) -> set[tuple[str, str]]:
+        """The better and the worse of each pair with `of` that is told apart on a task."""
+        pairs = [line for line in self.all_pairs if line["task"] == task and of in (line["method_a"], line["method_b"])]
+        told, *_ = multipletests([float(line["p_value"]) for line in pairs], method="holm")
+        return {(line["method_a"], line["method_b"]) for line, yes in zip(pairs, told, strict=True) if yes}
