@@ -31,11 +31,6 @@ class Difference:
     low: float
     high: float
 
-    @property
-    def clear(self) -> bool:
-        """The interval, not corrected for other comparisons, is all on one side of 0."""
-        return self.low > 0 or self.high < 0
-
     def __str__(self) -> str:
         return f"{self.points:+.1f} ({self.low:+.1f} to {self.high:+.1f})"
 

@@ -72,6 +72,20 @@ def behind_pasta(other: str) -> list[str]:
     return HERE.apart("pasta", other, of="pasta")
 
 
+def parameters(other: str) -> list[float]:
+    """How many times PASTA's a method trains, a number a task."""
+    return HERE.ratios("trainable_params", other, "pasta")
+
+
+def better_means() -> list[str]:
+    """The methods with a better mean than PASTA's, the best first."""
+    return sorted((other for other in OTHERS if HERE.mean(other) > HERE.mean("pasta")), key=HERE.mean, reverse=True)
+
+
+def of(found: Sequence[Line], method: str, task: str) -> list[Line]:
+    return [line for line in found if (line["method"], line["task"]) == (method, task)]
+
+
 # What was run
 
 
@@ -154,11 +168,10 @@ def what_is_left_of_the_gain() -> str:
 
 @claim
 def the_ones_ahead() -> str:
-    ahead = sorted((other for other in OTHERS if HERE.mean(other) > HERE.mean("pasta")), key=HERE.mean, reverse=True)
     rows = []
-    for other in ahead:
+    for other in better_means():
         assert not behind_pasta(other)
-        times = HERE.ratios("trainable_params", other, "pasta")
+        times = parameters(other)
         rows.append(
             f"| `{other}` | {between(times, ',.1f' if max(times) < 10 else ',.0f')} | "
             f"{HERE.difference(other, 'pasta')} | {listed(ahead_of_pasta(other))} |"
@@ -169,29 +182,25 @@ def the_ones_ahead() -> str:
 @claim
 def a_fair_match() -> str:
     """LoRA at rank 1 has the parameters nearest to PASTA's of those ahead of it."""
-    nearest = min(OTHERS, key=lambda other: max(HERE.ratios("trainable_params", other, "pasta")))
-    assert nearest == "prompt_tuning"
-    ahead = [other for other in OTHERS if HERE.mean(other) > HERE.mean("pasta")]
-    assert min(ahead, key=lambda other: max(HERE.ratios("trainable_params", other, "pasta"))) == "lora[r=1,alpha=2.0]"
-    gap = HERE.difference("lora[r=1,alpha=2.0]", "pasta")
+    name = "lora[r=1,alpha=2.0]"
+    assert min(OTHERS, key=lambda other: max(parameters(other))) == "prompt_tuning"
+    assert min(better_means(), key=lambda other: max(parameters(other))) == name
+    gap = HERE.difference(name, "pasta")
     assert gap.low > 0
-    times = HERE.ratios("trainable_params", "lora[r=1,alpha=2.0]", "pasta")
     return (
-        f"LoRA of rank one trains {between(times, '.1f')} times PASTA's parameters and is {gap.points:.1f} points "
-        f"better ({ends(gap)})"
+        f"LoRA of rank one trains {between(parameters(name), '.1f')} times PASTA's parameters and is "
+        f"{gap.points:.1f} points better ({ends(gap)})"
     )
 
 
 @claim
 def prompt_tuning_is_below() -> str:
-    below = [other for other in OTHERS if HERE.mean(other) < HERE.mean("pasta")]
-    assert sorted(below) == ["adapters", "prompt_tuning"]  # the page tells of both
+    assert {*OTHERS} - {*better_means()} == {"adapters", "prompt_tuning"}  # the page tells of both
     gap, better = HERE.difference("pasta", "prompt_tuning"), behind_pasta("prompt_tuning")
     assert not ahead_of_pasta("prompt_tuning")
-    times = HERE.ratios("trainable_params", "prompt_tuning", "pasta")
     return (
-        f"Prompt tuning, with {between(times, '.1f')} times as many parameters, is {gap.points:.1f} points "
-        f"behind it ({ends(gap)}), told apart on {named(better)}"
+        f"Prompt tuning, with {between(parameters('prompt_tuning'), '.1f')} times as many parameters, is "
+        f"{gap.points:.1f} points behind it ({ends(gap)}), told apart on {named(better)}"
     )
 
 
@@ -291,15 +300,17 @@ def where_each_token_counts() -> str:
 
 def best_trial(trials: list[Line], method: str, task: str) -> float:
     """The best validation score of a method's trials, in points."""
-    of = [line for line in trials if (line["method"], line["task"]) == (method, task)]
-    return max(100 * float(line["validation_score"]) for line in of)
+    return max(100 * float(line["validation_score"]) for line in of(trials, method, task))
 
 
-def mean_gap(pasta_trials: list[Line]) -> float:
-    """How far PASTA's best trials are behind those of full fine-tuning that are as long as everybody's."""
-    return statistics.fmean(
-        best_trial(TRIALS, "full", task) - best_trial(pasta_trials, "pasta", task) for task in HERE.tasks
-    )
+def gaps(pasta_trials: list[Line]) -> dict[str, float]:
+    """How far PASTA's best trials are behind those of full fine-tuning that are as long as everybody's, by task."""
+    return {task: best_trial(TRIALS, "full", task) - best_trial(pasta_trials, "pasta", task) for task in HERE.tasks}
+
+
+def mean_gaps() -> tuple[float, float]:
+    """Over the tasks: before the longer trials, and with them."""
+    return statistics.fmean(gaps(TRIALS).values()), statistics.fmean(gaps([*TRIALS, *LONGER]).values())
 
 
 @claim
@@ -308,9 +319,9 @@ def the_longer_trials() -> str:
     assert {(line["method"], line["task"]) for line in LONGER} == {
         *(("pasta", task) for task in LONGER_TASKS), ("full", "us-address")
     }  # fmt: skip
-    gaps = {task: best_trial(TRIALS, "full", task) - best_trial(TRIALS, "pasta", task) for task in HERE.tasks}
-    assert set(sorted(gaps, key=gaps.__getitem__)[-3:]) == set(LONGER_TASKS)
-    assert max(gaps, key=gaps.__getitem__) == "us-address"
+    before = gaps(TRIALS)
+    assert set(sorted(before, key=before.__getitem__)[-3:]) == set(LONGER_TASKS)
+    assert max(before, key=before.__getitem__) == "us-address"
     for method in ("pasta", "full"):
         points = [{(line["trial"], line["learning_rate"]) for line in trials if line["method"] == method}
                   for trials in (TRIALS, LONGER)]  # fmt: skip
@@ -333,7 +344,7 @@ def the_longer_tuning() -> str:
 
 @claim
 def the_gap_on_validation() -> str:
-    before, after = mean_gap(TRIALS), mean_gap([*TRIALS, *LONGER])
+    before, after = mean_gaps()
     assert 0 < after < before
     assert best_trial(LONGER, "full", "us-address") < best_trial(TRIALS, "full", "us-address")  # the page says so
     return (
@@ -344,7 +355,7 @@ def the_gap_on_validation() -> str:
 
 @claim
 def what_more_training_gives() -> str:
-    before, after = mean_gap(TRIALS), mean_gap([*TRIALS, *LONGER])
+    before, after = mean_gaps()
     return f"four times its training closes {100 * (before - after) / before:.0f} % of the gap at the most"
 
 
@@ -357,16 +368,12 @@ COLLAPSED = "rt-intensity", "sms-spam"
 @claim
 def the_collapse() -> str:
     """A task's chosen rate, its score on validation, and those on test at the seeds that are reported."""
-
-    def of(task: str, found: list[Line]) -> list[Line]:
-        return [line for line in found if (line["method"], line["task"]) == ("adapters", task)]
-
     rows = []
     for task in HERE.tasks:
-        scores = [float(line["score"]) for line in of(task, HERE.cells)]
+        scores = [float(line["score"]) for line in of(HERE.cells, "adapters", task)]
         assert (min(scores) < 0.1) == (task in COLLAPSED)
         assert max(scores) > 0.7
-        chosen = max(of(task, TRIALS), key=lambda line: float(line["validation_score"]))
+        chosen = max(of(TRIALS, "adapters", task), key=lambda line: float(line["validation_score"]))
         rows.append(
             f"| {task} | {float(chosen['learning_rate']):g} | {float(chosen['validation_score']):.3f} | "
             f"{', '.join(f'{score:.3f}' for score in scores)} |"
@@ -406,10 +413,9 @@ def bitfit_in_the_paper() -> str:
 def bitfit_here() -> str:
     gap = HERE.difference("bitfit", "pasta")
     assert gap.low > 0
-    times = HERE.ratios("trainable_params", "bitfit", "pasta")
     return (
         f"{gap.points:.1f} points behind BitFit ({ends(gap)}), which trains "
-        f"{between(times, '.1f')} times as many parameters"
+        f"{between(parameters('bitfit'), '.1f')} times as many parameters"
     )
 
 
