@@ -7,7 +7,7 @@ def main() -> None:
     """Run the command line; errors that are the user's to mend are one sentence, not a traceback."""
     from bench.cli import app
     from bench.errors import BenchError
-    from bench.escaping import one_line
+    from bench.sanitize import one_line
 
     try:
         app(prog_name="bench" if not sys.argv[0].endswith("__main__.py") else "python -m bench")

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bench import seeds
-from bench.adaptation import adapt
 from bench.errors import BenchError, UsageError
-from bench.method import Method
-from bench.registry import Registry
-from bench.task import TaskContext
+from bench.grid import seeds
+from bench.plugins.method import Method
+from bench.plugins.registry import Registry
+from bench.plugins.task import TaskContext
+from bench.train.adaptation import adapt
 
 if TYPE_CHECKING:
     from torch import nn

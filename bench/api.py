@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
-from bench.merging import merge
+from bench.leaderboard.merging import merge
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bench.leaderboard import Boards
-    from bench.record import Record
+    from bench.records.record import Record
 
 Names = str | Iterable[str]
 
@@ -22,8 +22,8 @@ Names = str | Iterable[str]
 class Results:
     """Records, and the tables made of them as data frames with nullable types: unknown is <NA>, never 0.
 
-    records: see bench.record.Record. notes: sentences on what was left out. What the columns of leaderboard,
-    cells, pairs and overall mean is told in bench.columns.
+    records: see bench.records.record.Record. notes: sentences on what was left out. What the columns of leaderboard,
+    cells, pairs and overall mean is told in bench.leaderboard.columns.
     """
 
     def __init__(self, records: Sequence[Record], notes: Sequence[str] = ()) -> None:
@@ -155,14 +155,15 @@ def run(
     """
     from rich.console import Console
 
-    from bench import asking, planning
-    from bench.launching import launch
     from bench.leaderboard import files
+    from bench.runner.backend import launch
+    from bench.runner.plan import plan
+    from bench.runner.request import ask
 
     wanted = list(range(seeds)) if isinstance(seeds, int) else None if seeds is None else list(seeds)
     if wanted is not None and any(not isinstance(seed, int) or seed < 0 for seed in wanted):
         raise UsageError(f"seeds={seeds!r} is neither a count nor a list of whole numbers from 0 up.")
-    request = asking.ask(
+    request = ask(
         suite=None if suite is None else str(suite),
         preset=preset,
         methods=_joined(methods),
@@ -181,7 +182,7 @@ def run(
         executor=executor,
         ray_address=ray_address,
     )
-    outcome = launch(planning.plan(request), request, Console(stderr=True, highlight=False))
+    outcome = launch(plan(request), request, Console(stderr=True, highlight=False))
     files.write(request.results, merge([request.results]).records)
     if outcome.interrupted:
         raise KeyboardInterrupt

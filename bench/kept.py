@@ -23,22 +23,22 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from bench import index, merging
-from bench.columns import Column
+from bench import index
+from bench.grid.pscp import Pscp
 from bench.index import Index
-from bench.leaderboard import Boards
+from bench.leaderboard import Boards, merging
 from bench.leaderboard.boards import column_names, leaderboard_columns
+from bench.leaderboard.columns import Column
 from bench.leaderboard.rows import Group
-from bench.pscp import Pscp
-from bench.record import Record
-from bench.store import Store, StoreError, write_atomically
+from bench.records.record import Record
+from bench.records.store import Store, StoreError, write_atomically
 
 FILE = "leaderboard.kept.json"
 
 
 @dataclass(frozen=True)
 class Board:
-    """The leaderboard's lines, by group and from best to worst, and sentences as `bench.merging.merge` has them."""
+    """The leaderboard's lines, by group and from best to worst, and sentences as merging has them."""
 
     lines: list[dict[str, Any]]
     notes: list[str]

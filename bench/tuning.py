@@ -14,18 +14,18 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from bench import registry
-from bench.asking import Request
 from bench.errors import UsageError
-from bench.grid import method_label
+from bench.grid.cell import method_label
+from bench.grid.recipes import FOLDER, File, Tuned, file_name
+from bench.grid.suites import Settings, Suite
 from bench.leaderboard.csv import csv_of
-from bench.method import Method
-from bench.recipes import FOLDER, File, Tuned, file_name
-from bench.record import Record
-from bench.registry import Registry
-from bench.space import points
-from bench.store import write_atomically
-from bench.suites import Settings, Suite
+from bench.plugins import registry
+from bench.plugins.method import Method
+from bench.plugins.registry import Registry
+from bench.plugins.search_space import points
+from bench.records.record import Record
+from bench.records.store import write_atomically
+from bench.runner.request import Request
 
 TRIALS = "trials.csv"
 CHOSEN_BY = "a trial of tune"

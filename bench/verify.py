@@ -10,16 +10,18 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from bench import profiles, registry, sources
-from bench.cell import Assignment
+from bench import profiles
 from bench.errors import BenchError, SourceError, UsageError
 from bench.executors import Executor, Finished, Job, Lost
-from bench.freezing import part_of
-from bench.grid import NUMERIC_LIBRARIES, code_version
+from bench.grid.cell import NUMERIC_LIBRARIES, code_version
+from bench.lockfile import part_of
 from bench.measure import environment
-from bench.planning import Fetching, fetch
+from bench.plugins import registry
 from bench.profiles.probe import probe
-from bench.record import Record
+from bench.records.record import Record
+from bench.runner.plan import Fetching, fetch
+from bench.sources.resolve import tree_digest
+from bench.train.cell import Assignment
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def repeated(
     Args:
         copies: files and folders that stand in for recorded sources wherever the content is the same.
     """
-    held = {sources.tree_digest(path): path for path in copies}
+    held = {tree_digest(path): path for path in copies}
     assignments: dict[str, Assignment] = {}
     by_id = {record.id: record for record in records}
     for record in records:

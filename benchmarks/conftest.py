@@ -9,10 +9,10 @@ import tiny as tiny_bert
 import tiny_speed
 import torch
 
-from bench import models
-from bench.modeling import quiet_libraries
+from bench.grid import models
 from bench.profiles.probe import cpu_cores_allowed
 from bench.speed.setting import Setting
+from bench.train.model import quiet_libraries
 
 
 @pytest.fixture(scope="session", autouse=True)

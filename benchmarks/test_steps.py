@@ -12,14 +12,15 @@ import pytest
 import tiny as tiny_bert
 import torch
 
-from bench import models, registry, seeds
-from bench.adaptation import Adapted, adapt
-from bench.batching import epoch_batches
-from bench.data import Encoded, encode
-from bench.modeling import init_head
-from bench.specs import parse
-from bench.task import TaskContext
-from bench.training import loss_sum
+from bench.grid import models, seeds
+from bench.plugins import registry
+from bench.plugins.specs import parse
+from bench.plugins.task import TaskContext
+from bench.train.adaptation import Adapted, adapt
+from bench.train.batches import epoch_batches
+from bench.train.data import Encoded, encode
+from bench.train.loop import loss_sum
+from bench.train.model import init_head
 
 METHODS = registry.methods().names()
 

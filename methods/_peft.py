@@ -37,7 +37,7 @@ def inject(model: PreTrainedModel, config: Any, name: str, option: str = "target
     from peft import TaskType, get_peft_model, inject_adapter_in_model
     from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
 
-    from bench.modeling import backbone
+    from bench.train.model import backbone
 
     encoder: Any = backbone(model)
     wanted = config.target_modules

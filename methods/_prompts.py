@@ -23,7 +23,7 @@ def prompt(model: PreTrainedModel, config: Any, name: str) -> None:
     """
     from peft import TaskType, get_peft_model
 
-    from bench.modeling import backbone
+    from bench.train.model import backbone
 
     encoder: Any = backbone(model)
     if in_attention(config):

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from bench.errors import NotApplicable
-from bench.method import Method, Params, Recipe
-from bench.space import rates
+from bench.plugins.method import Method, Params, Recipe
+from bench.plugins.search_space import rates
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel
 
-    from bench.task import TaskContext
+    from bench.plugins.task import TaskContext
 
 # Families whose layers are BERT's: attention.output and output, each dense, dropout, then LayerNorm(. + input).
 FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "electra")
@@ -61,7 +61,7 @@ class Adapters(Method):
     def apply(self, model: PreTrainedModel, task: TaskContext) -> nn.Module:
         from torch import nn
 
-        from bench.modeling import backbone
+        from bench.train.model import backbone
         from methods._bottleneck import after_norm, after_sublayer
 
         config, params = model.config, self.params

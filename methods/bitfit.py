@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.errors import NotApplicable
-from bench.method import Method, Recipe
-from bench.space import rates
+from bench.plugins.method import Method, Recipe
+from bench.plugins.search_space import rates
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel
 
-    from bench.task import TaskContext
+    from bench.plugins.task import TaskContext
 
 
 class BitFit(Method):
@@ -31,7 +31,7 @@ class BitFit(Method):
         )
 
     def apply(self, model: PreTrainedModel, task: TaskContext) -> nn.Module:
-        from bench.modeling import backbone
+        from bench.train.model import backbone
 
         biases = [parameter for name, parameter in backbone(model).named_parameters() if name.endswith("bias")]
         if not biases:

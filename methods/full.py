@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.method import Method, Recipe
-from bench.space import rates
+from bench.plugins.method import Method, Recipe
+from bench.plugins.search_space import rates
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel
 
-    from bench.task import TaskContext
+    from bench.plugins.task import TaskContext
 
 
 class Full(Method):

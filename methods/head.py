@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.method import Method, Recipe
-from bench.space import rates
+from bench.plugins.method import Method, Recipe
+from bench.plugins.search_space import rates
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel
 
-    from bench.task import TaskContext
+    from bench.plugins.task import TaskContext
 
 
 class Head(Method):
@@ -25,7 +25,7 @@ class Head(Method):
             learning_rate=1e-2,
             epochs=1,
             min_steps=100,
-            # The features are the frozen model's own, as without training; so they are computed once (bench.features).
+            # The features are the frozen model's own, as without training; so they are computed once (features.py).
             dropout=0.0,
             chosen_by="learning rate: this project's first rough loop, rt-polarity, one seed",
         )

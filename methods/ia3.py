@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.errors import NotApplicable
-from bench.method import Method, Recipe
-from bench.space import rates
+from bench.plugins.method import Method, Recipe
+from bench.plugins.search_space import rates
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel
 
-    from bench.task import TaskContext
+    from bench.plugins.task import TaskContext
 
 # By model family: the linear layers of keys and values, whose outputs are scaled, and the second one of the
 # feed-forward part, whose inputs are. Regular expressions over whole module names of the backbone.

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from bench.method import Method, Params, Recipe
-from bench.space import rates
+from bench.plugins.method import Method, Params, Recipe
+from bench.plugins.search_space import rates
 from methods._peft import Names
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel
 
-    from bench.task import TaskContext
+    from bench.plugins.task import TaskContext
 
 
 # Families that PEFT's table of default targets does not have; query and value as there, or the matrix that holds them.

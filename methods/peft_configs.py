@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_args, get_o
 from pydantic import create_model, model_validator
 
 from bench.errors import UsageError
-from bench.method import Method, MethodFamily, Params, Recipe
-from bench.space import rates
+from bench.plugins.method import Method, MethodFamily, Params, Recipe
+from bench.plugins.search_space import rates
 from methods._peft import Names, Numbers
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel
 
-    from bench.task import TaskContext
+    from bench.plugins.task import TaskContext
 
 _REFUSED = {
     "adalora": "it moves rank between matrices by calls from the training loop and adds a term to the loss",

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from bench.splits import official
-from bench.task import Example, Kind, Splits, Task
+from bench.plugins.splits import official
+from bench.plugins.task import Example, Kind, Splits, Task
 from tasks import _parquet
 
 CITATION = "Wang et al., GLUE, ICLR 2019"

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from bench.splits import official
-from bench.task import Example, Splits, Task
+from bench.plugins.splits import official
+from bench.plugins.task import Example, Splits, Task
 from tasks import _parquet
 
 

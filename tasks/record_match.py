@@ -16,8 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.splits import distinct, normalise, shuffled
-from bench.task import Example, Splits, Task
+from bench.plugins.splits import distinct, normalise, shuffled
+from bench.plugins.task import Example, Splits, Task
 
 FILES = ("dataset2.csv", "dataset3.csv", "dataset4a.csv", "dataset4b.csv")
 _PERSON = re.compile(r"rec-(\d+)-(?:org|dup-\d+)")

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from bench.splits import cut
-from bench.task import Example, Splits, Task
+from bench.plugins.splits import cut
+from bench.plugins.task import Example, Splits, Task
 from tasks import _movie_reviews
 
 

@@ -3,8 +3,8 @@
 import csv
 from pathlib import Path
 
-from bench.splits import cut
-from bench.task import Example, Splits, Task
+from bench.plugins.splits import cut
+from bench.plugins.task import Example, Splits, Task
 
 
 class SmsSpam(Task):

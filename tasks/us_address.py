@@ -3,8 +3,8 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
-from bench.splits import cut, distinct, identity, shuffled, without
-from bench.task import Example, Splits, Task
+from bench.plugins.splits import cut, distinct, identity, shuffled, without
+from bench.plugins.task import Example, Splits, Task
 
 PARTS = (
     "AddressNumber", "AddressNumberPrefix", "AddressNumberSuffix", "BuildingName", "CornerOf", "CountryName",

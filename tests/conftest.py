@@ -9,9 +9,9 @@ import pytest
 import tiny as tiny_bert
 from commandline import Bench, caller
 
-from bench import sources
 from bench.errors import SourceError
-from bench.task import TaskContext
+from bench.plugins.task import TaskContext
+from bench.sources.resolve import resolve
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -21,7 +21,7 @@ def _one_thread() -> None:
     """Tiny matrices gain nothing from threads, and sums in one order are the same sums."""
     import torch
 
-    from bench.modeling import quiet_libraries
+    from bench.train.model import quiet_libraries
 
     torch.set_num_threads(1)
     quiet_libraries()
@@ -66,7 +66,7 @@ def mirror() -> Path:
 @cache
 def _resolved(ref: str) -> Path | str:
     try:
-        return sources.resolve(ref).path
+        return resolve(ref).path
     except SourceError as error:
         return str(error)
 

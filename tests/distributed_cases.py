@@ -9,12 +9,13 @@ import tiny as tiny_bert
 import torch
 from tiny_encoders import without_dropout
 
-from bench import registry, training
-from bench.contract.encoder import Encoder
-from bench.distributed import HOST, Ranks, Team
+from bench.check.encoder import Encoder
 from bench.measure.time import Timeline
-from bench.specs import parse
-from bench.training import Placement
+from bench.plugins import registry
+from bench.plugins.specs import parse
+from bench.train import loop
+from bench.train.distributed import HOST, Ranks, Team
+from bench.train.loop import Placement
 
 
 class Case(NamedTuple):
@@ -47,7 +48,7 @@ def train(case: Case, team: Team) -> dict[str, Any]:
     without_dropout(adapted.module)
     recipe = tiny_bert.recipe(epochs=2, batch_size=5, max_grad_norm=case.max_grad_norm)
     placement = Placement(micro_batch=case.micro_batch, team=team)
-    done = training.train(
+    done = loop.train(
         team.prepare(adapted.module, "cpu"),
         encoder.data(case.kind, case.examples),
         recipe,

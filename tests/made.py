@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench import profiles, seeds
-from bench.grid import Cell
-from bench.record import Memory, Parameters, Record, Speed
-from bench.suites import Budget
+from bench import profiles
+from bench.grid import seeds
+from bench.grid.cell import Cell
+from bench.grid.suites import Budget
+from bench.records.record import Memory, Parameters, Record, Speed
 
 PROFILE = profiles.load("cpu")
 

@@ -12,9 +12,9 @@ import tiny_grid
 from made import failed, memory, parameters, record, speed
 
 import bench
-from bench import columns
 from bench.errors import BenchError, UsageError
-from bench.store import Store
+from bench.leaderboard import columns
+from bench.records.store import Store
 
 
 @pytest.fixture

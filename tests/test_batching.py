@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.batching import POOL, epoch_batches, sorted_batches
+from bench.train.batches import POOL, epoch_batches, sorted_batches
 
 lengths_lists = st.lists(st.integers(1, 200), max_size=400)
 

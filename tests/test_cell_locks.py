@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from bench.cell_locks import FILE, CellLocks
-from bench.store import StoreError
+from bench.records.store import StoreError
+from bench.runner.cell_locks import FILE, CellLocks
 
 ROOT = Path(__file__).parents[1]
 A, B = "0123456789abcdef", "fedcba9876543210"
@@ -21,7 +21,7 @@ A, B = "0123456789abcdef", "fedcba9876543210"
 OTHER = """
 import sys
 from pathlib import Path
-from bench.cell_locks import CellLocks
+from bench.runner.cell_locks import CellLocks
 with CellLocks(Path(sys.argv[1])) as locks:
     print(*(locks.take(cell) for cell in sys.argv[2:]), flush=True)
     sys.stdin.read()

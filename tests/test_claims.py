@@ -11,13 +11,15 @@ import pytest
 from made import record
 from pydantic import ValidationError
 
-from bench import claims, leaderboard, registry
-from bench.claims import Claims
+from bench import leaderboard
 from bench.cli.leaderboard import leaderboard as show
-from bench.store import Store
+from bench.grid import claims
+from bench.grid.claims import Claims
+from bench.plugins import registry
+from bench.records.store import Store
 
 BERT_LARGE = 335_143_938  # with a head of two classes; counted below
-ROWS = tomllib.loads(files("bench").joinpath("claims.toml").read_text(encoding="utf-8"))
+ROWS = tomllib.loads(files("bench.grid").joinpath("claims.toml").read_text(encoding="utf-8"))
 
 
 def test_every_claim_is_sourced_and_about_a_task_that_there_is() -> None:

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import metrics
-from bench.data import CUT_OFF, IGNORED, Encoded, Ragged, encode, sample
-from bench.task import Example
+from bench.plugins import metrics
+from bench.plugins.task import Example
+from bench.train.data import CUT_OFF, IGNORED, Encoded, Ragged, encode, sample
 
 AT = {token: index for index, token in enumerate(tiny_bert.VOCAB)}
 

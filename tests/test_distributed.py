@@ -23,14 +23,15 @@ from made import PROFILE, cell
 from safetensors.torch import load_file
 from tiny_grid import TinyGrid, records
 
-from bench import asking, planning
-from bench.cell import run
-from bench.data import Batch
-from bench.distributed import RankFault, Ranks, Team
 from bench.errors import NotApplicable
 from bench.profiles import Profile, check, load
 from bench.profiles.probe import Gpu, probe
-from bench.record import Record
+from bench.records.record import Record
+from bench.runner.plan import plan
+from bench.runner.request import ask
+from bench.train.cell import run
+from bench.train.data import Batch
+from bench.train.distributed import RankFault, Ranks, Team
 
 ROOT = Path(__file__).parents[1]
 RANKS = 2
@@ -200,7 +201,7 @@ def test_a_rank_that_ends_before_the_training_is_noticed(monkeypatch: pytest.Mon
 
 WAITS = """
 import subprocess, sys, time
-from bench import distributed
+from bench.train import distributed
 distributed.GRACE_SECONDS = 0.1
 dead = subprocess.Popen([sys.executable, "-c", "exit(3)"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 with distributed.Ranks(0, 2, None, [dead]):
@@ -218,7 +219,7 @@ def test_a_wait_without_end_for_a_rank_that_is_gone_is_ended() -> None:
 
 PLUGIN = """
 import os, signal, sys
-from bench.method import Method, Recipe
+from bench.plugins.method import Method, Recipe
 
 class _Tiny(Method):
     paper = "none"
@@ -280,7 +281,7 @@ def test_a_grid_with_two_processes_a_cell(tmp_path: Path) -> None:
 
 def _alone(grid: TinyGrid, plugin: Path, results: Path) -> Record:
     """The same cell by this process alone."""
-    request = asking.ask(
+    request = ask(
         suite=str(grid.suite),
         methods="whole",
         seeds=[0],
@@ -289,7 +290,7 @@ def _alone(grid: TinyGrid, plugin: Path, results: Path) -> Record:
         results=results,
         keep_adapters=True,
     )
-    (assignment,) = planning.plan(request).assignments.values()
+    (assignment,) = plan(request).assignments.values()
     return Record(**run(assignment, lambda data: None))
 
 

@@ -13,10 +13,11 @@ import tiny_grid
 from made import cell
 from tiny_grid import TinyGrid
 
-from bench import metrics, profiles
-from bench.cell import Assignment, run
-from bench.record import Record
-from bench.suites import Budget
+from bench import profiles
+from bench.grid.suites import Budget
+from bench.plugins import metrics
+from bench.records.record import Record
+from bench.train.cell import Assignment, run
 
 HARDER = [("the very bad road", 0), ("a street of good film", 1), ("not good", 0), ("not bad and not good", 1)]
 

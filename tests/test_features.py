@@ -9,11 +9,12 @@ import tiny_encoders
 import torch
 from torch import nn
 
-from bench import features, registry, training
-from bench.adaptation import Adapted
 from bench.measure.time import Timeline
-from bench.specs import parse
-from bench.training import Placement
+from bench.plugins import registry
+from bench.plugins.specs import parse
+from bench.train import features, loop
+from bench.train.adaptation import Adapted
+from bench.train.loop import Placement
 
 
 def head() -> Any:
@@ -36,7 +37,7 @@ def calls_of(backbone: nn.Module) -> list[int]:
 def trained(tiny: tiny_bert.Tiny, kind: str, placement: Placement, epochs: float = 3.0) -> tuple[Adapted, Any]:
     made, data = adapted(tiny, kind), tiny.data(kind)
     recipe = tiny_bert.recipe(epochs=epochs, batch_size=4, learning_rate=1e-2)
-    result = training.train(
+    result = loop.train(
         made.module, data, recipe, placement, seed=5, head=made.head, timeline=Timeline(), report=lambda _: None
     )
     return made, result
@@ -63,12 +64,12 @@ def test_the_backbone_is_computed_once_an_example(tiny: tiny_bert.Tiny, kind: st
     made, data = adapted(tiny, kind), tiny.data(kind)
     seen = calls_of(made.module.bert)
     recipe = tiny_bert.recipe(epochs=4, batch_size=4, learning_rate=1e-2)
-    training.train(
+    loop.train(
         made.module, data, recipe, Placement(), seed=5, head=made.head, timeline=Timeline(), report=lambda _: None
     )
     assert sum(seen) == len(data)
     seen.clear()
-    training.predict(made.module, data, Placement())  # the model itself is as it was
+    loop.predict(made.module, data, Placement())  # the model itself is as it was
     assert sum(seen) == len(data)
 
 
@@ -113,7 +114,7 @@ def test_what_does_not_fit_is_computed_each_time(tiny: tiny_bert.Tiny, monkeypat
     made, data = adapted(tiny, "classification"), tiny.data("classification")
     seen = calls_of(made.module.bert)
     recipe = tiny_bert.recipe(epochs=2, batch_size=1, learning_rate=1e-2)
-    training.train(
+    loop.train(
         made.module, data, recipe, Placement(), seed=5, head=made.head, timeline=Timeline(), report=lambda _: None
     )
     assert sum(seen) == 2 * len(data) - 5

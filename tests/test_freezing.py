@@ -14,13 +14,15 @@ from made import PROFILE, failed, record
 from packaging.requirements import Requirement
 from tiny_grid import TinyGrid
 
-from bench import __version__, asking, freezing, planning
+from bench import __version__, lockfile
 from bench.errors import UsageError
-from bench.freezing import Frozen
-from bench.grid import Cell
+from bench.grid.cell import Cell
+from bench.lockfile import Frozen
 from bench.measure import environment
-from bench.record import Record
-from bench.store import Store
+from bench.records.record import Record
+from bench.records.store import Store
+from bench.runner.plan import plan
+from bench.runner.request import ask
 
 ENVIRONMENT: dict[str, Any] = {
     "python": "3.11.7",
@@ -52,7 +54,7 @@ def records() -> list[Record]:
 
 
 def test_the_file_says_what_the_cells_were_made_with() -> None:
-    found = freezing.freeze(records())
+    found = lockfile.freeze(records())
     assert found == Frozen(
         bench="0.1.0",
         commits=["a" * 40, "b" * 40],
@@ -73,13 +75,13 @@ def test_the_file_says_what_the_cells_were_made_with() -> None:
 
 
 def test_written_and_read_it_is_the_same(tmp_path: Path) -> None:
-    frozen = freezing.freeze(records())
+    frozen = lockfile.freeze(records())
     (tmp_path / "lock").write_text(frozen.to_toml(4), encoding="utf-8")
-    assert freezing.load(tmp_path / "lock") == frozen
+    assert lockfile.load(tmp_path / "lock") == frozen
 
 
 def test_pip_can_read_the_constraints() -> None:
-    lines = freezing.freeze(records()).constraints(4).splitlines()
+    lines = lockfile.freeze(records()).constraints(4).splitlines()
     told = [line for line in lines if not line.startswith("#")]
     assert {(each.name, str(each.specifier)) for each in map(Requirement, told)} == {
         ("peft", "==0.21.2"),
@@ -91,20 +93,20 @@ def test_pip_can_read_the_constraints() -> None:
 
 def test_failed_cells_and_those_of_older_code_do_not_count() -> None:
     old = record("head", 0, of={"code": "older"}, environment=changed(versions={"torch": "2.0"}), finished_at="2025")
-    found = freezing.finished([*records(), failed("bitfit"), old])
+    found = lockfile.finished([*records(), failed("bitfit"), old])
     assert sorted(each.id for each in found) == sorted(each.id for each in records())
 
 
 def test_a_record_that_tells_less_is_no_contradiction() -> None:
     older = record("head", 2, environment={"versions": {"torch": "2.13.0+cpu"}})
-    assert freezing.freeze([*records(), older]).versions == {"peft": "0.21.2", "torch": "2.13.0+cpu"}
+    assert lockfile.freeze([*records(), older]).versions == {"peft": "0.21.2", "torch": "2.13.0+cpu"}
 
 
 def test_an_environment_may_hold_anything() -> None:
     odd: dict[str, Any] = {"versions": "x", "code": 3, "settings": None, "machine": [], "platform": {}, "python": None}
-    assert freezing.freeze([record("head", 3, environment=odd)]).versions == {}
+    assert lockfile.freeze([record("head", 3, environment=odd)]).versions == {}
     odd = {"versions": {"torch": 2}, "code": {"commit": 7, "dirty": "no"}, "settings": {"OMP_NUM_THREADS": 1}}
-    found = freezing.freeze([record("head", 3, environment=odd)])
+    found = lockfile.freeze([record("head", 3, environment=odd)])
     assert (found.versions, found.commits, found.settings) == ({"torch": "2"}, ["7"], {"OMP_NUM_THREADS": "1"})
 
 
@@ -128,7 +130,7 @@ CONTRADICTIONS: dict[str, tuple[Record, str]] = {
 def test_cells_made_with_different_things_are_refused(case: str) -> None:
     odd, reason = CONTRADICTIONS[case]
     with pytest.raises(UsageError) as raised:
-        freezing.freeze([*records(), odd])
+        lockfile.freeze([*records(), odd])
     assert str(raised.value).startswith("These 5 finished cells were not all made with the same")
     assert reason in str(raised.value)
 
@@ -143,7 +145,7 @@ def test_the_command_writes_both_files(bench: Bench, tmp_path: Path) -> None:
     assert tomllib.loads(lock.read_text())["python"] == "3.11.7"
     assert constraints.read_text().splitlines()[-1] == "torch==2.13.0+cpu"
     done = bench("freeze", tmp_path / "results", "--out", lock, "--json")
-    assert Frozen(**json.loads(done.out)) == freezing.load(lock)
+    assert Frozen(**json.loads(done.out)) == lockfile.load(lock)
     Store(tmp_path / "results").write(record("head", 9, environment=changed(code={"dirty": True})))
     assert "changes that no commit holds" in bench("freeze", tmp_path / "results", "--out", lock).err
 
@@ -194,7 +196,7 @@ def frozen(grid: TinyGrid) -> Frozen:
     here = environment.snapshot()
     cells = planned(grid)
     made = [Record(**{**record().model_dump(), "id": each.id, "cell": each, "environment": here}) for each in cells]
-    return freezing.freeze(made)
+    return lockfile.freeze(made)
 
 
 def planned(grid: TinyGrid, lock: Path | None = None, **changes: Any) -> list[Cell]:
@@ -206,7 +208,7 @@ def planned(grid: TinyGrid, lock: Path | None = None, **changes: Any) -> list[Ce
         "results": grid.folder / "results",
         "frozen": lock,
     }
-    return planning.plan(asking.ask(**{**options, **changes})).cells
+    return plan(ask(**{**options, **changes})).cells
 
 
 def written(frozen: Frozen, folder: Path, **changes: Any) -> Path:

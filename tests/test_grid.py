@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from made import PROFILE, cell
 from pydantic import ValidationError
 
-from bench import grid
-from bench.grid import NUMERIC_LIBRARIES, NUMERIC_MODULES, Cell, code_version
+from bench.grid.cell import NUMERIC_LIBRARIES, NUMERIC_MODULES, Cell, _meaning, _shared_version, code_version
+from bench.grid.suites import Budget
 from bench.profiles import Profile
-from bench.suites import Budget
 
 ROOT = Path(__file__).parents[1]
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), lambda inner: st.lists(inner))
@@ -202,8 +201,8 @@ def test_labels_are_what_the_command_line_takes() -> None:
 def _nothing_remembered() -> Iterator[None]:
     """Files are read once in a process: here they change."""
     yield
-    grid._meaning.cache_clear()
-    grid._shared_version.cache_clear()
+    _meaning.cache_clear()
+    _shared_version.cache_clear()
 
 
 PLUGIN = '''"""A method."""
@@ -220,7 +219,7 @@ class Plugin:
 
 
 def version(folder: Path, plugin: str = PLUGIN, **helpers: str) -> str:
-    grid._meaning.cache_clear()
+    _meaning.cache_clear()
     for name, text in {"plugin": plugin, "_rates": "FACTOR = 2\n", "_other": "FACTOR = 5\n", **helpers}.items():
         (folder / f"{name}.py").write_text(text, encoding="utf-8")
     return code_version([folder / "plugin.py"])
@@ -273,7 +272,7 @@ def test_a_librarys_version_counts(library: str, tmp_path: Path, monkeypatch: py
     before = version(tmp_path)
     real = importlib.metadata.version
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "9.9" if name == library else real(name))
-    grid._shared_version.cache_clear()
+    _shared_version.cache_clear()
     assert version(tmp_path) != before
 
 
@@ -286,14 +285,14 @@ def test_the_version_does_not_depend_on_where_the_code_lies(tmp_path: Path) -> N
 @pytest.mark.parametrize("name", NUMERIC_MODULES)
 def test_the_harness_own_modules_count(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = version(tmp_path)
-    real = grid._meaning
-    monkeypatch.setattr(grid, "_meaning", lambda file: real(file) + "#" * (file == ROOT / "bench" / name))
-    grid._shared_version.cache_clear()
+    real = _meaning
+    monkeypatch.setattr("bench.grid.cell._meaning", lambda file: real(file) + "#" * (file == ROOT / "bench" / name))
+    _shared_version.cache_clear()
     assert code_version([tmp_path / "plugin.py"]) != before
 
 
 def test_what_a_training_imports_is_among_the_modules_that_count() -> None:
-    """Whatever `bench.cell` needs of this package changes numbers, or is on the list of what cannot."""
+    """Whatever `bench.train.cell` needs of this package changes numbers, or is on the list of what cannot."""
     harmless = {
         "__init__.py",
         "archives.py",  # what is fetched is held to its hash

@@ -11,7 +11,7 @@ from tiny_encoders import FAMILIES, batch, without_dropout
 from tiny_encoders import model as encoder
 from torch import nn
 
-from bench import kernels
+from bench.train import kernels
 
 
 def masked(count: int, p: float) -> torch.Tensor:

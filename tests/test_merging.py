@@ -10,9 +10,9 @@ from made import PROFILE, failed, record
 
 from bench.errors import UsageError
 from bench.leaderboard import files
-from bench.merging import ALL, merge
-from bench.record import Record
-from bench.store import Store
+from bench.leaderboard.merging import ALL, merge
+from bench.records.record import Record
+from bench.records.store import Store
 
 OTHER = PROFILE.model_copy(update={"name": "other"})
 

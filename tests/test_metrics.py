@@ -12,8 +12,8 @@ from scipy import stats
 from seqeval import metrics as seqeval
 from sklearn import metrics as sklearn
 
-from bench import registry
-from bench.metrics import METRICS, constant_answer, score
+from bench.plugins import registry
+from bench.plugins.metrics import METRICS, constant_answer, score
 
 BINARY = ("no", "yes")
 TAGS = ("B-X", "I-X", "B-Y", "I-Y")  # as us-address: no "O" among them

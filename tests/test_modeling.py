@@ -10,8 +10,8 @@ import tiny as tiny_bert
 import torch
 
 from bench.errors import SourceError
-from bench.modeling import backbone, context, head_parameters, init_head, load_model, load_tokenizer
-from bench.task import TaskContext
+from bench.plugins.task import TaskContext
+from bench.train.model import backbone, context, head_parameters, init_head, load_model, load_tokenizer
 
 CLS, SEP, PAD = tiny_bert.CLS, tiny_bert.SEP, tiny_bert.PAD
 

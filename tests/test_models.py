@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import models, sources
 from bench.errors import UsageError
+from bench.grid import models
+from bench.sources.resolve import HubRef, PackageRef, parse
 
 
 def test_every_named_model_is_pinned() -> None:
@@ -16,13 +17,13 @@ def test_every_named_model_is_pinned() -> None:
     for name, model in models.named().items():
         assert model.name == name
         assert model.summary
-        assert isinstance(sources.parse(model.source), sources.PackageRef | sources.HubRef)
+        assert isinstance(parse(model.source), PackageRef | HubRef)
 
 
 def test_a_hub_model_is_pinned_by_commit() -> None:
     """A branch or a tag of the hub may move; a commit does not."""
-    found = [sources.parse(model.source) for model in models.named().values()]
-    hub = [ref for ref in found if isinstance(ref, sources.HubRef)]
+    found = [parse(model.source) for model in models.named().values()]
+    hub = [ref for ref in found if isinstance(ref, HubRef)]
     assert {ref.repo for ref in hub} >= {"google-bert/bert-large-cased", "FacebookAI/roberta-large"}
     assert all(re.fullmatch(r"[0-9a-f]{40}", ref.revision) and ref.kind == "model" for ref in hub)
 

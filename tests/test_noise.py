@@ -11,10 +11,10 @@ import pytest
 from made import MACHINE, failed, measured
 from scipy import stats
 
-from bench import noise
+from bench.comparison import noise
+from bench.comparison.noise import RESOLUTION, MachineKind, Spread, anova, estimate, from_rows, log_ratio, ratio_test
 from bench.errors import UsageError
-from bench.noise import RESOLUTION, MachineKind, Spread, anova, estimate, from_rows, log_ratio, ratio_test
-from bench.record import Record
+from bench.records.record import Record
 
 KIND = MachineKind(cpu_model="A CPU", cpu_cores=2)
 

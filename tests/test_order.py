@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made import cell
 
-from bench.grid import Cell
-from bench.order import in_order
+from bench.grid.cell import Cell
+from bench.runner.schedule import in_order
 
 SECONDS = {"short": 1.0, "middle": 5.0, "long": 9.0}
 CELLS = [cell(method, seed, task=task) for seed in (3, 1) for task in ("a", "b") for method in SECONDS]

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 import tiny as tiny_bert
 
-from bench import models, registry, sources
-from bench import plan as planning
+from bench import forecast as planning
 from bench.__main__ import main
 from bench.errors import SourceError
-from bench.modeling import load_config
-from bench.specs import parse_all
+from bench.grid import models
+from bench.plugins import registry
+from bench.plugins.specs import parse_all
+from bench.sources.resolve import Resolved, resolve
+from bench.train.model import load_config
 
 ROOT = Path(__file__).parents[1]
 NO_NETWORK = {"HF_HUB_OFFLINE": "1", "BENCH_OFFLINE": "1", "COLUMNS": "200"}
@@ -38,7 +40,7 @@ def planned(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 
 
 def counts(model: str, methods: str, *tasks: str, special_tokens: int | None = None) -> dict[tuple[str, str], Any]:
-    def no_files(source: str) -> sources.Resolved:
+    def no_files(source: str) -> Resolved:
         raise AssertionError(f"{source} was asked for")
 
     found, known = registry.methods(), registry.tasks()
@@ -100,7 +102,7 @@ def test_what_ships_for_the_default_model_is_its_own_configuration(embedded: Any
     assert model.shape is not None
     theirs = load_config(embedded(model.source)).to_dict()
     assert {key: theirs[key] for key in model.shape.config} == model.shape.config
-    shipped, read = (planning.frame(m, sources.resolve) for m in (model, model._replace(shape=None)))
+    shipped, read = (planning.frame(m, resolve) for m in (model, model._replace(shape=None)))
     assert (shipped.single, shipped.pair) == (read.single, read.pair)
 
 
@@ -167,7 +169,7 @@ def test_wrong_names_are_one_sentence(planned: Planned, arguments: list[str], re
 
 
 def test_a_model_that_is_not_shipped_is_resolved() -> None:
-    def refuse(source: str) -> sources.Resolved:
+    def refuse(source: str) -> Resolved:
         raise SourceError(f"no {source}")
 
     with pytest.raises(SourceError, match="hub:a/b@c"):

@@ -11,14 +11,16 @@ import tiny_grid
 from made import cell
 from tiny_grid import TinyGrid
 
-from bench import prepared, profiles, registry
-from bench.cell import Assignment, run
-from bench.data import read
+from bench import profiles
+from bench.grid.suites import Budget
 from bench.measure import memory
-from bench.modeling import load_model
-from bench.prepared import prepare
-from bench.record import Record
-from bench.suites import Budget
+from bench.plugins import registry
+from bench.records.record import Record
+from bench.train import prepared
+from bench.train.cell import Assignment, run
+from bench.train.data import read
+from bench.train.model import load_model
+from bench.train.prepared import prepare
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import pytest
 from made import cell, failed, record
 from rich.console import Console
 
-from bench import progress
-from bench.estimate import Estimator
-from bench.progress import FetchDisplay, LiveDisplay, PlainDisplay, outcome_line
+from bench.forecast.estimate import Estimator
+from bench.runner import progress
+from bench.runner.progress import FetchDisplay, LiveDisplay, PlainDisplay, outcome_line
 
 
 class Clock:

@@ -22,7 +22,7 @@ METHODS = "steady,raises,refuses,killer"
 LINGERS = """
 import os, time
 from pathlib import Path
-from bench.method import Method, Recipe
+from bench.plugins.method import Method, Recipe
 
 class Lingers(Method):
     name = "lingers"

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import models, registry, seeds, sources
-from bench.adaptation import adapt
-from bench.data import encode
 from bench.errors import SourceError
-from bench.modeling import context, load_model, load_tokenizer
-from bench.specs import parse
+from bench.grid import models, seeds
+from bench.plugins import registry
+from bench.plugins.specs import parse
+from bench.sources.resolve import resolve
+from bench.train.adaptation import adapt
+from bench.train.data import encode
+from bench.train.model import context, load_model, load_tokenizer
 from methods.pasta import PastaParams
 from methods.pasta.adapter import add
 from methods.pasta.attachment import attachment
@@ -27,7 +29,7 @@ MIRROR = Path(os.environ.get("BENCH_MIRROR", Path(__file__).parents[2] / "shared
 @pytest.fixture(scope="module")
 def minilm() -> Path:
     try:
-        return sources.resolve(models.find("minilm-l6").source).path
+        return resolve(models.find("minilm-l6").source).path
     except SourceError as error:
         pytest.skip(f"the default model is not to be had here: {error}")
 

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from made import failed, memory, parameters, record, speed
 from pydantic import ValidationError
 
-from bench.cell import new_record
 from bench.errors import UsageError
 from bench.measure.environment import anonymous
-from bench.method import Recipe
-from bench.record import FAILED, READABLE_VERSIONS, SCHEMA_VERSION, Data, ExtraTest, Record
-from bench.store import LEFT_BEHIND_SECONDS, NewerRecord, Store, StoreError, write_atomically
+from bench.plugins.method import Recipe
+from bench.records.record import FAILED, READABLE_VERSIONS, SCHEMA_VERSION, Data, ExtraTest, Record
+from bench.records.store import LEFT_BEHIND_SECONDS, NewerRecord, Store, StoreError, write_atomically
+from bench.train.cell import new_record
 
 FINITE = st.floats(-1e100, 1e100)
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from bench import registry
 from bench.errors import PluginError, UsageError
-from bench.registry import build_method, changed_params, describe_params
-from bench.specs import Spec, parse
+from bench.plugins import registry
+from bench.plugins.registry import build_method, changed_params, describe_params
+from bench.plugins.specs import Spec, parse
 
 ROOT = Path(__file__).parents[1]
-IMPORTS = "from bench.method import Method, Params, Recipe\nfrom bench.task import Task, Example\n"
+IMPORTS = "from bench.plugins.method import Method, Params, Recipe\nfrom bench.plugins.task import Task, Example\n"
 
 METHOD = """
 class Good(Method):
@@ -50,7 +50,7 @@ class Good(Good):
 """
 
 FAMILY = """
-from bench.method import MethodFamily
+from bench.plugins.method import MethodFamily
 class Zoo(MethodFamily):
     name = "zoo"
     summary = "animals"
@@ -100,7 +100,8 @@ def test_finding_plugins_imports_no_heavy_library() -> None:
     heavy = ["torch", "transformers", "peft", "datasets", "evaluate", "sklearn", "scipy", "pandas"]
     code = f"""
         import sys
-        from bench import catalogue, registry
+        from bench.grid import catalogue
+        from bench.plugins import registry
         for kind in catalogue.KINDS:
             assert catalogue.entries(kind)
         print([name for name in {heavy} if name in sys.modules])
@@ -182,18 +183,21 @@ BROKEN = {
     METHOD.replace("def recipe", "def receipt"): ("good", "Good does not define recipe()"),
     METHOD + PARAMS.replace("rank: int = 8", "rank: int"): ("good", "Good.Params has no default for rank"),
     **{
-        f"from bench.space import Log, OneOf\n{METHOD}    space = {space}\n": ("good", f"Good.space {reason}")
+        f"from bench.plugins.search_space import Log, OneOf\n{METHOD}    space = {space}\n": (
+            "good",
+            f"Good.space {reason}",
+        )
         for space, reason in (
             ("['learning_rate']", "must be a mapping"),
             ("{'learning': OneOf(1)}", "names 'learning', which is no setting of a recipe"),
             ("{'epochs': OneOf(1, 2)}", "names 'epochs', which is the same for every method"),
             ("{'chosen_by': OneOf('me')}", "names 'chosen_by', which is the same for every method or says where"),
-            ("{'learning_rate': (1, 2)}", "must have a bench.space.Log or OneOf for 'learning_rate'"),
+            ("{'learning_rate': (1, 2)}", "must have a bench.plugins.search_space.Log or OneOf for 'learning_rate'"),
             ("{'dropout': OneOf(0.0, 1.0)}", "has a value for 'dropout' that no recipe can have: "),
             ("{'batch_size': Log(0.5, 8)}", "has a value for 'batch_size' that no recipe can have: "),
         )
     },
-    METHOD + "    Params = dict\n": ("good", "Good.Params must be a subclass of bench.method.Params"),
+    METHOD + "    Params = dict\n": ("good", "Good.Params must be a subclass of bench.plugins.method.Params"),
 }
 BROKEN_TASKS = {
     TASK.replace('"classification"', '"ranking"'): (

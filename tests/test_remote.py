@@ -11,14 +11,15 @@ import pytest
 import tiny_grid
 from tiny_grid import TinyGrid
 
-from bench import asking, planning
-from bench.cell import new_record
 from bench.errors import SourceError
 from bench.executors.ray import WORKERS_HERE, Share
-from bench.launching import share_of
 from bench.profiles import Profile, load
-from bench.remote import Errand, _assignment, _here, marked, run
-from bench.store import Store
+from bench.records.store import Store
+from bench.runner.backend import share_of
+from bench.runner.plan import plan
+from bench.runner.remote import Errand, _assignment, _here, marked, run
+from bench.runner.request import ask
+from bench.train.cell import new_record
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> TinyGrid:
 @pytest.fixture
 def errand(grid: TinyGrid, tmp_path: Path) -> Iterator[Errand]:
     """A cell for a machine that sees the results folder."""
-    request = asking.ask(
+    request = ask(
         suite=str(grid.suite),
         methods="steady",
         seeds=[0],
@@ -37,7 +38,7 @@ def errand(grid: TinyGrid, tmp_path: Path) -> Iterator[Errand]:
         plugins=[Path(name) for name in grid.plugins[1::2]],
         results=tmp_path / "results",
     )
-    (assignment,) = planning.plan(request).assignments.values()
+    (assignment,) = plan(request).assignments.values()
     with marked(request.results) as token:
         yield Errand.of(assignment, None, request.results, token)
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from made import cell, record
 
-from bench.cell import Assignment
 from bench.executors import Event, Finished, Job, Lost, Retried, Started
-from bench.planning import Plan
-from bench.running import Run
-from bench.store import Store
+from bench.records.store import Store
+from bench.runner.plan import Plan
+from bench.runner.run import Run
+from bench.train.cell import Assignment
 
 REASON = "lost with its machine at step 3, after 9 s"
 

@@ -5,7 +5,7 @@ import hashlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import seeds
+from bench.grid import seeds
 
 
 def test_a_seed_is_the_hash_that_the_module_describes() -> None:

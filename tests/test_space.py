@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from bench import registry
-from bench.method import Recipe
-from bench.space import Log, OneOf, points, rates
+from bench.plugins import registry
+from bench.plugins.method import Recipe
+from bench.plugins.search_space import Log, OneOf, points, rates
 
 
 def test_the_points_are_haltons_sequence() -> None:

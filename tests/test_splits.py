@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.splits import cut, distinct, identity, normalise, official, shuffled, without
-from bench.task import Example
+from bench.plugins.splits import cut, distinct, identity, normalise, official, shuffled, without
+from bench.plugins.task import Example
 
 
 @pytest.mark.parametrize(

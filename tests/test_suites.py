@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from bench import models, planning, registry, suites
-from bench.asking import Request, suite_of
 from bench.errors import UsageError
-from bench.method import Recipe
-from bench.planning import plan
-from bench.registry import build_method
-from bench.sources import Resolved
-from bench.specs import parse
-from bench.suites import PRESETS, Budget, Suite
+from bench.grid import models, suites
+from bench.grid.suites import PRESETS, Budget, Suite
+from bench.plugins import registry
+from bench.plugins.method import Recipe
+from bench.plugins.registry import build_method
+from bench.plugins.specs import parse
+from bench.runner.plan import plan
+from bench.runner.request import Request, suite_of
+from bench.sources.resolve import Resolved
 
 WHOLE = """
 name = "mine"
@@ -96,7 +97,7 @@ def test_the_papers_suites_expand_to_cells_with_the_papers_recipe(
     """Without the models and data, which are not here: what they resolve to is made up."""
     suite, (tasks, model, settings) = suites.load(name), PAPER[name]
     monkeypatch.setattr(
-        planning, "fetch", lambda wanted, *_: dict.fromkeys(wanted, Resolved(tmp_path, "commit:0", "hub"))
+        "bench.runner.plan.fetch", lambda wanted, *_: dict.fromkeys(wanted, Resolved(tmp_path, "commit:0", "hub"))
     )
     specs = [parse(entry) for entry in suite.methods]
     # Of what was tuned here nothing is in a suite.

@@ -14,12 +14,13 @@ from torch import nn
 from transformers import get_linear_schedule_with_warmup
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from bench import registry, training
-from bench.adaptation import Adapted
-from bench.data import Encoded, Ragged
 from bench.measure.time import Timeline
-from bench.specs import parse
-from bench.training import Placement, TrainingFault, loss_sum, predict, total_steps
+from bench.plugins import registry
+from bench.plugins.specs import parse
+from bench.train import loop
+from bench.train.adaptation import Adapted
+from bench.train.data import Encoded, Ragged
+from bench.train.loop import Placement, TrainingFault, loss_sum, predict, total_steps
 
 every_kind = pytest.mark.parametrize("kind", tiny_bert.KINDS)
 
@@ -33,7 +34,7 @@ def fit(
 ) -> Any:
     torch.manual_seed(1)
     given = {"timeline": Timeline(), "report": lambda progress: None, **more}
-    return training.train(adapted.module, data, recipe, placement or Placement(), seed=seed, head=adapted.head, **given)
+    return loop.train(adapted.module, data, recipe, placement or Placement(), seed=seed, head=adapted.head, **given)
 
 
 def optimizer_of_one() -> torch.optim.Optimizer:
@@ -45,7 +46,7 @@ def test_the_learning_rate_is_that_of_transformers(total: int, warmup: int) -> N
     optimizer = optimizer_of_one()
     schedule = get_linear_schedule_with_warmup(optimizer, warmup, total)
     for step in range(total + 3):
-        assert training.learning_rate_factor(step, total, warmup) == pytest.approx(schedule.get_last_lr()[0], abs=1e-12)
+        assert loop.learning_rate_factor(step, total, warmup) == pytest.approx(schedule.get_last_lr()[0], abs=1e-12)
         optimizer.step()
         schedule.step()
 
@@ -138,7 +139,7 @@ def test_accumulated_parts_give_the_gradient_of_one_batch(tiny: Any, kind: str, 
     found = []
     for size in (8, micro):
         module = tiny.adapted(build("full"), kind).module.double()
-        loss = training._step(module, batch, data.kind, Placement(micro_batch=size))
+        loss = loop._step(module, batch, data.kind, Placement(micro_batch=size))
         found.append((float(loss), [p.grad for p in module.parameters()]))
     (whole, gradients), (parts, accumulated) = found
     assert parts == pytest.approx(whole, abs=1e-6)

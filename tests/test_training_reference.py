@@ -8,11 +8,13 @@ import tiny as tiny_bert
 import torch
 from transformers import get_linear_schedule_with_warmup
 
-from bench import registry, seeds, training
-from bench.adaptation import Adapted
-from bench.batching import epoch_batches
+from bench.grid import seeds
 from bench.measure.time import Timeline
-from bench.specs import parse
+from bench.plugins import registry
+from bench.plugins.specs import parse
+from bench.train import loop
+from bench.train.adaptation import Adapted
+from bench.train.batches import epoch_batches
 
 
 def plain_loop(adapted: Adapted, kind: str, recipe: Any, steps: int, seed: int, tokenizer: Any) -> list[float]:
@@ -91,11 +93,11 @@ def test_a_training_is_that_of_a_plain_loop(tiny: Any, kind: str, spec: str, cha
     method = registry.build_method(registry.methods(), parse(spec))
     mine, other = (tiny.adapted(method, kind) for _ in range(2))
     torch.manual_seed(1)
-    trained = training.train(
+    trained = loop.train(
         mine.module,
         tiny.data(kind),
         recipe,
-        training.Placement(),
+        loop.Placement(),
         seed=7,
         head=mine.head,
         timeline=Timeline(),

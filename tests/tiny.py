@@ -3,17 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from bench.contract import encoder
-from bench.contract.encoder import HIDDEN as HIDDEN
-from bench.contract.encoder import LAYERS as LAYERS
-from bench.contract.encoder import logits as logits
-from bench.contract.encoder import tiny_config as config
-from bench.contract.examples import KINDS as KINDS
-from bench.contract.examples import VOCAB as VOCAB
-from bench.contract.examples import examples as examples
-from bench.contract.examples import task as task
-from bench.method import Recipe
-from bench.modeling import load_model, load_tokenizer
+from bench.check import encoder
+from bench.check.encoder import HIDDEN as HIDDEN
+from bench.check.encoder import LAYERS as LAYERS
+from bench.check.encoder import logits as logits
+from bench.check.encoder import tiny_config as config
+from bench.check.examples import KINDS as KINDS
+from bench.check.examples import VOCAB as VOCAB
+from bench.check.examples import examples as examples
+from bench.check.examples import task as task
+from bench.plugins.method import Recipe
+from bench.train.model import load_model, load_tokenizer
 
 CLS, SEP, PAD = 2, 3, 0
 

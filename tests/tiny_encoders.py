@@ -3,10 +3,10 @@
 from functools import cache
 from typing import Any
 
-from bench import seeds
-from bench.adaptation import Adapted, adapt
-from bench.method import Method
-from bench.task import Kind, TaskContext
+from bench.grid import seeds
+from bench.plugins.method import Method
+from bench.plugins.task import Kind, TaskContext
+from bench.train.adaptation import Adapted, adapt
 
 HIDDEN, LAYERS, HEADS, INNER, TOKENS = 16, 2, 2, 24, 40
 CLS, SEP = 2, 3
@@ -83,7 +83,7 @@ def without_dropout(module: Any) -> None:
     """Turn every dropout of a model off, in its parts and in its configuration."""
     from torch import nn
 
-    from bench.modeling import dropouts
+    from bench.train.model import dropouts
 
     for name in dropouts(module.config):
         setattr(module.config, name, 0.0)

@@ -54,7 +54,7 @@ epochs = 3
 
 TASK = """
 from pathlib import Path
-from bench.task import SPLITS, Example, Task
+from bench.plugins.task import SPLITS, Example, Task
 
 class Tiny(Task):
     name = "tiny"
@@ -77,8 +77,8 @@ METHODS = """
 import os, signal, sys, time
 from pathlib import Path
 from bench.errors import NotApplicable
-from bench.method import Method, Params, Recipe
-from bench.space import rates
+from bench.plugins.method import Method, Params, Recipe
+from bench.plugins.search_space import rates
 
 print("a plugin that talks while it is imported")
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.batching import sorted_batches
 from bench.errors import UsageError
+from bench.train.batches import sorted_batches
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -75,7 +75,7 @@ def measure(
     Args:
         module: what is called: the model, or what a method made of it.
         encoder: the backbone inside it, whose heads are measured.
-        texts: from `bench.data.tokenise`.
+        texts: from `bench.train.data.tokenise`.
         batch_size: the most texts at a time; fewer where they are long.
 
     Raises:

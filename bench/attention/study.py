@@ -12,11 +12,11 @@ import numpy as np
 
 from bench.adapters import restore
 from bench.attention.measure import VERTICAL, Shares, attention_maps, measure, slot_names
-from bench.data import read, sample, tokenise
 from bench.errors import UsageError
-from bench.method import Method
-from bench.modeling import backbone, context, load_model, load_tokenizer, quiet_libraries
-from bench.task import Example, Task
+from bench.plugins.method import Method
+from bench.plugins.task import Example, Task
+from bench.train.data import read, sample, tokenise
+from bench.train.model import backbone, context, load_model, load_tokenizer, quiet_libraries
 
 if TYPE_CHECKING:
     from transformers import BatchEncoding, PreTrainedTokenizerBase

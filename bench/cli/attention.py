@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from bench.attention.study import Study
-    from bench.task import Example, Task
+    from bench.plugins.task import Example, Task
 
 MOST_SHOWN = 10
 
@@ -41,13 +41,16 @@ def attention(
     as_json: AsJson = False,
 ) -> None:
     """Measure how much of its attention each head gives to special tokens, and draw it."""
-    from bench import asking, models, planning, registry
     from bench.adapters import read_method
-    from bench.progress import FetchDisplay
+    from bench.grid import models
+    from bench.plugins import registry
+    from bench.runner.plan import fetch, references
+    from bench.runner.progress import FetchDisplay
+    from bench.runner.request import suite_of
 
     if (layer is None) != (head is None):
         raise UsageError("Give --layer and --head together: a head is known by both.")
-    usual = asking.suite_of(None, None)
+    usual = suite_of(None, None)
     model_name, task_name = model or usual.model, task or usual.tasks[0]
     read = registry.tasks(plugin or ()).get(task_name).plugin()
     example = _example(read, sentence, pair)
@@ -55,7 +58,7 @@ def attention(
     label = models.find(model_name).name
     console = stderr_console()
     with FetchDisplay(console) as display:
-        found = planning.fetch(planning.references([task_name], model_name, plugin or ()), mirror, display.told)
+        found = fetch(references([task_name], model_name, plugin or ()), mirror, display.told)
 
     from bench.attention.files import write
     from bench.attention.study import Question, study
@@ -83,7 +86,7 @@ def attention(
 
 def _example(task: Task, sentence: str | None, pair: str | None) -> Example | None:
     """The sentence to picture as an example of the task; None: none was given."""
-    from bench.task import Example
+    from bench.plugins.task import Example
 
     if sentence is None:
         if pair is not None:
@@ -104,7 +107,7 @@ def _default_folder(model: str, task: str, adapter: Path | None) -> Path:
 def _text(found: Study) -> str:
     """The most vertical heads as a table, and what to make of it."""
     from bench.attention.measure import VERTICAL
-    from bench.tables import text_table
+    from bench.cli.tables import text_table
 
     before, after, change = found.before, found.after, found.change
     rows = []

@@ -23,8 +23,8 @@ from bench.errors import SourceError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.contract.plugins import Plugin
-    from bench.contract.report import Report
+    from bench.check.plugins import Plugin
+    from bench.check.report import Report
 
 
 def check(
@@ -48,8 +48,8 @@ def check(
     """Hold methods and tasks to the plugin contract, clause by clause."""
     from rich.markup import escape
 
-    from bench.contract import checking
-    from bench.contract.plugins import wanted
+    from bench.check import checking
+    from bench.check.plugins import wanted
 
     console = stderr_console()
     found, files = wanted(plugins or (), plugin or ())
@@ -84,20 +84,22 @@ def _fetch(
     model: str | None, tasks: Sequence[str], files: Sequence[Path], mirror: Path | None, console: Console
 ) -> tuple[Path | None, dict[str, Path | SourceError]]:
     """The model's folder, and where each task's source is, or why it cannot be had."""
-    from bench import models, planning, registry
-    from bench.progress import FetchDisplay
+    from bench.grid import models
+    from bench.plugins import registry
+    from bench.runner.plan import fetch
+    from bench.runner.progress import FetchDisplay
 
     data: dict[str, Path | SourceError] = {}
     known = registry.tasks(files)
     with FetchDisplay(console) as display:
 
-        def fetch(name: str, source: str) -> Path:
-            return planning.fetch({name: source}, mirror, display.told)[name].path
+        def folder(name: str, source: str) -> Path:
+            return fetch({name: source}, mirror, display.told)[name].path
 
         for name in tasks:
             try:
-                data[name] = fetch(f"task {name}", known.get(name).plugin.source)
+                data[name] = folder(f"task {name}", known.get(name).plugin.source)
             except SourceError as error:
                 data[name] = error
         chosen = None if model is None else models.find(model)
-        return (None if chosen is None else fetch(f"model {chosen.name}", chosen.source)), data
+        return (None if chosen is None else folder(f"model {chosen.name}", chosen.source)), data

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.errors import UsageError
-from bench.escaping import one_line
+from bench.sanitize import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.asking import Request
-    from bench.merging import Merged
-    from bench.pscp import Pscp
+    from bench.grid.pscp import Pscp
+    from bench.leaderboard.merging import Merged
+    from bench.runner.request import Request
 
 EXIT_FAILED, EXIT_NOTHING, EXIT_INTERRUPTED = 1, 3, 130  # 3: nothing comparable
 MOST_SEEDS = 1000  # more than anybody runs: a larger count is a seed's number
@@ -72,9 +72,9 @@ def parse_seeds(text: str) -> list[int]:
 
 def asked(*, seeds: str | None, plugins: Sequence[Path] | None, **given: Any) -> Request:
     """The request that the options of `run` make; given: the further arguments of `asking.ask`."""
-    from bench import asking
+    from bench.runner.request import ask
 
-    return asking.ask(seeds=None if seeds is None else parse_seeds(seeds), plugins=plugins or (), **given)
+    return ask(seeds=None if seeds is None else parse_seeds(seeds), plugins=plugins or (), **given)
 
 
 def stderr_console() -> Console:
@@ -86,7 +86,7 @@ def stderr_console() -> Console:
 
 def merged(folders: Sequence[Path] | None, profile: str | None, console: Console) -> Merged:
     """The records of results folders (by default the local one); what there is to be said of them goes to `console`."""
-    from bench.merging import merge
+    from bench.leaderboard.merging import merge
 
     gc.disable()  # of a hundred thousand records none goes before the command ends: looking for them takes seconds
     found = merge(folders or [DEFAULT_RESULTS], profile)
@@ -102,7 +102,7 @@ def tell(notes: Sequence[str], console: Console) -> None:
 
 def pscp_of(suite: str | None) -> Pscp | None:
     """The constants of the cost-aware score that a suite declares; None where none is asked for."""
-    from bench import suites
+    from bench.grid import suites
 
     if suite is None:
         return None

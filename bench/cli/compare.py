@@ -12,7 +12,7 @@ from bench.cli.common import EXIT_FAILED, EXIT_NOTHING, AsJson, merged, print_js
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.noise import Noise
+    from bench.comparison.noise import Noise
 
 
 def compare(
@@ -37,11 +37,11 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Judge a run against another: 0 nothing got worse, 1 something did, 3 nothing to compare."""
-    from bench.compare import formats
-    from bench.compare.judging import compare as judge
-    from bench.compare.junit import as_junit
-    from bench.quantities import parse_threshold, with_thresholds
-    from bench.store import write_atomically
+    from bench.comparison import formats
+    from bench.comparison.judging import compare as judge
+    from bench.comparison.junit import as_junit
+    from bench.comparison.measures import parse_threshold, with_thresholds
+    from bench.records.store import write_atomically
 
     quantities = with_thresholds(dict(map(parse_threshold, threshold or ())))
     console = stderr_console()
@@ -65,7 +65,7 @@ def compare(
 
 
 def _noise(asked: Path | None, base: Path) -> Noise | None:
-    from bench import noise
+    from bench.comparison import noise
 
     beside = base / noise.FILE
     if asked is None and not beside.exists():

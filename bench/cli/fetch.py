@@ -15,15 +15,16 @@ def fetch(
     as_json: AsJson = False,
 ) -> None:
     """Bring everything that a run would download, ahead of it."""
-    from bench import asking, planning
-    from bench.progress import FetchDisplay
-    from bench.specs import split_list
+    from bench.plugins.specs import split_list
+    from bench.runner.plan import fetch, references
+    from bench.runner.progress import FetchDisplay
+    from bench.runner.request import suite_of
 
-    chosen = asking.suite_of(suite, preset)
+    chosen = suite_of(suite, preset)
     names = split_list(tasks) if tasks is not None else chosen.tasks
-    wanted = planning.references(names, model or chosen.model, plugin or ())
+    wanted = references(names, model or chosen.model, plugin or ())
     with FetchDisplay(stderr_console()) as display:
-        found = planning.fetch(wanted, mirror, display.told)
+        found = fetch(wanted, mirror, display.told)
     if as_json:
         print_json(
             [

@@ -22,12 +22,12 @@ def freeze(
     as_json: AsJson = False,
 ) -> None:
     """Write down what results were made with, for `run --frozen` and for strangers."""
-    from bench import freezing
-    from bench.store import write_atomically
+    from bench import lockfile
+    from bench.records.store import write_atomically
 
     console = stderr_console()
-    records = freezing.finished(merged(folders, profile, console).records)
-    frozen = freezing.freeze(records)
+    records = lockfile.finished(merged(folders, profile, console).records)
+    frozen = lockfile.freeze(records)
     write_atomically(out, frozen.to_toml(len(records)))
     if constraints is not None:
         write_atomically(constraints, frozen.constraints(len(records)))

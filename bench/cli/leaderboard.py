@@ -22,13 +22,13 @@ from bench.cli.common import (
     stderr_console,
     tell,
 )
-from bench.escaping import one_line
+from bench.sanitize import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.grid.pscp import Pscp
     from bench.leaderboard.boards import Name
-    from bench.pscp import Pscp
 
 
 def leaderboard(
@@ -49,7 +49,7 @@ def leaderboard(
     from bench.errors import UsageError
     from bench.leaderboard import files
     from bench.leaderboard.csv import csv_of, frame
-    from bench.store import write_atomically
+    from bench.records.store import write_atomically
 
     if into is not None:
         if folders or out or per_cell or pairs or overall or pscp or profile or as_json:
@@ -80,16 +80,16 @@ def leaderboard(
 
 def _into(file: Path, check: bool) -> None:
     """Put tables and plots into a Markdown file, or say whether those that are there are stale."""
-    from bench import blocks
-    from bench.store import write_atomically
+    from bench.publish import markdown
+    from bench.records.store import write_atomically
 
     if check:
-        if old := blocks.stale(file):
+        if old := markdown.stale(file):
             print(f"Stale: {', '.join(one_line(str(path)) for path in old)}; "
                   f"`python -m bench leaderboard --into {one_line(str(file))}` makes it anew.")  # fmt: skip
             raise typer.Exit(EXIT_FAILED)
         return
-    made = blocks.make(file)
+    made = markdown.make(file)
     for path, text in (*made.plots.items(), (file, made.text)):
         write_atomically(path, text)
     print(f"{one_line(str(file))}: {made.blocks} block{'' if made.blocks == 1 else 's'}.")
@@ -102,7 +102,7 @@ def _lines(
     from bench import kept
     from bench.leaderboard import Boards
     from bench.leaderboard.boards import column_names
-    from bench.store import Store
+    from bench.records.store import Store
 
     console, names = stderr_console(), column_names(which, constants)
     first, *more = folders or [DEFAULT_RESULTS]
@@ -115,7 +115,8 @@ def _lines(
 
 
 def _shown(which: str, frame: pd.DataFrame, constants: Pscp | None) -> list[str]:
-    from bench import claims, tables
+    from bench.cli import tables
+    from bench.grid import claims
 
     if which == "pairs":
         return [tables.pairs_table(frame)]

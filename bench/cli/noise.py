@@ -24,7 +24,7 @@ from bench.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from bench.noise import Noise
+    from bench.comparison.noise import Noise
 
 
 def noise(
@@ -48,9 +48,9 @@ def noise(
     from dataclasses import replace
 
     from bench import __version__
-    from bench import noise as model_of
     from bench.cli.run import execute_plan, make_plan, warn_of_broken_plugins, write_tables
-    from bench.store import write_atomically
+    from bench.comparison import noise as model_of
+    from bench.records.store import write_atomically
 
     request = asked(
         suite=suite,
@@ -94,8 +94,8 @@ def _text(found: Noise, seeds: int) -> str:
     """The spreads, and what they let a comparison see."""
     import math
 
-    from bench.noise import ratio_test
-    from bench.tables import text_table
+    from bench.cli.tables import text_table
+    from bench.comparison.noise import ratio_test
 
     rows = []
     for name, spread in found.quantities.items():

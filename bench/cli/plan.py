@@ -28,7 +28,7 @@ from bench.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from bench.plan.grid import Setting
+    from bench.forecast.grid import Setting
 
 
 def plan(
@@ -51,7 +51,7 @@ def plan(
 
     Needs no weights, no data and not the machine of the profile: a cell that will not fit its memory is marked.
     """
-    from bench.tables import plan_table
+    from bench.cli.tables import plan_table
 
     request = asked(
         suite=suite,
@@ -65,7 +65,7 @@ def plan(
         mirror=mirror,
         plugins=plugin,
     )
-    from bench.plan.request import forecast  # loads torch: not before the options are known to be right
+    from bench.runner.forecasting import forecast  # loads torch: not before the options are known to be right
 
     with contextlib.redirect_stdout(sys.stderr):  # plugins may talk, and standard output is the table's
         setting, forecasts = forecast(request, special_tokens)
@@ -88,7 +88,7 @@ def plan(
 
 def _explain(rows: list[dict[str, Any]], setting: Setting) -> None:
     """What the table does not say by itself, on standard error."""
-    from bench.estimate import duration
+    from bench.forecast.estimate import duration
 
     console = stderr_console()
     for status, reason in dict.fromkeys((row["status"], row["reason"]) for row in rows if row["reason"]):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.common import AsJson, Folders, OnlyProfile, PscpSuite, merged, print_json, pscp_of, stderr_console
-from bench.escaping import one_line
+from bench.sanitize import one_line
 
 
 def publish(
@@ -20,22 +20,22 @@ def publish(
     as_json: AsJson = False,
 ) -> None:
     """Copy tables, page and records, with a list of their hashes, to a folder or a data set repository of the hub."""
-    from bench import publishing
+    from bench.publish.folder import contents, named_folders, repository, stale, to_folder, to_hub
 
     console = stderr_console()
-    name = publishing.repository(to)
+    name = repository(to)
     records = merged(folders, profile, console).records
-    made = publishing.contents(records, pscp_of(pscp))
-    for source in publishing.named_folders(records):
+    made = contents(records, pscp_of(pscp))
+    for source in named_folders(records):
         console.print(one_line(f"Mind that the records name a folder of your machine: {source}"), markup=False)
-    removed = publishing.stale(Path(to), made) if name is None else []
+    removed = stale(Path(to), made) if name is None else []
     sizes = {path: len(text.encode()) for path, text in made.items()}
     address = to
     if not dry_run:
         if name is None:
-            publishing.to_folder(Path(to), made)
+            to_folder(Path(to), made)
         else:
-            address = publishing.to_hub(name, made)
+            address = to_hub(name, made)
     if as_json:
         print_json({"to": address, "dry_run": dry_run, "files": sizes, "removed": removed})
         return

@@ -38,11 +38,11 @@ from bench.errors import BenchError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.asking import Request
-    from bench.makespan import Makespan
-    from bench.planning import Plan
-    from bench.registry import Registry
-    from bench.running import Outcome
+    from bench.plugins.registry import Registry
+    from bench.runner.makespan import Makespan
+    from bench.runner.plan import Plan
+    from bench.runner.request import Request
+    from bench.runner.run import Outcome
 
 
 def run(
@@ -81,8 +81,8 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a grid of methods x tasks x seeds, and write records and a leaderboard."""
-    from bench.makespan import Makespan, csv
-    from bench.store import write_atomically
+    from bench.records.store import write_atomically
+    from bench.runner.makespan import Makespan, csv
 
     began = time.monotonic() - process_age_seconds()
     request = asked(
@@ -136,19 +136,19 @@ def run(
 
 
 def make_plan(request: Request, console: Console) -> Plan:
-    from bench import planning
-    from bench.progress import FetchDisplay
+    from bench.runner.plan import plan
+    from bench.runner.progress import FetchDisplay
 
     with FetchDisplay(console) as display:
-        return planning.plan(request, display.told)
+        return plan(request, display.told)
 
 
 def without_unfit(planned: Plan, request: Request, *, write: bool) -> Plan:
     """The plan with the cells that are predicted not to fit ended already: skipped, with the reason as their record."""
-    from bench.cell import new_record
-    from bench.plan.grid import unfit
-    from bench.plan.request import forecast
-    from bench.store import Store
+    from bench.forecast.grid import unfit
+    from bench.records.store import Store
+    from bench.runner.forecasting import forecast
+    from bench.train.cell import new_record
 
     with contextlib.redirect_stdout(sys.stderr):  # plugins may talk
         _, forecasts = forecast(request)
@@ -164,8 +164,8 @@ def without_unfit(planned: Plan, request: Request, *, write: bool) -> Plan:
 
 
 def execute_plan(planned: Plan, request: Request, console: Console, makespan: Makespan | None = None) -> Outcome:
-    from bench.launching import launch
-    from bench.store import Store
+    from bench.records.store import Store
+    from bench.runner.backend import launch
 
     finished = len(planned.finished)
     already = f", {finished} of them finished already" if finished else ""
@@ -200,8 +200,8 @@ def write_tables(results: Path, console: Console) -> None:
 
 def _show_outcome(outcome: Outcome, request: Request, console: Console, as_json: bool) -> None:
     from bench import leaderboard as boards
-    from bench.progress import outcome_line
-    from bench.tables import leaderboard_table, legend
+    from bench.cli.tables import leaderboard_table, legend
+    from bench.runner.progress import outcome_line
 
     frame = boards.aggregated(outcome.records.values())
     if as_json:
@@ -220,9 +220,9 @@ def _show_outcome(outcome: Outcome, request: Request, console: Console, as_json:
 
 def _show_plan(planned: Plan, request: Request, as_json: bool) -> None:
     from bench import index
-    from bench.estimate import duration
-    from bench.store import Store
-    from bench.tables import text_table
+    from bench.cli.tables import text_table
+    from bench.forecast.estimate import duration
+    from bench.records.store import Store
 
     estimator = index.estimator(Store(request.results))
     rows = planned.rows(estimator)
@@ -250,7 +250,7 @@ def _state(planned: Plan, row: dict[str, Any]) -> str:
 
 
 def warn_of_broken_plugins(console: Console, plugins: Sequence[Path]) -> None:
-    from bench import registry
+    from bench.plugins import registry
 
     found: list[Registry[Any]] = [registry.methods(plugins), registry.tasks(plugins)]
     for each in found:

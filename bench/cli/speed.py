@@ -54,7 +54,7 @@ def speed(
     """
     _require_fitting(scores, only, rounds, seeds)
     from bench.profiles.probe import cpu_cores_allowed
-    from bench.running import waiting_threads
+    from bench.runner.run import waiting_threads
 
     os.environ.update(waiting_threads())  # before torch is loaded, and whichever contender it is
     where = _Where(stderr_console(), model, task, mirror, plugin or [], threads or cpu_cores_allowed())
@@ -78,16 +78,18 @@ class _Where:
 
     def files(self) -> tuple[str, Files]:
         """The model's name, and where it and the task's data are once they are fetched."""
-        from bench import asking, models, planning
-        from bench.progress import FetchDisplay
+        from bench.grid import models
+        from bench.runner.plan import fetch, references
+        from bench.runner.progress import FetchDisplay
+        from bench.runner.request import suite_of
         from bench.speed.setting import Files, require_classification
 
-        usual = asking.suite_of(None, None)
+        usual = suite_of(None, None)
         model, task = self.model or usual.model, self.task or usual.tasks[0]
         require_classification(task, self.plugins)
         label = models.find(model).name
         with FetchDisplay(self.console) as display:
-            found = planning.fetch(planning.references([task], model, self.plugins), self.mirror, display.told)
+            found = fetch(references([task], model, self.plugins), self.mirror, display.told)
         files = Files(found[f"model {label}"].path, task, found[f"task {task}"].path, tuple(self.plugins))
         return label, files
 
@@ -103,8 +105,8 @@ def _require_fitting(scores: bool, only: str | None, rounds: int | None, seeds: 
 
 
 def _speed(where: _Where, rounds: int, examples: int, only: str | None) -> tuple[dict[str, Any], str]:
-    from bench.progress import StageDisplay
-    from bench.specs import split_list
+    from bench.plugins.specs import split_list
+    from bench.runner.progress import StageDisplay
     from bench.speed import answers, suite
     from bench.speed.table import speed_text
 
@@ -123,7 +125,7 @@ def _speed(where: _Where, rounds: int, examples: int, only: str | None) -> tuple
 
 
 def _scores(where: _Where, seeds: str, examples: int) -> tuple[dict[str, Any], str]:
-    from bench.progress import StageDisplay
+    from bench.runner.progress import StageDisplay
     from bench.speed import scores
 
     wanted = parse_seeds(seeds)
@@ -137,7 +139,7 @@ def _scores(where: _Where, seeds: str, examples: int) -> tuple[dict[str, Any], s
 def _give(figures: dict[str, Any], text: str, out: Path | None, as_json: bool, console: Console) -> None:
     import json
 
-    from bench.store import write_atomically
+    from bench.records.store import write_atomically
 
     if out is not None:
         write_atomically(out, json.dumps(figures, indent=2, allow_nan=False) + "\n")

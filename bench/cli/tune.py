@@ -26,7 +26,7 @@ from bench.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from bench.recipes import Tuned
+    from bench.grid.recipes import Tuned
     from bench.tuning import Tried
 
 
@@ -57,9 +57,10 @@ def tune(
     What is finished is not run again: the same command goes on where it stopped, and with more --trials it adds to
     them. Test is never looked at. `run --recipes RESULTS/recipes` uses what was found.
     """
-    from bench import planning, tuning
+    from bench import tuning
     from bench.cli.run import execute_plan, make_plan, warn_of_broken_plugins
-    from bench.recipes import FOLDER
+    from bench.grid.recipes import FOLDER
+    from bench.runner.plan import together
 
     request = asked(
         suite=suite or (None if preset else "standard"),
@@ -78,7 +79,7 @@ def tune(
     console = stderr_console()
     warn_of_broken_plugins(console, request.plugins)
     requests = tuning.trials(request, trials, epochs, min_steps)
-    planned = planning.together([make_plan(each, console) for each in requests])
+    planned = together([make_plan(each, console) for each in requests])
     outcome = execute_plan(planned, request, console)
     if outcome.interrupted:
         console.print("Interrupted: no recipe is chosen. The same command goes on where this one stopped.")
@@ -101,7 +102,7 @@ def tune(
 
 def _text(tried: Sequence[Tried], chosen: Sequence[Tuned]) -> str:
     """What was chosen for each method and task, and how far the trials lie apart."""
-    from bench.tables import text_table
+    from bench.cli.tables import text_table
     from bench.tuning import edges, ranked
 
     if not chosen:

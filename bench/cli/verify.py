@@ -10,11 +10,11 @@ import typer
 
 from bench.cli.common import DEFAULT_RESULTS, EXIT_FAILED, AsJson, Mirror, Plugins, Results, print_json, stderr_console
 from bench.errors import UsageError
-from bench.escaping import one_line
+from bench.sanitize import one_line
 
 if TYPE_CHECKING:
-    from bench.record import Record
-    from bench.store import Store
+    from bench.records.record import Record
+    from bench.records.store import Store
     from bench.verify import Verdict
 
 EXIT_REFUSED = 2
@@ -38,10 +38,10 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Run finished cells again and compare data, losses, predictions and scores bit for bit."""
-    from bench import running
     from bench import verify as verifying
-    from bench.progress import FetchDisplay
-    from bench.store import Store
+    from bench.records.store import Store
+    from bench.runner import run
+    from bench.runner.progress import FetchDisplay
 
     records = _chosen(Store(results), cells or [], random, seed)
     console = stderr_console()
@@ -49,7 +49,7 @@ def verify(
         console.print(one_line(f"Running {record.cell.label}, seed {record.cell.seed}, again ..."), markup=False)
     verdicts: list[Verdict] = []
     with FetchDisplay(console) as display:
-        executor = running.local_executor(1, None)
+        executor = run.local_executor(1, None)
         for verdict in verifying.repeated(records, executor, mirror, plugin or (), copy or (), display.told):
             verdicts.append(verdict)
             if len(records) > 1:
@@ -75,7 +75,7 @@ def verify(
 
 
 def _chosen(store: Store, cells: Sequence[str], random: int | None, seed: int) -> list[Record]:
-    from bench import freezing
+    from bench import lockfile
     from bench import verify as verifying
 
     if (random is None) == (not cells):
@@ -84,7 +84,7 @@ def _chosen(store: Store, cells: Sequence[str], random: int | None, seed: int) -
         )
     if random is None:
         return list({(record := store.find(cell)).id: record for cell in cells}.values())
-    records = freezing.finished(store.all()[0])
+    records = lockfile.finished(store.all()[0])
     if not records:
         raise UsageError(f"There is no finished cell in {store.root}.")
     return verifying.drawn(records, random, seed)
@@ -105,7 +105,7 @@ def _line(verdict: Verdict) -> str:
 
 
 def _show(verdicts: Sequence[Verdict]) -> None:
-    from bench.tables import text_table
+    from bench.cli.tables import text_table
 
     words = {True: "yes", False: "no", None: "not run"}
     print(

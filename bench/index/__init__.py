@@ -20,15 +20,15 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
-from bench.answers import Answers
-from bench.estimate import Estimator
-from bench.grid import Cell
+from bench.forecast.estimate import Estimator
+from bench.grid.cell import Cell
 from bench.index import file
 from bench.index.file import NOT_SETTLED, Stamp, version
 from bench.index.rows import SHARED
 from bench.index.snapshots import Indexed, KeptAnswers, Reader
-from bench.record import Record
-from bench.store import Store
+from bench.records.predictions import Answers
+from bench.records.record import Record
+from bench.records.store import Store
 
 __all__ = ["NOT_SETTLED", "Index", "Indexed", "Stamp", "asked", "estimator", "finished", "read", "version"]
 

@@ -12,14 +12,14 @@ from contextlib import closing, suppress
 from importlib import metadata
 from pathlib import Path
 
-from bench import answers, record, store
 from bench.executors import Finished, Job
 from bench.executors.local import LocalExecutor
 from bench.index import rows
 from bench.index.rows import SHARED, Row
 from bench.profiles.probe import cpu_cores_allowed
+from bench.records import predictions, record, store
+from bench.records.store import Store
 from bench.stats import contributions
-from bench.store import Store
 
 FILE = "index.sqlite"
 LEAST = 500  # records; reading fewer takes no time
@@ -82,7 +82,7 @@ def _stamps(folder: Path) -> dict[str, Stamp]:
 
 def version() -> str:
     """Of the file's layout and of the code that fills it; another one's content may mean something else."""
-    modules = [__file__, rows.__file__, answers.__file__, record.__file__, store.__file__, contributions.__file__]
+    modules = [__file__, rows.__file__, predictions.__file__, record.__file__, store.__file__, contributions.__file__]
     digest = hashlib.sha256(b"".join(Path(str(file)).read_bytes() for file in modules))
     for library in ("numpy", "scipy", "seqeval"):
         digest.update(metadata.version(library).encode())

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench import store
-from bench.answers import Answers
+from bench.records import store
+from bench.records.predictions import Answers
+from bench.records.store import StoreError
 from bench.stats.contributions import Floats
-from bench.store import StoreError
 
 LONG = ("losses", "predictions", "references", "traceback")  # what is left in the record's file
 SHARED = ("cell", "environment", "data", "recipe", "parameters", "seeds")  # what many records have alike

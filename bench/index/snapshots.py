@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pydantic import BaseModel, PrivateAttr
 
-from bench.answers import Answers, answers_of
-from bench.grid import Cell
+from bench.grid.cell import Cell
 from bench.index.rows import LONG, SHARED, unpacked
-from bench.method import Recipe
-from bench.record import Data, ExtraTest, Memory, Parameters, Record, Speed
-from bench.store import Store, StoreError
+from bench.plugins.method import Recipe
+from bench.records.predictions import Answers, answers_of
+from bench.records.record import Data, ExtraTest, Memory, Parameters, Record, Speed
+from bench.records.store import Store, StoreError
 
 MODELS: dict[str, type[BaseModel]] = {"data": Data, "recipe": Recipe, "parameters": Parameters}
 BLOCK = 1_000  # rows that are made into records at a time

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench import columns
+from bench.grid.pscp import Pscp
+from bench.leaderboard import columns
 from bench.leaderboard.csv import csv_of, frame
 from bench.leaderboard.rows import Group, Row, by_row, higher_is_better, row_of, scores
 from bench.leaderboard.standings import Standing, overall_lines, pair_lines, standings
-from bench.pscp import Pscp
-from bench.record import Record
+from bench.records.record import Record
 from bench.stats.summary import summarise
 
 if TYPE_CHECKING:
@@ -57,17 +57,17 @@ class Boards:
 
     @cached_property
     def cells(self) -> pd.DataFrame:
-        """A line a cell, and one more for each extra test: bench.columns.CELLS, by group, method, variant and seed."""
+        """A line a cell and a line an extra test: columns.CELLS, by group, method, variant and seed."""
         return self._frame("cells")
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """Every two rows of a group compared: bench.columns.PAIRS."""
+        """Every two rows of a group compared: bench.leaderboard.columns.PAIRS."""
         return self._frame("pairs")
 
     @cached_property
     def overall(self) -> pd.DataFrame:
-        """Average ranks over tasks: bench.columns.OVERALL; empty where there is only one task or method."""
+        """Average ranks over tasks: bench.leaderboard.columns.OVERALL; empty where there is only one task or method."""
         return self._frame("overall")
 
     def csv(self, name: Name) -> str:

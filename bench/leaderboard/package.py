@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from bench.columns import Column
+from bench.leaderboard.columns import Column
 
 
 class Table(NamedTuple):

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from bench.grid import method_label
+from bench.grid.cell import method_label
+from bench.grid.suites import Budget
 from bench.profiles import Profile
-from bench.record import Record
-from bench.suites import Budget
+from bench.records.record import Record
 
 
 class Group(NamedTuple):

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.answers import answers_of
 from bench.leaderboard.rows import Group, Row, higher_is_better, scores
-from bench.record import Record
+from bench.records.predictions import answers_of
+from bench.records.record import Record
 from bench.stats import ALPHA
 from bench.stats.multiple import holm, rank_groups
 from bench.stats.overall import average_ranks
@@ -86,7 +86,7 @@ def standings(rows: Mapping[Row, Sequence[Record]]) -> dict[Group, Standing]:
 
 
 def pair_lines(found: Mapping[Group, Standing], rows: Mapping[Row, Sequence[Record]]) -> Iterator[dict[str, Any]]:
-    """A line for each pair; see bench.columns.PAIRS."""
+    """A line for each pair; see bench.leaderboard.columns.PAIRS."""
     for group, standing in found.items():
         labels = {row: row.label for row in standing.rows}
         metrics = {row: next((r.metric for r in rows[row] if r.metric), None) for row in standing.rows}
@@ -109,7 +109,7 @@ def pair_lines(found: Mapping[Group, Standing], rows: Mapping[Row, Sequence[Reco
 
 
 def overall_lines(rows: Mapping[Row, Sequence[Record]]) -> list[dict[str, Any]]:
-    """A line for each method over all tasks of a model, profile and preset; see bench.columns.OVERALL.
+    """A line for each method over all tasks of a model, profile and preset; see bench.leaderboard.columns.OVERALL.
 
     Extra tests do not count: their score comes from the same training, and is no second witness. Methods that
     did not finish every task take no part; where fewer than two tasks or methods are left there is no line.

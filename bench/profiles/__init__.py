@@ -39,7 +39,7 @@ class Profile(BaseModel):
     workers: _Count
     """Worker processes that run cells at the same time."""
     processes: _Count = 1
-    """Processes that share every batch of a cell, each with `threads` threads or a GPU (bench.distributed)."""
+    """Processes that share every batch of a cell, each with `threads` threads or a GPU (bench.train.distributed)."""
     micro_batch_size: _Count
     """Most examples in one forward and backward pass; a larger batch is split and its gradients add up."""
     eval_batch_size: _Count

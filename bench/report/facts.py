@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.columns import Column
-from bench.grid import method_label
+from bench.grid.cell import method_label
+from bench.leaderboard.columns import Column
 from bench.leaderboard.csv import frame
-from bench.method import Recipe
-from bench.record import Record
+from bench.plugins.method import Recipe
+from bench.records.record import Record
 from bench.report.text import listed, visible
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.columns import Column
-from bench.grid import method_label
+from bench.grid.cell import method_label
 from bench.leaderboard import to_csv
+from bench.leaderboard.columns import Column
 from bench.report.marks import Mark
 from bench.report.text import UNKNOWN, listed, shown, visible, with_interval
 

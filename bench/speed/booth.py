@@ -1,7 +1,7 @@
 """A process of its own for each contender, set up as its users would have it.
 
 In one process they would share an allocator: this project's workers are started with one that keeps freed memory
-(`bench.allocator`), a script with the Trainer in it is not.
+(`bench.measure.allocator`), a script with the Trainer in it is not.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from functools import cache, lru_cache
 from types import TracebackType
 from typing import Self
 
-from bench.data import Encoded
-from bench.running import worker_environment
+from bench.runner.run import worker_environment
 from bench.speed.catalogue import CONTENDERS
 from bench.speed.contender import Contender, Run, run
 from bench.speed.setting import Files, Setting
+from bench.train.data import Encoded
 
 
 @dataclass(frozen=True)

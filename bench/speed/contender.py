@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from bench.data import Encoded
 from bench.measure.time import DROPPED_STEPS
-from bench.method import Recipe
+from bench.plugins.method import Recipe
 from bench.speed.marks import StepMarks
+from bench.train.data import Encoded
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,12 +7,12 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench import seeds
-from bench.data import Encoded
-from bench.method import Recipe
-from bench.modeling import init_head
+from bench.grid import seeds
+from bench.plugins.method import Recipe
 from bench.speed.contender import Call
 from bench.speed.setting import Setting, columns
+from bench.train.data import Encoded
+from bench.train.model import init_head
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -25,7 +25,7 @@ MOST_BATCHES_SORTED = 50
 def stock_model(setting: Setting, seed: int) -> Any:
     """The encoder with a head as `from_pretrained` gives it, in float32, the head drawn as this project draws it.
 
-    Not by `bench.modeling.load_model`: what this project does to a model to make it faster is not theirs.
+    Not by `bench.train.model.load_model`: what this project does to a model to make it faster is not theirs.
     """
     from transformers import AutoModelForSequenceClassification
 
@@ -80,7 +80,7 @@ class HfTrainer:
         from datasets import Dataset
         from transformers import DataCollatorWithPadding, PrinterCallback, Trainer, TrainingArguments
 
-        from bench.training import total_steps
+        from bench.train.loop import total_steps
 
         total = total_steps(len(data), recipe)
         folder = tempfile.TemporaryDirectory()  # must be named, and nothing is written to it

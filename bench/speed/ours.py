@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bench import seeds
-from bench.adaptation import adapt
-from bench.data import Encoded
+from bench.grid import seeds
 from bench.measure.time import Timeline
-from bench.method import Recipe, cheaper_masks
-from bench.modeling import load_model
+from bench.plugins.method import Recipe, cheaper_masks
 from bench.speed.contender import Call
 from bench.speed.setting import BATCH, Setting
+from bench.train.adaptation import adapt
+from bench.train.data import Encoded
+from bench.train.model import load_model
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 class Ours:
-    """`bench.training.train`, as `bench.cell` calls it, with deterministic algorithms as the CPU profiles have it.
+    """`bench.train.loop.train`, as a cell calls it, with deterministic algorithms as the CPU profiles have it.
 
     The other contenders run with torch's defaults: what determinism costs is this loop's to bear.
     """
 
     def __init__(self, setting: Setting, spec: str, seed: int, dropout: float | None = None) -> None:
-        from bench import kernels
+        from bench.train import kernels
 
         task = setting.task
         model = load_model(setting.files.model, task.kind, task.num_labels, dropout)
@@ -37,7 +37,7 @@ class Ours:
     def prepare(self, data: Encoded, recipe: Recipe, seed: int) -> Call:
         import torch
 
-        from bench.training import Placement, train
+        from bench.train.loop import Placement, train
 
         stream = seeds.streams(seed)
 

@@ -21,14 +21,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bench import seeds
-from bench.data import Encoded
 from bench.errors import NotApplicable
-from bench.method import Recipe
-from bench.modeling import head_parameters
+from bench.grid import seeds
+from bench.plugins.method import Recipe
 from bench.speed.contender import Call
 from bench.speed.hf_trainer import stock_model
 from bench.speed.setting import Setting, columns
+from bench.train.data import Encoded
+from bench.train.model import head_parameters
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -53,7 +53,7 @@ class PastaReference:
         from torch.utils.data import DataLoader
         from transformers import DataCollatorWithPadding, get_linear_schedule_with_warmup
 
-        from bench.training import total_steps
+        from bench.train.loop import total_steps
 
         dataset = Dataset.from_dict(columns(data))
         total, model = total_steps(len(data), recipe), self.module

@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.data import Encoded
-from bench.method import Recipe
+from bench.plugins.method import Recipe
 from bench.speed.contender import Call
 from bench.speed.hf_trainer import peft_lora
 from bench.speed.setting import Setting, columns
+from bench.train.data import Encoded
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,7 +38,7 @@ class PeftLoop:
         from datasets import Dataset
         from transformers import get_cosine_schedule_with_warmup
 
-        from bench.training import total_steps
+        from bench.train.loop import total_steps
 
         dataset = Dataset.from_dict(columns(data))
         total, model = total_steps(len(data), recipe), self.module

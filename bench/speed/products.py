@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.modeling import backbone, bare_model
+from bench.train.model import backbone, bare_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig

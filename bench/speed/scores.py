@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import metrics
+from bench.cli.tables import text_table
 from bench.errors import UsageError
 from bench.measure import machine
+from bench.plugins import metrics
 from bench.speed.catalogue import CONTENDERS
 from bench.speed.setting import BATCH, Files, Setting
 from bench.stats.contributions import contributions
 from bench.stats.paired import Comparison, Sample, compare_samples
 from bench.stats.summary import Summary, summarise
-from bench.tables import text_table
 
 LOOPS = ("lora", "trainer", "trainer-grouped")
 
@@ -69,7 +69,7 @@ def compare(
 
 
 def _compare(setting: Setting, model: str, seeds: Sequence[int], examples: int, told: Callable[[str], None]) -> Scores:
-    from bench.training import Placement, predict
+    from bench.train.loop import Placement, predict
 
     usual = setting.method("lora").recipe(setting.context, setting.config)
     recipe = setting.recipe("lora", usual.epochs).model_copy(update={"min_steps": usual.min_steps})

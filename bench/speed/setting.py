@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench import registry
-from bench.data import Encoded, encode, read
 from bench.errors import UsageError
-from bench.method import Method, Recipe
-from bench.modeling import context, load_config, load_tokenizer, quiet_libraries
-from bench.specs import parse
-from bench.task import Example, Splits, Task, TaskContext
+from bench.plugins import registry
+from bench.plugins.method import Method, Recipe
+from bench.plugins.specs import parse
+from bench.plugins.task import Example, Splits, Task, TaskContext
+from bench.train.data import Encoded, encode, read
+from bench.train.model import context, load_config, load_tokenizer, quiet_libraries
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase

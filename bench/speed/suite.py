@@ -8,16 +8,16 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-from bench import seeds
 from bench.errors import UsageError
+from bench.grid import seeds
 from bench.measure.machine import threads
 from bench.measure.time import DROPPED_STEPS
-from bench.names import suggest
 from bench.speed.booth import Booth, Drawn
 from bench.speed.catalogue import CONTENDERS
 from bench.speed.products import Work, layer_shapes, product_gflops, work_per_token
 from bench.speed.rounds import turns
 from bench.speed.setting import BATCH, Files, Setting
+from bench.suggestions import suggest
 
 MEMORY = "memory"
 PARTS = (*CONTENDERS, MEMORY)

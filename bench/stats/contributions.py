@@ -31,7 +31,7 @@ def contributions(
 ) -> Floats | None:
     """The contribution of each example to `metric`: [examples]. None where it is not defined.
 
-    predictions and references are as records hold them (see `bench.metrics.score`); labels name the indices of a
+    predictions and references are as records hold them (see `metrics.score`); labels name the indices of a
     token classification. Not defined: fewer than two examples, a score that is undefined with or without any one of
     them, labels that are not known, what are no answers to this metric's question (a record may come from anywhere),
     more examples than can be gone through.
@@ -50,7 +50,7 @@ def contributions(
 
 
 def _are_answers(metric: str, answers: Sequence[Any], labels: Sequence[str] | None) -> bool:
-    """Whether these are what `bench.metrics` scores under that name: indices of labels, numbers, or rows of indices."""
+    """Whether these are what `metrics` scores under that name: indices of labels, numbers, or rows of indices."""
     if metric in _RANKED:
         few = len(answers) <= 2 * MOST_RANKED
         return few and _all_of(answers, int, float) and min(answers) >= -LARGEST and max(answers) <= LARGEST
@@ -72,7 +72,7 @@ def _all_of(values: Sequence[Any], *kinds: type) -> bool:
 def score_of_all(
     metric: str, predictions: Sequence[Any], references: Sequence[Any], labels: Sequence[str] | None
 ) -> float:
-    """The score itself as this module computes it; the tests hold it to `bench.metrics.score`."""
+    """The score itself as this module computes it; the tests hold it to `bench.plugins.metrics.score`."""
     if metric in _RANKED:
         return _ranked(metric, predictions, references)[0]
     summands, score = _SUMMED[metric](predictions, references, labels)

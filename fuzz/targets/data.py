@@ -15,7 +15,7 @@ from fuzz.targets.target import Target, file_of
 
 
 def _archives(data: bytes) -> object:
-    from bench.archives import extract
+    from bench.sources.archives import extract
 
     with file_of("archive", data) as path:
         outside = set(path.parent.parent.iterdir())
@@ -56,7 +56,7 @@ def _archives_seeds() -> list[bytes]:
 
 def _tables(data: bytes) -> object:
     """What tasks read: the first byte says which task, the rest is its file."""
-    from bench.data import read
+    from bench.train.data import read
 
     tasks = _tasks_and_files()
     if not data:
@@ -84,7 +84,7 @@ def _tasks_and_files() -> list[tuple[str, tuple[str, ...]]]:
 @contextlib.contextmanager
 def _task(name: str) -> Iterator[Any]:
     """A task, cut into splits that a file of three examples is enough for, so that examples are looked at too."""
-    from bench import registry, splits
+    from bench.plugins import registry, splits
 
     def small(examples: Any, **sizes: Any) -> Any:
         return splits.cut(examples, salt="fuzz", validation=1, test=1)
@@ -111,7 +111,7 @@ def _tables_seeds() -> list[bytes]:
 
 
 def _parquet(data: bytes) -> object:
-    from bench.data import read
+    from bench.train.data import read
 
     with _task("glue-rte") as task, file_of("train-0.parquet", data) as path:
         for other in ("validation-0.parquet", "test-0.parquet"):

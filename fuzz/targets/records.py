@@ -13,7 +13,7 @@ from fuzz.targets.target import Target, cell_with, file_of, scratch
 
 def _record(data: bytes) -> object:
     """A record's own bytes, read as a file of a results folder."""
-    from bench.store import Store, StoreError
+    from bench.records.store import Store, StoreError
 
     with file_of("0123456789abcdef.json", data) as path:
         records = path.parent / "records"
@@ -33,13 +33,13 @@ def _record_seeds() -> list[bytes]:
 def _records(data: bytes) -> object:
     """Several records with parts replaced by other things: what is read stands in every table and on the page."""
     from bench import report
-    from bench.compare import formats, judging
-    from bench.compare.junit import as_junit
+    from bench.cli.tables import leaderboard_table, legend, overall_table, pairs_table
+    from bench.comparison import formats, judging
+    from bench.comparison.junit import as_junit
     from bench.leaderboard import Boards, files
-    from bench.merging import merge
-    from bench.progress import outcome_line
-    from bench.store import Store
-    from bench.tables import leaderboard_table, legend, overall_table, pairs_table
+    from bench.leaderboard.merging import merge
+    from bench.records.store import Store
+    from bench.runner.progress import outcome_line
 
     choices = Choices(data)
     folder = scratch() / "results"
@@ -81,9 +81,9 @@ def _records_seeds() -> list[bytes]:
 
 @cache
 def _record_text() -> str:
-    from bench import seeds as streams
-    from bench.method import Recipe
-    from bench.record import Data, ExtraTest, Memory, Parameters, Record, Speed
+    from bench.grid import seeds as streams
+    from bench.plugins.method import Recipe
+    from bench.records.record import Data, ExtraTest, Memory, Parameters, Record, Speed
 
     cell = cell_with({"epochs": 2.0})
     answers = {"predictions": [0, 1, 1, 0, 1], "references": [0, 1, 0, 0, 1]}
@@ -129,7 +129,7 @@ def _whole_record(seed: int = 0, method: str = "head") -> dict[str, Any]:
 
 
 def _noise(data: bytes) -> object:
-    from bench import noise
+    from bench.comparison import noise
 
     with file_of("noise.json", data) as path:
         found = noise.load(path)

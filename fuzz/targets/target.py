@@ -30,7 +30,7 @@ class Target:
             self.check(data)
         except BenchError as error:
             # It is shown as one sentence: that it can be made and encoded is part of the promise.
-            from bench.escaping import one_line
+            from bench.sanitize import one_line
 
             one_line(str(error)).encode()
             return False
@@ -64,9 +64,9 @@ def text_of(data: bytes) -> str:
 
 def cell_with(recipe: dict[str, Any]) -> Any:
     """A cell with these settings of its recipe."""
-    from bench.grid import Cell
+    from bench.grid.cell import Cell
+    from bench.grid.suites import Budget
     from bench.profiles import load
-    from bench.suites import Budget
 
     return Cell(
         method="head", params={"r": 4, "names": ["a", "b"]}, variant="", task="sms-spam", task_source="./sms.csv",
@@ -78,6 +78,6 @@ def cell_with(recipe: dict[str, Any]) -> Any:
 
 @cache
 def known_methods() -> Any:
-    from bench import registry
+    from bench.plugins import registry
 
     return registry.methods()

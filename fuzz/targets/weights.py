@@ -21,7 +21,7 @@ def _adapters(data: bytes) -> object:
         from safetensors import SafetensorError
 
         try:
-            from bench.method import Method
+            from bench.plugins.method import Method
 
             Method.load(method, nn.Linear(3, 2), path.parent)
         except (OSError, ValueError, SafetensorError) as error:  # what bench.adapters.restore makes a sentence of
@@ -46,7 +46,7 @@ def _adapters_seeds() -> list[bytes]:
 
 def _configs(data: bytes) -> object:
     """A model folder whose configuration and tokenizer are not to be trusted."""
-    from bench.modeling import load_config, load_tokenizer
+    from bench.train.model import load_config, load_tokenizer
 
     cut = int.from_bytes(data[:2], "big")
     with file_of("config.json", data[2 : 2 + cut]) as path:

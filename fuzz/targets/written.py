@@ -10,8 +10,8 @@ from fuzz.targets.target import Target, cell_with, file_of, known_methods, scrat
 
 
 def _specs(data: bytes) -> object:
-    from bench import registry
-    from bench.specs import parse_all
+    from bench.plugins import registry
+    from bench.plugins.specs import parse_all
 
     return [registry.build_method(known_methods(), spec) for spec in parse_all(text_of(data))]
 
@@ -27,14 +27,14 @@ def _specs_seeds() -> list[bytes]:
 
 def _options(data: bytes) -> object:
     from bench.cli.common import parse_seeds
-    from bench.quantities import parse_threshold, with_thresholds
+    from bench.comparison.measures import parse_threshold, with_thresholds
 
     kind, text = data[:1], text_of(data[1:])
     if kind == b"s":
         return parse_seeds(text)
     if kind == b"t":
         return with_thresholds(dict([parse_threshold(text)]))
-    from bench import models, suites
+    from bench.grid import models, suites
 
     return models.find(text) if kind == b"m" else suites.load(text)
 
@@ -58,9 +58,9 @@ def _profiles_seeds() -> list[bytes]:
 
 
 def _suites(data: bytes) -> object:
-    from bench import suites
-    from bench.asking import ask
-    from bench.method import Recipe
+    from bench.grid import suites
+    from bench.plugins.method import Recipe
+    from bench.runner.request import ask
 
     with file_of("suite.toml", data) as path:
         request = ask(suite=str(path))
@@ -80,9 +80,9 @@ def _suites_seeds() -> list[bytes]:
 
 def _recipes(data: bytes) -> object:
     """A file of tuned recipes, as a run takes it: what is in it becomes part of a cell and of its recipe."""
-    from bench import suites
-    from bench.method import Recipe
-    from bench.recipes import Book, file_name
+    from bench.grid import suites
+    from bench.grid.recipes import Book, file_name
+    from bench.plugins.method import Recipe
 
     with file_of(file_name("lora"), data) as path:
         book, suite = Book("lora", None, path.parent), suites.load("quick")
@@ -95,7 +95,7 @@ def _recipes(data: bytes) -> object:
 
 
 def _recipes_seeds() -> list[bytes]:
-    from bench.recipes import File, Tuned
+    from bench.grid.recipes import File, Tuned
 
     settings = {"learning_rate": 0.02, "dropout": None, "chosen_by": "tune", "trials": 7, "trial_examples": 8000}
     made = [
@@ -106,16 +106,16 @@ def _recipes_seeds() -> list[bytes]:
 
 
 def _references(data: bytes) -> object:
-    from bench import sources
+    from bench.sources.resolve import PathRef, local, parse
 
     mirror = scratch() / "mirror"
     mirror.mkdir(exist_ok=True)
     ref = text_of(data)
-    found = sources.parse(ref)
-    if isinstance(found, sources.PathRef):  # other folders of this machine are no business of a fuzzer
+    found = parse(ref)
+    if isinstance(found, PathRef):  # other folders of this machine are no business of a fuzzer
         return None
     with mock.patch.dict(os.environ, BENCH_CACHE=str(scratch() / "cache")):
-        return sources.local(ref, mirror)
+        return local(ref, mirror)
 
 
 def _references_seeds() -> list[bytes]:

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import NotApplicable
-from bench.method import Method, Recipe
-from bench.space import rates
+from bench.plugins.method import Method, Recipe
+from bench.plugins.search_space import rates
 from methods.pasta.params import PastaParams, layout
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel
 
-    from bench.task import TaskContext
+    from bench.plugins.task import TaskContext
     from methods.pasta.adapter import attach, load, names, save, use
 
 __all__ = ["Pasta", "PastaParams", "attach", "load", "names", "save", "use"]

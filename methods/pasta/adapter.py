@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from bench.modeling import draw_head, special_tokens
+from bench.train.model import draw_head, special_tokens
 from methods.pasta.attachment import Attachment, Choice, attachment, trained_head
 from methods.pasta.families import family_of
 from methods.pasta.params import PastaParams

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.modeling import head_modules
+from bench.train.model import head_modules
 from methods.pasta.families import family_of
 from methods.pasta.vectors import SpecialTokenVectors, find_slots
 

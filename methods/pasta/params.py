@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from bench.method import Params
+from bench.plugins.method import Params
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig

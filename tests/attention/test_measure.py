@@ -11,15 +11,16 @@ import pytest
 import tiny as tiny_bert
 import torch
 
-from bench import registry, seeds
-from bench.adaptation import adapt
 from bench.attention import measure as attention
 from bench.attention.measure import Shares, attention_maps, measure, slot_names
-from bench.data import tokenise
 from bench.errors import UsageError
-from bench.modeling import backbone
-from bench.specs import parse
-from bench.task import Example
+from bench.grid import seeds
+from bench.plugins import registry
+from bench.plugins.specs import parse
+from bench.plugins.task import Example
+from bench.train.adaptation import adapt
+from bench.train.data import tokenise
+from bench.train.model import backbone
 
 HEADS = 4
 

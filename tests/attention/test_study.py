@@ -16,16 +16,17 @@ import torch
 from commandline import Bench, caller
 from tiny_grid import TinyGrid
 
-from bench import registry, seeds
-from bench.adaptation import adapt
 from bench.adapters import read_method, restore
 from bench.attention.measure import measure
 from bench.attention.study import Question, study
-from bench.data import tokenise
 from bench.errors import UsageError
-from bench.modeling import backbone
-from bench.specs import parse
-from bench.task import Example
+from bench.grid import seeds
+from bench.plugins import registry
+from bench.plugins.specs import parse
+from bench.plugins.task import Example
+from bench.train.adaptation import adapt
+from bench.train.data import tokenise
+from bench.train.model import backbone
 
 TINY = type(tiny_bert.task("classification"))
 FILES = ["heads.csv", "heads.png", "sentence.csv", "sentence.png"]

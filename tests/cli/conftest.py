@@ -9,7 +9,7 @@ import tiny_grid
 from made import failed, record
 from tiny_grid import TinyGrid
 
-from bench.store import Store
+from bench.records.store import Store
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,10 @@ from asked import options
 from commandline import Bench
 from tiny_grid import TinyGrid
 
-from bench import asking, leaderboard, planning
-from bench.store import Store
+from bench import leaderboard
+from bench.records.store import Store
+from bench.runner.plan import plan
+from bench.runner.request import Request
 
 
 def dry_run(bench: Bench, grid: TinyGrid, results: Path, *more: object, **changed: object) -> list[dict[str, Any]]:
@@ -72,12 +74,12 @@ def test_changed_data_or_another_budget_is_another_cell(bench: Bench, tmp_path: 
 def test_a_dry_run_knows_what_is_finished_and_how_long_the_rest_takes(
     bench: Bench, grid: TinyGrid, tmp_path: Path
 ) -> None:
-    from bench import suites
-    from bench.cell import new_record
-    from bench.specs import parse_all
+    from bench.grid import suites
+    from bench.plugins.specs import parse_all
+    from bench.train.cell import new_record
 
     plugins = [Path(file) for file in grid.plugins[1::2]]
-    request = asking.Request(
+    request = Request(
         suite=suites.load(str(grid.suite)),
         methods=parse_all("steady"),
         tasks=["tiny"],
@@ -87,7 +89,7 @@ def test_a_dry_run_knows_what_is_finished_and_how_long_the_rest_takes(
         results=tmp_path,
         plugins=plugins,
     )
-    done = new_record(planning.plan(request).cells[0])
+    done = new_record(plan(request).cells[0])
     done.status, done.timeline = "ok", {"total": 100.0}
     Store(tmp_path).write(done)
     first, second = dry_run(bench, grid, tmp_path)

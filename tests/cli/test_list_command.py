@@ -9,7 +9,7 @@ import pytest
 from commandline import Bench
 from tiny_grid import TinyGrid
 
-from bench import catalogue
+from bench.grid import catalogue
 
 
 @pytest.mark.parametrize("kind", catalogue.KINDS)

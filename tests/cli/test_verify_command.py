@@ -13,10 +13,11 @@ import pytest
 from commandline import Bench
 from made import failed, record
 
-from bench import running, verify
+from bench import verify
 from bench.executors import Event, Finished, Job, Lost
-from bench.record import Data, ExtraTest, Record
-from bench.store import Store
+from bench.records.record import Data, ExtraTest, Record
+from bench.records.store import Store
+from bench.runner import run
 
 
 @dataclass
@@ -55,7 +56,7 @@ def test_verify_says_whether_a_cell_came_out_the_same(
     losses = [loss + (1e-16 if at == step else 0) for at, loss in enumerate(old.losses, start=1)]
     Store(results).write(old)
     monkeypatch.setattr(verify, "_assignment", lambda *arguments: None)
-    monkeypatch.setattr(running, "local_executor", lambda *arguments: Returning({old.id: {"losses": losses}}, [old]))
+    monkeypatch.setattr(run, "local_executor", lambda *arguments: Returning({old.id: {"losses": losses}}, [old]))
     faults = [] if step is None else ["the loss differs from step 3 on"]
     done = bench("verify", old.id, "--results", results, "--json")
     assert done.code == (0 if step is None else 1)
@@ -75,7 +76,7 @@ def several(results: Path, monkeypatch: pytest.MonkeyPatch) -> list[Record]:
     changes: dict[str, dict[str, Any] | None] = {made[1].id: None, made[2].id: {"scores": {"matthews": 0.75}}}
     real = verify._assignment
     monkeypatch.setattr(verify, "_assignment", lambda old, *more: real(old, *more) if old.id == made[3].id else None)
-    monkeypatch.setattr(running, "local_executor", lambda *arguments: Returning(changes, made))
+    monkeypatch.setattr(run, "local_executor", lambda *arguments: Returning(changes, made))
     return made
 
 

@@ -21,12 +21,12 @@ BUILDS = {
         "return hidden",
     ),
     "learning rate zero": (
-        "bench/training.py",
+        "bench/train/loop.py",
         "rate = (recipe.head_learning_rate if is_head else None) or recipe.learning_rate",
         "rate = 0.0",
     ),
     "loop 30 % slower": (
-        "bench/training.py",
+        "bench/train/loop.py",
         "            loss = update(model, share, data.kind, recipe, placement, trained, optimizer, known)\n",
         "            _started = time.perf_counter()\n"
         "            loss = update(model, share, data.kind, recipe, placement, trained, optimizer, known)\n"

@@ -22,9 +22,9 @@ import pytest
 import tiny
 import tiny_grid
 
-from bench import noise
-from bench.compare.judging import Judgement, compare
-from bench.store import Store
+from bench.comparison import noise
+from bench.comparison.judging import Judgement, compare
+from bench.records.store import Store
 
 pytestmark = pytest.mark.slow
 

@@ -15,12 +15,13 @@ import pytest
 from commandline import Bench
 from made import failed, measured
 
-from bench import noise, profiles
-from bench.noise import MachineKind, Noise, Spread
-from bench.quantities import NOISY
-from bench.record import Record
-from bench.running import Outcome
-from bench.store import Store
+from bench import profiles
+from bench.comparison import noise
+from bench.comparison.measures import NOISY
+from bench.comparison.noise import MachineKind, Noise, Spread
+from bench.records.record import Record
+from bench.records.store import Store
+from bench.runner.run import Outcome
 
 
 def seeds(method: str = "a", **changes: Any) -> list[Record]:

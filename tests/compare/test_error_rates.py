@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from made import MACHINE, measured, memory, speed
 
-from bench.compare import judging
-from bench.compare.judging import Report
-from bench.noise import MachineKind, Noise, anova
-from bench.quantities import NOISY, QUANTITIES
-from bench.record import Record
+from bench.comparison import judging
+from bench.comparison.judging import Report
+from bench.comparison.measures import NOISY, QUANTITIES
+from bench.comparison.noise import MachineKind, Noise, anova
+from bench.records.record import Record
 
 METHODS, SEEDS, EXAMPLES, RUNS = ("a", "b", "c", "d", "e", "f"), 3, 200, 5
 EASE = np.random.default_rng(7).normal(1.8, 2.0, EXAMPLES)  # logits of right answers: three of four are right
@@ -110,7 +110,7 @@ def reports(world: World, times: int, *, known: bool = True, strict: bool = Fals
 @pytest.fixture(autouse=True)
 def _no_plans(monkeypatch: pytest.MonkeyPatch) -> None:
     """What could be detected is no part of this, and costs more than all the rest."""
-    monkeypatch.setattr("bench.noise.minimum_detectable", lambda error, df: 0.0)
+    monkeypatch.setattr("bench.comparison.noise.minimum_detectable", lambda error, df: 0.0)
     monkeypatch.setattr("bench.stats.combined.minimum_detectable", lambda error, df: np.zeros_like(error))
 
 

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import MACHINE, failed, measured
 
-from bench import escaping
-from bench.compare import formats, wording
-from bench.compare.judging import Report, compare
-from bench.compare.junit import as_junit
-from bench.quantities import QUANTITIES
-from bench.record import Record
+from bench import sanitize
+from bench.comparison import formats, messages
+from bench.comparison.judging import Report, compare
+from bench.comparison.junit import as_junit
+from bench.comparison.measures import QUANTITIES
+from bench.records.record import Record
 
 NASTY = (
     "a|b `c` <script>alert(1)</script> &amp; *d* [e](http://f.g) \x1b[31mred\x1b[0m \x00\x08 @h\n"
@@ -68,11 +68,11 @@ def test_the_table_fits_a_terminal(report: Report) -> None:
 
 def test_a_regression_in_a_sentence(report: Report) -> None:
     worse, trained = report.of("regression")
-    assert wording.sentence(worse) == (
+    assert messages.sentence(worse) == (
         "worse on sms-spam: matthews got worse: from 0.9180 to 0.7140 (-0.2040; threshold 0.01; "
-        f"p {wording.p_value(worse)}; 3 seeds)."
+        f"p {messages.p_value(worse)}; 3 seeds)."
     )
-    assert wording.sentence(trained) == (
+    assert messages.sentence(trained) == (
         "worse on sms-spam: trainable_params got worse: from 10 to 12 (+20.0 %; threshold 0 %; exact; 3 seeds)."
     )
 
@@ -115,7 +115,7 @@ def test_junit_has_a_case_for_each_figure_and_counts_them(report: Report) -> Non
     assert (suite.get("tests"), suite.get("failures")) == (str(len(cases)), "3")
     assert suite.get("skipped") == str(len(suite.findall("testcase/skipped"))) == "10"
     message = suite.findall("testcase/failure")[1].get("message", "")
-    assert message == wording.sentence(report.of("regression")[0])
+    assert message == messages.sentence(report.of("regression")[0])
 
 
 def test_a_run_without_regressions(report: Report) -> None:
@@ -143,7 +143,7 @@ def test_any_text_is_legal_everywhere(text: str) -> None:
     as_junit(report).encode("utf-8")
     assert "<failure" in as_junit(report)
     shown = formats.text(report)
-    assert not escaping._ILLEGAL.search(shown)
+    assert not sanitize._ILLEGAL.search(shown)
     shown.encode("utf-8")
     markdown = formats.as_markdown(report)
     markdown.encode("utf-8")
@@ -155,19 +155,19 @@ def test_numbers_for_people() -> None:
     report = compare(seeds("a", train=50.0, trainable=0), seeds("a", train=5000.0, trainable=1))
     by_name = {judgement.quantity.name: judgement for judgement in report.judgements}
     speed, trained, size = (by_name[n] for n in ("train_examples_per_second", "trainable_params", "adapter_bytes"))
-    assert (wording.number(speed, speed.base), wording.number(speed, speed.new)) == ("50.0", "5,000")
-    assert (wording.change(speed), wording.threshold(speed)) == ("+9900.0 %", "20 %")
-    assert (wording.change(trained), wording.change(size)) == ("-", "+0.0 %")
-    assert wording.number(speed, None) == "-"
+    assert (messages.number(speed, speed.base), messages.number(speed, speed.new)) == ("50.0", "5,000")
+    assert (messages.change(speed), messages.threshold(speed)) == ("+9900.0 %", "20 %")
+    assert (messages.change(trained), messages.change(size)) == ("-", "+0.0 %")
+    assert messages.number(speed, None) == "-"
 
 
 def test_how_much_would_have_gone_unseen_is_said() -> None:
     base = [measured("a", s, 0.5 + s / 10, train=t) for s, t in enumerate((50.0, 51.0, 49.0))]
     new = [measured("a", s, 0.5 + s / 11, train=t) for s, t in enumerate((10.0, 500.0, 49.0))]
-    told = wording.blind_spot(compare(base, new)) or ""
+    told = messages.blind_spot(compare(base, new)) or ""
     assert re.fullmatch(
         r"The smallest change that one test alone finds four times of five: score 0\.\d{3}; train ex/s over 100 %; "
         r"eval ex/s 1 %; train MiB 1 %; eval MiB 1 %\.",
         told,
     )
-    assert wording.blind_spot(compare([], [])) is None
+    assert messages.blind_spot(compare([], [])) is None

@@ -9,11 +9,11 @@ import pytest
 from made import MACHINE, failed, measured, memory, speed
 
 from bench import profiles
-from bench.compare.judging import Judgement, Report, compare
-from bench.compare.rows import ALL_ROWS
-from bench.noise import MachineKind, Noise, Spread, ratio_test
-from bench.quantities import NOISY, QUANTITIES, parse_threshold, with_thresholds
-from bench.record import ExtraTest, Record
+from bench.comparison.judging import Judgement, Report, compare
+from bench.comparison.measures import NOISY, QUANTITIES, parse_threshold, with_thresholds
+from bench.comparison.noise import MachineKind, Noise, Spread, ratio_test
+from bench.comparison.rows import ALL_ROWS
+from bench.records.record import ExtraTest, Record
 
 QUIET = Noise(
     bench_version="0.1.0",

@@ -6,9 +6,9 @@ import pytest
 from made import failed, measured, record, speed
 
 from bench import profiles
-from bench.compare.rows import Event, Matched, match
-from bench.record import ExtraTest, Record
-from bench.suites import Budget
+from bench.comparison.rows import Event, Matched, match
+from bench.grid.suites import Budget
+from bench.records.record import ExtraTest, Record
 
 OTHER = profiles.load("cpu-2core")
 

@@ -5,8 +5,8 @@ from typing import Any
 from honest_plugins import Seasons
 
 from bench.errors import SourceError
-from bench.splits import shuffled
-from bench.task import Example, Task
+from bench.plugins.splits import shuffled
+from bench.plugins.task import Example, Task
 
 BROKEN: dict[str, dict[type[Task], str]] = {}
 ALSO: dict[type[Task], set[str]] = {}

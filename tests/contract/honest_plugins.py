@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from bench.method import Method, Params, Recipe
-from bench.splits import cut
-from bench.task import Example, Task
+from bench.plugins.method import Method, Params, Recipe
+from bench.plugins.splits import cut
+from bench.plugins.task import Example, Task
 
 
 class ShiftParams(Params):

@@ -4,13 +4,13 @@ import broken_methods
 import pytest
 from honest_plugins import Shift
 
-from bench.contract.checking import method_outcomes
-from bench.contract.encoder import Encoder
-from bench.contract.method_clauses import EVERY_KIND, ONE_KIND
-from bench.contract.plugins import Plugin
-from bench.contract.report import Report
-from bench.contract.trial import Trial
-from bench.method import Method
+from bench.check.checking import method_outcomes
+from bench.check.encoder import Encoder
+from bench.check.method_checks import EVERY_KIND, ONE_KIND
+from bench.check.plugins import Plugin
+from bench.check.report import Report
+from bench.check.trial import Trial
+from bench.plugins.method import Method
 
 CLAUSES = {clause.name: clause for clause in (*EVERY_KIND, *ONE_KIND)}
 

@@ -6,11 +6,11 @@ import broken_tasks
 import pytest
 from honest_plugins import Seasons
 
-from bench.contract.checking import task_outcomes
-from bench.contract.reading import Reading
-from bench.contract.task_clauses import DATA, STATIC
+from bench.check.checking import task_outcomes
+from bench.check.reading import Reading
+from bench.check.task_checks import DATA, STATIC
 from bench.errors import SourceError
-from bench.task import Task
+from bench.plugins.task import Task
 
 CLAUSES = {clause.name: clause for clause in (*STATIC, *DATA)}
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from bench import registry
-from bench.contract import Outcome, checking
-from bench.contract.plugins import Plugin, wanted
-from bench.contract.report import Report
+from bench.check import Outcome, checking
+from bench.check.plugins import Plugin, wanted
+from bench.check.report import Report
+from bench.plugins import registry
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from statsmodels.stats.multitest import multipletests
 
-from bench.grid import method_label
+from bench.grid.cell import method_label
 
 Line = dict[str, str]
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench import cell as cells
 from bench.executors import Event, Finished, Job, Started
-from bench.method import Recipe
-from bench.suites import Budget
+from bench.grid.suites import Budget
+from bench.plugins.method import Recipe
+from bench.train import cell as cells
 
 FEW = {"train_examples": 12, "validation_examples": 8, "test_examples": 20}
 
@@ -36,7 +36,7 @@ class WarmWorker:
 
 
 def run(assignment: cells.Assignment, model: Path) -> Any:
-    """`bench.cell.run` on the tiny model and a few examples of the cell's own task, three steps of training."""
+    """`bench.train.cell.run` on the tiny model and a few examples of the cell's own task, three steps of training."""
     cells.prepare, cells._recipe = prepare, recipe  # type: ignore[assignment]
     cells.matmul_gflops = lambda device: 50.0  # the probe takes longer than the rest of such a cell
     return cells.run(replace(assignment, model=model), lambda data: None)

@@ -18,8 +18,9 @@ import tiny
 import tiny_speed
 from commandline import Bench, Done
 
-from bench import models, running
-from bench.store import Store
+from bench.grid import models
+from bench.records.store import Store
+from bench.runner import run
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +44,7 @@ def worker(model: Path) -> Iterator[short_cells.WarmWorker]:
 @pytest.fixture
 def call(bench: Bench, worker: short_cells.WarmWorker, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """`python -m bench` with cells that are cut short."""
-    monkeypatch.setattr(running, "local_executor", lambda workers, logs=None: worker)
+    monkeypatch.setattr(run, "local_executor", lambda workers, logs=None: worker)
     monkeypatch.delenv("BENCH_MIRROR", raising=False)
     return bench
 

@@ -14,8 +14,8 @@ import commands
 import pytest
 from published import Difference, Line, Published, lines
 
-from bench import claims as papers
-from bench import suites
+from bench.grid import claims as papers
+from bench.grid import suites
 
 ROOT = commands.ROOT
 PAGE = ROOT / "docs" / "findings.md"

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from bench.method import Method, Recipe
+from bench.plugins.method import Method, Recipe
 
 
 class _Faulty(Method):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.store import Store
+from bench.records.store import Store
 
 
 def finished(results: Path) -> dict[str, bytes]:

@@ -21,12 +21,12 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parents[2])]
 
-from bench import cell as cells
 from bench.executors import Report
-from bench.grid import Cell
+from bench.grid.cell import Cell
 from bench.measure.time import Timeline
-from bench.record import Record
-from bench.store import Store
+from bench.records.record import Record
+from bench.records.store import Store
+from bench.train import cell as cells
 
 PHASES = ("set up", "read data", "load model", "train", "validate", "test", "save")
 FOLDER, RUN = "QUICK_FAULTS", "QUICK_RUN"  # environment: the folder of faults, and a number that differs in each run
@@ -39,7 +39,7 @@ def ready() -> None:
 
 
 def run(assignment: cells.Assignment, report: Report) -> Any:
-    """`bench.cell.run` with `fill` in the place of the training; takes down what was computed and written."""
+    """`bench.train.cell.run` with `fill` in the place of the training; takes down what was computed and written."""
     cells._fill = fill  # type: ignore[assignment]
     result = cells.run(assignment, report)
     if assignment.results is not None and Store(assignment.results).finished(assignment.cell.id) is not None:
@@ -192,7 +192,8 @@ def _append(name: str, line: str) -> None:
 
 
 if __name__ == "__main__":
-    from bench import __main__, running
+    from bench import __main__
+    from bench.runner import run
 
-    running.TARGET, running.SETUP = "quick_cells:run", "quick_cells:ready"
+    run.TARGET, run.SETUP = "quick_cells:run", "quick_cells:ready"
     __main__.main()

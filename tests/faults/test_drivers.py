@@ -13,7 +13,7 @@ import pytest
 import tiny_grid
 from quick_grid import QuickGrid
 
-from bench.store import Store
+from bench.records.store import Store
 
 pytestmark = pytest.mark.slow
 

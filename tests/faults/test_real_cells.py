@@ -11,8 +11,8 @@ import pytest
 import tiny_grid
 from tiny_grid import TinyGrid
 
-from bench.record import Record
-from bench.store import Store
+from bench.records.record import Record
+from bench.records.store import Store
 
 pytestmark = pytest.mark.slow
 

@@ -12,9 +12,9 @@ import pytest
 from commandline import Bench
 from quick_grid import QuickGrid
 
-from bench.grid import Cell
-from bench.record import SCHEMA_VERSION
-from bench.store import Store
+from bench.grid.cell import Cell
+from bench.records.record import SCHEMA_VERSION
+from bench.records.store import Store
 
 # One cell as each schema version left it: written by the code of its time, its sources' folders taken out.
 OLD = Path(__file__).with_name("old")

@@ -11,8 +11,8 @@ import pytest
 from quick_cells import PHASES
 from quick_grid import QuickGrid
 
-from bench.record import Record
-from bench.store import Store
+from bench.records.record import Record
+from bench.records.store import Store
 
 pytestmark = pytest.mark.slow
 

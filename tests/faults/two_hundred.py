@@ -33,8 +33,8 @@ import keeping
 import quick_cells
 from quick_grid import QuickGrid
 
-from bench.record import SCHEMA_VERSION, Record
-from bench.store import LEFT_BEHIND_SECONDS, Store
+from bench.records.record import SCHEMA_VERSION, Record
+from bench.records.store import LEFT_BEHIND_SECONDS, Store
 
 METHODS = "steady,steady[width=2],chatty"
 SEEDS_A_RUN = 5  # so many more in each run: cells that are new
@@ -160,7 +160,7 @@ class Campaign:
                 if not any(kind.startswith("worker: ") for kind in self.tally.injected):
                     raise RuntimeError(
                         "In a whole round no cell suffered the fault that waited for it: do quick_cells still fit "
-                        "bench.cell? The last driver said:\n" + self.said
+                        "bench.train.cell? The last driver said:\n" + self.said
                     )
             self.run_to_the_end()
         finally:

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 import torch
 
-from bench import registry, sources
 from bench.adapters import restore
-from bench.data import read
 from bench.errors import BenchError, SourceError, UsageError
-from bench.modeling import load_config, load_model, load_tokenizer
-from bench.specs import parse
+from bench.plugins import registry
+from bench.plugins.specs import parse
+from bench.sources.resolve import NEVER_FILES, resolve
+from bench.train.data import read
+from bench.train.model import load_config, load_model, load_tokenizer
 
 
 class Evil:
@@ -139,7 +140,7 @@ def test_code_and_pickles_of_the_hub_are_not_even_downloaded() -> None:
     import fnmatch
 
     for name in ("modeling_x.py", "glue.py", "pytorch_model.bin", "x.pkl", "x.pt", "x.ckpt", "x.h5", "x.joblib"):
-        assert any(fnmatch.fnmatch(name, pattern) for pattern in sources.NEVER_FILES)
+        assert any(fnmatch.fnmatch(name, pattern) for pattern in NEVER_FILES)
 
 
 # Data
@@ -258,4 +259,4 @@ def test_a_model_folder_of_links_and_pipes_is_refused(model: Path, tmp_path: Pat
     else:
         model = Path("/dev/zero")
     with pytest.raises(SourceError):
-        sources.resolve(str(model))
+        resolve(str(model))

@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 from commandline import Bench
 
-from bench import models, noise, profiles, registry, sources, suites
+from bench import profiles
+from bench.comparison import noise
 from bench.errors import BenchError, ProfileError, SourceError, UsageError
-from bench.specs import parse_all
+from bench.grid import models, suites
+from bench.plugins import registry
+from bench.plugins.specs import parse_all
+from bench.sources.resolve import resolve
 
 DEEP = "a = " + "[" * 5000
 DIGITS = f"a = {'9' * 5000}"
@@ -77,7 +81,7 @@ LONG = "a" * 5000
 @pytest.mark.parametrize("name", [LONG, f"./{LONG}", "~nosuchuser/x", "./a\0b", "~\ud800", "", "a\x1b[31m"])
 def test_models_and_suites_of_impossible_names(name: str) -> None:
     with pytest.raises(BenchError):
-        sources.resolve(models.find(name).source)
+        resolve(models.find(name).source)
     with pytest.raises(UsageError):
         suites.load(name)
 
@@ -90,7 +94,7 @@ def test_models_and_suites_of_impossible_names(name: str) -> None:
 )  # fmt: skip
 def test_references_that_name_nothing(ref: str, tmp_path: Path) -> None:
     with pytest.raises(SourceError):
-        sources.resolve(ref, mirror=tmp_path)
+        resolve(ref, mirror=tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ import pytest
 from commandline import Bench
 from made import memory, parameters, record, speed
 
-from bench import blocks, publishing
-from bench.blocks.tables import differences, table
-from bench.record import Record
+from bench.publish import markdown
+from bench.publish.folder import SUMS, changed, contents, to_folder
+from bench.publish.markdown.tables import differences, table
+from bench.records.record import Record
 
 ROOT = Path(__file__).parents[2]
 BEGIN, END = "<!-- leaderboard:begin results/board -->", "<!-- leaderboard:end -->"
@@ -37,7 +38,7 @@ def records(methods: int = 3) -> list[Record]:
 
 @pytest.fixture
 def readme(tmp_path: Path) -> Path:
-    publishing.to_folder(tmp_path / "results" / "board", publishing.contents(records()))
+    to_folder(tmp_path / "results" / "board", contents(records()))
     file = tmp_path / "README.md"
     file.write_text(f"# Mine\n\n{BEGIN}\n{END}\n\nAfter.\n", encoding="utf-8")
     return file
@@ -112,9 +113,9 @@ def test_check_sees_a_changed_number_plot_and_folder(readme: Path, bench: Bench)
     plot = readme.parent / "docs" / "leaderboard-board.svg"
     drawing = plot.read_text(encoding="utf-8")
     plot.unlink()
-    assert blocks.stale(readme) == [plot]
+    assert markdown.stale(readme) == [plot]
     plot.write_text(drawing.replace("data sha256:", "data sha256:0"), encoding="utf-8")
-    assert blocks.stale(readme) == [plot]
+    assert markdown.stale(readme) == [plot]
 
     table = readme.parent / "results/board/leaderboard.csv"
     table.write_text(table.read_text(encoding="utf-8").replace("matthews", "accuracy"), encoding="utf-8")
@@ -124,7 +125,7 @@ def test_check_sees_a_changed_number_plot_and_folder(readme: Path, bench: Bench)
 
 
 def test_the_same_folder_gives_the_same_bytes(readme: Path) -> None:
-    assert blocks.make(readme) == blocks.make(readme)
+    assert markdown.make(readme) == markdown.make(readme)
 
 
 def test_how_far_every_method_lies_from_one_of_them(readme: Path, bench: Bench) -> None:
@@ -206,14 +207,14 @@ def test_options_that_do_not_go_together(wrong: tuple[str, ...], bench: Bench) -
 
 def test_a_record_that_the_hashes_do_not_list_is_a_change(readme: Path) -> None:
     folder = readme.parent / "results" / "board"
-    assert publishing.changed(folder) == []
+    assert changed(folder) == []
     (folder / "records" / "more.json").write_text("{}", encoding="utf-8")
-    assert publishing.changed(folder) == ["records/more.json"]
+    assert changed(folder) == ["records/more.json"]
 
 
 def test_this_repositorys_own_files_are_fresh() -> None:
     """Without a block there is nothing to hold them to."""
     for file in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
-        assert blocks.stale(file) == []
-    for folder in (path.parent for path in sorted((ROOT / "results").glob(f"*/{publishing.SUMS}"))):
-        assert publishing.changed(folder) == []
+        assert markdown.stale(file) == []
+    for folder in (path.parent for path in sorted((ROOT / "results").glob(f"*/{SUMS}"))):
+        assert changed(folder) == []

@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import PROFILE, failed, memory, parameters, record, speed
 
+from bench.cli.tables import leaderboard_table, legend
+from bench.grid.suites import Budget
 from bench.leaderboard import CELL_COLUMNS, COLUMNS, aggregated, current, per_cell, to_csv
-from bench.method import Recipe
-from bench.record import ExtraTest, Record
-from bench.suites import Budget
-from bench.tables import leaderboard_table, legend
+from bench.plugins.method import Recipe
+from bench.records.record import ExtraTest, Record
 
 DESIGN = """
 rank_group, method, method_params, task, model, profile, preset, metric,

@@ -10,9 +10,9 @@ import pytest
 from made import failed, record
 from scipy import stats
 
-from bench.columns import OVERALL, PAIRS, names
 from bench.leaderboard import aggregated, compare, overall, pairs
-from bench.record import Data, Record
+from bench.leaderboard.columns import OVERALL, PAIRS, names
+from bench.records.record import Data, Record
 
 
 def answered(method: str, seed: int, right: np.ndarray, **of: Any) -> Record:

@@ -158,12 +158,12 @@ def test_a_text_names_no_folder_of_the_machine(monkeypatch: pytest.MonkeyPatch) 
     root = Path(environment.__file__).parents[2]
     text = (
         'Traceback:\n  File "/home/somebody/work/lib/site-packages/torch/nn/x.py", line 3, in f\n'
-        f'  File "{root}/bench/cell.py", line 1\n  File "<string>", line 1\n  File "a.py", line 2\n'
+        f'  File "{root}/bench/train/cell.py", line 1\n  File "<string>", line 1\n  File "a.py", line 2\n'
         f"FileNotFoundError: /home/somebody/data.csv, {root}/tasks"
     )
     assert environment.anonymous(text) == (
         'Traceback:\n  File ".../torch/nn/x.py", line 3, in f\n'
-        f'  File ".../{root.name}/bench/cell.py", line 1\n  File "<string>", line 1\n  File "a.py", line 2\n'
+        '  File ".../bench/train/cell.py", line 1\n  File "<string>", line 1\n  File "a.py", line 2\n'
         "FileNotFoundError: ~/data.csv, ./tasks"
     )
     monkeypatch.setenv("HOME", "/")

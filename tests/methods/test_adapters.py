@@ -9,10 +9,10 @@ import tiny_encoders
 import torch
 from torch.nn.functional import layer_norm
 
-from bench import registry
 from bench.errors import NotApplicable
-from bench.registry import build_method
-from bench.specs import parse
+from bench.plugins import registry
+from bench.plugins.registry import build_method
+from bench.plugins.specs import parse
 
 D, LAYERS = tiny_encoders.HIDDEN, tiny_encoders.LAYERS
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification, BertForTokenClassification
 
-from bench import registry, specs
 from bench.measure.parameters import ParameterCount, ParameterLedger
-from bench.modeling import head_parameters
-from bench.task import TaskContext
+from bench.plugins import registry, specs
+from bench.plugins.task import TaskContext
+from bench.train.model import head_parameters
 
 BERT_LARGE: dict[str, Any] = {
     "vocab_size": 30522,

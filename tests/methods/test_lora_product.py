@@ -10,8 +10,8 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import Linear
 from tiny_encoders import FAMILIES, adapted, batch, model
 
-from bench import registry
-from bench.specs import parse
+from bench.plugins import registry
+from bench.plugins.specs import parse
 from methods import _lora_product
 
 

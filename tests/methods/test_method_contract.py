@@ -10,14 +10,15 @@ import pytest
 import tiny as tiny_bert
 import torch
 
-from bench import registry, seeds
-from bench.adaptation import Adapted
-from bench.contract import Clause
-from bench.contract.encoder import Encoder
-from bench.contract.method_clauses import EVERY_KIND, ONE_KIND
-from bench.contract.trial import Trial
-from bench.method import Method
-from bench.specs import parse
+from bench.check import Clause
+from bench.check.encoder import Encoder
+from bench.check.method_checks import EVERY_KIND, ONE_KIND
+from bench.check.trial import Trial
+from bench.grid import seeds
+from bench.plugins import registry
+from bench.plugins.method import Method
+from bench.plugins.specs import parse
+from bench.train.adaptation import Adapted
 
 # Each method with its defaults, and what else is worth holding to the contract.
 DEFAULTS = registry.methods().names()
@@ -124,7 +125,7 @@ def test_an_adapter_of_another_task_is_refused(adapted: Any, tmp_path: Path) -> 
 
 def test_listing_imports_no_torch() -> None:
     code = (
-        "import sys; from bench import registry;"
+        "import sys; from bench.plugins import registry;"
         "print(len(registry.methods().names()) > 5, len(registry.tasks().names()) > 5,"
         "registry.methods().broken, registry.tasks().broken,"
         "sorted({'torch', 'transformers', 'peft', 'datasets'} & set(sys.modules)))"

@@ -17,12 +17,13 @@ import torch
 from peft import TaskType, get_peft_model
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
-from bench import registry, training
 from bench.errors import NotApplicable, UsageError
-from bench.grid import code_version
-from bench.method import Method
-from bench.registry import build_method, changed_params, describe_params
-from bench.specs import parse
+from bench.grid.cell import code_version
+from bench.plugins import registry
+from bench.plugins.method import Method
+from bench.plugins.registry import build_method, changed_params, describe_params
+from bench.plugins.specs import parse
+from bench.train import loop
 
 REGISTERED = sorted(each.value.lower() for each in PEFT_TYPE_TO_CONFIG_MAPPING)
 # What else is asked for on a BERT whose layers are 32 wide, where PEFT's defaults are for wide ones or are none.
@@ -84,7 +85,7 @@ def steps(module: Any, data: Any, count: int = 3) -> dict[str, float]:
     module.train()
     torch.manual_seed(1)
     for _ in range(count):
-        (training.loss_sum(data.kind, module(**batch.inputs).logits, batch.labels) / batch.scored).backward()
+        (loop.loss_sum(data.kind, module(**batch.inputs).logits, batch.labels) / batch.scored).backward()
         for name, parameter in parameters.items():
             if parameter.grad is not None:
                 largest[name] = max(largest[name], float(parameter.grad.abs().max()))
@@ -222,7 +223,7 @@ def test_wrong_names_and_values_are_the_users_to_mend(spec: str, reason: str) ->
 
 def test_listing_its_members_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from bench import catalogue;"
+        "import sys; from bench.grid import catalogue;"
         "(family,) = [e for e in catalogue.entries('methods') if e['name'] == 'peft:NAME'];"
         "print(len(family['members']), len(family['refused']), catalogue.brief('methods', family)['params'][:12],"
         "sorted({'torch', 'transformers', 'peft'} & set(sys.modules)))"

@@ -6,10 +6,10 @@ import pytest
 import tiny_encoders
 import torch
 
-from bench import registry
 from bench.errors import NotApplicable
-from bench.registry import build_method
-from bench.specs import parse
+from bench.plugins import registry
+from bench.plugins.registry import build_method
+from bench.plugins.specs import parse
 
 TOKENS = 3
 

@@ -1,6 +1,6 @@
 """The memory that training a method really takes, in a process of its own: `measured.py FOLDER METHOD BATCH LENGTH`.
 
-As `bench/cell.py` does it: FOLDER/model loaded, the method applied, a memory window around steps of the loop. Printed
+As a cell does it: FOLDER/model loaded, the method applied, a memory window around steps of the loop. Printed
 as JSON: growth_mib, peak_mib, and worker_mib, the resident size before that model, when the libraries had been used
 once (by a step on FOLDER/tiny).
 """
@@ -18,14 +18,17 @@ def main(folder: str, name: str, batch_size: int, length: int) -> None:
     import psutil
     import torch
 
-    from bench import kernels, profiles, registry, seeds
-    from bench.adaptation import adapt
-    from bench.data import Batch
+    from bench import profiles
+    from bench.grid import seeds
     from bench.measure.memory import MemoryWindow
-    from bench.modeling import load_config, load_model, quiet_libraries
-    from bench.specs import parse
-    from bench.task import TaskContext
-    from bench.training import make_optimizer, placement_of, update
+    from bench.plugins import registry
+    from bench.plugins.specs import parse
+    from bench.plugins.task import TaskContext
+    from bench.train import kernels
+    from bench.train.adaptation import adapt
+    from bench.train.data import Batch
+    from bench.train.loop import make_optimizer, placement_of, update
+    from bench.train.model import load_config, load_model, quiet_libraries
 
     quiet_libraries()
     profile = profiles.load("cpu-2core")

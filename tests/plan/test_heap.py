@@ -12,8 +12,8 @@ import sys
 
 import pytest
 
-from bench import allocator
-from bench.plan.heap import FIRST_THRESHOLD, LARGEST_THRESHOLD, PAGE, Heap
+from bench.forecast.heap import FIRST_THRESHOLD, LARGEST_THRESHOLD, PAGE, Heap
+from bench.measure import allocator
 
 MIB = 2**20
 

@@ -13,11 +13,11 @@ from made import record
 from tiny_grid import TinyGrid
 
 from bench import profiles
-from bench.estimate import Estimator
-from bench.plan import fitting
-from bench.plan.fitting import WORKER_MIB, Memory
-from bench.plan.seconds import rate
-from bench.plan.steps import Step
+from bench.forecast import fitting
+from bench.forecast.estimate import Estimator
+from bench.forecast.fitting import WORKER_MIB, Memory
+from bench.forecast.seconds import rate
+from bench.forecast.steps import Step
 from bench.profiles import Machine
 from bench.profiles.probe import Gpu
 
@@ -70,7 +70,7 @@ def test_what_does_not_fit_is_said_in_a_sentence() -> None:
 
 
 def test_a_rate_is_declared_or_measured_here_or_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.plan.seconds.matmul_gflops", lambda device: 50.0)
+    monkeypatch.setattr("bench.forecast.seconds.matmul_gflops", lambda device: 50.0)
     here, small, declared = rate(CPU, machine()), rate(CPU, machine(1000)), rate(GPU, machine())
     assert here is not None
     assert (here.flops, here.source) == (2 * 50e9, "measured rate")  # of two threads
@@ -122,7 +122,7 @@ def test_a_row_has_all_that_is_predicted(bench: Bench, grid: TinyGrid, tmp_path:
 def test_without_data_a_row_is_of_the_longest_input_of_the_task(
     bench: Bench, grid: TinyGrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.plan.shapes.sources.local", lambda source, mirror: None)
+    monkeypatch.setattr("bench.forecast.shapes.local", lambda source, mirror: None)
     profile = with_memory(grid, 8000, tmp_path)
     (row,) = rows(bench, *options(grid, profile, tmp_path), "--methods", "steady")
     assert (row["batch_tokens"], row["batch_tokens_from"]) == (4 * 16, "max_length")

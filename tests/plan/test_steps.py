@@ -10,14 +10,15 @@ import pytest
 import tiny as tiny_bert
 import torch
 
-from bench import registry, seeds
-from bench.adaptation import adapt
-from bench.modeling import load_config, load_model
-from bench.plan import steps
-from bench.plan.steps import Shape, predict
-from bench.plan.tracking import LiveBytes
-from bench.specs import parse
-from bench.training import Placement, make_optimizer, update
+from bench.forecast import steps
+from bench.forecast.steps import Shape, predict
+from bench.forecast.tracking import LiveBytes
+from bench.grid import seeds
+from bench.plugins import registry
+from bench.plugins.specs import parse
+from bench.train.adaptation import adapt
+from bench.train.loop import Placement, make_optimizer, update
+from bench.train.model import load_config, load_model
 
 HIDDEN, LAYERS, INNER = tiny_bert.HIDDEN, tiny_bert.LAYERS, 48
 METHODS = (

@@ -13,15 +13,18 @@ from typing import Any
 
 import pytest
 
-from bench import models, profiles, registry, running
-from bench.method import cheaper_masks
-from bench.modeling import load_config
-from bench.plan import fitting
-from bench.plan.fitting import MIB, WORKER_MIB
-from bench.plan.steps import Shape, Step, predict
-from bench.specs import parse
-from bench.task import TaskContext
-from bench.training import placement_of
+from bench import profiles
+from bench.forecast import fitting
+from bench.forecast.fitting import MIB, WORKER_MIB
+from bench.forecast.steps import Shape, Step, predict
+from bench.grid import models
+from bench.plugins import registry
+from bench.plugins.method import cheaper_masks
+from bench.plugins.specs import parse
+from bench.plugins.task import TaskContext
+from bench.runner import run
+from bench.train.loop import placement_of
+from bench.train.model import load_config
 
 METHODS = ("pasta", "lora", "bitfit", "prompt_tuning", "prefix_tuning", "adapters", "ia3", "head", "full")
 WITHIN = 0.15
@@ -64,7 +67,7 @@ def measured(folder: Path, name: str, shape: Shape) -> dict[str, float]:
     arguments = [str(folder), name, str(shape.batch), str(shape.length)]
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("measured.py")), *arguments],
-        env={**os.environ, **running.worker_environment(), "PYTHONPATH": str(ROOT)},
+        env={**os.environ, **run.worker_environment(), "PYTHONPATH": str(ROOT)},
         cwd=ROOT,
         capture_output=True,
         text=True,

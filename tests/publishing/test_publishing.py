@@ -16,9 +16,9 @@ from fake_hub import fake_hub
 from made import failed, memory, parameters, record, speed
 
 from bench.errors import UsageError
-from bench.publishing import SUMS, contents, named_folders, repository, stale, to_folder
-from bench.record import Record
-from bench.store import LEFT_BEHIND_SECONDS, Store, StoreError, write_atomically
+from bench.publish.folder import SUMS, contents, named_folders, repository, stale, to_folder
+from bench.records.record import Record
+from bench.records.store import LEFT_BEHIND_SECONDS, Store, StoreError, write_atomically
 
 ROOT = Path(__file__).parents[2]
 
@@ -90,7 +90,7 @@ def test_what_was_cut_short_is_seen_to_be(tmp_path: Path, monkeypatch: pytest.Mo
     def out_of_space(path: Path, text: str) -> None:
         raise OSError(28, "no space")
 
-    monkeypatch.setattr("bench.publishing.write_atomically", out_of_space)
+    monkeypatch.setattr("bench.publish.folder.write_atomically", out_of_space)
     with pytest.raises(OSError, match="no space"):
         to_folder(tmp_path, contents(records()[:2]))
     assert not sums_are_right(tmp_path)
@@ -113,7 +113,7 @@ def test_a_first_publication_that_was_cut_short_is_not_there(
             written.append(path)
             write_atomically(path, text)
 
-        patched.setattr("bench.publishing.write_atomically", full_after_three)
+        patched.setattr("bench.publish.folder.write_atomically", full_after_three)
         with pytest.raises(StoreError, match="full"):
             to_folder(pub, made)
     assert [path.name for path in tmp_path.rglob("*")] == ["pub"] * there

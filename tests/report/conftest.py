@@ -11,7 +11,7 @@ from typing import Any
 import many
 import pytest
 
-from bench.record import Record
+from bench.records.record import Record
 from bench.report import render
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")

@@ -8,8 +8,8 @@ from typing import Any
 
 from made import failed, memory, parameters, record, speed
 
-from bench.method import Recipe
-from bench.record import ExtraTest, Record
+from bench.plugins.method import Recipe
+from bench.records.record import ExtraTest, Record
 
 # Share in %, score's distance from the best, MiB, examples/s; of no particular method.
 METHODS = {

@@ -18,13 +18,13 @@ import pytest
 from made import failed, parameters, record
 from typer.testing import CliRunner
 
-from bench import suites
 from bench.cli import app
 from bench.errors import BenchError, UsageError
+from bench.grid import suites
 from bench.leaderboard import aggregated, to_csv
-from bench.record import Record
+from bench.records.record import Record
+from bench.records.store import Store
 from bench.report import render, sections
-from bench.store import Store
 
 
 class Page(HTMLParser):

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.columns import Column
+from bench.leaderboard.columns import Column
 from bench.report.curves import MOST_POINTS, bin_width, mean_curve, middle_steps, pareto, thinned
 from bench.report.marks import COLOURS, SHAPES, assign
 from bench.report.table import table

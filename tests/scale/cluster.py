@@ -2,7 +2,7 @@
 
 256 workers on 32 nodes, some of them slow; cells of random length; workers that die, before or after they have written
 their record; nodes that are lost with all that runs on them; drivers that are killed. Its clock is not the real one:
-days pass in seconds. What drives it is the real thing: bench.running.Run, the store, the estimates, the display.
+days pass in seconds. What drives it is the real thing: bench.runner.run.Run, the store, the estimates, the display.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ if __name__ == "__main__":  # pytest finds these by itself
 from made import cell, record
 from rich.console import Console
 
-from bench import index, running
-from bench.cell import Assignment, now
+from bench import index
 from bench.executors import Event, Finished, Job, Lost, Progress, Started
-from bench.grid import Cell
-from bench.planning import Plan
-from bench.progress import display_for
-from bench.store import Store
+from bench.grid.cell import Cell
+from bench.records.store import Store
+from bench.runner import run
+from bench.runner.plan import Plan
+from bench.runner.progress import display_for
+from bench.train.cell import Assignment, now
 
 WORKERS, A_NODE = 256, 8
 RESTART_SECONDS = 30.0  # of a worker
@@ -109,7 +110,7 @@ class Cluster:
                 if job is None:
                     exhausted = True
                     continue
-                if self.written[job.key] or any(job.key == other.key for other, _ in running.values()):
+                if self.written[job.key] or any(job.key == other.key for other, _ in run.values()):
                     self.doubled.add(job.key)
                 self.begun[job.key] += 1
                 lasts = self.seconds[job.key] * (self.chances.slowness if who // A_NODE in slow else 1)
@@ -117,7 +118,7 @@ class Cluster:
                 yield Started(job.key, who)
                 yield Progress(job.key, {"step": 1, "steps": 2, "loss": 0.5})
             elif what == "end" and who in running and running[who][1] == at:
-                job, _ = running.pop(who)
+                job, _ = run.pop(who)
                 dies = chance.random() < self.chances.death
                 if not dies or chance.random() < 0.5:
                     result = self._finish(job.payload.cell)
@@ -130,7 +131,7 @@ class Cluster:
                 for worker in range(who * A_NODE, (who + 1) * A_NODE):
                     if worker not in running:
                         continue  # it is idle for good, or starting
-                    job, _ = running.pop(worker)
+                    job, _ = run.pop(worker)
                     plan(REPAIR_SECONDS, "free", worker)
                     if self.retried is None:
                         yield Lost(job.key, "error", "its node was lost", None, 1.0, "")
@@ -204,7 +205,7 @@ def drive(
         cluster.kill_driver_after = kills.pop(0) if kills else None
         began, inside = time.process_time(), cluster.inside
         with contextlib.suppress(DriverKilled), display:
-            running.Run(planned, cluster, store, display, guess=estimator.guess).run()
+            run.Run(planned, cluster, store, display, guess=estimator.guess).run()
         driver += time.process_time() - began - (cluster.inside - inside)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.index import file
-from bench.store import Store
+from bench.records.store import Store
 
 
 @pytest.fixture

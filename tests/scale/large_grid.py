@@ -23,9 +23,9 @@ if __name__ == "__main__":  # pytest finds these by itself
 
 from made import failed, memory, parameters, record, speed
 
-from bench.method import Recipe
-from bench.record import Data, ExtraTest, Record
-from bench.store import Store
+from bench.plugins.method import Recipe
+from bench.records.record import Data, ExtraTest, Record
+from bench.records.store import Store
 
 METHODS = [(name, f"r={size}" if size else "") for name in "abcdefgh" for size in (0, 2, 4, 8, 16)]
 METRICS = ("accuracy", "f1", "matthews", "entity_f1", "spearman")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cluster import WORKERS, Chances, Driven, drive
 
-from bench.store import Store
+from bench.records.store import Store
 
 
 def accounted_for(found: Driven, folder: Path) -> None:

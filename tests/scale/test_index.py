@@ -17,16 +17,17 @@ from large_grid import grid, make
 from large_grid import write as write_many
 from made import failed, record
 
-from bench import api, index, store
-from bench.compare.judging import compare
-from bench.estimate import Estimator
+from bench import api, index
+from bench.comparison.judging import compare
+from bench.comparison.measures import NOISY
+from bench.forecast.estimate import Estimator
 from bench.index import file
 from bench.leaderboard import files
-from bench.merging import merge
-from bench.quantities import NOISY
-from bench.record import READABLE_VERSIONS, Record
+from bench.leaderboard.merging import merge
+from bench.records import store
+from bench.records.record import READABLE_VERSIONS, Record
+from bench.records.store import Store, StoreError
 from bench.report import render
-from bench.store import Store, StoreError
 
 POINTS = list(grid())
 LATER = "2026-06-01T00:00:00.000+00:00"
@@ -304,7 +305,7 @@ def test_what_a_killed_writer_left_is_cleared_away_after_a_while(few: Store) -> 
 def test_two_at_once_disturb_nobody(few: Store) -> None:
     """Readers, each of which finds something new and writes, while records come and go."""
     code = (
-        "import sys; from pathlib import Path; from bench import index; from bench.store import Store\n"
+        "import sys; from pathlib import Path; from bench import index; from bench.records.store import Store\n"
         "index.file.LEAST = 1\n"
         "for _ in range(6):\n"
         "    print(len(index.read(Store(Path(sys.argv[1])))[0]))"

@@ -12,15 +12,16 @@ import pytest
 from made import failed, record
 from test_index import LATER, varied
 
-from bench import kept, suites
+from bench import kept
+from bench.grid import suites
+from bench.grid.pscp import Pscp
 from bench.index import file
 from bench.leaderboard import Boards
 from bench.leaderboard.boards import column_names
 from bench.leaderboard.csv import csv_of
-from bench.merging import merge
-from bench.pscp import Pscp
-from bench.record import ExtraTest, Record
-from bench.store import Store
+from bench.leaderboard.merging import merge
+from bench.records.record import ExtraTest, Record
+from bench.records.store import Store
 
 pytestmark = pytest.mark.usefixtures("every_folder_has_an_index")
 

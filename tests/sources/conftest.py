@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from local_index import Index
 
-from bench import package_index
+from bench.sources import package_index
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import SourceError
-from bench.sources import resolve
+from bench.sources.resolve import resolve
 
 SHA = "0123456789abcdef" * 4
 COMMIT = "0123456789" * 4

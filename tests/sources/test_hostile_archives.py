@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from local_index import FILES, SDIST, WHEEL, Files, Index, fails, make_sdist, make_wheel, serve, serve_archive
 
-from bench import archives
 from bench.errors import SourceError
-from bench.sources import resolve
+from bench.sources import archives
+from bench.sources.resolve import resolve
 
 ATTACKS: dict[str, Files] = {
     "parent": [("data/a", b""), ("../evil", b"x")],

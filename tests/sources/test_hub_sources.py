@@ -9,7 +9,7 @@ from huggingface_hub.utils._paths import filter_repo_objects
 from local_index import COMMIT
 
 from bench.errors import SourceError
-from bench.sources import Resolved, local, resolve, tree_digest
+from bench.sources.resolve import Resolved, local, resolve, tree_digest
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from local_index import FILES, Index, serve, visible
 
-from bench import archives
-from bench.sources import resolve
+from bench.sources import archives
+from bench.sources.resolve import resolve
 
 
 def _resolve_in_child(ref: str, start: "threading.Barrier", found: "multiprocessing.Queue[str]") -> None:
@@ -51,10 +51,10 @@ def test_killed_while_taking_apart(index: Index, cache: Path, tmp_path: Path) ->
     resolve(ref.replace("demo/data", "demo/model.json"))  # so that the archive is there
     before, marker = visible(cache), tmp_path / "reached"
     script = (
-        "import sys, time, pathlib; from bench import archives, sources\n"
+        "import sys, time, pathlib; from bench.sources import archives, resolve\n"
         "def stop(*args): pathlib.Path(sys.argv[2]).touch(); time.sleep(60)\n"
         "archives.os.fsync = stop\n"
-        "sources.resolve(sys.argv[1])\n"
+        "resolve.resolve(sys.argv[1])\n"
     )
     child = subprocess.Popen([sys.executable, "-c", script, ref, str(marker)])
     deadline = time.monotonic() + 20

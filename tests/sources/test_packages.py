@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from local_index import FILES, SDIST, SHA, WHEEL, Index, fails, make_wheel, serve, sha256, visible
 
-from bench import package_index
 from bench.errors import SourceError
-from bench.sources import resolve
+from bench.sources import package_index
+from bench.sources.resolve import resolve
 
 
 def test_a_file_of_a_wheel(index: Index, cache: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import SourceError
-from bench.sources import Resolved, resolve, tree_digest
+from bench.sources.resolve import Resolved, resolve, tree_digest
 
 
 def test_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

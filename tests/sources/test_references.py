@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from local_index import SHA
 
-from bench import sources
 from bench.errors import SourceError
-from bench.sources import HubRef, PackageRef, PathRef, parse, resolve
+from bench.sources.resolve import HubRef, PackageRef, PathRef, cache_dir, parse, resolve
 
 
 @pytest.mark.parametrize(
@@ -82,14 +81,14 @@ def test_parse_refuses(ref: str, expected: str) -> None:
 
 
 def test_the_cache_is_where_it_is_configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert "pasta-bench" in str(sources.cache_dir())
+    assert "pasta-bench" in str(cache_dir())
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
-    assert sources.cache_dir() == tmp_path
+    assert cache_dir() == tmp_path
 
 
 def test_importing_is_light() -> None:
     heavy = ("torch", "transformers", "datasets", "unearth", "huggingface_hub")
-    script = f"import sys, bench.sources; print([name for name in {heavy} if name in sys.modules])"
+    script = f"import sys, bench.sources.resolve; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout.strip() == "[]"
 
 

@@ -8,12 +8,12 @@ import pytest
 import tiny_speed
 import torch
 
-from bench.data import Ragged
 from bench.speed.catalogue import CONTENDERS
 from bench.speed.contender import run
 from bench.speed.hf_trainer import stock_model
 from bench.speed.peft_loop import bucketed
 from bench.speed.setting import BATCH, Setting, columns
+from bench.train.data import Ragged
 
 LORAS = ("trainer", "trainer-grouped", "trainer-grouped-large", "peft-loop")
 
@@ -90,7 +90,7 @@ def sorted_padding(lengths: Any) -> int:
 
 
 def test_a_stock_model_is_the_pretrained_one(setting: Setting) -> None:
-    from bench.modeling import load_model
+    from bench.train.model import load_model
 
     stock, ours = stock_model(setting, 0), load_model(setting.files.model, "classification", 3)
     for name, tensor in ours.bert.state_dict().items():

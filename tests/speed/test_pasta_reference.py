@@ -6,7 +6,7 @@ import pytest
 import tiny as tiny_bert
 import torch
 
-from bench.contract.examples import KINDS
+from bench.check.examples import KINDS
 from bench.errors import NotApplicable
 from bench.speed.pasta_reference import attach_reference, special_token_marks, trained, vectors_of
 from methods.pasta import Pasta, PastaParams

@@ -9,8 +9,8 @@ from bench.speed.setting import Files
 EXAMPLES = 200
 
 TASK = """
-from bench.contract.examples import examples
-from bench.task import Task
+from bench.check.examples import examples
+from bench.plugins.task import Task
 
 class Short{pair}(Task):
     name = "short{pair}"

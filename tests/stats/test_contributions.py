@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.metrics import METRICS, score
+from bench.plugins.metrics import METRICS, score
 from bench.stats.contributions import contributions, score_of_all
 
 TAGS = ("O", "B-a", "I-a", "B-b", "I-b")

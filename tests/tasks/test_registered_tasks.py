@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from bench import registry, sources
-from bench.contract import Clause
-from bench.contract.reading import Reading
-from bench.contract.task_clauses import DATA, STATIC, reads_alike
-from bench.task import SPLITS, Splits
+from bench.check import Clause
+from bench.check.reading import Reading
+from bench.check.task_checks import DATA, STATIC, reads_alike
+from bench.plugins import registry
+from bench.plugins.task import SPLITS, Splits
+from bench.sources.resolve import HubRef, parse, resolve
 
 TASKS = {name: found.plugin for name, found in registry.tasks().found.items()}
 # These archives are small. A task from a larger one is tested where slow tests are.
@@ -32,14 +33,14 @@ _readings: dict[str, Reading] = {}
 def located(request: pytest.FixtureRequest, embedded: Callable[[str], Path]) -> Callable[[str], Path]:
     def locate(name: str) -> Path:
         ref = TASKS[name].source
-        found = sources.parse(ref)
-        if not isinstance(found, sources.HubRef):
+        found = parse(ref)
+        if not isinstance(found, HubRef):
             return embedded(ref)
         folder = request.getfixturevalue("mirror")
         # Looked for here, because what is not in the mirror would be asked of the hub, which takes its time.
         if not (folder / found.repo / (found.inner or "")).exists():
             pytest.skip(f"not in the mirror: {found.repo} {found.inner or ''}")
-        return sources.resolve(ref, mirror=folder).path
+        return resolve(ref, mirror=folder).path
 
     return locate
 

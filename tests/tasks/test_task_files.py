@@ -6,9 +6,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import registry
 from bench.errors import SourceError
-from bench.task import Example
+from bench.plugins import registry
+from bench.plugins.task import Example
 from tasks.conll2003 import Conll2003
 from tasks.glue_mrpc import GlueMrpc
 from tasks.record_match import RecordMatch

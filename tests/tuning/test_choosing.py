@@ -9,13 +9,13 @@ import pytest
 import tiny_grid
 from made import failed, record
 
-from bench import asking, tuning
-from bench.asking import Request
+from bench import tuning
 from bench.errors import UsageError
-from bench.method import Recipe
-from bench.record import Data, Record
-from bench.specs import parse_all
-from bench.suites import Budget, Suite
+from bench.grid.suites import Budget, Suite
+from bench.plugins.method import Recipe
+from bench.plugins.specs import parse_all
+from bench.records.record import Data, Record
+from bench.runner.request import Request, ask
 
 RATES = {1: 0.01, 2: 0.003, 3: 0.03}
 
@@ -142,7 +142,7 @@ def test_a_suite_that_validates_nothing_is_refused() -> None:
 
 def test_a_method_with_nothing_to_search_is_refused(tmp_path: Path) -> None:
     grid = tiny_grid.build(tmp_path, weights=False)
-    request = asking.ask(suite=str(grid.suite), plugins=[grid.folder / "tiny_methods.py"], methods="chatty")
+    request = ask(suite=str(grid.suite), plugins=[grid.folder / "tiny_methods.py"], methods="chatty")
     with pytest.raises(UsageError, match="The method chatty declares no search space"):
         tuning.trials(request, 2, 1, 0)
 

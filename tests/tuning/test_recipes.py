@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from bench import recipes, registry, suites
 from bench.errors import UsageError
-from bench.method import Recipe
-from bench.recipes import Book, File, Tuned
-from bench.suites import Budget, Suite
+from bench.grid import recipes, suites
+from bench.grid.recipes import Book, File, Tuned
+from bench.grid.suites import Budget, Suite
+from bench.plugins import registry
+from bench.plugins.method import Recipe
 
 SUITE = Suite(name="mine", summary="for tests", methods=("head",), tasks=("a",), budget=Budget())
 

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from bench import registry, suites, tuning
-from bench.asking import Request
-from bench.recipes import Book, File, beside, file_name, load
-from bench.record import Record
-from bench.specs import parse
-from bench.store import Store
+from bench import tuning
+from bench.grid import suites
+from bench.grid.recipes import Book, File, beside, file_name, load
+from bench.plugins import registry
+from bench.plugins.specs import parse
+from bench.records.record import Record
+from bench.records.store import Store
+from bench.runner.request import Request
 
 ROOT = Path(__file__).parents[2]
 STANDARD = suites.load("standard")

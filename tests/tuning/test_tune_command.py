@@ -10,8 +10,8 @@ import pytest
 import tiny_grid
 from tiny_grid import TinyGrid
 
-from bench.recipes import load
-from bench.store import Store
+from bench.grid.recipes import load
+from bench.records.store import Store
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ import torch
 import transformers
 
 from bench.errors import NotApplicable
-from bench.task import TaskContext
+from bench.plugins.task import TaskContext
 from methods.pasta import Pasta, PastaParams
 from methods.pasta.adapter import add
 from methods.pasta.families import FAMILIES, UnsupportedModel, family_of

@@ -7,9 +7,9 @@ import tiny as tiny_bert
 import torch
 from tiny import CLS, PAD, SEP, ids, mask
 
-from bench import seeds
-from bench.adaptation import adapt
-from bench.task import TaskContext
+from bench.grid import seeds
+from bench.plugins.task import TaskContext
+from bench.train.adaptation import adapt
 from methods.pasta import Pasta, PastaParams
 from methods.pasta.vectors import find_slots
 

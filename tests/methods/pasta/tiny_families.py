@@ -9,7 +9,7 @@ import tiny as tiny_bert
 import torch
 import transformers
 
-from bench.modeling import special_tokens
+from bench.train.model import special_tokens
 from methods.pasta.families import FAMILIES, family_of
 
 TEXTS = [

@@ -1,0 +1,88 @@
+"""Tiny tasks of every kind, their made-up examples, and the vocabulary that covers them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from bench.plugins.task import Example, Splits, Task
+
+KINDS = ("classification", "pair", "regression", "token-classification")
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+WORDS = [
+    "the",
+    "film",
+    "is",
+    "very",
+    "good",
+    "bad",
+    "not",
+    "and",
+    "of",
+    "play",
+    "##ed",
+    "##ly",
+    "##ing",
+    "street",
+    "road",
+]
+VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *dict.fromkeys([*WORDS, *LETTERS, *(f"##{c}" for c in LETTERS)])]
+VOCAB += ["[", "]", ".", "!", "1", "2"]
+
+
+class _Tiny(Task):
+    summary = "made up"
+    source = "./nowhere"
+    max_length = 16
+
+    def read(self, path: Path) -> Splits:
+        raise NotImplementedError
+
+
+class TinyClassification(_Tiny):
+    name, kind, labels, metric = "tiny", "classification", ("no", "maybe", "yes"), "accuracy"
+
+
+class TinyPair(_Tiny):
+    name, kind, pair, labels, metric = "tiny-pair", "classification", True, ("no", "yes"), "accuracy"
+
+
+class TinyRegression(_Tiny):
+    name, kind, metric = "tiny-regression", "regression", "spearman"
+
+
+class TinyTokens(_Tiny):
+    name, kind, labels, metric = "tiny-tokens", "token-classification", ("O", "B-X", "I-X"), "entity_f1"
+
+
+_TASKS: dict[str, type[Task]] = dict(
+    zip(KINDS, (TinyClassification, TinyPair, TinyRegression, TinyTokens), strict=True)
+)
+
+
+def task(kind: str) -> Task:
+    """The tiny task of one of KINDS."""
+    return _TASKS[kind]()
+
+
+def examples(kind: str, count: int = 12, seed: int = 0) -> list[Example]:
+    """Examples of 1 to 20 words; the longest are truncated at 16 tokens."""
+    draw = np.random.default_rng(seed)
+    plain = [word for word in WORDS if not word.startswith("##")] + ["played", "badly", "goodly"]
+
+    def text() -> list[str]:
+        found: list[str] = draw.choice(plain, size=draw.integers(1, 21)).tolist()
+        return found
+
+    def example() -> Example:
+        words = text()
+        if kind == "token-classification":
+            return Example(tuple(words), tuple(draw.integers(0, 3, size=len(words)).tolist()))
+        if kind == "regression":
+            return Example(" ".join(words), float(draw.normal()))
+        if kind == "pair":
+            return Example(" ".join(words), int(draw.integers(2)), " ".join(text()))
+        return Example(" ".join(words), int(draw.integers(3)))
+
+    return [example() for _ in range(count)]

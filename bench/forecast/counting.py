@@ -1,0 +1,122 @@
+"""What a grid will train, told without weights, data or a GPU: parameters counted on the meta device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bench.errors import NotApplicable
+from bench.grid import seeds
+from bench.grid.models import Model
+from bench.measure.parameters import ParameterCount
+from bench.plugins.method import Method
+from bench.plugins.task import Kind, Task, TaskContext
+from bench.sources.resolve import Resolved
+from bench.train.adaptation import adapt
+from bench.train.model import bare_model, load_config, load_tokenizer, special_tokens
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+Counted = tuple[ParameterCount | None, int | None, str | None]  # parameters, formula, reason
+
+
+class Frame(NamedTuple):
+    """A model as far as counting goes: its configuration, and the special tokens around one text and a pair."""
+
+    config: PreTrainedConfig
+    single: tuple[int, ...]
+    pair: tuple[int, ...]
+
+    def with_special_tokens(self, count: int) -> Frame:
+        """The same model, as if every full input had so many special tokens: one [CLS] and separators."""
+        tokens = (self.single[0], *self.single[-1:] * (count - 1))
+        return self._replace(single=tokens, pair=tokens)
+
+
+class Count(NamedTuple):
+    """One method on one task. parameters: None where the method does not apply, for the reason given.
+
+    special_tokens: how many a full input of the task has. formula: the count that the paper promises, if any.
+    """
+
+    method: Method
+    variant: str
+    task: Task
+    special_tokens: int
+    parameters: ParameterCount | None
+    formula: int | None = None
+    reason: str | None = None
+
+    def row(self, model: str) -> dict[str, Any]:
+        """Under the leaderboard's column names, and the parts that make its sums."""
+        found = self.parameters
+        return {
+            "task": self.task.name,
+            "method": self.method.name,
+            "method_params": self.variant,
+            "model": model,
+            "special_tokens": self.special_tokens,
+            "method_params_count": found and found.method,
+            "trainable_params": found and found.trainable,
+            "trainable_share_percent": found and found.share_percent,
+            "head_params": found and found.head,
+            "trainable_share_with_head_percent": found and found.share_with_head_percent,
+            "model_params": found and found.base,
+            "formula": self.formula,
+            "status": "ok" if found else "skipped",
+            "reason": self.reason,
+        }
+
+
+def frame(model: Model, resolve: Callable[[str], Resolved]) -> Frame:
+    """The frame of a model: shipped with the project for one that has a name, else read from its folder.
+
+    Raises:
+        SourceError: for a model that is not shipped and cannot be had.
+    """
+    if model.shape is not None:
+        from transformers import AutoConfig
+
+        return Frame(AutoConfig.for_model(**model.shape.config), model.shape.single, model.shape.pair)
+    path: Path = resolve(model.source).path
+    tokenizer = load_tokenizer(path)
+    return Frame(load_config(path), special_tokens(tokenizer, False), special_tokens(tokenizer, True))
+
+
+def counts(frame: Frame, tasks: Sequence[Task], methods: Iterable[tuple[Method, str]]) -> list[Count]:
+    """Count each method, with its variant's label, on each task.
+
+    Tasks of one kind and one number of labels are counted once.
+    """
+    built = list(methods)
+
+    @cache
+    def counted(at: int, kind: Kind, pair: bool, num_labels: int) -> Counted:
+        method = built[at][0]
+        template = frame.pair if pair else frame.single
+        task = TaskContext("plan", kind, pair, num_labels, template, int(frame.config.pad_token_id or 0))
+        try:
+            parameters = _on_meta(frame.config, method, task)
+        except NotApplicable as reason:
+            return None, None, str(reason)
+        return parameters, method.trainable_formula(frame.config, task), None
+
+    return [
+        Count(
+            method, variant, task, len(frame.pair if task.pair else frame.single),
+            *counted(at, task.kind, task.pair, task.num_labels),
+        )
+        for task in tasks
+        for at, (method, variant) in enumerate(built)
+    ]  # fmt: skip
+
+
+def _on_meta(config: PreTrainedConfig, method: Method, task: TaskContext) -> ParameterCount:
+    import torch
+
+    model = bare_model(config, task.kind, task.num_labels)
+    with torch.device("meta"):
+        return adapt(model, method, task, seeds.streams(0)).parameters

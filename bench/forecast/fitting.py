@@ -1,0 +1,62 @@
+"""Does a cell fit the memory of its profile?
+
+What a GPU holds beside this, and cannot be told without one: CUDA's context and loaded kernels (some 300 to 600
+MiB), workspaces of cuBLAS, the allocator's rounding and fragmentation, and what fused attention saves instead of
+what a CPU's does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench import profiles
+from bench.forecast.steps import Step
+from bench.profiles import Machine, Profile
+
+MIB = 2**20
+# A worker's resident size with its libraries imported and used once, without a model: torch's CPU wheel 2.13,
+# transformers 5 and PEFT 0.21 on Linux. Measured; tests/plan/test_truth.py measures it again.
+WORKER_MIB = 410
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What one worker may use, in MiB, and what it is the memory of."""
+
+    mib: int
+    of: str
+
+
+def available(profile: Profile, machine: Machine) -> Memory:
+    """The memory that the profile declares; else this machine's, if it honours the profile; else the least it needs."""
+    gpu = profile.device == "cuda"
+    if profile.memory_mib is not None:
+        total, of = profile.memory_mib, f"the profile {profile.name}"
+    elif not profiles.check(profile, machine):
+        total, of = (machine.gpus[0].memory_mib if gpu else machine.usable_memory_mib), "this machine"
+    else:
+        total, of = (profile.min_gpu_memory_mib or 0) if gpu else profile.min_memory_mib, f"the profile {profile.name}"
+    return Memory(total // profile.workers, of)
+
+
+def model_mib(step: Step) -> float:
+    return step.model_bytes / MIB
+
+
+def growth_mib(step: Step, profile: Profile) -> float:
+    """What training adds to the loaded model: on a CPU in the process's heap, on a GPU in torch's allocator."""
+    return (step.heap_bytes if profile.device == "cpu" else step.growth_bytes) / MIB
+
+
+def peak_mib(step: Step, profile: Profile) -> float:
+    """The peak as `peak_train_memory_mib` measures it: a CPU's resident size, or what is allocated on a GPU."""
+    return (WORKER_MIB if profile.device == "cpu" else 0) + model_mib(step) + growth_mib(step, profile)
+
+
+def unfit(step: Step, profile: Profile, memory: Memory) -> str | None:
+    """Why the cell does not fit, in a sentence; None: it does."""
+    need = peak_mib(step, profile)
+    if need <= memory.mib:
+        return None
+    a_worker = f" for each of {profile.workers} workers" if profile.workers > 1 else ""
+    return f"training is predicted to need {need:,.0f} MiB, and {memory.of} has {memory.mib:,} MiB{a_worker}."

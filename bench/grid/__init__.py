@@ -1,0 +1,1 @@
+"""What a cell is: identity, seeds, suites, recipes, models."""

@@ -1,0 +1,63 @@
+"""The pretrained encoders that have a name; any path or pinned hub reference is a model too."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.errors import UsageError
+from bench.suggestions import suggest
+
+
+class Shape(NamedTuple):
+    """What can be told of a model without its files: its configuration, and the special tokens around its texts."""
+
+    config: dict[str, Any]
+    single: tuple[int, ...]
+    pair: tuple[int, ...]
+
+
+class Model(NamedTuple):
+    """A name for people, and where the files are (see `bench.sources.resolve`). shape: None if it is not shipped."""
+
+    name: str
+    source: str
+    summary: str
+    shape: Shape | None = None
+
+
+@cache
+def named() -> dict[str, Model]:
+    """The models of models.toml by name."""
+    table = tomllib.loads(files("bench.grid").joinpath("models.toml").read_text(encoding="utf-8"))
+    return {name: Model(name, entry["source"], entry["summary"], _shape(entry)) for name, entry in table.items()}
+
+
+def _shape(entry: dict[str, Any]) -> Shape:
+    tokens = entry["special_tokens"]
+    return Shape(entry["config"], tuple(tokens["single"]), tuple(tokens["pair"]))
+
+
+def find(name: str) -> Model:
+    """A named model, a model folder, or a `hub:` or `package:` reference.
+
+    Raises:
+        UsageError: for a name that is none of these, with the nearest right one.
+    """
+    if name in named():
+        return named()[name]
+    if name.startswith(("hub:", "package:")):
+        return Model(name, name, "")
+    if name.startswith((".", "/", "~")) or os.path.exists(name):  # noqa: PTH110 - Path.exists raises on a long name
+        try:
+            # A folder's path says where it lies on one machine; its last name and its digest say what it is.
+            return Model(Path(name).expanduser().resolve().name, name, "")
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UsageError(f"{name!r} cannot be the path of a model: {error}.") from None
+    raise UsageError(
+        f"There is no model {name!r}{suggest(name, named())} A folder (./NAME) or hub:OWNER/NAME@REVISION will do too."
+    )

@@ -1,0 +1,79 @@
+"""What a task is to the harness: the base class of every plugin in tasks/, and the shapes of its data.
+
+Importable without torch; a task reads files that `bench.sources.resolve` has brought, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple
+
+Kind = Literal["classification", "regression", "token-classification"]
+Label = int | float | tuple[int, ...]
+SPLITS = ("train", "validation", "test")
+
+
+class Example(NamedTuple):
+    """One labelled example.
+
+    text is a string, or a tuple of words for token classification; pair is the second segment of a pair
+    task. label is a class index, a number, or one label index a word.
+    """
+
+    text: str | tuple[str, ...]
+    label: Label
+    pair: str | None = None
+
+
+Splits = dict[str, list[Example]]  # keys: SPLITS, and the task's extra tests
+
+
+@dataclass(frozen=True)
+class TaskContext:
+    """What a method may know of the task that it is applied to.
+
+    template holds the ids of the special tokens that the tokenizer puts around one full input of this
+    task, in order: `[CLS] [SEP]` or `[CLS] [SEP] [SEP]` on BERT, four ids for a pair on RoBERTa.
+    """
+
+    name: str
+    kind: Kind
+    pair: bool
+    num_labels: int
+    template: tuple[int, ...]
+    pad_id: int
+
+
+class Task:
+    """A task. A subclass in tasks/NAME.py is found by itself.
+
+    train is for training, validation for choosing, test for reporting. `labels` is empty for regression.
+    `metric` is a name in `bench.plugins.metrics`; its direction and its value for a constant answer come with it.
+    `extra_tests` names further test splits of what `read` returns, such as another genre of text: each is
+    scored apart, in a row of its own (`NAME/SPLIT`), and none takes part in choosing.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    kind: ClassVar[Kind]
+    pair: ClassVar[bool] = False
+    source: ClassVar[str]
+    labels: ClassVar[Sequence[str]] = ()
+    metric: ClassVar[str]
+    extra_tests: ClassVar[Sequence[str]] = ()
+    max_length: ClassVar[int] = 128
+    citation: ClassVar[str] = ""
+
+    def read(self, path: Path) -> Splits:
+        """Read the resolved source into SPLITS and the extra tests.
+
+        The same files always give the same splits, in order.
+        """
+        raise NotImplementedError
+
+    @property
+    def num_labels(self) -> int:
+        """Outputs of the head: one a label, one for a regression."""
+        return len(self.labels) if self.kind != "regression" else 1

@@ -1,0 +1,1 @@
+"""The record of a cell, and the results folder that holds records."""

@@ -1,0 +1,162 @@
+"""What a finished cell leaves: one JSON object, whatever became of the cell."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bench.grid.cell import Cell
+from bench.plugins.method import Recipe
+
+SCHEMA_VERSION = 6
+# 1 had no extra tests; 2 no labels, inference FLOPs and machine speed; 3 no word on whether throughput was exclusive;
+# 4 no retries; 5 no trials of a recipe, and test alone was scored
+READABLE_VERSIONS = (1, 2, 3, 4, 5, 6)
+
+Status = Literal["ok", "oom", "error", "timeout", "interrupted", "skipped"]
+FAILED: tuple[Status, ...] = ("error", "oom", "timeout", "interrupted")  # "skipped" was meant
+
+
+# A record may come from anywhere. These bounds are beyond what is measured (the square of a float32 reaches 1e77), and
+# sums and squares of what is within them are numbers still.
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Number = Annotated[float, Field(ge=-1e100, le=1e100)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Parameters(_Part):
+    """Scalar parameters; see bench.measure.parameters. formula: the count that the method's paper promises."""
+
+    base: Count
+    trainable: Count
+    head: Count
+    method: Count
+    share_percent: Number
+    share_with_head_percent: Number
+    formula: Count | None
+
+
+class Memory(_Part):
+    """Peaks in MiB; growth is over the level with the model loaded. None: unknown."""
+
+    kind: str | None
+    train_peak_mib: Number | None
+    train_growth_mib: Number | None
+    train_reserved_mib: Number | None
+    eval_peak_mib: Number | None
+    eval_growth_mib: Number | None
+    eval_reserved_mib: Number | None
+
+
+class Speed(_Part):
+    """Throughput of optimiser steps and of the evaluation on test; void says why training's means nothing.
+
+    workers: how many workers shared the machine. exclusive: whether no other of them computed during the steps that
+    count; the evaluation is never exclusive where there are several. None: a record that does not tell.
+    machine_gflops: how fast the machine was just then, see bench.measure.machine.
+    """
+
+    train_examples_per_second: Number | None
+    train_tokens_per_second: Number | None
+    step_p50_ms: Number | None
+    step_p95_ms: Number | None
+    steps_counted: Count
+    steps_dropped: Count
+    eval_examples_per_second: Number | None
+    void: str | None
+    workers: Count
+    exclusive: bool | None = None
+    machine_gflops: Number | None = None
+
+
+class Data(_Part):
+    """What was read: examples a split, how often each label occurs, and a hash over all of it.
+
+    labels: the names of the label indices in order, none for a regression; None: a record that does not tell.
+    """
+
+    examples: dict[str, Count]
+    labels: list[str] | None = None
+    label_counts: dict[str, dict[str, Count]]
+    digest: str
+
+
+class ExtraTest(_Part):
+    """What came out on one extra test of the task; see the fields of the same names in `Record`."""
+
+    scores: dict[str, Number | None] = Field(default_factory=dict)
+    constant_score: Number | None = None
+    predictions: list[Any] = Field(default_factory=list)
+    references: list[Any] = Field(default_factory=list)
+
+
+class Record(_Part):
+    """One cell's outcome. Fields of a part that was never reached are None.
+
+    scores: the task's metric and its companions on the test split. constant_score: the metric of the best
+    answer that ignores the input. predictions and references: one entry a test example, in the split's
+    order. extra_tests: these four for each extra test of the task. inference_flops: of one forward pass over
+    the test example of median length. losses: one a step. timeline: seconds by phase, with the untracked rest
+    and the total. retries: of each earlier attempt that was lost with its machine, how far it had got.
+    """
+
+    schema_version: Count = SCHEMA_VERSION
+    bench_version: str
+    id: str = Field(pattern=r"^[0-9a-f]{16}$")
+    cell: Cell
+    status: Status
+    reason: str | None = None
+    traceback: str | None = None
+    last_step: Count | None = None
+    retries: list[str] = Field(default_factory=list)
+    started_at: str
+    finished_at: str
+    seeds: dict[str, Count]
+    metric: str | None = None
+    higher_is_better: bool | None = None
+    scores: dict[str, Number | None] = Field(default_factory=dict)
+    constant_score: Number | None = None
+    validation_scores: list[Number | None] = Field(default_factory=list)
+    chosen_epoch: Count | None = None
+    recipe: Recipe | None = None
+    parameters: Parameters | None = None
+    adapter_bytes: Count | None = None
+    inference_flops: Count | None = None
+    memory: Memory | None = None
+    speed: Speed | None = None
+    data: Data | None = None
+    timeline: dict[str, Number] = Field(default_factory=dict)
+    losses: list[Number] = Field(default_factory=list)
+    predictions: list[Any] = Field(default_factory=list)
+    references: list[Any] = Field(default_factory=list)
+    extra_tests: dict[str, ExtraTest] = Field(default_factory=dict)
+    environment: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def score(self) -> float | None:
+        """The task's metric on the test split."""
+        return self.scores.get(self.metric) if self.metric else None
+
+    @property
+    def failed(self) -> bool:
+        return self.status in FAILED
+
+    def on(self, extra_test: str) -> Record:
+        """The record as it would be if that extra test were the test split, of the task `TASK/EXTRA_TEST`."""
+        found = self.extra_tests.get(extra_test, ExtraTest())
+        return self.model_copy(
+            update={
+                "cell": self.cell.model_copy(update={"task": f"{self.cell.task}/{extra_test}"}),
+                "extra_tests": {},
+                **{name: getattr(found, name) for name in ExtraTest.model_fields},
+            }
+        )
+
+    def to_json(self) -> str:
+        """One line of JSON; floats keep every bit."""
+        return json.dumps(self.model_dump(mode="json"), separators=(",", ":"), allow_nan=False) + "\n"

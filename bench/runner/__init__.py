@@ -1,0 +1,1 @@
+"""From a request to finished records: plan, schedule, execution, progress."""

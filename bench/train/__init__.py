@@ -1,0 +1,1 @@
+"""One cell, in named steps: data, batches, model, adaptation, loop, evaluation."""

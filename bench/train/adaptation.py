@@ -1,0 +1,64 @@
+"""Puts a method on a model: what the harness does around every method's own `apply`."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.grid import seeds
+from bench.measure.parameters import ParameterCount, ParameterLedger
+from bench.plugins.method import Method
+from bench.plugins.task import TaskContext
+from bench.train.model import head_parameters, init_head
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A model with a method applied: the module to call, the head's parameters, who trains what."""
+
+    module: nn.Module
+    head: list[nn.Parameter]
+    parameters: ParameterCount
+
+
+def adapt(model: PreTrainedModel, method: Method, task: TaskContext, stream: dict[str, int]) -> Adapted:
+    """Freeze a model, draw its head, apply the method, and let the head train.
+
+    The head is drawn before and apart from the method, so all methods at one seed start from one head.
+    """
+    import torch
+
+    init_head(model, stream[seeds.HEAD_INIT])
+    model.requires_grad_(False)
+    head = head_parameters(model)
+    ledger = ParameterLedger(model, head)
+    torch.manual_seed(stream[seeds.METHOD_INIT])
+    module = method.apply(model, task)
+    for parameter in head:
+        parameter.requires_grad_(True)
+    return Adapted(module, head, ledger.count(module))
+
+
+def save(method: Method, module: nn.Module, folder: Path | None = None) -> int:
+    """Save what was trained, head included, and give its size in bytes; folder: None keeps nothing.
+
+    The folder gets its name when all is in it, and takes the place of what was there: nothing is written through a
+    link, and no adapter is half of one run and half of another.
+    """
+    if folder is not None:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".adapter-", dir=folder and folder.parent) as temporary:
+        target = Path(temporary) / "adapter"
+        method.save(module, target)
+        size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
+        if folder is not None:
+            if folder.exists() or folder.is_symlink():
+                folder.rename(Path(temporary) / "before")
+            target.rename(folder)
+        return size

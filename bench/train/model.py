@@ -1,0 +1,202 @@
+"""Backbone, head and special tokens of a pretrained encoder: loading, telling apart, initialising."""
+
+from __future__ import annotations
+
+import copy
+import mmap
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import BenchError, SourceError
+from bench.measure.memory import is_out_of_memory
+from bench.plugins.task import Kind, Task, TaskContext
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+
+def quiet_libraries() -> None:
+    """Silence load reports and progress bars: a head that is 'newly initialised' is what is meant here."""
+    import transformers
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    transformers.logging.captureWarnings(True)
+
+
+def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model folder; no code of the folder's own is run."""
+    from transformers import AutoTokenizer
+
+    with _loading(path, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False, local_files_only=True)
+    # Where there is no vocabulary transformers makes a tokenizer of special tokens alone: every word is unknown.
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise SourceError(f"{path} holds no tokenizer that can be loaded: there is no vocabulary.")
+    return tokenizer
+
+
+def load_config(path: Path) -> PreTrainedConfig:
+    """The configuration of a model folder; no code of the folder's own is run."""
+    from transformers import AutoConfig
+
+    with _loading(path, "encoder"):
+        config = AutoConfig.from_pretrained(str(path), trust_remote_code=False, local_files_only=True)
+        # A file that names its attention may name compiled code of the hub, which transformers would fetch and run.
+        config._attn_implementation = None
+    return config
+
+
+@contextmanager
+def _loading(path: Path, what: str) -> Iterator[None]:
+    """Say in a sentence what is wrong with a model's files, whoever they are from.
+
+    transformers, tokenizers and safetensors answer to them with errors of every class; a lack of memory is no fault
+    of theirs.
+    """
+    try:
+        yield
+    except BenchError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise SourceError(f"{path} holds no {what} that can be loaded: {_first_line(error)}") from None
+
+
+def load_model(path: Path, kind: Kind, num_labels: int, dropout: float | None = None) -> PreTrainedModel:
+    """The encoder with a head for tasks of this kind, in float32, its head not yet initialised by a seed.
+
+    Weights come from safetensors files only, and no code of the folder's own is run.
+
+    The weights lie in the file, mapped copy-on-write: workers share its pages, training one changes no other's and not
+    the file, and matrix products are as fast as with a copy (measured: no difference in 40 steps of minilm-l6). All
+    pages are brought in here, or they would count as what the training added to the loaded model.
+
+    Args:
+        dropout: the probability of every dropout of the model; None: as its configuration has it.
+    """
+    config = load_config(path)
+    _configure(config, num_labels, dropout)
+    with _loading(path, "encoder"):
+        model: PreTrainedModel = _with_head(kind).from_pretrained(
+            str(path),
+            config=config,
+            dtype="float32",
+            trust_remote_code=False,
+            local_files_only=True,
+            use_safetensors=True,
+        )
+    _bring_in(model)
+    return model
+
+
+def _bring_in(model: PreTrainedModel) -> None:
+    """Read one number of every page of the weights."""
+    for parameter in model.parameters():
+        parameter.detach().flatten()[:: mmap.PAGESIZE // parameter.element_size()].sum()
+
+
+def bare_model(config: PreTrainedConfig, kind: Kind, num_labels: int, dropout: float | None = None) -> PreTrainedModel:
+    """The encoder as `load_model` gives it, on the meta device: shapes without weights, for counting."""
+    import torch
+
+    config = copy.deepcopy(config)
+    _configure(config, num_labels, dropout)
+    with torch.device("meta"):
+        return _with_head(kind).from_config(config)
+
+
+def _configure(config: PreTrainedConfig, num_labels: int, dropout: float | None) -> None:
+    """Set the labels and, where it is given, the probability of every dropout."""
+    config.num_labels = num_labels
+    if dropout is not None:
+        for name in dropouts(config):
+            setattr(config, name, dropout)
+
+
+def dropouts(config: PreTrainedConfig) -> dict[str, float]:
+    """The probabilities of a model's dropouts, by the configuration's names for them.
+
+    Families name them differently; all are numbers with the word in their name.
+    """
+    found = config.to_dict().items()
+    return {name: value for name, value in found if "dropout" in name and isinstance(value, int | float)}
+
+
+def _with_head(kind: Kind) -> Any:
+    from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
+
+    return AutoModelForTokenClassification if kind == "token-classification" else AutoModelForSequenceClassification
+
+
+def context(task: Task, tokenizer: PreTrainedTokenizerBase) -> TaskContext:
+    """What a method may know of a task, with the special tokens as this tokenizer places them."""
+    return TaskContext(
+        name=task.name,
+        kind=task.kind,
+        pair=task.pair,
+        num_labels=task.num_labels,
+        template=special_tokens(tokenizer, task.pair),
+        pad_id=int(tokenizer.pad_token_id),
+    )
+
+
+def special_tokens(tokenizer: PreTrainedTokenizerBase, pair: bool) -> tuple[int, ...]:
+    """The ids of the special tokens around one text, or around a pair, in order."""
+    # Of a real text: an empty second segment is taken for none, and its separator is left out.
+    full = tokenizer("a", "a" if pair else None, return_special_tokens_mask=True)
+    special = zip(full["input_ids"], full["special_tokens_mask"], strict=True)
+    return tuple(token for token, is_special in special if is_special)
+
+
+def backbone(model: PreTrainedModel) -> nn.Module:
+    """The pretrained part of a model with a head."""
+    part: nn.Module = getattr(model, model.base_model_prefix)
+    return part
+
+
+def head_modules(model: PreTrainedModel) -> dict[str, nn.Module]:
+    """The parts of a model that are not its backbone, by name; none for a bare backbone."""
+    if model.base_model is model:
+        return {}
+    return {name: module for name, module in model.named_children() if name != model.base_model_prefix}
+
+
+def head_parameters(model: PreTrainedModel) -> list[nn.Parameter]:
+    """The parameters of the task head."""
+    return [parameter for module in head_modules(model).values() for parameter in module.parameters()]
+
+
+def init_head(model: PreTrainedModel, seed: int) -> None:
+    """Draw the head anew from a generator of its own, so that it depends on the seed and nothing else."""
+    import torch
+
+    draw_head(head_modules(model).values(), model.config, torch.Generator().manual_seed(seed))
+
+
+def draw_head(parts: Iterable[nn.Module], config: PreTrainedConfig, generator: torch.Generator | None = None) -> None:
+    """Draw a head's linear layers from N(0, initializer_range), with zero biases, as BERT and RoBERTa do.
+
+    Other layers of a head (norms) start from constants and keep them. generator: None is torch's global one.
+    """
+    import torch
+    from torch import nn
+
+    std = getattr(config, "initializer_range", 0.02)
+    with torch.no_grad():
+        for part in parts:
+            for module in part.modules():
+                if isinstance(module, nn.Linear):
+                    module.weight.normal_(0.0, std, generator=generator)
+                    if module.bias is not None:
+                        module.bias.zero_()
+
+
+def _first_line(error: BaseException) -> Any:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
