@@ -104,12 +104,12 @@ class Published:
         return over_tasks(list(self.differences(method, other).values()))
 
     def apart(self, better: str, worse: str, of: str) -> list[str]:
-        """The tasks on which two are told apart, one of them `of`, corrected for all comparisons with that one."""
-        return [task for task in self.tasks if (better, worse) in self._told_apart(of, task)]
+        """The tasks on which two differ significantly, one of them `of`, corrected for all comparisons with that one."""
+        return [task for task in self.tasks if (better, worse) in self._significant(of, task)]
 
     @cache  # noqa: B019 - a test module has one of these, and asks the same again and again
-    def _told_apart(self, of: str, task: str) -> set[tuple[str, str]]:
-        """The better and the worse of each pair with `of` that is told apart on a task."""
+    def _significant(self, of: str, task: str) -> set[tuple[str, str]]:
+        """The better and the worse of each pair with `of` that differs significantly on a task."""
         pairs = [line for line in self.all_pairs if line["task"] == task and of in (line["method_a"], line["method_b"])]
-        told, *_ = multipletests([float(line["p_value"]) for line in pairs], method="holm")
-        return {(line["method_a"], line["method_b"]) for line, yes in zip(pairs, told, strict=True) if yes}
+        rejected, *_ = multipletests([float(line["p_value"]) for line in pairs], method="holm")
+        return {(line["method_a"], line["method_b"]) for line, yes in zip(pairs, rejected, strict=True) if yes}
