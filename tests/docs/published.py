@@ -104,7 +104,7 @@ class Published:
         return over_tasks(list(self.differences(method, other).values()))
 
     def apart(self, better: str, worse: str, of: str) -> list[str]:
-        """The tasks on which two differ significantly, one of them `of`, corrected for all comparisons with that one."""
+        """The tasks on which two differ significantly, corrected for all comparisons with `of`, one of them."""
         return [task for task in self.tasks if (better, worse) in self._significant(of, task)]
 
     @cache  # noqa: B019 - a test module has one of these, and asks the same again and again
