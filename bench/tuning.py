@@ -15,7 +15,6 @@ from statistics import fmean
 from typing import Any
 
 from bench.errors import UsageError
-from bench.grid.cell import method_label
 from bench.grid.recipes import FOLDER, File, Tuned, file_name
 from bench.grid.suites import Settings, Suite
 from bench.leaderboard.csv import csv_of
@@ -23,6 +22,7 @@ from bench.plugins import registry
 from bench.plugins.method import Method
 from bench.plugins.registry import Registry
 from bench.plugins.search_space import points
+from bench.plugins.specs import method_label
 from bench.records.record import Record
 from bench.records.store import write_atomically
 from bench.runner.request import Request

@@ -14,7 +14,7 @@ import torch
 
 from bench.grid import models, seeds
 from bench.plugins import registry
-from bench.plugins.specs import parse
+from bench.plugins.specs import build_method, parse
 from bench.plugins.task import TaskContext
 from bench.train.adaptation import Adapted, adapt
 from bench.train.batches import epoch_batches
@@ -26,7 +26,7 @@ METHODS = registry.methods().names()
 
 
 def build(spec: str) -> Any:
-    return registry.build_method(registry.methods(), parse(spec))
+    return build_method(registry.methods(), parse(spec))
 
 
 def stepper(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from bench.errors import NotApplicable
-from bench.plugins.method import Method, Params, Recipe
+from bench.plugins.method import Method, Params
+from bench.plugins.recipe import Recipe
 from bench.plugins.search_space import rates
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_args, get_o
 from pydantic import create_model, model_validator
 
 from bench.errors import UsageError
-from bench.plugins.method import Method, MethodFamily, Params, Recipe
+from bench.plugins.method import Method, MethodFamily, Params
+from bench.plugins.recipe import Recipe
 from bench.plugins.search_space import rates
 from methods._peft import Names, Numbers
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from bench.plugins.method import Method, Params, Recipe
+from bench.plugins.method import Method, Params
+from bench.plugins.recipe import Recipe
 from bench.plugins.search_space import rates
 
 if TYPE_CHECKING:

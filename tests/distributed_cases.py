@@ -12,7 +12,7 @@ from tiny_encoders import without_dropout
 from bench.check.encoder import Encoder
 from bench.measure.time import Timeline
 from bench.plugins import registry
-from bench.plugins.specs import parse
+from bench.plugins.specs import build_method, parse
 from bench.train import loop
 from bench.train.distributed import HOST, Ranks, Team
 from bench.train.loop import Placement
@@ -43,7 +43,7 @@ def train(case: Case, team: Team) -> dict[str, Any]:
     """Two epochs of a case: the loss of every step, what was trained, and the trained model's logits."""
     torch.set_num_threads(1)
     encoder = Encoder.random()
-    method = registry.build_method(registry.methods(), parse(case.method))
+    method = build_method(registry.methods(), parse(case.method))
     adapted = encoder.adapted(method, case.kind)
     without_dropout(adapted.module)
     recipe = tiny_bert.recipe(epochs=2, batch_size=5, max_grad_norm=case.max_grad_norm)

@@ -219,7 +219,8 @@ def test_a_wait_without_end_for_a_rank_that_is_gone_is_ended() -> None:
 
 PLUGIN = """
 import os, signal, sys
-from bench.plugins.method import Method, Recipe
+from bench.plugins.method import Method
+from bench.plugins.recipe import Recipe
 
 class _Tiny(Method):
     paper = "none"

@@ -11,14 +11,14 @@ from torch import nn
 
 from bench.measure.time import Timeline
 from bench.plugins import registry
-from bench.plugins.specs import parse
+from bench.plugins.specs import build_method, parse
 from bench.train import features, loop
 from bench.train.adaptation import Adapted
 from bench.train.loop import Placement
 
 
 def head() -> Any:
-    return registry.build_method(registry.methods(), parse("head"))
+    return build_method(registry.methods(), parse("head"))
 
 
 def adapted(tiny: tiny_bert.Tiny, kind: str) -> Adapted:
@@ -123,7 +123,7 @@ def test_what_does_not_fit_is_computed_each_time(tiny: tiny_bert.Tiny, monkeypat
 def test_nothing_is_kept_where_the_backbone_trains_or_drops_out(tiny: tiny_bert.Tiny) -> None:
     assert features.of_frozen(tiny.adapted(head(), "classification").module, 4) is None  # its dropout is on
     for spec in ("pasta", "lora", "bitfit", "full", "prompt_tuning"):
-        made = tiny.adapted(registry.build_method(registry.methods(), parse(spec)), "classification")
+        made = tiny.adapted(build_method(registry.methods(), parse(spec)), "classification")
         tiny_encoders.without_dropout(made.module)
         assert features.of_frozen(made.module, 4) is None, spec
     made = adapted(tiny, "classification")

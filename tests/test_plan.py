@@ -15,7 +15,7 @@ from bench.__main__ import main
 from bench.errors import SourceError
 from bench.grid import models
 from bench.plugins import registry
-from bench.plugins.specs import parse_all
+from bench.plugins.specs import build_method, changed_params, parse_all
 from bench.sources.resolve import Resolved, resolve
 from bench.train.model import load_config
 
@@ -44,11 +44,11 @@ def counts(model: str, methods: str, *tasks: str, special_tokens: int | None = N
         raise AssertionError(f"{source} was asked for")
 
     found, known = registry.methods(), registry.tasks()
-    built = [registry.build_method(found, spec) for spec in parse_all(methods)]
+    built = [build_method(found, spec) for spec in parse_all(methods)]
     frame = planning.frame(models.find(model), no_files)
     if special_tokens is not None:
         frame = frame.with_special_tokens(special_tokens)
-    pairs = [(method, registry.changed_params(method.params)) for method in built]
+    pairs = [(method, changed_params(method.params)) for method in built]
     rows = [c.row(model) for c in planning.counts(frame, [known.get(task).plugin() for task in tasks], pairs)]
     return {(row["task"], f"{row['method']} {row['method_params']}".strip()): row for row in rows}
 

@@ -22,7 +22,8 @@ METHODS = "steady,raises,refuses,killer"
 LINGERS = """
 import os, time
 from pathlib import Path
-from bench.plugins.method import Method, Recipe
+from bench.plugins.method import Method
+from bench.plugins.recipe import Recipe
 
 class Lingers(Method):
     name = "lingers"

@@ -14,7 +14,7 @@ import torch
 from bench.errors import SourceError
 from bench.grid import models, seeds
 from bench.plugins import registry
-from bench.plugins.specs import parse
+from bench.plugins.specs import build_method, parse
 from bench.sources.resolve import resolve
 from bench.train.adaptation import adapt
 from bench.train.data import encode
@@ -52,7 +52,7 @@ def minilm() -> Path:
 def test_counts_on_the_default_model(minilm: Path, method: str, trainable: int, share: float) -> None:
     task = registry.tasks().get("rt-polarity").plugin()
     model = load_model(minilm, task.kind, task.num_labels)
-    built = registry.build_method(registry.methods(), parse(method))
+    built = build_method(registry.methods(), parse(method))
     count = adapt(model, built, context(task, load_tokenizer(minilm)), seeds.streams(0)).parameters
     assert (count.base, count.trainable, count.head) == (22_713_986, trainable, 770)
     assert round(count.share_percent, 3) == share

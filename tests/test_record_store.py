@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from bench.errors import UsageError
 from bench.measure.environment import anonymous
-from bench.plugins.method import Recipe
+from bench.plugins.recipe import Recipe
 from bench.records.record import FAILED, READABLE_VERSIONS, SCHEMA_VERSION, Data, ExtraTest, Record
 from bench.records.store import LEFT_BEHIND_SECONDS, NewerRecord, Store, StoreError, write_atomically
 from bench.train.cell import new_record

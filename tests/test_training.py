@@ -16,7 +16,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from bench.measure.time import Timeline
 from bench.plugins import registry
-from bench.plugins.specs import parse
+from bench.plugins.specs import build_method, parse
 from bench.train import loop
 from bench.train.adaptation import Adapted
 from bench.train.data import Encoded, Ragged
@@ -26,7 +26,7 @@ every_kind = pytest.mark.parametrize("kind", tiny_bert.KINDS)
 
 
 def build(spec: str) -> Any:
-    return registry.build_method(registry.methods(), parse(spec))
+    return build_method(registry.methods(), parse(spec))
 
 
 def fit(

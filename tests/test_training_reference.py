@@ -11,7 +11,7 @@ from transformers import get_linear_schedule_with_warmup
 from bench.grid import seeds
 from bench.measure.time import Timeline
 from bench.plugins import registry
-from bench.plugins.specs import parse
+from bench.plugins.specs import build_method, parse
 from bench.train import loop
 from bench.train.adaptation import Adapted
 from bench.train.batches import epoch_batches
@@ -90,7 +90,7 @@ def plain_loop(adapted: Adapted, kind: str, recipe: Any, steps: int, seed: int, 
 )
 def test_a_training_is_that_of_a_plain_loop(tiny: Any, kind: str, spec: str, changes: dict[str, Any]) -> None:
     recipe = tiny_bert.recipe(epochs=2.6, batch_size=5, **changes)  # batches of 5, 5 and 2; 8 steps
-    method = registry.build_method(registry.methods(), parse(spec))
+    method = build_method(registry.methods(), parse(spec))
     mine, other = (tiny.adapted(method, kind) for _ in range(2))
     torch.manual_seed(1)
     trained = loop.train(

@@ -12,7 +12,7 @@ from bench.check.examples import KINDS as KINDS
 from bench.check.examples import VOCAB as VOCAB
 from bench.check.examples import examples as examples
 from bench.check.examples import task as task
-from bench.plugins.method import Recipe
+from bench.plugins.recipe import Recipe
 from bench.train.model import load_model, load_tokenizer
 
 CLS, SEP, PAD = 2, 3, 0

@@ -77,7 +77,8 @@ METHODS = """
 import os, signal, sys, time
 from pathlib import Path
 from bench.errors import NotApplicable
-from bench.plugins.method import Method, Params, Recipe
+from bench.plugins.method import Method, Params
+from bench.plugins.recipe import Recipe
 from bench.plugins.search_space import rates
 
 print("a plugin that talks while it is imported")

@@ -20,7 +20,7 @@ from bench.errors import SourceError
 from bench.executors import Finished, Job, Lost, Progress
 from bench.executors.local import LocalExecutor
 from bench.plugins import registry
-from bench.plugins.specs import parse
+from bench.plugins.specs import build_method, parse
 
 if TYPE_CHECKING:
     from bench.check.encoder import Encoder
@@ -111,7 +111,7 @@ def examine(assignment: Assignment, report: Callable[[dict[str, Any]], None]) ->
         found = registry.tasks(assignment.files).get(plugin.spec).plugin
         return list(task_outcomes(Reading(found, locate), assignment.data is not None, told))
     methods, spec = registry.methods(assignment.files), parse(plugin.spec)
-    return list(method_outcomes(lambda: registry.build_method(methods, spec), _encoder(assignment.model), told))
+    return list(method_outcomes(lambda: build_method(methods, spec), _encoder(assignment.model), told))
 
 
 @cache

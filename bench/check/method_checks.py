@@ -21,9 +21,8 @@ from bench.check import Clause, clause, examples, first_line
 from bench.check.encoder import logits
 from bench.check.trial import SEED, STEPS, TRAINING_SEED, Tensors, Trial
 from bench.grid import seeds
-from bench.plugins import registry
-from bench.plugins.method import Recipe
-from bench.plugins.specs import parse
+from bench.plugins import specs
+from bench.plugins.recipe import Recipe
 
 CLOSE = 1e-5  # of the largest logit: what float32 leaves of a sum done in another order
 FORMATS = (".safetensors", ".json")
@@ -199,10 +198,10 @@ def generator_kept(trial: Trial) -> str | None:
 def params_text(trial: Trial) -> str | None:
     method = trial.make()
     params, identity = method.params, method.params.model_dump(mode="json")
-    text = registry.params_text(params)
+    text = specs.params_text(params)
     ways = {
         "JSON": lambda: type(params).model_validate(json.loads(json.dumps(identity))),
-        f"[{text}]": lambda: type(params).model_validate_strings(parse(f"{method.name}[{text}]").params),
+        f"[{text}]": lambda: type(params).model_validate_strings(specs.parse(f"{method.name}[{text}]").params),
     }
     for what, read in ways.items():
         try:

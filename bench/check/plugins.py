@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bench.errors import UsageError
 from bench.plugins import registry
-from bench.plugins.specs import parse
+from bench.plugins.specs import build_method, parse
 from bench.suggestions import suggest
 
 if TYPE_CHECKING:
@@ -51,9 +51,7 @@ def wanted(names: Sequence[str], files: Sequence[Path]) -> tuple[list[Plugin], l
     found: list[Plugin] = []
     for name in names:
         if name.endswith(".py"):
-            others = [path for path in every if path != Path(name)]
-            found += _of_file(Path(name), methods, registry.methods(others), "method")
-            found += _of_file(Path(name), tasks, registry.tasks(others), "task")
+            found += [*_of_file(Path(name), methods, "method"), *_of_file(Path(name), tasks, "task")]
         else:
             found.append(_named(name, methods, tasks))
     return _merged(found), every
@@ -69,28 +67,28 @@ def _merged(found: Sequence[Plugin]) -> list[Plugin]:
 
 def _all(found: registry.Registry[Any], what: Type) -> list[Plugin]:
     good = [Plugin(name, what) for name in found.names()]
-    return [*good, *(Plugin(name, what, reason) for name, reason in sorted(found.broken.items()))]
+    return [*good, *(Plugin(name, what, broken.reason) for name, broken in sorted(found.broken.items()))]
 
 
-def _of_file(path: Path, found: registry.Registry[Any], without: registry.Registry[Any], what: Type) -> list[Plugin]:
-    """What a file adds to a registry: a broken plugin does not know which file it came from."""
-    good = [name for name in found.names() if found.found[name].file.resolve() == path.expanduser().resolve()]
-    broken = [(name, reason) for name, reason in found.broken.items() if without.broken.get(name) != reason]
+def _of_file(path: Path, found: registry.Registry[Any], what: Type) -> list[Plugin]:
+    file = path.expanduser().resolve()
+    good = [name for name in found.names() if found.found[name].file.resolve() == file]
+    broken = [(name, each.reason) for name, each in found.broken.items() if each.file == file]
     return [*(Plugin(name, what) for name in good), *(Plugin(name, what, reason) for name, reason in broken)]
 
 
 def _named(name: str, methods: registry.Registry[Method], tasks: registry.Registry[Task]) -> Plugin:
     spec = parse(name)
     if spec.name in methods.broken:
-        return Plugin(name, "method", methods.broken[spec.name])
+        return Plugin(name, "method", methods.broken[spec.name].reason)
     if spec.name in tasks.broken:
-        return Plugin(name, "task", tasks.broken[spec.name])
+        return Plugin(name, "task", tasks.broken[spec.name].reason)
     if spec.name in tasks.found:
         if spec.params:
             raise UsageError(f"A task has no parameters: write {spec.name!r} for {name!r}.")
         return Plugin(spec.name, "task")
     try:
-        registry.build_method(methods, spec)
+        build_method(methods, spec)
     except UsageError as error:
         if spec.name in methods.found or ":" in spec.name:
             raise

@@ -13,7 +13,8 @@ from bench.check.encoder import Encoder, logits
 from bench.check.pretrained import Pretrained
 from bench.grid import seeds
 from bench.measure.time import Timeline
-from bench.plugins.method import Method, Recipe
+from bench.plugins.method import Method
+from bench.plugins.recipe import Recipe
 from bench.train import loop
 from bench.train.adaptation import Adapted
 from bench.train.data import Encoded

@@ -254,5 +254,5 @@ def warn_of_broken_plugins(console: Console, plugins: Sequence[Path]) -> None:
 
     found: list[Registry[Any]] = [registry.methods(plugins), registry.tasks(plugins)]
     for each in found:
-        for name, reason in each.broken.items():
-            console.print(f"Not usable: {each.kind.__name__.lower()} {name}: {reason}", markup=False)
+        for name, broken in each.broken.items():
+            console.print(f"Not usable: {each.kind.__name__.lower()} {name}: {broken.reason}", markup=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from bench.forecast.estimate import duration
-from bench.grid.cell import method_label
+from bench.plugins.specs import method_label
 from bench.sanitize import one_line
 
 if TYPE_CHECKING:

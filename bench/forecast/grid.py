@@ -19,7 +19,8 @@ from bench.forecast.steps import Shape, Step, predict
 from bench.grid.cell import Cell
 from bench.grid.recipes import Book
 from bench.grid.suites import Suite, settled
-from bench.plugins.method import Method, Recipe
+from bench.plugins.method import Method
+from bench.plugins.recipe import Recipe
 from bench.plugins.task import Task, TaskContext
 from bench.profiles import Profile
 from bench.train.loop import placement_of, total_steps

@@ -14,7 +14,8 @@ from bench.forecast.fakes import replaced
 from bench.forecast.heap import Heap
 from bench.grid import seeds
 from bench.measure.allocator import MMAP_THRESHOLD, TRIM_THRESHOLD
-from bench.plugins.method import Method, Recipe
+from bench.plugins.method import Method
+from bench.plugins.recipe import Recipe
 from bench.plugins.task import TaskContext
 from bench.train.adaptation import Adapted, adapt, save
 from bench.train.model import bare_model

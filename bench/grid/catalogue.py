@@ -10,6 +10,7 @@ from typing import Any
 from bench import profiles
 from bench.grid import claims, models, suites
 from bench.plugins import registry
+from bench.plugins.specs import describe_params
 
 KINDS = ("methods", "tasks", "models", "profiles", "suites", "claims")
 _BRIEF = {
@@ -44,13 +45,13 @@ def brief(kind: str, entry: dict[str, Any]) -> dict[str, str]:
 def _methods(plugins: Sequence[Path]) -> list[dict[str, Any]]:
     found = registry.methods(plugins)
     listed: list[dict[str, Any]] = [
-        {"name": name, "summary": entry.plugin.summary, "paper": entry.plugin.paper,
-         "params": registry.describe_params(entry.plugin), "origin": entry.origin, "status": "ok"}
+        {"name": name, "summary": entry.summary, "paper": entry.plugin.paper,
+         "params": describe_params(entry.plugin), "origin": entry.origin, "status": "ok"}
         for name, entry in found.found.items()
     ]  # fmt: skip
     listed += [
-        {"name": f"{name}:NAME", "summary": entry.family.summary, "paper": entry.family.paper,
-         "members": list(entry.family.members()), "refused": dict(entry.family.refused()), "origin": entry.origin,
+        {"name": f"{name}:NAME", "summary": entry.summary, "paper": entry.plugin.paper,
+         "members": list(entry.plugin().members()), "refused": dict(entry.plugin().refused()), "origin": entry.origin,
          "status": "ok"}
         for name, entry in found.families.items()
     ]  # fmt: skip
@@ -60,7 +61,7 @@ def _methods(plugins: Sequence[Path]) -> list[dict[str, Any]]:
 def _tasks(plugins: Sequence[Path]) -> list[dict[str, Any]]:
     found = registry.tasks(plugins)
     return _with_broken(found, [
-        {"name": name, "summary": entry.plugin.summary, "kind": _kind(entry.plugin), "metric": entry.plugin.metric,
+        {"name": name, "summary": entry.summary, "kind": _kind(entry.plugin), "metric": entry.plugin.metric,
          "labels": list(entry.plugin.labels), "source": entry.plugin.source, "citation": entry.plugin.citation,
          "origin": entry.origin, "status": "ok"}
         for name, entry in found.found.items()
@@ -72,7 +73,7 @@ def _kind(task: Any) -> str:
 
 
 def _with_broken(found: registry.Registry[Any], listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    broken = [{"name": name, "summary": "", "status": f"broken: {reason}"} for name, reason in found.broken.items()]
+    broken = [{"name": name, "summary": "", "status": f"broken: {each.reason}"} for name, each in found.broken.items()]
     return sorted([*listed, *broken], key=lambda entry: str(entry["name"]))
 
 

@@ -14,9 +14,9 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import UsageError
-from bench.grid.cell import method_label
 from bench.grid.suites import Settings, Suite, are_settings
-from bench.plugins.search_space import HISTORY
+from bench.plugins.recipe import HISTORY
+from bench.plugins.specs import method_label
 
 FOLDER = "recipes"
 

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from bench.errors import UsageError
 from bench.grid.pscp import Pscp
-from bench.plugins.method import Recipe, cheaper_masks
+from bench.plugins.recipe import Recipe, cheaper_masks
 from bench.suggestions import suggest
 
 PRESETS = ("quick", "standard", "full")

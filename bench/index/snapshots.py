@@ -12,7 +12,7 @@ from pydantic import BaseModel, PrivateAttr
 
 from bench.grid.cell import Cell
 from bench.index.rows import LONG, SHARED, unpacked
-from bench.plugins.method import Recipe
+from bench.plugins.recipe import Recipe
 from bench.records.predictions import Answers, answers_of
 from bench.records.record import Data, ExtraTest, Memory, Parameters, Record, Speed
 from bench.records.store import Store, StoreError

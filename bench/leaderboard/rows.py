@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from bench.grid.cell import method_label
 from bench.grid.suites import Budget
+from bench.plugins.specs import method_label
 from bench.profiles import Profile
 from bench.records.record import Record
 

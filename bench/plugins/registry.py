@@ -1,14 +1,286 @@
-"""Methods and tasks by name.
+"""Methods and tasks by name: found in their folders, among installed packages' entry points, and in files given.
 
-A plugin that cannot be imported, or does not say what it must, is kept with its reason and stands in nobody's way.
+A plugin that cannot be imported, or lacks a part, is kept with the reason and does not affect the others. Finding
+plugins imports their modules and nothing heavier: plugins import torch inside their functions.
 """
 
-from bench.plugins.discovery import load_file as load_file
-from bench.plugins.discovery import methods as methods
-from bench.plugins.discovery import tasks as tasks
-from bench.plugins.params import build_method as build_method
-from bench.plugins.params import changed_params as changed_params
-from bench.plugins.params import describe_params as describe_params
-from bench.plugins.params import params_text as params_text
-from bench.plugins.registered import Found as Found
-from bench.plugins.registered import Registry as Registry
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import pkgutil
+import sys
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any, Generic, TypeVar, get_args
+
+from bench.errors import PluginError, UsageError, first_line
+from bench.plugins import metrics
+from bench.plugins.method import Method, MethodFamily, Params
+from bench.plugins.search_space import space_error
+from bench.plugins.task import Kind, Task
+from bench.suggestions import suggest
+
+T = TypeVar("T")
+P = TypeVar("P", Method, Task)
+
+# What a registry of one kind accepts, and the attributes and functions that each of these must define.
+_BASES: dict[type, tuple[type[Any], ...]] = {Method: (Method, MethodFamily), Task: (Task,)}
+_REQUIRED: dict[type, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    Method: (("name",), ("recipe", "apply")),
+    MethodFamily: (("name",), ("members", "method")),
+    Task: (("name", "kind", "source", "metric"), ("read",)),
+}
+
+
+def methods(plugins: Iterable[Path] = ()) -> Registry[Method]:
+    """Every method: of methods/, of entry points `bench.methods`, and of the files given."""
+    return Registry(Method).discover("methods", plugins)
+
+
+def tasks(plugins: Iterable[Path] = ()) -> Registry[Task]:
+    """Every task: of tasks/, of entry points `bench.tasks`, and of the files given."""
+    return Registry(Task).discover("tasks", plugins)
+
+
+@dataclass(frozen=True)
+class Found(Generic[T]):
+    """A usable plugin: its class, the file that defines it, and how it was found."""
+
+    plugin: type[T]
+    file: Path
+    origin: str
+
+    @property
+    def summary(self) -> str:
+        return summary_of(self.plugin)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Why a plugin cannot be used, and its file; None: that of an entry point is unknown."""
+
+    reason: str
+    file: Path | None
+
+
+@dataclass
+class Registry(Generic[P]):
+    """All plugins of one kind by name, families of them, and those that cannot be used."""
+
+    kind: type[P]
+    found: dict[str, Found[P]] = field(default_factory=dict)
+    families: dict[str, Found[MethodFamily]] = field(default_factory=dict)
+    broken: dict[str, Broken] = field(default_factory=dict)
+
+    def names(self) -> list[str]:
+        """The plugins that have a name of their own; members of families are not among them."""
+        return sorted(self.found)
+
+    def get(self, name: str) -> Found[P]:
+        """The plugin of that name, or the member of a family that `FAMILY:MEMBER` names.
+
+        Raises:
+            PluginError: if it is broken.
+            UsageError: if there is none, with the nearest name, or if its family refuses it, with the reason.
+        """
+        if name in self.found:
+            return self.found[name]
+        what = self.kind.__name__.lower()
+        if name in self.broken:
+            raise PluginError(f"The {what} {name!r} cannot be used: {self.broken[name].reason}")
+        family, _, member = name.partition(":")
+        if family in self.families:
+            return self._member(self.families[family], family, member)
+        members = [f"{name}:{each}" for name, found in self.families.items() for each in found.plugin().members()]
+        known = [*self.found, *(f"{family}:NAME" for family in self.families)]
+        raise UsageError(f"There is no {what} {name!r}{suggest(name, known, members)}")
+
+    def _member(self, found: Found[MethodFamily], family_name: str, member: str) -> Found[P]:
+        family, name = found.plugin(), f"{family_name}:{member}"
+        if reason := family.refused().get(member):
+            raise UsageError(f"{name} is not offered: {reason}.")
+        members = [f"{family_name}:{each}" for each in family.members()]
+        if not member:
+            raise UsageError(f"{family_name!r} is a family of methods; name one of them: {', '.join(members)}.")
+        if name not in members:
+            raise UsageError(f"There is no method {name!r}{suggest(name, members)}")
+        plugin: Any = family.method(member)
+        if error := _definition_error(plugin):
+            raise PluginError(f"The method {name!r} cannot be used: {error}")
+        return Found(plugin, found.file, found.origin)
+
+    def discover(self, package: str, plugins: Iterable[Path]) -> Registry[P]:
+        """Add what the package, the entry points `bench.PACKAGE` and these files define.
+
+        Raises:
+            PluginError: for a file that does not exist or defines no plugin of any kind.
+        """
+        # A plugin that prints while it is imported must not spoil what a command prints for programs.
+        with contextlib.redirect_stdout(sys.stderr):
+            for name in _module_names(package):
+                self._add_module(f"{package}.{name}", name)
+            for point in importlib.metadata.entry_points(group=f"bench.{package}"):
+                self._add_entry_point(point)
+            for path in plugins:
+                self._add_file(path)
+        return self
+
+    def _add_module(self, module_name: str, name: str) -> None:
+        with self._kept_if_broken(name):
+            module = importlib.import_module(module_name)
+            origin = module_name.replace(".", "/") + ("" if hasattr(module, "__path__") else ".py")
+            if not self._add_classes(module, origin):
+                raise PluginError(f"{origin} defines no {self.kind.__name__} class")
+
+    def _add_entry_point(self, point: importlib.metadata.EntryPoint) -> None:
+        with self._kept_if_broken(point.name):
+            plugin: Any = point.load()
+            if not (inspect.isclass(plugin) and issubclass(plugin, _BASES[self.kind])):
+                raise PluginError(f"it names {plugin!r}, which is not a {self.kind.__name__} class")
+            origin = f"entry point {point.name} of {point.dist.name if point.dist else 'a package'}"
+            self._add(plugin, Path(inspect.getfile(plugin)), origin)
+
+    def _add_file(self, path: Path) -> None:
+        """A file may hold methods, tasks or both; having none of this kind is no error here."""
+        file, module = _python_file(path), None
+        with self._kept_if_broken(path.stem, file):
+            module = load_file(file)
+            self._add_classes(module, str(path))
+        if module and not any(_classes(module, base) for bases in _BASES.values() for base in bases):
+            raise PluginError(f"--plugin {path}: the file defines neither a Method nor a Task.")
+
+    @contextlib.contextmanager
+    def _kept_if_broken(self, name: str, file: Path | None = None) -> Iterator[None]:
+        try:
+            yield
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may fail in any way
+            self.broken[name] = Broken(first_line(error).removeprefix("PluginError: "), file)
+
+    def _add_classes(self, module: ModuleType, origin: str) -> int:
+        classes: list[type[Any]] = [plugin for base in _BASES[self.kind] for plugin in _classes(module, base)]
+        for plugin in classes:
+            self._add(plugin, Path(str(module.__file__)), origin)
+        return len(classes)
+
+    def _add(self, plugin: type[Any], file: Path, origin: str) -> None:
+        name = str(getattr(plugin, "name", None) or plugin.__name__)
+        there = self.found.get(name) or self.families.get(name)
+        if error := _definition_error(plugin):
+            self.broken[name] = Broken(error, file)
+        elif there and there.plugin is not plugin:
+            taken = f"the name {name!r} is taken by {there.origin}; give it another name"
+            self.broken[f"{name} ({origin})"] = Broken(taken, file)
+        elif issubclass(plugin, MethodFamily):
+            self.families[name] = Found(plugin, file, origin)
+        else:
+            self.found[name] = Found(plugin, file, origin)
+
+
+def _module_names(package: str) -> Iterator[str]:
+    """Modules of a plugin folder. Those with a leading underscore are helpers, not plugins."""
+    module = importlib.import_module(package)
+    folder = module.__path__
+    # Python looks into the current folder first, and plugins import their helpers by this name.
+    if Path(__file__).resolve().parents[2] / package not in (Path(each).resolve() for each in folder):
+        raise PluginError(
+            f"A folder or package named {package!r} ({', '.join(folder)}) hides bench's own; run from another folder."
+        )
+    return (module.name for module in pkgutil.iter_modules(folder) if not module.name.startswith("_"))
+
+
+def _python_file(path: Path) -> Path:
+    file = path.expanduser().resolve()
+    if not file.is_file() or file.suffix != ".py":
+        raise PluginError(f"--plugin {path}: there is no Python file of that name.")
+    return file
+
+
+class _FromSource(SourceFileLoader):
+    """Always compiles: a full disk truncates what Python caches beside a file, and the next run would read that."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
+def load_file(path: Path) -> ModuleType:
+    """Import a plugin file by its resolved path, once."""
+    name = f"bench_plugin_{path.stem}_{zlib.crc32(str(path).encode()):08x}"
+    if name in sys.modules:
+        return sys.modules[name]
+    loader = _FromSource(name, str(path))
+    spec = importlib.util.spec_from_loader(name, loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _classes(module: ModuleType, base: type[T]) -> list[type[T]]:
+    """The subclasses that the module itself defines; a leading underscore marks a base of others."""
+    return [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, base)
+        and value.__module__ == module.__name__
+        and not value.__name__.startswith("_")
+    ]
+
+
+def summary_of(plugin: type[Any]) -> str:
+    """What a plugin says it is: its `summary`, else the first line of its docstring."""
+    return plugin.summary or next(iter((plugin.__doc__ or "").strip().splitlines()), "")
+
+
+def _definition_error(plugin: type[Any]) -> str | None:
+    """What a class lacks to be a plugin; None: nothing. Whether it works as it says is for `bench check`."""
+    base = next(base for base in _REQUIRED if issubclass(plugin, base))
+    texts, functions = _REQUIRED[base]
+    name = plugin.__name__
+    for text in texts:
+        value = getattr(plugin, text, None)
+        if not isinstance(value, str) or not value:
+            return f"{name}.{text} must be a non-empty string, it is {value!r}"
+    summary: object = summary_of(plugin)
+    if not isinstance(summary, str) or not summary:
+        return f"{name} needs a summary or a docstring"
+    for function in functions:
+        if getattr(plugin, function) is getattr(base, function):
+            return f"{name} does not define {function}()"
+    if base is Method:
+        return _method_error(plugin)
+    return _task_error(plugin) if base is Task else None
+
+
+def _method_error(plugin: type[Method]) -> str | None:
+    name, params = plugin.__name__, plugin.Params
+    if not (inspect.isclass(params) and issubclass(params, Params)):
+        return f"{name}.Params must be a subclass of bench.plugins.Params"
+    if required := [key for key, info in params.model_fields.items() if info.is_required()]:
+        return f"{name}.Params has no default for {', '.join(required)}"
+    error = space_error(plugin.space)
+    return error and f"{name}.space {error}"
+
+
+def _task_error(plugin: type[Task]) -> str | None:
+    name = plugin.__name__
+    for field_name, known in (("kind", get_args(Kind)), ("metric", tuple(metrics.METRICS))):
+        value = getattr(plugin, field_name)
+        if value not in known:
+            return f"{name}.{field_name} must be one of {', '.join(known)}, it is {value!r}"
+    if plugin.kind != "regression" and len(plugin.labels) < 2:
+        return f"{name}.labels must name at least two labels"
+    return None

@@ -1,7 +1,4 @@
-"""What `python -m bench tune` may try: a method's search space over the settings of its recipe, and points in it.
-
-Must be importable without torch or scipy at once, as plugins are.
-"""
+"""What `python -m bench tune` may try: a method's search space over the settings of its recipe, and points in it."""
 
 from __future__ import annotations
 
@@ -10,9 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import ValidationError
-
-from bench.plugins.method import Recipe
+from bench.plugins.recipe import HISTORY, LENGTH, Recipe, settings_error
 
 
 @dataclass(frozen=True)
@@ -44,31 +39,10 @@ class OneOf:
 
     def at(self, share: float) -> Any:
         """The value at a share in [0, 1) of the way."""
-        return self.values[int(share * len(self.values) + 1e-9)]  # 7/9 of 9 is 7, whatever floats say
+        return self.values[int(share * len(self.values) + 1e-9)]  # 7/9 of 9 is 7, even in floating point
 
 
-Space = Mapping[str, Log | OneOf]  # by setting of bench.plugins.method.Recipe
-LENGTH = {"epochs", "min_steps"}  # settings that are the same in every trial of every method
-HISTORY = {"chosen_by", "trials", "trial_examples"}  # settings that say how a recipe came about
-
-
-def fault(space: object) -> str | None:
-    """What is wrong with a search space, whatever a third party put there, as a clause; None: nothing."""
-    if not isinstance(space, Mapping):
-        return "must be a mapping, such as bench.plugins.search_space.rates(1e-4, 1e-2)"
-    for name, side in space.items():
-        if name not in Recipe.model_fields:
-            return f"names {name!r}, which is no setting of a recipe"
-        if name in LENGTH | HISTORY:
-            return f"names {name!r}, which is the same for every method or says where a recipe is from"
-        if not isinstance(side, Log | OneOf):
-            return f"must have a bench.plugins.search_space.Log or OneOf for {name!r}"
-        try:
-            for value in (side.low, side.high) if isinstance(side, Log) else side.values:
-                Recipe(**{"learning_rate": 1, "epochs": 1, "chosen_by": "nobody", name: value})
-        except ValidationError as error:
-            return f"has a value for {name!r} that no recipe can have: {error.errors()[0]['msg']}"
-    return None
+Space = Mapping[str, Log | OneOf]  # by setting of bench.plugins.recipe.Recipe
 
 
 def rates(low: float, high: float) -> Space:
@@ -76,17 +50,35 @@ def rates(low: float, high: float) -> Space:
     return MappingProxyType({"learning_rate": Log(low, high), "dropout": OneOf(0.0, None)})
 
 
+def space_error(space: object) -> str | None:
+    """What is wrong with the `space` of a plugin, as the rest of a sentence; None: nothing."""
+    if not isinstance(space, Mapping):
+        return "must be a mapping, such as bench.plugins.rates(1e-4, 1e-2)"
+    for name, values in space.items():
+        if name not in Recipe.model_fields:
+            return f"names {name!r}, which is no setting of a recipe"
+        if name in LENGTH | HISTORY:
+            return f"names {name!r}, which is not searched: it is the same for every method, or says who chose a recipe"
+        if not isinstance(values, Log | OneOf):
+            return f"must have a Log or OneOf of bench.plugins for {name!r}"
+        for value in (values.low, values.high) if isinstance(values, Log) else values.values:
+            if (error := settings_error({name: value})) is not None:
+                return f"has a value that no recipe can have: {error}"
+    return None
+
+
 def points(space: Space, count: int) -> list[dict[str, Any]]:
-    """The first `count` points of a space's Halton sequence; more of them begin with the same ones.
+    """The first `count` points of a space's Halton sequence; a longer list begins with the same ones.
 
     Halton's sequence (1960) fills each dimension evenly whatever the count: the first 7 numbers of its first dimension
-    are the eighths. Nothing is drawn, so everybody tries the same points.
+    are the eighths. Nothing is random, so every run tries the same points.
     """
-    from scipy.stats import qmc
+    from scipy.stats import qmc  # heavy, and plugins import this module
 
     sequence = qmc.Halton(d=len(space), scramble=False)
     sequence.fast_forward(1)  # past the corner
     shares = sequence.random(count)
     return [
-        {name: side.at(float(share)) for (name, side), share in zip(space.items(), row, strict=True)} for row in shares
+        {name: values.at(float(share)) for (name, values), share in zip(space.items(), row, strict=True)}
+        for row in shares
     ]

@@ -1,6 +1,6 @@
-"""What a task is to the harness: the base class of every plugin in tasks/, and the shapes of its data.
+"""A task: the base class of every plugin in tasks/, and the form of its data.
 
-Importable without torch; a task reads files that `bench.sources.resolve` has brought, and nothing else.
+Importable without torch. A task reads the files that `bench.sources.resolve` has fetched, and nothing else.
 """
 
 from __future__ import annotations
@@ -47,16 +47,17 @@ class TaskContext:
 
 
 class Task:
-    """A task. A subclass in tasks/NAME.py is found by itself.
+    """A task. The registry finds a subclass in tasks/NAME.py.
 
     train is for training, validation for choosing, test for reporting. `labels` is empty for regression.
     `metric` is a name in `bench.plugins.metrics`; its direction and its value for a constant answer come with it.
     `extra_tests` names further test splits of what `read` returns, such as another genre of text: each is
-    scored apart, in a row of its own (`NAME/SPLIT`), and none takes part in choosing.
+    scored apart, in a row of its own (`NAME/SPLIT`), and none takes part in choosing. `summary` is the docstring's
+    first line where it is not given.
     """
 
     name: ClassVar[str]
-    summary: ClassVar[str]
+    summary: ClassVar[str] = ""
     kind: ClassVar[Kind]
     pair: ClassVar[bool] = False
     source: ClassVar[str]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from bench.grid.cell import Cell
-from bench.plugins.method import Recipe
+from bench.plugins.recipe import Recipe
 
 SCHEMA_VERSION = 6
 # 1 had no extra tests; 2 no labels, inference FLOPs and machine speed; 3 no word on whether throughput was exclusive;

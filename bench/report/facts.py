@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.grid.cell import method_label
 from bench.leaderboard.columns import Column
 from bench.leaderboard.csv import frame
-from bench.plugins.method import Recipe
+from bench.plugins.recipe import Recipe
+from bench.plugins.specs import method_label
 from bench.records.record import Record
 from bench.report.text import listed, visible
 

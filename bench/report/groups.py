@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from bench.grid.cell import method_label
 from bench.leaderboard import Group
+from bench.plugins.specs import method_label
 from bench.records.record import Record
 from bench.report.charts import COSTS, Cost, losses, scatter
 from bench.report.curves import bin_width, mean_curve, middle_steps, pareto, thinned

@@ -8,11 +8,11 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from bench.grid.cell import method_label
 from bench.grid.pscp import Pscp
 from bench.leaderboard import Boards, Group, columns
 from bench.leaderboard.boards import Name, column_names, leaderboard_columns
 from bench.leaderboard.csv import frame, to_csv
+from bench.plugins.specs import method_label
 from bench.records.record import Record
 from bench.report import facts
 from bench.report.groups import GroupPage, pages

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.grid.cell import method_label
 from bench.leaderboard import to_csv
 from bench.leaderboard.columns import Column
+from bench.plugins.specs import method_label
 from bench.report.marks import Mark
 from bench.report.text import UNKNOWN, listed, shown, visible, with_interval
 

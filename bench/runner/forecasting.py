@@ -9,6 +9,7 @@ from bench.forecast.grid import Forecast, Setting
 from bench.forecast.seconds import rate
 from bench.grid import models
 from bench.plugins import registry
+from bench.plugins.specs import build_method, changed_params
 from bench.profiles.probe import probe
 from bench.records.store import Store
 from bench.runner.plan import books_of
@@ -26,7 +27,7 @@ def forecast(request: Request, special_tokens: int | None = None) -> tuple[Setti
         BenchError: for wrong names, parameters and profiles, and a model whose shape cannot be had.
     """
     found, known = registry.methods(request.plugins), registry.tasks(request.plugins)
-    built = [registry.build_method(found, spec) for spec in request.methods]
+    built = [build_method(found, spec) for spec in request.methods]
     tasks = [known.get(name).plugin() for name in request.tasks]
     chosen_model = models.find(request.model)
     machine = probe()
@@ -51,4 +52,4 @@ def forecast(request: Request, special_tokens: int | None = None) -> tuple[Setti
         mirror=request.mirror,
     )
     estimator = index.estimator(Store(request.results))
-    return setting, grid.forecast(setting, tasks, [(m, registry.changed_params(m.params)) for m in built], estimator)
+    return setting, grid.forecast(setting, tasks, [(m, changed_params(m.params)) for m in built], estimator)

@@ -17,7 +17,8 @@ from bench.grid.recipes import Book
 from bench.grid.suites import Suite
 from bench.plugins import registry
 from bench.plugins.method import Method
-from bench.plugins.registry import Registry, build_method, changed_params
+from bench.plugins.registry import Registry
+from bench.plugins.specs import build_method, changed_params
 from bench.plugins.task import Task
 from bench.profiles.probe import probe
 from bench.records.record import Record

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from bench.measure.time import DROPPED_STEPS
-from bench.plugins.method import Recipe
+from bench.plugins.recipe import Recipe
 from bench.speed.marks import StepMarks
 from bench.train.data import Encoded
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.grid import seeds
-from bench.plugins.method import Recipe
+from bench.plugins.recipe import Recipe
 from bench.speed.contender import Call
 from bench.speed.setting import Setting, columns
 from bench.train.data import Encoded

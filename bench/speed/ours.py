@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench.grid import seeds
 from bench.measure.time import Timeline
-from bench.plugins.method import Recipe, cheaper_masks
+from bench.plugins.recipe import Recipe, cheaper_masks
 from bench.speed.contender import Call
 from bench.speed.setting import BATCH, Setting
 from bench.train.adaptation import adapt

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import NotApplicable
 from bench.grid import seeds
-from bench.plugins.method import Recipe
+from bench.plugins.recipe import Recipe
 from bench.speed.contender import Call
 from bench.speed.hf_trainer import stock_model
 from bench.speed.setting import Setting, columns

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.plugins.method import Recipe
+from bench.plugins.recipe import Recipe
 from bench.speed.contender import Call
 from bench.speed.hf_trainer import peft_lora
 from bench.speed.setting import Setting, columns

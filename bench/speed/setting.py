@@ -12,8 +12,9 @@ import numpy as np
 
 from bench.errors import UsageError
 from bench.plugins import registry
-from bench.plugins.method import Method, Recipe
-from bench.plugins.specs import parse
+from bench.plugins.method import Method
+from bench.plugins.recipe import Recipe
+from bench.plugins.specs import build_method, parse
 from bench.plugins.task import Example, Splits, Task, TaskContext
 from bench.train.data import Encoded, encode, read
 from bench.train.model import context, load_config, load_tokenizer, quiet_libraries
@@ -66,7 +67,7 @@ class Setting:
         return read(self.task, self.files.data)
 
     def method(self, spec: str) -> Method:
-        return registry.build_method(registry.methods(self.files.plugins), parse(spec))
+        return build_method(registry.methods(self.files.plugins), parse(spec))
 
     def recipe(self, spec: str, epochs: float = 1, dropout: float | None = None) -> Recipe:
         """A method's own recipe for so many epochs of batches of 32, with this dropout; None: the model's own.

@@ -23,7 +23,8 @@ from bench.measure.parameters import ParameterCount
 from bench.measure.time import Timeline, throughput
 from bench.measure.turns import Turns
 from bench.plugins import metrics, registry
-from bench.plugins.method import Method, Recipe
+from bench.plugins.method import Method
+from bench.plugins.recipe import Recipe
 from bench.plugins.task import TaskContext
 from bench.records.record import ExtraTest, Memory, Parameters, Record, Speed, Status
 from bench.records.store import Store, StoreError

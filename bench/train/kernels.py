@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 if TYPE_CHECKING:
-    from bench.plugins.method import Masks
+    from bench.plugins.recipe import Masks
 
 ATTENTION = "bench-cpu"
 CHANCES = 2**16  # a mask's bits for one element: 16

@@ -16,7 +16,7 @@ from torch.nn import functional
 from bench.grid import seeds
 from bench.measure.time import Step, StepClock, Timeline
 from bench.measure.turns import Turns
-from bench.plugins.method import Recipe
+from bench.plugins.recipe import Recipe
 from bench.plugins.task import Kind
 from bench.profiles import Profile
 from bench.train import features

@@ -82,7 +82,7 @@ def _records_seeds() -> list[bytes]:
 @cache
 def _record_text() -> str:
     from bench.grid import seeds as streams
-    from bench.plugins.method import Recipe
+    from bench.plugins.recipe import Recipe
     from bench.records.record import Data, ExtraTest, Memory, Parameters, Record, Speed
 
     cell = cell_with({"epochs": 2.0})

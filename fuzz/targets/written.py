@@ -10,10 +10,9 @@ from fuzz.targets.target import Target, cell_with, file_of, known_methods, scrat
 
 
 def _specs(data: bytes) -> object:
-    from bench.plugins import registry
-    from bench.plugins.specs import parse_all
+    from bench.plugins.specs import build_method, parse_all
 
-    return [registry.build_method(known_methods(), spec) for spec in parse_all(text_of(data))]
+    return [build_method(known_methods(), spec) for spec in parse_all(text_of(data))]
 
 
 def _specs_seeds() -> list[bytes]:
@@ -59,7 +58,7 @@ def _profiles_seeds() -> list[bytes]:
 
 def _suites(data: bytes) -> object:
     from bench.grid import suites
-    from bench.plugins.method import Recipe
+    from bench.plugins.recipe import Recipe
     from bench.runner.request import ask
 
     with file_of("suite.toml", data) as path:
@@ -82,7 +81,7 @@ def _recipes(data: bytes) -> object:
     """A file of tuned recipes, as a run takes it: what is in it becomes part of a cell and of its recipe."""
     from bench.grid import suites
     from bench.grid.recipes import Book, file_name
-    from bench.plugins.method import Recipe
+    from bench.plugins.recipe import Recipe
 
     with file_of(file_name("lora"), data) as path:
         book, suite = Book("lora", None, path.parent), suites.load("quick")

@@ -16,7 +16,7 @@ from bench.attention.measure import Shares, attention_maps, measure, slot_names
 from bench.errors import UsageError
 from bench.grid import seeds
 from bench.plugins import registry
-from bench.plugins.specs import parse
+from bench.plugins.specs import build_method, parse
 from bench.plugins.task import Example
 from bench.train.adaptation import adapt
 from bench.train.data import tokenise
@@ -188,7 +188,7 @@ def test_a_method_before_training_changes_nothing_at_all(tiny: Any, spec: str) -
     model = tiny.model("pair")
     before = measured(tiny, model, texts(tiny, "pair"))
     encoder = backbone(model)
-    method = registry.build_method(registry.methods(), parse(spec))
+    method = build_method(registry.methods(), parse(spec))
     module = adapt(model, method, tiny.context("pair"), seeds.streams(0)).module
     same(measure(module, encoder, tiny.tokenizer, texts(tiny, "pair")), before, 0)
 
@@ -196,7 +196,7 @@ def test_a_method_before_training_changes_nothing_at_all(tiny: Any, spec: str) -
 def test_a_method_that_lengthens_the_sequence_is_refused(tiny: Any) -> None:
     model = tiny.model("classification")
     encoder = backbone(model)
-    method = registry.build_method(registry.methods(), parse("prompt_tuning[tokens=5]"))
+    method = build_method(registry.methods(), parse("prompt_tuning[tokens=5]"))
     module = adapt(model, method, tiny.context("classification"), seeds.streams(0)).module
     with pytest.raises(UsageError, match="21 x 21 on a text of 16 tokens: the method adds positions of its own"):
         measure(module, encoder, tiny.tokenizer, texts(tiny))

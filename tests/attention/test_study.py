@@ -22,7 +22,7 @@ from bench.attention.study import Question, study
 from bench.errors import UsageError
 from bench.grid import seeds
 from bench.plugins import registry
-from bench.plugins.specs import parse
+from bench.plugins.specs import build_method, parse
 from bench.plugins.task import Example
 from bench.train.adaptation import adapt
 from bench.train.data import tokenise
@@ -55,7 +55,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def saved(tiny: Any, folder: Path, spec: str, kind: str = "classification", shift: float = 0.0) -> Path:
     """An adapter as a run leaves it; shift: what training added to every trained number."""
-    method = registry.build_method(registry.methods(), parse(spec))
+    method = build_method(registry.methods(), parse(spec))
     model = tiny.model(kind)
     module = adapt(model, method, tiny.context(kind), seeds.streams(5)).module
     with torch.no_grad():

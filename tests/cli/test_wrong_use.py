@@ -15,7 +15,7 @@ from bench.errors import UsageError
 
 WRONG: dict[str, tuple[dict[str, object], str]] = {
     "method": ({"methods": "stedy"}, "There is no method 'stedy'; did you mean 'steady'? There are: adapters, bitfit"),
-    "spec": ({"methods": "steady[width"}, "A bracket in 'steady[width' is never closed"),
+    "spec": ({"methods": "steady[width"}, "'steady[width' is not of the form name"),
     "no method": ({"methods": ""}, "No name was given"),
     "parameter": ({"methods": "steady[widht=2]"}, "steady: there is no parameter 'widht', did you mean 'width'?"),
     "value": ({"methods": "steady[width=x]"}, "steady: width='x' is not allowed: input should be a valid integer"),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from statsmodels.stats.multitest import multipletests
 
-from bench.grid.cell import method_label
+from bench.plugins.specs import method_label
 
 Line = dict[str, str]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.executors import Event, Finished, Job, Started
 from bench.grid.suites import Budget
-from bench.plugins.method import Recipe
+from bench.plugins.recipe import Recipe
 from bench.train import cell as cells
 
 FEW = {"train_examples": 12, "validation_examples": 8, "test_examples": 20}

@@ -13,7 +13,8 @@ from typing import Any
 
 import psutil
 
-from bench.plugins.method import Method, Recipe
+from bench.plugins.method import Method
+from bench.plugins.recipe import Recipe
 
 
 class _Faulty(Method):

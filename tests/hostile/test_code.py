@@ -17,7 +17,7 @@ import torch
 from bench.adapters import restore
 from bench.errors import BenchError, SourceError, UsageError
 from bench.plugins import registry
-from bench.plugins.specs import parse
+from bench.plugins.specs import build_method, parse
 from bench.sources.resolve import NEVER_FILES, resolve
 from bench.train.data import read
 from bench.train.model import load_config, load_model, load_tokenizer
@@ -94,7 +94,7 @@ def test_a_pickle_beside_sound_weights_is_not_looked_at(model: Path, canary: Pat
 def test_a_pickle_offered_as_an_adapter_is_not_loaded(
     tiny: Any, tmp_path: Path, canary: Path, method: str, weights: str, tiny_context: Callable[..., Any]
 ) -> None:
-    made = registry.build_method(registry.methods(), parse(method))
+    made = build_method(registry.methods(), parse(method))
     folder = tmp_path / "adapter"
     folder.mkdir()
     names = ["adapter_model.bin", "adapter.bin", "pytorch_model.bin", "adapter.pt"]

@@ -12,7 +12,7 @@ from bench.comparison import noise
 from bench.errors import BenchError, ProfileError, SourceError, UsageError
 from bench.grid import models, suites
 from bench.plugins import registry
-from bench.plugins.specs import parse_all
+from bench.plugins.specs import build_method, parse_all
 from bench.sources.resolve import resolve
 
 DEEP = "a = " + "[" * 5000
@@ -23,7 +23,7 @@ SUITE = 'name = "x"\nsummary = "x"\nmethods = ["head"]\ntasks = ["sms-spam"]\n[b
 
 def build(text: str) -> None:
     for spec in parse_all(text):
-        registry.build_method(registry.methods(), spec)
+        build_method(registry.methods(), spec)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from made import PROFILE, failed, memory, parameters, record, speed
 from bench.cli.tables import leaderboard_table, legend
 from bench.grid.suites import Budget
 from bench.leaderboard import CELL_COLUMNS, COLUMNS, aggregated, current, per_cell, to_csv
-from bench.plugins.method import Recipe
+from bench.plugins.recipe import Recipe
 from bench.records.record import ExtraTest, Record
 
 DESIGN = """

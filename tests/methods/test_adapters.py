@@ -11,8 +11,7 @@ from torch.nn.functional import layer_norm
 
 from bench.errors import NotApplicable
 from bench.plugins import registry
-from bench.plugins.registry import build_method
-from bench.plugins.specs import parse
+from bench.plugins.specs import build_method, parse
 
 D, LAYERS = tiny_encoders.HIDDEN, tiny_encoders.LAYERS
 

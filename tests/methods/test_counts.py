@@ -8,6 +8,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertForToken
 
 from bench.measure.parameters import ParameterCount, ParameterLedger
 from bench.plugins import registry, specs
+from bench.plugins.specs import build_method
 from bench.plugins.task import TaskContext
 from bench.train.model import head_parameters
 
@@ -30,7 +31,7 @@ TEMPLATES = {2: (101, 102), 3: (101, 102, 102), 4: (0, 2, 2, 2)}  # the last as 
 
 def counted(shape: dict[str, Any], spec: str, slots: int = 2, kind: str = "classification") -> ParameterCount:
     """A method applied to a model of this shape with a two-class head, and what the ledger finds."""
-    method = registry.build_method(registry.methods(), specs.parse(spec))
+    method = build_method(registry.methods(), specs.parse(spec))
     context = TaskContext("none", kind, slots > 2, 2, TEMPLATES[slots], 0)  # type: ignore[arg-type]
     with torch.device("meta"):
         model_class = BertForTokenClassification if kind == "token-classification" else BertForSequenceClassification

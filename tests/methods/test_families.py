@@ -8,8 +8,7 @@ import torch
 
 from bench.errors import NotApplicable
 from bench.plugins import registry
-from bench.plugins.registry import build_method
-from bench.plugins.specs import parse
+from bench.plugins.specs import build_method, parse
 
 # What does not apply where, and the reason that is given.
 REFUSED = {

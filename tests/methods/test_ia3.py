@@ -8,8 +8,7 @@ import torch
 
 from bench.errors import NotApplicable
 from bench.plugins import registry
-from bench.plugins.registry import build_method
-from bench.plugins.specs import parse
+from bench.plugins.specs import build_method, parse
 
 D, INNER, LAYERS = tiny_encoders.HIDDEN, tiny_encoders.INNER, tiny_encoders.LAYERS
 # The modules whose outputs are K, V and g(W1 x) in one layer of each family.

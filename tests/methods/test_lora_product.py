@@ -11,12 +11,12 @@ from peft.tuners.lora import Linear
 from tiny_encoders import FAMILIES, adapted, batch, model
 
 from bench.plugins import registry
-from bench.plugins.specs import parse
+from bench.plugins.specs import build_method, parse
 from methods import _lora_product
 
 
 def lora(spec: str = "lora") -> Any:
-    return registry.build_method(registry.methods(), parse(spec))
+    return build_method(registry.methods(), parse(spec))
 
 
 def replaced(module: torch.nn.Module) -> list[Linear]:

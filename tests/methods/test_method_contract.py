@@ -17,7 +17,7 @@ from bench.check.trial import Trial
 from bench.grid import seeds
 from bench.plugins import registry
 from bench.plugins.method import Method
-from bench.plugins.specs import parse
+from bench.plugins.specs import build_method, parse
 from bench.train.adaptation import Adapted
 
 # Each method with its defaults, and what else is worth holding to the contract.
@@ -46,7 +46,7 @@ TRIALS = [
 
 
 def build(spec: str) -> Method:
-    return registry.build_method(METHODS, parse(spec))
+    return build_method(METHODS, parse(spec))
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import tiny as tiny_bert
 import torch
 from peft import LoraConfig, PromptTuningConfig, TaskType, get_peft_model
 
-from bench.plugins.registry import build_method, methods
-from bench.plugins.specs import parse
+from bench.plugins.registry import methods
+from bench.plugins.specs import build_method, parse
 
 TYPES = {"token-classification": TaskType.TOKEN_CLS}
 

@@ -21,8 +21,7 @@ from bench.errors import NotApplicable, UsageError
 from bench.grid.cell import code_version
 from bench.plugins import registry
 from bench.plugins.method import Method
-from bench.plugins.registry import build_method, changed_params, describe_params
-from bench.plugins.specs import parse
+from bench.plugins.specs import build_method, changed_params, describe_params, parse
 from bench.train import loop
 
 REGISTERED = sorted(each.value.lower() for each in PEFT_TYPE_TO_CONFIG_MAPPING)
@@ -96,7 +95,7 @@ def steps(module: Any, data: Any, count: int = 3) -> dict[str, float]:
 
 
 def test_every_member_is_tried_here() -> None:
-    family = registry.methods().families["peft"].family
+    family = registry.methods().families["peft"].plugin()
     assert set(family.members()) | set(family.refused()) == set(REGISTERED)
     assert set(family.refused()) == set(REFUSED)
 

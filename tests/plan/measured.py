@@ -22,7 +22,7 @@ def main(folder: str, name: str, batch_size: int, length: int) -> None:
     from bench.grid import seeds
     from bench.measure.memory import MemoryWindow
     from bench.plugins import registry
-    from bench.plugins.specs import parse
+    from bench.plugins.specs import build_method, parse
     from bench.plugins.task import TaskContext
     from bench.train import kernels
     from bench.train.adaptation import adapt
@@ -36,7 +36,7 @@ def main(folder: str, name: str, batch_size: int, length: int) -> None:
     context = TaskContext("measured", "classification", False, 2, (101, 102), 0)
 
     def trained(folder: Path, batch_size: int, length: int, steps: int) -> MemoryWindow:
-        method = registry.build_method(registry.methods(), parse(name))
+        method = build_method(registry.methods(), parse(name))
         recipe = method.recipe(context, load_config(folder))
         adapted = adapt(load_model(folder, "classification", 2, recipe.dropout), method, context, seeds.streams(0))
         kernels.use(adapted.module, "16-bit")

@@ -15,7 +15,7 @@ from bench.forecast.steps import Shape, predict
 from bench.forecast.tracking import LiveBytes
 from bench.grid import seeds
 from bench.plugins import registry
-from bench.plugins.specs import parse
+from bench.plugins.specs import build_method, parse
 from bench.train.adaptation import adapt
 from bench.train.loop import Placement, make_optimizer, update
 from bench.train.model import load_config, load_model
@@ -36,7 +36,7 @@ SHAPE = Shape(6, 16)
 
 
 def method(name: str) -> Any:
-    return registry.build_method(registry.methods(), parse(name))
+    return build_method(registry.methods(), parse(name))
 
 
 def predicted(

@@ -19,8 +19,8 @@ from bench.forecast.fitting import MIB, WORKER_MIB
 from bench.forecast.steps import Shape, Step, predict
 from bench.grid import models
 from bench.plugins import registry
-from bench.plugins.method import cheaper_masks
-from bench.plugins.specs import parse
+from bench.plugins.recipe import cheaper_masks
+from bench.plugins.specs import build_method, parse
 from bench.plugins.task import TaskContext
 from bench.runner import run
 from bench.train.loop import placement_of
@@ -79,7 +79,7 @@ def measured(folder: Path, name: str, shape: Shape) -> dict[str, float]:
 
 
 def predicted(folder: Path, name: str, shape: Shape) -> Step:
-    method = registry.build_method(registry.methods(), parse(name))
+    method = build_method(registry.methods(), parse(name))
     context, config = TaskContext("truth", "classification", False, 2, (101, 102), 0), load_config(folder / "model")
     recipe = method.recipe(context, config).model_copy(update={"masks": cheaper_masks("cpu")})  # as a cell has it
     return predict(config, method, context, recipe, placement_of(PROFILE), shape)

@@ -8,7 +8,7 @@ from typing import Any
 
 from made import failed, memory, parameters, record, speed
 
-from bench.plugins.method import Recipe
+from bench.plugins.recipe import Recipe
 from bench.records.record import ExtraTest, Record
 
 # Share in %, score's distance from the best, MiB, examples/s; of no particular method.

@@ -23,7 +23,7 @@ if __name__ == "__main__":  # pytest finds these by itself
 
 from made import failed, memory, parameters, record, speed
 
-from bench.plugins.method import Recipe
+from bench.plugins.recipe import Recipe
 from bench.records.record import Data, ExtraTest, Record
 from bench.records.store import Store
 

@@ -12,7 +12,7 @@ from made import failed, record
 from bench import tuning
 from bench.errors import UsageError
 from bench.grid.suites import Budget, Suite
-from bench.plugins.method import Recipe
+from bench.plugins.recipe import Recipe
 from bench.plugins.specs import parse_all
 from bench.records.record import Data, Record
 from bench.runner.request import Request, ask

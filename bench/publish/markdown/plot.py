@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.grid.cell import method_label
+from bench.plugins.specs import method_label
 from bench.sanitize import one_line
 
 ACROSS = 3

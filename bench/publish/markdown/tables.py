@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from bench.grid.cell import method_label
+from bench.plugins.specs import method_label
 from bench.sanitize import markdown
 from bench.stats import ALPHA
 from bench.stats.multiple import holm

@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bench.errors import NotApplicable
-from bench.plugins.method import Method, Params, Recipe
+from bench.plugins.method import Method, Params
+from bench.plugins.recipe import Recipe
 
 BROKEN: dict[str, dict[type[Method], str]] = {}
 ALSO: dict[type[Method], set[str]] = {}

@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from bench.plugins.method import Method, Params, Recipe
+from bench.plugins.method import Method, Params
+from bench.plugins.recipe import Recipe
 from bench.plugins.splits import cut
 from bench.plugins.task import Example, Task
 

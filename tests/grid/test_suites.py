@@ -11,9 +11,8 @@ from bench.errors import UsageError
 from bench.grid import models, suites
 from bench.grid.suites import PRESETS, Budget, Suite
 from bench.plugins import registry
-from bench.plugins.method import Recipe
-from bench.plugins.registry import build_method
-from bench.plugins.specs import parse
+from bench.plugins.recipe import Recipe
+from bench.plugins.specs import build_method, parse
 from bench.runner.plan import plan
 from bench.runner.request import Request, suite_of
 from bench.sources.resolve import Resolved

@@ -13,7 +13,7 @@ from bench.grid import recipes, suites
 from bench.grid.recipes import Book, File, Tuned
 from bench.grid.suites import Budget, Suite
 from bench.plugins import registry
-from bench.plugins.method import Recipe
+from bench.plugins.recipe import Recipe
 
 SUITE = Suite(name="mine", summary="for tests", methods=("head",), tasks=("a",), budget=Budget())
 

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from bench.plugins import registry
-from bench.plugins.method import Recipe
+from bench.plugins.recipe import Recipe
 from bench.plugins.search_space import Log, OneOf, points, rates
 
 

@@ -1,0 +1,166 @@
+"""Methods as the command line writes them, and their parameters."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.errors import UsageError
+from bench.plugins import Method, Params, registry
+from bench.plugins.registry import Found, Registry
+from bench.plugins.specs import Spec, build_method, changed_params, describe_params, parse, parse_all, split_list
+
+NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,8}", fullmatch=True)
+KEYS = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
+PRINTABLE = st.characters(
+    blacklist_characters="[],", blacklist_categories=("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs")
+)
+VALUES = st.text(PRINTABLE, min_size=1, max_size=8)
+SPECS = st.builds(
+    Spec, NAMES, st.dictionaries(KEYS, VALUES.map(str.strip).filter(bool), max_size=4).map(dict[str, str])
+)
+
+
+def written(spec: Spec) -> str:
+    params = ",".join(f"{key}={value}" for key, value in spec.params.items())
+    return f"{spec.name}[{params}]" if params else spec.name
+
+
+@settings(max_examples=50)
+@given(st.lists(SPECS, min_size=1, max_size=4, unique_by=written))
+def test_what_is_written_is_what_is_read(specs: list[Spec]) -> None:
+    assert parse_all(",".join(map(written, specs))) == specs
+    assert parse_all(" , ".join(map(written, specs)) + " ,") == specs
+
+
+@given(st.text("ab[]=,1 é", max_size=12))
+def test_any_text_is_either_read_or_refused(text: str) -> None:
+    with suppress(UsageError):
+        found = parse_all(text)
+        assert found
+        assert all(spec.name and "]" not in "".join(spec.params.values()) for spec in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "specs"),
+    [
+        ("pasta", [Spec("pasta", {})]),
+        ("pasta[]", [Spec("pasta", {})]),
+        ("peft:vera[r=64]", [Spec("peft:vera", {"r": "64"})]),
+        ("lora[r=4,alpha=8],lora", [Spec("lora", {"r": "4", "alpha": "8"}), Spec("lora", {})]),
+        ("lora[ r = 4 , ]", [Spec("lora", {"r": "4"})]),
+        ("a[x=1=2]", [Spec("a", {"x": "1=2"})]),
+        ("a,a,a[x=1],a[x=1]", [Spec("a", {}), Spec("a", {"x": "1"})]),
+    ],
+)
+def test_by_hand(text: str, specs: list[Spec]) -> None:
+    assert parse_all(text) == specs
+
+
+@pytest.mark.parametrize("text", ["", " , ,"])
+def test_no_name_at_all(text: str) -> None:
+    with pytest.raises(UsageError, match=r"^No name was given; write for example 'pasta,lora\[r=4\]'\.$"):
+        parse_all(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["a[[x=1]]", "a]x[", "a[x=1,b", "a[x=1]b", "a[x=1][y=2]", "[x=1]", "a b", "a [r=4]"]
+)
+def test_what_is_no_entry_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"^'.*' is not of the form name or name\[key=value,\.\.\.\]; write for"):
+        parse_all(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a[x]", "'x' in 'a[x]' is not of the form key=value."),
+        ("a[x=]", "'x=' in 'a[x=]' is not of the form key=value."),
+        ("a[=1]", "'=1' in 'a[=1]' is not of the form key=value."),
+        ("a[1x=1]", "'1x=1' in 'a[1x=1]' is not of the form key=value."),
+        ("a[x=1,x=2]", "'x' is given twice in 'a[x=1,x=2]'."),
+    ],
+)
+def test_a_wrong_pair_is_named(text: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=f"^{re.escape(reason)}$"):
+        parse_all(text)
+
+
+def test_split_list_keeps_order_and_repetition() -> None:
+    assert split_list("b, a[x=1,y=2],,b") == ["b", "a[x=1,y=2]", "b"]
+
+
+def test_parse_takes_one_entry_alone() -> None:
+    with pytest.raises(UsageError, match="'a,b' is not of the form name"):
+        parse("a,b")
+
+
+# Parameters
+
+
+class GoodParams(Params):
+    rank: int = 8
+    targets: tuple[str, ...] = ("query", "value")
+    shared: bool = False
+    scale: float | None = None
+
+
+class Good(Method):
+    name = "good"
+    Params = GoodParams
+
+
+GOOD = Registry(Method, {"good": Found(Good, Path(), "here")})
+
+
+@pytest.mark.parametrize(
+    ("text", "params", "variant"),
+    [
+        ("good", {"rank": 8, "targets": ("query", "value"), "shared": False, "scale": None}, ""),
+        ("good[rank=8]", {"rank": 8}, ""),
+        ("good[rank=4,shared=true]", {"rank": 4, "shared": True}, "rank=4,shared=true"),
+        ("good[shared=true,rank=4]", {"rank": 4, "shared": True}, "rank=4,shared=true"),
+        ("good[scale=0.5]", {"scale": 0.5}, "scale=0.5"),
+    ],
+)
+def test_parameters_are_typed_and_variants_named(text: str, params: dict[str, object], variant: str) -> None:
+    method = build_method(GOOD, parse(text))
+    assert method.params.model_dump().items() >= params.items()
+    assert changed_params(method.params) == variant
+
+
+@pytest.mark.parametrize(
+    ("params", "reason"),
+    [
+        ({"rnak": "4"}, "good: there is no parameter 'rnak', did you mean 'rank'? Allowed: rank: int = 8, "),
+        ({"zzz": "4"}, "good: there is no parameter 'zzz'. Allowed: rank: int = 8, "),
+        ({"rank": "four"}, "good: rank='four' is not allowed: input should be a valid integer"),
+        ({"rank": "4.5"}, "good: rank='4.5' is not allowed: input should be a valid integer"),
+        ({"shared": "maybe"}, "good: shared='maybe' is not allowed: input should be a valid boolean"),
+    ],
+)
+def test_a_wrong_parameter_is_named_with_the_allowed_ones(params: dict[str, str], reason: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(reason)) as caught:
+        build_method(GOOD, Spec("good", params))
+    assert "\n" not in str(caught.value)
+    assert "shared: bool = false" in str(caught.value)
+
+
+def test_a_method_without_parameters_says_so() -> None:
+    with pytest.raises(UsageError, match=r"^head: there is no parameter 'r'\. Allowed: none\.$"):
+        build_method(registry.methods(), parse("head[r=1]"))
+
+
+def test_variants_are_what_the_command_line_takes() -> None:
+    """What a table shows as a variant can be pasted back; the defaults of every method here are no variant."""
+    found = registry.methods()
+    for name in found.names():
+        assert changed_params(build_method(found, Spec(name, {})).params) == ""
+    lora = build_method(found, parse("lora[r=4]"))
+    assert build_method(found, parse(f"lora[{changed_params(lora.params)}]")).params == lora.params
+    assert describe_params(found.get("lora").plugin)["r"].startswith("int")
