@@ -68,9 +68,7 @@ def test_no_name_at_all(text: str) -> None:
         parse_all(text)
 
 
-@pytest.mark.parametrize(
-    "text", ["a[[x=1]]", "a]x[", "a[x=1,b", "a[x=1]b", "a[x=1][y=2]", "[x=1]", "a b", "a [r=4]"]
-)
+@pytest.mark.parametrize("text", ["a[[x=1]]", "a]x[", "a[x=1,b", "a[x=1]b", "a[x=1][y=2]", "[x=1]", "a b", "a [r=4]"])
 def test_what_is_no_entry_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"^'.*' is not of the form name or name\[key=value,\.\.\.\]; write for"):
         parse_all(text)
