@@ -20,6 +20,10 @@ class PluginError(BenchError):
     """A method or task that cannot be loaded or violates the plugin contract."""
 
 
+class StoreError(BenchError):
+    """A file or results folder that cannot be written, or a record that cannot be read."""
+
+
 class SourceError(BenchError):
     """A model or data set that is unavailable: missing, damaged, unsafe or out of reach."""
 

@@ -24,6 +24,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from bench import index
+from bench.errors import StoreError
+from bench.files import write_atomically
 from bench.grid.pscp import Pscp
 from bench.index import Index
 from bench.leaderboard import Boards, merging
@@ -31,7 +33,7 @@ from bench.leaderboard.boards import column_names, leaderboard_columns
 from bench.leaderboard.columns import Column
 from bench.leaderboard.rows import Group
 from bench.records.record import Record
-from bench.records.store import Store, StoreError, write_atomically
+from bench.records.store import Store
 
 FILE = "leaderboard.kept.json"
 

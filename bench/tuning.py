@@ -15,6 +15,7 @@ from statistics import fmean
 from typing import Any
 
 from bench.errors import UsageError
+from bench.files import write_atomically
 from bench.grid.recipes import FOLDER, File, Tuned, file_name
 from bench.grid.suites import Settings, Suite
 from bench.leaderboard.csv import csv_of
@@ -24,7 +25,6 @@ from bench.plugins.registry import Registry
 from bench.plugins.search_space import points
 from bench.plugins.specs import method_label
 from bench.records.record import Record
-from bench.records.store import write_atomically
 from bench.runner.request import Request
 
 TRIALS = "trials.csv"

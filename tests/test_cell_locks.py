@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bench.records.store import StoreError
+from bench.errors import StoreError
 from bench.runner.cell_locks import FILE, CellLocks
 
 ROOT = Path(__file__).parents[1]

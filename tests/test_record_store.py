@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from made import failed, memory, parameters, record, speed
 from pydantic import ValidationError
 
-from bench.errors import UsageError
+from bench.errors import StoreError, UsageError
+from bench.files import STALE_SECONDS, write_atomically
 from bench.measure.environment import anonymous
 from bench.plugins.recipe import Recipe
 from bench.records.record import FAILED, READABLE_VERSIONS, SCHEMA_VERSION, Data, ExtraTest, Record
-from bench.records.store import LEFT_BEHIND_SECONDS, NewerRecord, Store, StoreError, write_atomically
+from bench.records.store import NewerRecord, Store
 from bench.train.cell import new_record
 
 FINITE = st.floats(-1e100, 1e100)
@@ -342,8 +343,8 @@ def test_temporary_files_that_are_old_are_swept_and_others_stay(store: Store) ->
     for file in files:
         file.write_text("{")
         if file.name.startswith(".old"):
-            os.utime(file, (0, time.time() - LEFT_BEHIND_SECONDS - 60))
-    store.sweep()
+            os.utime(file, (0, time.time() - STALE_SECONDS - 60))
+    store.remove_stale()
     assert [file.exists() for file in files] == [False, True, False, True]
     assert store.all() == ([record()], [])
 

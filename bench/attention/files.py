@@ -8,8 +8,8 @@ from typing import Any
 
 from bench.attention import plots
 from bench.attention.study import Study
+from bench.files import write_atomically
 from bench.leaderboard.csv import frame, to_csv
-from bench.records.store import write_atomically
 
 
 def write(found: Study, folder: Path) -> list[Path]:

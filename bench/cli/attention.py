@@ -107,7 +107,7 @@ def _default_folder(model: str, task: str, adapter: Path | None) -> Path:
 def _text(found: Study) -> str:
     """The most vertical heads as a table, and what to make of it."""
     from bench.attention.measure import VERTICAL
-    from bench.cli.tables import text_table
+    from bench.text import text_table
 
     before, after, change = found.before, found.after, found.change
     rows = []

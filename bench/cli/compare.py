@@ -41,7 +41,7 @@ def compare(
     from bench.comparison.judging import compare as judge
     from bench.comparison.junit import as_junit
     from bench.comparison.measures import parse_threshold, with_thresholds
-    from bench.records.store import write_atomically
+    from bench.files import write_atomically
 
     quantities = with_thresholds(dict(map(parse_threshold, threshold or ())))
     console = stderr_console()

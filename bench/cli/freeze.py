@@ -23,7 +23,7 @@ def freeze(
 ) -> None:
     """Write down what results were made with, for `run --frozen` and for strangers."""
     from bench import lockfile
-    from bench.records.store import write_atomically
+    from bench.files import write_atomically
 
     console = stderr_console()
     records = lockfile.finished(merged(folders, profile, console).records)

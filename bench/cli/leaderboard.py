@@ -47,9 +47,9 @@ def leaderboard(
 ) -> None:
     """Build the leaderboard of results folders: a table, a CSV file, or JSON."""
     from bench.errors import UsageError
+    from bench.files import write_atomically
     from bench.leaderboard import files
     from bench.leaderboard.csv import csv_of, frame
-    from bench.records.store import write_atomically
 
     if into is not None:
         if folders or out or per_cell or pairs or overall or pscp or profile or as_json:
@@ -80,8 +80,8 @@ def leaderboard(
 
 def _into(file: Path, check: bool) -> None:
     """Put tables and plots into a Markdown file, or say whether those that are there are stale."""
+    from bench.files import write_atomically
     from bench.publish import markdown
-    from bench.records.store import write_atomically
 
     if check:
         if old := markdown.stale(file):

@@ -18,9 +18,9 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List methods, tasks, models, profiles, suites, and what papers claim."""
-    from bench.cli.tables import text_table
     from bench.grid import catalogue
     from bench.suggestions import suggest
+    from bench.text import text_table
 
     if what is not None and what not in catalogue.KINDS:
         raise UsageError(f"There is nothing called {what!r} to list{suggest(what, catalogue.KINDS)}")

@@ -50,7 +50,7 @@ def noise(
     from bench import __version__
     from bench.cli.run import execute_plan, make_plan, warn_of_broken_plugins, write_tables
     from bench.comparison import noise as model_of
-    from bench.records.store import write_atomically
+    from bench.files import write_atomically
 
     request = asked(
         suite=suite,
@@ -94,8 +94,8 @@ def _text(found: Noise, seeds: int) -> str:
     """The spreads, and what they let a comparison see."""
     import math
 
-    from bench.cli.tables import text_table
     from bench.comparison.noise import ratio_test
+    from bench.text import text_table
 
     rows = []
     for name, spread in found.quantities.items():

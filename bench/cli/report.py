@@ -30,7 +30,7 @@ def report(
 ) -> None:
     """Write one HTML file with tables, charts and failures, to open in any browser, without a network."""
     from bench import report as pages
-    from bench.records.store import write_atomically
+    from bench.files import write_atomically
 
     constants = pscp_of(pscp)
     records = merged(folders, profile, stderr_console()).records

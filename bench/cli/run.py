@@ -81,7 +81,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a grid of methods x tasks x seeds, and write records and a leaderboard."""
-    from bench.records.store import write_atomically
+    from bench.files import write_atomically
     from bench.runner.makespan import Makespan, csv
 
     began = time.monotonic() - process_age_seconds()
@@ -220,9 +220,9 @@ def _show_outcome(outcome: Outcome, request: Request, console: Console, as_json:
 
 def _show_plan(planned: Plan, request: Request, as_json: bool) -> None:
     from bench import index
-    from bench.cli.tables import text_table
     from bench.forecast.estimate import duration
     from bench.records.store import Store
+    from bench.text import text_table
 
     estimator = index.estimator(Store(request.results))
     rows = planned.rows(estimator)

@@ -139,7 +139,7 @@ def _scores(where: _Where, seeds: str, examples: int) -> tuple[dict[str, Any], s
 def _give(figures: dict[str, Any], text: str, out: Path | None, as_json: bool, console: Console) -> None:
     import json
 
-    from bench.records.store import write_atomically
+    from bench.files import write_atomically
 
     if out is not None:
         write_atomically(out, json.dumps(figures, indent=2, allow_nan=False) + "\n")

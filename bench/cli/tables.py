@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
-
-from tabulate import tabulate
 
 from bench.forecast.estimate import duration
 from bench.plugins.specs import method_label
 from bench.sanitize import one_line
+from bench.text import text_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bench.grid.claims import Claims
     from bench.grid.pscp import Pscp
-
-
-def text_table(rows: Iterable[Mapping[str, Any]], align: Sequence[str] | None = None) -> str:
-    """Rows of cells that are text already, under their keys; what a terminal would obey is made harmless."""
-    shown = [{key: one_line(str(cell)) for key, cell in row.items()} for row in rows]
-    return tabulate(shown, headers="keys", tablefmt="simple", disable_numparse=True, colalign=align)
 
 
 def leaderboard_table(frame: pd.DataFrame) -> str:

@@ -102,7 +102,7 @@ def tune(
 
 def _text(tried: Sequence[Tried], chosen: Sequence[Tuned]) -> str:
     """What was chosen for each method and task, and how far the trials lie apart."""
-    from bench.cli.tables import text_table
+    from bench.text import text_table
     from bench.tuning import edges, ranked
 
     if not chosen:

@@ -105,7 +105,7 @@ def _line(verdict: Verdict) -> str:
 
 
 def _show(verdicts: Sequence[Verdict]) -> None:
-    from bench.cli.tables import text_table
+    from bench.text import text_table
 
     words = {True: "yes", False: "no", None: "not run"}
     print(

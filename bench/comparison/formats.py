@@ -6,11 +6,11 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from bench.cli.tables import text_table
 from bench.comparison import messages
 from bench.comparison.judging import Judgement, Outcome, Report
 from bench.leaderboard import Row
 from bench.sanitize import markdown
+from bench.text import text_table
 
 SHOWN: tuple[Outcome, ...] = ("regression", "improvement")
 WIDTH = 100

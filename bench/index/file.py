@@ -12,6 +12,7 @@ from contextlib import closing, suppress
 from importlib import metadata
 from pathlib import Path
 
+from bench import files
 from bench.executors import Finished, Job
 from bench.executors.local import LocalExecutor
 from bench.index import rows
@@ -131,9 +132,9 @@ def _updated(
     file: Path, content: sqlite3.Connection | None, rows: Rows, gone: Iterable[str], stamps: dict[str, Stamp]
 ) -> sqlite3.Connection:
     """The index with these rows in place of what it had of them: in its file, or in memory where that cannot be."""
-    temporary = store.temporary_beside(file)
+    temporary = files.temporary_path(file)
     try:
-        store.sweep(file.parent, f".{FILE}.*.tmp", ABANDONED_SECONDS)
+        files.remove_stale(file.parent, f".{FILE}.*.tmp")
         temporary.touch(exist_ok=False)
         with closing(sqlite3.connect(temporary, isolation_level=None)) as writing:
             # What a crash leaves half-written has not got its name yet.

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bench.errors import StoreError
 from bench.records import store
 from bench.records.predictions import Answers
-from bench.records.store import StoreError
 from bench.stats.contributions import Floats
 
 LONG = ("losses", "predictions", "references", "traceback")  # what is left in the record's file

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pydantic import BaseModel, PrivateAttr
 
+from bench.errors import StoreError
 from bench.grid.cell import Cell
 from bench.index.rows import LONG, SHARED, unpacked
 from bench.plugins.recipe import Recipe
 from bench.records.predictions import Answers, answers_of
 from bench.records.record import Data, ExtraTest, Memory, Parameters, Record, Speed
-from bench.records.store import Store, StoreError
+from bench.records.store import Store
 
 MODELS: dict[str, type[BaseModel]] = {"data": Data, "recipe": Recipe, "parameters": Parameters}
 BLOCK = 1_000  # rows that are made into records at a time

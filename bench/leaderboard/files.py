@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.files import write_atomically
 from bench.grid.pscp import Pscp
 from bench.leaderboard import columns
 from bench.leaderboard.boards import Boards, Name, leaderboard_columns
 from bench.leaderboard.package import Table, describe
 from bench.records.record import Record
-from bench.records.store import write_atomically
 
 PACKAGE = "datapackage.json"
 SUMMARIES: dict[Name, str] = {

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError, StoreError, UsageError
+from bench.files import remove_stale, temporary_path, write_atomically
 from bench.leaderboard import current, files
-from bench.records.store import LEFT_BEHIND_SECONDS, StoreError, sweep, temporary_beside, write_atomically
 
 if TYPE_CHECKING:
     from bench.grid.pscp import Pscp
@@ -137,8 +137,8 @@ def to_folder(folder: Path, made: dict[str, str]) -> None:
         _write(folder, made)
         return
     folder = folder.resolve()
-    temporary = temporary_beside(folder)
-    sweep(folder.parent, f".{glob.escape(folder.name)}.*.tmp", LEFT_BEHIND_SECONDS)
+    temporary = temporary_path(folder)
+    remove_stale(folder.parent, f".{glob.escape(folder.name)}.*.tmp")
     try:
         _write(temporary, made)
         temporary.replace(folder)

@@ -2,74 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import shutil
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from bench.errors import BenchError, UsageError
+from bench.errors import StoreError, UsageError
+from bench.files import remove_stale, write_atomically
 from bench.records.record import READABLE_VERSIONS, Record
-from bench.sources.archives import sync
 
 Stamp = tuple[int, int, int]
 """What tells one writing of a file from another, without a clock that would have to be right."""
 
-LEFT_BEHIND_SECONDS = 24 * 3600.0
-"""So old is a temporary file that nobody writes any more: a day, where writing one takes a moment."""
-
 MAX_BYTES = 64 * 1024**2  # of one record; of a test split of 40,000 examples the predictions take 0.1 MiB
-
-
-class StoreError(BenchError):
-    """A results folder that cannot be written, or a record that cannot be read."""
 
 
 class NewerRecord(StoreError):
     """A record that only a newer version of bench can read. It is whole, so nothing is ever written over it."""
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Put a text in place of a file in one move, so that no reader and no crash ever sees half of it.
-
-    Raises:
-        StoreError: if the folder cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = temporary_beside(path)
-        # A file of one's own that others may read as the umask says; mkstemp's are their owner's alone.
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        sync(path.parent)  # the new name, too, should outlive a power cut
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror or error}.") from None
-
-
-def temporary_beside(path: Path) -> Path:
-    """A name of nobody else's for what is to be called `path` once it is whole; `sweep` knows it by `.*.tmp`."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-
-
-def sweep(folder: Path, pattern: str, seconds: float) -> None:
-    """Remove files and folders of these names that nobody has written to for so long: killed processes left them."""
-    for path in folder.glob(pattern):
-        with suppress(OSError):  # another run may sweep as well
-            if time.time() - path.stat().st_mtime > seconds:
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 class Store:
@@ -110,10 +61,10 @@ class Store:
             return None
         return found.st_ino, found.st_mtime_ns, found.st_size
 
-    def sweep(self) -> None:
-        """Remove the temporary files that killed processes left here; young ones may be somebody's."""
+    def remove_stale(self) -> None:
+        """Remove the temporary files that killed processes left here; recent ones may still be written to."""
         for folder in (self.root, self.records):
-            sweep(folder, ".*.tmp", LEFT_BEHIND_SECONDS)
+            remove_stale(folder, ".*.tmp")
 
     def read(self, cell_id: str) -> Record | None:
         """The record of a cell; None where there is none.

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bench.records.store import StoreError
+from bench.errors import StoreError
 
 FILE = ".cells.lock"
 

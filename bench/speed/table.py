@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import statistics
 
-from bench.cli.tables import text_table
 from bench.measure.time import DROPPED_STEPS
 from bench.speed.answers import Answer, answers
 from bench.speed.catalogue import CONTENDERS, HEAD_EPOCHS
 from bench.speed.setting import BATCH
 from bench.speed.suite import Measured
+from bench.text import text_table
 
 
 def speed_text(found: Measured) -> str:

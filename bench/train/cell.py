@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from bench import __version__, profiles
-from bench.errors import NotApplicable
+from bench.errors import NotApplicable, StoreError
 from bench.executors import Report, Retire
 from bench.grid import seeds, suites
 from bench.grid.cell import Cell
@@ -27,7 +27,7 @@ from bench.plugins.method import Method
 from bench.plugins.recipe import Recipe
 from bench.plugins.task import TaskContext
 from bench.records.record import ExtraTest, Memory, Parameters, Record, Speed, Status
-from bench.records.store import Store, StoreError
+from bench.records.store import Store
 from bench.train.adaptation import adapt, save
 from bench.train.distributed import Team, team
 from bench.train.model import load_config, load_model, quiet_libraries

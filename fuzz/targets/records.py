@@ -13,7 +13,8 @@ from fuzz.targets.target import Target, cell_with, file_of, scratch
 
 def _record(data: bytes) -> object:
     """A record's own bytes, read as a file of a results folder."""
-    from bench.records.store import Store, StoreError
+    from bench.errors import StoreError
+    from bench.records.store import Store
 
     with file_of("0123456789abcdef.json", data) as path:
         records = path.parent / "records"

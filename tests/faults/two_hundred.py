@@ -33,8 +33,9 @@ import keeping
 import quick_cells
 from quick_grid import QuickGrid
 
+from bench.files import STALE_SECONDS
 from bench.records.record import SCHEMA_VERSION, Record
-from bench.records.store import LEFT_BEHIND_SECONDS, Store
+from bench.records.store import Store
 
 METHODS = "steady,steady[width=2],chatty"
 SEEDS_A_RUN = 5  # so many more in each run: cells that are new
@@ -269,7 +270,7 @@ class Campaign:
         old = [self.results / "records" / f".{at}.json.tmp" for at in range(3)]
         for path in old:
             path.write_text('{"schema_version"')
-            os.utime(path, (0, time.time() - LEFT_BEHIND_SECONDS - 60))
+            os.utime(path, (0, time.time() - STALE_SECONDS - 60))
         self.count("temporary file left behind")
         with self.watched():
             self.queue_faults(5)

@@ -11,13 +11,14 @@ import pytest
 from commandline import Bench
 from made import measured, memory, record
 
+from bench.errors import StoreError
 from bench.executors import Job
 from bench.executors.local import LocalExecutor
 from bench.leaderboard import Boards, to_csv
 from bench.records import store
 from bench.records.machines import machine_kind
 from bench.records.record import Record
-from bench.records.store import Store, StoreError
+from bench.records.store import Store
 from bench.train.adaptation import save
 
 TEXT = record().to_json()

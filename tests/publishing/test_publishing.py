@@ -15,10 +15,11 @@ import pytest
 from fake_hub import fake_hub
 from made import failed, memory, parameters, record, speed
 
-from bench.errors import UsageError
+from bench.errors import StoreError, UsageError
+from bench.files import STALE_SECONDS, write_atomically
 from bench.publish.folder import SUMS, contents, named_folders, repository, stale, to_folder
 from bench.records.record import Record
-from bench.records.store import LEFT_BEHIND_SECONDS, Store, StoreError, write_atomically
+from bench.records.store import Store
 
 ROOT = Path(__file__).parents[2]
 
@@ -128,7 +129,7 @@ def test_what_a_killed_publication_left_is_swept_a_day_later(tmp_path: Path) -> 
         folder.mkdir()
         (folder / "README.md").write_text("half", encoding="utf-8")
     for folder in (old, others):
-        os.utime(folder, (0, time.time() - LEFT_BEHIND_SECONDS - 60))
+        os.utime(folder, (0, time.time() - STALE_SECONDS - 60))
     to_folder(pub, contents(records()))
     assert not old.exists()
     assert young.is_dir()

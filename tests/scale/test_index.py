@@ -20,13 +20,14 @@ from made import failed, record
 from bench import api, index
 from bench.comparison.judging import compare
 from bench.comparison.measures import NOISY
+from bench.errors import StoreError
 from bench.forecast.estimate import Estimator
 from bench.index import file
 from bench.leaderboard import files
 from bench.leaderboard.merging import merge
 from bench.records import store
 from bench.records.record import READABLE_VERSIONS, Record
-from bench.records.store import Store, StoreError
+from bench.records.store import Store
 from bench.report import render
 
 POINTS = list(grid())
