@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib.metadata
 import json
@@ -14,10 +13,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
+from bench.grid.plugin_code import meaning, sources
 from bench.grid.suites import Budget
 from bench.profiles import Profile
 
-NUMERICS = 1  # raised when a change moves numbers: it is part of every cell's identity
+# Raise it with a change in bench/ that moves a number of a cell: a loss, an answer, a score, a count. Every cell then
+# has another id. tests/golden fails where it was forgotten. Plugins' own files need no raise: they are hashed.
+NUMERICS = 1
 NUMERIC_LIBRARIES = (
     "torch",
     "transformers",
@@ -94,46 +96,21 @@ def method_label(method: str, variant: str) -> str:
 
 
 def code_version(plugin_files: Iterable[Path]) -> str:
-    """A hash of the code and libraries that a cell's numbers depend on; comments and layout do not count.
+    """A hash of what a cell's numbers depend on beside its settings: code and libraries.
 
-    It covers NUMERICS, the plugins' own files (all of a package's), the helper modules (`_*.py`) beside them
-    that they name, and the versions of NUMERIC_LIBRARIES.
+    It covers NUMERICS, the versions of NUMERIC_LIBRARIES, and the meaning of the plugins' own files (all of a
+    package's) and of the helper modules (`_*.py`) beside them that they import; see `bench.grid.plugin_code`.
     """
-    digest = hashlib.sha256(_shared_version().encode())
+    digest = hashlib.sha256("\x1f".join([str(NUMERICS), *_libraries()]).encode())
     for file in plugin_files:
-        for source in _with_helpers(file):
-            digest.update(_meaning(source).encode())
+        # Sorted by what they say, so that a package's module can be renamed.
+        digest.update("\x1f".join(["\x1e", *sorted(map(meaning, sources(file)))]).encode())
     return digest.hexdigest()[:16]
 
 
-def _with_helpers(file: Path) -> list[Path]:
-    """A plugin's file, or all files of its package, and the helpers beside it that these name, in turn as well."""
-    is_package = file.name == "__init__.py"
-    candidates = sorted((file.parents[1] if is_package else file.parent).glob("_[!_]*.py"))
-    used = sorted(file.parent.rglob("*.py")) if is_package else [file]
-    for source in used:  # grows while it is gone through
-        text = source.read_text(encoding="utf-8")
-        used += [helper for helper in candidates if helper.stem in text and helper not in used]
-    return used
-
-
 @cache
-def _shared_version() -> str:
-    parts = [f"numerics=={NUMERICS}"]
-    parts += [f"{name}=={_installed(name)}" for name in NUMERIC_LIBRARIES]
-    return "\x1f".join(parts)
-
-
-@cache
-def _meaning(file: Path) -> str:
-    """A module's code without comments, layout and docstrings."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
+def _libraries() -> list[str]:
+    return [f"{name}=={_installed(name)}" for name in NUMERIC_LIBRARIES]
 
 
 def _installed(library: str) -> str:
