@@ -20,7 +20,7 @@ from bench.plugins import registry
 from bench.profiles.probe import probe
 from bench.records.record import Record
 from bench.runner.plan import Fetching, fetch
-from bench.sources.resolve import tree_digest
+from bench.sources.digest import tree_digest
 from bench.train.cell import Assignment
 
 

@@ -13,7 +13,7 @@ from bench.errors import SourceError
 from bench.plugins import metrics
 from bench.plugins.splits import identity
 from bench.plugins.task import SPLITS, Example, Label, Task
-from bench.sources.resolve import parse
+from bench.sources.references import parse
 
 SHORTEST = 8  # the four special tokens of a pair on RoBERTa, and two pieces of each text
 

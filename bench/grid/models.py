@@ -22,7 +22,7 @@ class Shape(NamedTuple):
 
 
 class Model(NamedTuple):
-    """A name for people, and where the files are (see `bench.sources.resolve`). shape: None if it is not shipped."""
+    """A name for people, and where the files are (see `bench.sources.references`). shape: None if it is not shipped."""
 
     name: str
     source: str

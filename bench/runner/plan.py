@@ -77,8 +77,8 @@ def fetch(references: Mapping[str, str], mirror: Path | None, told: Fetching | N
     """
 
     def found(name: str, reference: str) -> Resolved:
-        report = (lambda done, total: told(name, done, total)) if told else None
-        return resolve(reference, mirror=mirror, report=report)
+        on_progress = (lambda done, total: told(name, done, total)) if told else None
+        return resolve(reference, mirror=mirror, on_progress=on_progress)
 
     return {name: found(name, reference) for name, reference in references.items()}
 

@@ -27,7 +27,8 @@ from bench.measure.environment import anonymous
 from bench.plugins import registry
 from bench.profiles.probe import probe
 from bench.records.store import Store
-from bench.sources.resolve import PathRef, local, parse, resolve
+from bench.sources.references import PathRef, parse
+from bench.sources.resolve import local, resolve
 from bench.train import cell
 from bench.train.cell import Assignment, new_record, now
 

@@ -105,7 +105,8 @@ def _recipes_seeds() -> list[bytes]:
 
 
 def _references(data: bytes) -> object:
-    from bench.sources.resolve import PathRef, local, parse
+    from bench.sources.references import PathRef, parse
+    from bench.sources.resolve import local
 
     mirror = scratch() / "mirror"
     mirror.mkdir(exist_ok=True)

@@ -9,7 +9,7 @@ import pytest
 
 from bench.errors import UsageError
 from bench.grid import models
-from bench.sources.resolve import HubRef, PackageRef, parse
+from bench.sources.references import HubRef, PackageRef, parse
 
 
 def test_every_named_model_is_pinned() -> None:

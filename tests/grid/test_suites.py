@@ -96,7 +96,7 @@ def test_the_papers_suites_expand_to_cells_with_the_papers_recipe(
     """Without the models and data, which are not here: what they resolve to is made up."""
     suite, (tasks, model, settings) = suites.load(name), PAPER[name]
     monkeypatch.setattr(
-        "bench.runner.plan.fetch", lambda wanted, *_: dict.fromkeys(wanted, Resolved(tmp_path, "commit:0", "hub"))
+        "bench.runner.plan.fetch", lambda wanted, *_: dict.fromkeys(wanted, Resolved(tmp_path, "commit:0"))
     )
     specs = [parse(entry) for entry in suite.methods]
     # Of what was tuned here nothing is in a suite.

@@ -17,7 +17,8 @@ from bench.check.reading import Reading
 from bench.check.task_checks import DATA, STATIC, reads_alike
 from bench.plugins import registry
 from bench.plugins.task import SPLITS, Splits
-from bench.sources.resolve import HubRef, parse, resolve
+from bench.sources.references import HubRef, parse
+from bench.sources.resolve import resolve
 
 TASKS = {name: found.plugin for name, found in registry.tasks().found.items()}
 # These archives are small. A task from a larger one is tested where slow tests are.

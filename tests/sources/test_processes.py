@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from local_index import FILES, Index, serve, visible
+from local_index import FILES, Index, half_archives, serve, visible
 
 from bench.sources import archives
 from bench.sources.resolve import resolve
@@ -36,7 +36,7 @@ def test_two_processes_at_once_make_one_download(index: Index, cache: Path) -> N
     assert index.downloads() == 1
 
 
-def test_interrupted_while_taking_apart(index: Index, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_while_extracting(index: Index, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ref = serve(index, "demo/data", list(FILES.items()))
     with monkeypatch.context() as patch:
         patch.setattr(archives, "_write", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -46,24 +46,29 @@ def test_interrupted_while_taking_apart(index: Index, cache: Path, monkeypatch: 
     assert resolve(ref)
 
 
-def test_killed_while_taking_apart(index: Index, cache: Path, tmp_path: Path) -> None:
-    ref = serve(index, "demo/data", list(FILES.items()))
-    resolve(ref.replace("demo/data", "demo/model.json"))  # so that the archive is there
-    before, marker = visible(cache), tmp_path / "reached"
+STOP = {  # where the process is stopped, and what it has in the cache then
+    "downloading": ("resolve.resolve(sys.argv[1], on_progress=stop)\n", "archives/.*.partial/*"),
+    "extracting": ("archives.os.fsync = stop\nresolve.resolve(sys.argv[1])\n", "packages/*/.*.partial"),
+}
+
+
+@pytest.mark.parametrize("where", STOP)
+def test_killed(index: Index, cache: Path, tmp_path: Path, where: str) -> None:
+    ref, marker = serve(index, "demo/data", list(FILES.items())), tmp_path / "reached"
+    code, partial = STOP[where]
     script = (
         "import sys, time, pathlib; from bench.sources import archives, resolve\n"
         "def stop(*args): pathlib.Path(sys.argv[2]).touch(); time.sleep(60)\n"
-        "archives.os.fsync = stop\n"
-        "resolve.resolve(sys.argv[1])\n"
     )
-    child = subprocess.Popen([sys.executable, "-c", script, ref, str(marker)])
+    child = subprocess.Popen([sys.executable, "-c", script + code, ref, str(marker)])
     deadline = time.monotonic() + 20
     while not marker.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     child.kill()
     child.wait()
     assert marker.exists()
-    assert list(cache.glob("packages/*/.*.partial"))  # something was under way
-    assert visible(cache) == before
+    assert list(cache.glob(partial))  # something was under way
+    assert visible(cache) == []
     assert (resolve(ref).path / "a.txt").read_bytes() == b"first"
-    assert not list(cache.glob("packages/*/.*.partial"))
+    assert not list(cache.glob(partial))
+    assert half_archives(cache) == []

@@ -1,9 +1,6 @@
 """Packages: archives that are damaged, or attack."""
 
-import contextlib
 import os
-import random
-import shutil
 import tarfile
 import zipfile
 from pathlib import Path
@@ -85,7 +82,7 @@ def test_too_large_though_the_listing_says_otherwise(
     monkeypatch.setattr(
         archives,
         "_zip_members",
-        lambda opened: [archives._Member(m.path, m.kind, 10, m.open) for m in honest(opened)],
+        lambda opened: [member._replace(size=10) for member in honest(opened)],
     )
     fails(cache, ref, "unpacks to more than 1.0 MB")
 
@@ -98,7 +95,7 @@ def test_a_zip_whose_header_lies_about_the_size(index: Index, cache: Path) -> No
 
 
 def test_too_many_files(index: Index, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "MAX_MEMBERS", 2)
+    monkeypatch.setattr(archives, "MAX_FILES", 2)
     fails(cache, serve(index, "data", [(f"data/{i}", b"") for i in range(3)]), "3 files")
 
 
@@ -107,12 +104,12 @@ def test_too_many_files(index: Index, cache: Path, monkeypatch: pytest.MonkeyPat
     [b"no archive", make_wheel([("data", b"x")])[:-30], make_sdist([("data", os.urandom(9000))])[:-900]],
 )
 def test_a_damaged_archive(index: Index, cache: Path, body: bytes) -> None:
-    fails(cache, serve_archive(index, "data", body), "cannot be read")
+    fails(cache, serve_archive(index, "data", body), "damaged")
 
 
 def test_a_path_that_the_archive_does_not_hold(index: Index, cache: Path) -> None:
     ref = serve(index, "demo/data/b.txt", list(FILES.items()))
-    fails(cache, ref, "'demo/data/b.txt'", "demo-pkg==1.0", "near matches are demo/data/deep/b.txt")
+    fails(cache, ref, "'demo/data/b.txt'", "demo-pkg==1.0", "near matches are", "demo/data/deep/b.txt")
 
 
 def test_a_tar_whose_attributes_are_a_bomb_is_refused_before_they_are_read(tmp_path: Path) -> None:
@@ -122,7 +119,7 @@ def test_a_tar_whose_attributes_are_a_bomb_is_refused_before_they_are_read(tmp_p
         info.type, info.size = kind, 4 * 1024**3
         path = tmp_path / "x.tar"
         path.write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(10_240))
-        with pytest.raises(SourceError, match="longer than any name is"):
+        with pytest.raises(SourceError, match="over-long file name"):
             archives.extract(path, "data", tmp_path / "out")
 
 
@@ -135,21 +132,5 @@ def test_a_zip_with_a_member_that_has_no_name_is_damaged(tmp_path: Path) -> None
     at = body.rindex(b"PK\x01\x02", 0, body.rindex(b"?") + 1)
     # The length of the last name in the listing, which becomes nought, and a comment of its one letter.
     path.write_bytes(body[: at + 28] + b"\0\0\0\0\x01\0" + body[at + 34 :])
-    with pytest.raises(SourceError, match="cannot be read"):
+    with pytest.raises(SourceError, match="damaged"):
         archives.extract(path, "data", tmp_path / "out")
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_whatever_is_overwritten_a_damaged_archive_is_one_sentence(tmp_path: Path, seed: int) -> None:
-    chance = random.Random(seed)
-    for body in (make_wheel(list(FILES.items())), make_sdist(list(FILES.items()))):
-        for _ in range(150):
-            broken = bytearray(body)
-            for _ in range(chance.randint(1, 6)):
-                broken[chance.randrange(len(broken))] = chance.randrange(256)
-            path = tmp_path / "x"
-            path.write_bytes(broken)
-            with contextlib.suppress(SourceError):
-                archives.extract(path, "demo", tmp_path / "out")
-            shutil.rmtree(tmp_path / "out", ignore_errors=True)
-            assert [each.name for each in tmp_path.iterdir()] == ["x"]

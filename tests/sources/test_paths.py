@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from bench.errors import SourceError
-from bench.sources.resolve import Resolved, resolve, tree_digest
+from bench.sources.digest import tree_digest
+from bench.sources.resolve import Resolved, resolve
 
 
 def test_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -13,7 +14,7 @@ def test_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "model" / "config.json").write_text("{}")
     monkeypatch.setenv("HOME", str(tmp_path))
     found = resolve("~/model")
-    assert found == Resolved(tmp_path / "model", tree_digest(tmp_path / "model"), "path")
+    assert found == Resolved(tmp_path / "model", tree_digest(tmp_path / "model"))
     monkeypatch.chdir(tmp_path)
     assert resolve("./model") == resolve("model") == found
     assert resolve("./model/config.json").path.read_text() == "{}"
@@ -53,7 +54,7 @@ def test_the_tree_digest_of_one_file(tmp_path: Path) -> None:
 def test_the_tree_digest_refuses_what_it_cannot_vouch_for(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()
-    with pytest.raises(SourceError, match="no files"):
+    with pytest.raises(SourceError, match="contains no files"):
         tree_digest(tree)
     (tree / "a").write_text("1")
     (tree / "inside").symlink_to("a")
@@ -68,5 +69,5 @@ def test_the_tree_digest_refuses_what_it_cannot_vouch_for(tmp_path: Path) -> Non
         tree_digest(tree)
     (tree / "folder").unlink()
     (tree / "broken").symlink_to("nowhere")
-    with pytest.raises(SourceError, match="no plain file"):
+    with pytest.raises(SourceError, match="not a plain file"):
         tree_digest(tree)
