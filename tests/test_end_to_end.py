@@ -198,7 +198,7 @@ def test_the_run_says_where_its_time_went_and_the_parts_are_all_of_it(failing: R
 # Several workers
 
 
-def test_two_workers_give_the_numbers_of_one_and_count_the_steps_that_each_was_alone_in(
+def test_two_workers_give_the_numbers_of_one_and_their_throughput_is_marked_as_shared(
     grid: TinyGrid, cured: Ran
 ) -> None:
     results = grid.folder / "two"
@@ -209,8 +209,11 @@ def test_two_workers_give_the_numbers_of_one_and_count_the_steps_that_each_was_a
         for what in ("losses", "predictions", "scores", "data", "parameters"):
             assert found[what] == cured.records[key][what], what
         speed = found["speed"]
-        assert (speed["workers"], speed["exclusive"], speed["steps_counted"]) == (2, True, 18 - 3)
+        assert (speed["workers"], speed["exclusive"], speed["steps_counted"]) == (2, False, 18 - 3)
         assert cured.records[key]["speed"]["exclusive"] is True
+    assert all(row["train_examples_per_second"] == "" for row in csv.DictReader(done.board.splitlines()))
+    alone = [row for row in csv.DictReader(cured.board.splitlines()) if row["status"] == "ok"]
+    assert all(row["train_examples_per_second"] for row in alone)
     assert "with 2 workers" in done.process.stderr
 
 

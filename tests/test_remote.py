@@ -103,14 +103,10 @@ def test_what_a_machine_lacks_ends_the_cell_with_a_sentence(errand: Errand, tmp_
     assert written.status == "error"
 
 
-def test_workers_that_share_a_machine_take_turns(errand: Errand, monkeypatch: pytest.MonkeyPatch) -> None:
-    alone = _assignment(errand, None)
-    assert (alone.workers, alone.turns) == (1, None)
+def test_a_cell_knows_how_many_workers_share_its_machine(errand: Errand, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _assignment(errand, None).workers == 1
     monkeypatch.setenv(WORKERS_HERE, "3")
-    shared = _assignment(errand, None)
-    assert shared.workers == 3
-    assert shared.turns is not None
-    assert not shared.turns.is_relative_to(errand.results)  # a lock that other machines hold would be no use
+    assert _assignment(errand, None).workers == 3
 
 
 def test_a_path_goes_whole_and_a_reference_as_it_is(errand: Errand, grid: TinyGrid) -> None:

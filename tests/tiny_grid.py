@@ -31,7 +31,6 @@ micro_batch_size = 32
 eval_batch_size = 128
 matmul_precision = "highest"
 deterministic = true
-exclusive = true
 min_cores = 1
 min_memory_mib = 1
 """

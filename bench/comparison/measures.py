@@ -50,11 +50,13 @@ class Quantity:
 QUANTITIES = (
     Quantity("score", "score", lambda r: r.score, None, 0.01, False, "paired"),
     Quantity(
-        "train_examples_per_second", "train ex/s", lambda r: r.speed.train_examples_per_second if r.speed else None,
+        "train_examples_per_second", "train ex/s",
+        lambda r: r.exclusive_speed.train_examples_per_second if r.exclusive_speed else None,
         True, 0.10, True, "log-ratio", 0.20, "machine",
     ),
     Quantity(
-        "eval_examples_per_second", "eval ex/s", lambda r: r.speed.eval_examples_per_second if r.speed else None,
+        "eval_examples_per_second", "eval ex/s",
+        lambda r: r.exclusive_speed.eval_examples_per_second if r.exclusive_speed else None,
         True, 0.10, True, "log-ratio", 0.20, "machine",
     ),
     Quantity(

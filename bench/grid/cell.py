@@ -67,10 +67,10 @@ class Cell(BaseModel):
     @property
     def id(self) -> str:
         """16 hex digits: a hash of every field, save the profile's text for people."""
-        # How every cell was run before there was a choice, with one process and scored on test: its identity stays.
-        of_profile = {"summary", "processes"} if self.profile.processes == 1 else {"summary"}
+        # How every cell was scored before there was a choice: its identity stays.
         of_budget = {"score_on"} if self.budget.score_on == "test" else set()
-        fields = self.model_dump(mode="json", exclude={"profile": of_profile, "budget": of_budget})
+        fields = self.model_dump(mode="json", exclude={"profile": {"summary"}, "budget": of_budget})
+        fields["profile"]["exclusive"] = True  # a field of earlier profiles: the ids of their cells stay
         canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

@@ -204,7 +204,7 @@ _COSTS = (
 
 
 def _costs(record: Record) -> dict[str, Any]:
-    count, memory, speed = record.parameters, record.memory, record.speed
+    count, memory, speed = record.parameters, record.memory, record.exclusive_speed
     return {
         "method_params_count": count and count.method,
         "trainable_params": count and count.trainable,

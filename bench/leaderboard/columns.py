@@ -40,7 +40,8 @@ _COSTS = (
     Column("memory_kind", "string", "cpu-rss: resident size of the process. cuda-allocated: what torch allocated on "
            "the GPU."),
     Column("train_examples_per_second", "number", "Optimiser steps only (forward, backward, update), the first three "
-           "dropped: sum of examples over sum of seconds. Empty where training did nothing.", "1/s"),
+           "dropped: sum of examples over sum of seconds. Empty where training did nothing, or several workers "
+           "shared the machine.", "1/s"),
     Column("train_tokens_per_second", "number", "The same for tokens, padding not counted.", "1/s"),
     Column("eval_examples_per_second", "number", "Test examples over the seconds of predicting them.", "1/s"),
     Column("step_p50_ms", "number", "Median time of an optimiser step.", "ms"),

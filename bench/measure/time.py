@@ -8,10 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from bench.measure.turns import Turns
-
 DROPPED_STEPS = 3  # the first steps of a training pay for caches, allocators and lazy initialisation
-ALONE_STEPS = 20  # how many of those that follow count where workers take turns: the others wait meanwhile
 
 
 class Timeline:
@@ -53,15 +50,11 @@ class Timeline:
 
 @dataclass(frozen=True)
 class Step:
-    """One optimiser step: seconds of forward, backward and update; examples and non-padding tokens in it.
-
-    counted: whether it was measured as it should be; not so beside other workers where they take turns.
-    """
+    """One optimiser step: seconds of forward, backward and update; examples and non-padding tokens in it."""
 
     seconds: float
     examples: int
     tokens: int
-    counted: bool = True
 
 
 @dataclass(frozen=True)
@@ -77,14 +70,14 @@ class Throughput:
 
 
 def throughput(steps: Sequence[Step], dropped: int = DROPPED_STEPS) -> Throughput:
-    """Examples over time, summed over the steps after the first `dropped` that are to be counted.
+    """Examples over time, summed over the steps after the first `dropped`.
 
     It is the sum of examples over the sum of seconds, not a mean of ratios and not all examples over one
     step's time. Percentiles interpolate linearly between step times.
     """
     import numpy as np
 
-    kept = [step for step in steps[dropped:] if step.counted]
+    kept = steps[dropped:]
     seconds = sum(step.seconds for step in kept)
     if not kept or seconds <= 0:
         return Throughput(None, None, None, None, 0, min(dropped, len(steps)))
@@ -100,33 +93,17 @@ def throughput(steps: Sequence[Step], dropped: int = DROPPED_STEPS) -> Throughpu
 
 
 class StepClock:
-    """Times steps. On CUDA by events in the stream, read once at the end, so that no step waits for the host.
+    """Times steps. On CUDA by events in the stream, read once at the end, so that no step waits for the host."""
 
-    Where workers take turns, the ALONE_STEPS after the dropped ones are run with nobody else on the machine, and they
-    alone count. All methods see the same batches in these steps, so they are compared on the same work.
-    """
-
-    def __init__(self, device: str, turns: Turns | None = None) -> None:
+    def __init__(self, device: str) -> None:
         self._cuda = device.startswith("cuda")
-        self._turns = turns or Turns()
         self._marks: list[tuple[Any, Any, int, int]] = []
 
     @contextmanager
     def step(self, examples: int, tokens: int) -> Iterator[None]:
-        self._take_turn(len(self._marks))
         begin = self._now()
         yield
         self._marks.append((begin, self._now(), examples, tokens))
-
-    def _take_turn(self, step: int) -> None:
-        if self._counts(step):
-            self._turns.alone()
-        else:
-            self._turns.together()
-            self._turns.pause()
-
-    def _counts(self, step: int) -> bool:
-        return not self._turns.taken or DROPPED_STEPS <= step < DROPPED_STEPS + ALONE_STEPS
 
     def _now(self) -> Any:
         if not self._cuda:
@@ -143,10 +120,7 @@ class StepClock:
             import torch
 
             torch.cuda.synchronize()
-        return [
-            Step(self._between(begin, end), examples, tokens, self._counts(at))
-            for at, (begin, end, examples, tokens) in enumerate(self._marks)
-        ]
+        return [Step(self._between(begin, end), examples, tokens) for begin, end, examples, tokens in self._marks]
 
     def _between(self, begin: Any, end: Any) -> float:
         """Seconds."""

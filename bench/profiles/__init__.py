@@ -10,7 +10,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -38,8 +38,6 @@ class Profile(BaseModel):
     """torch's intra-op threads in one worker; "all" shares the allowed cores out among the workers."""
     workers: _Count
     """Worker processes that run cells at the same time."""
-    processes: _Count = 1
-    """Processes that share every batch of a cell, each with `threads` threads or a GPU (bench.train.distributed)."""
     micro_batch_size: _Count
     """Most examples in one forward and backward pass; a larger batch is split and its gradients add up."""
     eval_batch_size: _Count
@@ -47,9 +45,6 @@ class Profile(BaseModel):
     """As torch.set_float32_matmul_precision takes it."""
     deterministic: bool
     """Whether torch may only use algorithms that give the same bits each time."""
-    exclusive: bool
-    """Whether training throughput is measured while no other worker of the run computes: with several workers, on a
-    few steps of each cell, for which the others wait (bench.measure.turns)."""
     min_cores: _Count
     min_memory_mib: _Count
     min_gpu_memory_mib: _Count | None = None
@@ -60,6 +55,16 @@ class Profile(BaseModel):
     gflops: Annotated[float | None, Field(gt=0, exclude=True)] = None
     """Sustained rate of a worker's products in `dtype`, in GFLOP/s, as declared; absent: as measured."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_former_fields(cls, fields: Any) -> Any:
+        """Accept fields of earlier versions that change nothing any more: `exclusive`, and `processes` = 1."""
+        if not isinstance(fields, dict):
+            return fields
+        if fields.get("processes", 1) != 1:
+            raise ValueError("processes must be 1 or left out: a cell trains in one process, and grids run in parallel")
+        return {name: value for name, value in fields.items() if name not in ("processes", "exclusive")}
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.name == AUTO:
@@ -68,19 +73,15 @@ class Profile(BaseModel):
             raise ValueError("min_gpu_memory_mib belongs to device 'cuda' and to no other")
         if self.dtype == "float16" and self.device == "cpu":
             raise ValueError("dtype 'float16' needs device 'cuda'")
-        everywhere = self.workers * self.processes
-        if self.threads != "all" and self.min_cores < self.threads * everywhere:
-            product = "threads x workers" + (" x processes" if self.processes > 1 else "")
+        if self.threads != "all" and self.min_cores < self.threads * self.workers:
             raise ValueError(
-                f"min_cores must be at least {product} = {self.threads * everywhere}, not {self.min_cores}"
+                f"min_cores must be at least threads x workers = {self.threads * self.workers}, not {self.min_cores}"
             )
-        if self.device == "cuda" and self.processes > 1 and self.workers > 1:
-            raise ValueError("several processes a cell on GPUs need workers = 1: each process takes a GPU")
         return self
 
     def thread_count(self, cores: int) -> int:
         """torch's intra-op threads in one worker on a machine that allows this many cores; at least 1."""
-        return max(1, cores // (self.workers * self.processes)) if self.threads == "all" else self.threads
+        return max(1, cores // self.workers) if self.threads == "all" else self.threads
 
     def with_workers(self, workers: int) -> Self:
         """This profile with another number of workers, which share its threads; at least one thread each.
@@ -90,7 +91,7 @@ class Profile(BaseModel):
         if workers == self.workers:
             return self
         threads = self.threads if self.threads == "all" else max(1, self.threads * self.workers // workers)
-        cores = self.min_cores if threads == "all" else max(self.min_cores, threads * workers * self.processes)
+        cores = self.min_cores if threads == "all" else max(self.min_cores, threads * workers)
         changed = {"name": f"{self.name}-{workers}w", "workers": workers, "threads": threads, "min_cores": cores}
         return self.model_copy(update=changed)
 
@@ -195,8 +196,6 @@ def _check_gpu(profile: Profile, machine: Machine) -> list[str]:
         return [f"{need}, none was found"]
     gpu = machine.gpus[0]
     lacks = []
-    if len(machine.gpus) < profile.processes:
-        lacks.append(f"needs {profile.processes} GPUs, {len(machine.gpus)} found")
     if gpu.memory_mib < profile.min_gpu_memory_mib:
         lacks.append(f"{need}, the first one ({gpu.name}) has {gpu.memory_mib:,} MiB")
     # Older cards emulate bfloat16, several times slower than float32.

@@ -56,8 +56,8 @@ class Memory(_Part):
 class Speed(_Part):
     """Throughput of optimiser steps and of the evaluation on test; void says why training's means nothing.
 
-    workers: how many workers shared the machine. exclusive: whether no other of them computed during the steps that
-    count; the evaluation is never exclusive where there are several. None: a record that does not tell.
+    workers: how many workers ran on the machine. exclusive: whether none of them shared this one's GPU or cores, so
+    that throughput can be compared; None: a record of a version that did not say.
     machine_gflops: how fast the machine was just then, see bench.measure.machine.
     """
 
@@ -141,6 +141,14 @@ class Record(_Part):
     def score(self) -> float | None:
         """The task's metric on the test split."""
         return self.scores.get(self.metric) if self.metric else None
+
+    @property
+    def exclusive_speed(self) -> Speed | None:
+        """The speed, None where other workers slowed this one down: it says little about the method then."""
+        if self.speed is None:
+            return None
+        shared = self.speed.workers > 1 if self.speed.exclusive is None else not self.speed.exclusive
+        return None if shared else self.speed
 
     @property
     def failed(self) -> bool:

@@ -125,7 +125,6 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
     model_files = resolved[f"model {model.name}"]
     books = books_of(request, methods)
     results = request.results.resolve()
-    turns = results / "logs" / "turns" if profile.exclusive and profile.workers > 1 else None
     # Once a method and task, and not once a seed: it reads their files.
     code = {
         (task, name): code_version([methods.get(name).file, tasks.get(task).file])
@@ -166,7 +165,6 @@ def plan(request: Request, told: Fetching | None = None) -> Plan:
                     workers=profile.workers,
                     results=results,
                     keep_adapter=request.keep_adapters,
-                    turns=turns,
                 )
     if held_to:
         lockfile.require_cells(*held_to, cells.values())

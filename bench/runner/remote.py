@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -115,17 +114,14 @@ def _assignment(errand: Errand, results: Path | None) -> Assignment:
     _require(wanted.profile)
     if errand.keep_adapter and results is None:
         raise BenchError("--keep-adapters needs a results folder that all machines of the cluster share.")
-    workers = int(os.environ.get(WORKERS_HERE, "1"))
-    turns = Path(tempfile.gettempdir()) / f"bench-turns-{os.getuid()}"
     return Assignment(
         cell=wanted,
         data=_here(errand.data, errand.mirror, wanted.task_revision),
         model=_here(errand.model, errand.mirror, wanted.model_revision),
         plugins=errand.plugins,
-        workers=workers,
+        workers=int(os.environ.get(WORKERS_HERE, "1")),
         results=results,
         keep_adapter=errand.keep_adapter,
-        turns=turns if wanted.profile.exclusive and workers > 1 else None,
     )
 
 

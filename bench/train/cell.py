@@ -21,7 +21,6 @@ from bench.measure.machine import matmul_gflops
 from bench.measure.memory import MemoryWindow, MemoryWindows, is_out_of_memory, settle, settled
 from bench.measure.parameters import ParameterCount
 from bench.measure.time import Timeline, throughput
-from bench.measure.turns import Turns
 from bench.plugins import metrics, registry
 from bench.plugins.method import Method
 from bench.plugins.recipe import Recipe
@@ -29,7 +28,6 @@ from bench.plugins.task import TaskContext
 from bench.records.record import ExtraTest, Memory, Parameters, Record, Speed, Status
 from bench.records.store import Store
 from bench.train.adaptation import adapt, save
-from bench.train.distributed import Team, team
 from bench.train.model import load_config, load_model, quiet_libraries
 from bench.train.prepared import prepare
 
@@ -41,8 +39,7 @@ class Assignment:
     """A cell with what a worker needs to run it: where its files lie on this machine.
 
     plugins: files given with --plugin. workers: how many workers share the machine. results: the folder
-    that takes the record; None: the caller alone gets it. keep_adapter: leave what was trained there too. turns: the
-    file by which workers agree on who measures alone, see bench.measure.turns; None: they need not.
+    that takes the record; None: the caller alone gets it. keep_adapter: leave what was trained there too.
     """
 
     cell: Cell
@@ -52,14 +49,13 @@ class Assignment:
     workers: int
     results: Path | None
     keep_adapter: bool = False
-    turns: Path | None = None
 
 
 def run(assignment: Assignment, report: Report) -> Any:
     """The executor's target: run a cell, write its record, and return it as a dictionary.
 
     After running out of memory the worker asks to be replaced: what a failed allocation leaves behind is
-    not a fair start for the next cell. So it does after a cell of several processes, whose state is the process's.
+    not a fair start for the next cell.
     """
     cell = assignment.cell
     record = new_record(cell)
@@ -71,10 +67,8 @@ def run(assignment: Assignment, report: Report) -> Any:
         report(data)
 
     timeline = Timeline()
-    turns = Turns(assignment.turns, lambda: timeline.phase("wait for workers"), lambda: _finish(cell.profile.device))
     try:
-        with turns, team(assignment) as ranks:
-            _fill(record, cell, assignment, timeline, turns, ranks, progress)
+        _fill(record, cell, assignment, timeline, progress)
         record.status = "ok"
     except NotApplicable as error:
         _end(record, "skipped", str(error))
@@ -91,13 +85,7 @@ def run(assignment: Assignment, report: Report) -> Any:
         with suppress(StoreError):
             Store(assignment.results).write(record)
     result = record.model_dump(mode="json")
-    return Retire(result) if record.status == "oom" or cell.profile.processes > 1 else result
-
-
-def follow(assignment: Assignment, ranks: Team) -> None:
-    """Train along as a rank other than 0, see bench.train.distributed; what it finds on the way is nobody's."""
-    cell = assignment.cell
-    _fill(new_record(cell), cell, assignment, Timeline(), Turns(), ranks, lambda data: None)
+    return Retire(result) if record.status == "oom" else result
 
 
 def new_record(cell: Cell) -> Record:
@@ -123,16 +111,8 @@ def _end(record: Record, status: Status, reason: str) -> None:
     record.status, record.reason = status, environment.anonymous(reason)
 
 
-def _fill(
-    record: Record,
-    cell: Cell,
-    assignment: Assignment,
-    timeline: Timeline,
-    turns: Turns,
-    ranks: Team,
-    report: Report,
-) -> None:
-    """Run the cell, entering each thing into the record once it is known; a rank other than 0 stops after training."""
+def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline, report: Report) -> None:
+    """Run the cell, entering each thing into the record once it is known."""
     with timeline.phase("set up"):
         if settled():
             settle()  # what an earlier cell imported; of the cell itself nothing is left
@@ -168,7 +148,7 @@ def _fill(
         kernels.use(adapted.module, recipe.masks)
         adapted.module.to(cell.profile.device)
         record.parameters = _parameters(adapted.parameters, method.trainable_formula(model.config, task_context))
-        placement = placement_of(cell.profile, turns, ranks)
+        placement = placement_of(cell.profile)
 
     report({"steps": total_steps(len(data["train"]), recipe)})
 
@@ -189,14 +169,12 @@ def _fill(
     with timeline.phase("machine speed"):
         machine_gflops = matmul_gflops(cell.profile.device)
 
-    with timeline.phase("meet ranks"):
-        trainee = ranks.prepare(adapted.module, cell.profile.device)
-    torch.manual_seed(ranks.seed(record.seeds[seeds.TRAINING]))
+    torch.manual_seed(record.seeds[seeds.TRAINING])
     with ExitStack() as measured:
         with timeline.phase("free memory"):
             measured.enter_context(train_memory)
         trained = train(
-            trainee,
+            adapted.module,
             data["train"],
             recipe,
             placement,
@@ -204,12 +182,9 @@ def _fill(
             head=adapted.head,
             timeline=timeline,
             report=told,
-            after_epoch=validate if not ranks.rank and cell.budget.choose == "best" and "validation" in data else None,
+            after_epoch=validate if cell.budget.choose == "best" and "validation" in data else None,
             higher_is_better=record.higher_is_better,
         )
-    if ranks.rank:
-        return
-    turns.together()
     record.losses = trained.losses
     record.chosen_epoch = trained.chosen_epoch
     record.validation_scores = trained.validation_scores
@@ -265,7 +240,7 @@ def _fill(
         eval_examples_per_second=len(answers) / timeline["test"],
         void=trained.void,
         workers=assignment.workers,
-        exclusive=turns.taken or assignment.workers == 1,
+        exclusive=cell.profile.workers == 1,
         machine_gflops=machine_gflops,
     )
 
@@ -273,14 +248,6 @@ def _fill(
 def _recipe(cell: Cell, method: Method, task: TaskContext, config: Any) -> Recipe:
     """The method's recipe for this task, as the suite, the budget and the device have it."""
     return suites.settled(method.recipe(task, config), cell.recipe, cell.preset, cell.budget, cell.profile.device)
-
-
-def _finish(device: str) -> None:
-    """Wait for what a GPU has still to do."""
-    if device != "cpu":
-        import torch
-
-        torch.cuda.synchronize()
 
 
 def _parameters(count: ParameterCount, formula: int | None) -> Parameters:

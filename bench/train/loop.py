@@ -15,14 +15,12 @@ from torch.nn import functional
 
 from bench.grid import seeds
 from bench.measure.time import Step, StepClock, Timeline
-from bench.measure.turns import Turns
 from bench.plugins.recipe import Recipe
 from bench.plugins.task import Kind
 from bench.profiles import Profile
 from bench.train import features
 from bench.train.batches import epoch_batches, sorted_batches
 from bench.train.data import CUT_OFF, Batch, Encoded
-from bench.train.distributed import Team
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -42,27 +40,23 @@ class Placement:
     """Where and how steps run: from the profile.
 
     autocast: the dtype of mixed precision, None for plain float32. micro_batch: most examples in one
-    forward and backward; a larger batch is accumulated, with the same gradient. turns: with workers beside this one.
-    team: the processes that share every batch.
+    forward and backward; a larger batch is accumulated, with the same gradient.
     """
 
     device: str = "cpu"
     autocast: torch.dtype | None = None
     micro_batch: int = 32
     eval_batch: int = 128
-    turns: Turns = field(default_factory=Turns)
-    team: Team = field(default_factory=Team)
 
     def precision(self) -> Any:
         """The context in which the model is called."""
         return torch.autocast(self.device, self.autocast) if self.autocast else nullcontext()
 
 
-def placement_of(profile: Profile, turns: Turns | None = None, team: Team | None = None) -> Placement:
-    """Where and how steps run on a profile; turns: with workers beside this one; team: with processes of this cell."""
+def placement_of(profile: Profile) -> Placement:
+    """Where and how steps run on a profile."""
     autocast = None if profile.dtype == "float32" else getattr(torch, profile.dtype)
-    sizes = profile.micro_batch_size, profile.eval_batch_size
-    return Placement(profile.device, autocast, *sizes, turns or Turns(), team or Team())
+    return Placement(profile.device, autocast, profile.micro_batch_size, profile.eval_batch_size)
 
 
 @dataclass
@@ -123,7 +117,7 @@ def train(
     if not trained or total == 0:
         raise TrainingFault("nothing to train: no parameter requires a gradient, or there is no example")
     optimizer, schedule = make_optimizer(trained, head, recipe, total)
-    clock = StepClock(placement.device, placement.turns)
+    clock = StepClock(placement.device)
     before = [_fingerprint(parameter) for parameter in trained]
     losses: list[Tensor] = []
     epochs = _Epochs(trained, higher_is_better)
@@ -136,9 +130,7 @@ def train(
         batch = batch_to(batch, placement.device)
         with timeline.phase("train"), clock.step(batch.examples, batch.tokens):
             known = kept.parts(indices, lengths[indices]) if kept else None
-            share = placement.team.share(batch)
-            loss = update(model, share, data.kind, recipe, placement, trained, optimizer, known)
-            losses.append(placement.team.total(loss))
+            losses.append(update(model, batch, data.kind, recipe, placement, trained, optimizer, known))
             schedule.step()
             had_gradient = had_gradient or _any_gradient(trained)
             optimizer.zero_grad(set_to_none=True)
@@ -167,7 +159,6 @@ def predict(model: nn.Module, data: Encoded, placement: Placement) -> list[Any]:
     model.eval()
     with torch.inference_mode():
         for indices in sorted_batches(data.lengths, placement.eval_batch):
-            placement.turns.pause()
             batch = batch_to(data.batch(indices), placement.device)
             with placement.precision():
                 logits = model(**batch.inputs).logits.float()
@@ -262,8 +253,7 @@ def _step(model: nn.Module, batch: Batch, kind: Kind, placement: Placement, kept
     losses = []
     for at in range(0, batch.examples, placement.micro_batch):
         part = slice(at, at + placement.micro_batch)
-        last = at + placement.micro_batch >= batch.examples
-        with kept(part) if kept else nullcontext(), nullcontext() if last else placement.team.apart(model):
+        with kept(part) if kept else nullcontext():
             with placement.precision():
                 logits = model(**{key: value[part] for key, value in batch.inputs.items()}).logits
             # Divided by the whole batch's count, so that accumulated parts add up to the gradient of one batch.

@@ -47,9 +47,7 @@ def run(assignment: cells.Assignment, report: Report) -> Any:
     return result
 
 
-def fill(
-    record: Record, cell: Cell, assignment: Any, timeline: Timeline, turns: Any, ranks: Any, report: Report
-) -> None:
+def fill(record: Record, cell: Cell, assignment: Any, timeline: Timeline, report: Report) -> None:
     fault = _next_fault(cell)
     record.metric, record.higher_is_better = "accuracy", True
     for step, phase in enumerate(PHASES, start=1):

@@ -302,7 +302,7 @@ def test_lower_may_be_better() -> None:
 
 
 def test_profiles_models_and_presets_are_never_merged() -> None:
-    other_profile = PROFILE.model_copy(update={"name": "cpu-2w", "workers": 2, "exclusive": False})
+    other_profile = PROFILE.model_copy(update={"name": "cpu-2w", "workers": 2})
     made = [
         record(score=0.1),
         record(score=0.2, of={"profile": other_profile}),
@@ -313,6 +313,24 @@ def test_profiles_models_and_presets_are_never_merged() -> None:
     lines = aggregated(made).to_dict("records")
     assert sorted(line["score_mean"] for line in lines) == [0.1, 0.2, 0.3, 0.4, 0.5]
     assert all(line["n_seeds"] == 1 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ({"workers": 1, "exclusive": True}, True),
+        ({"workers": 8, "exclusive": True}, True),  # each with a GPU and cores of its own
+        ({"workers": 2, "exclusive": False}, False),
+        ({"workers": 1}, True),  # schema versions 1 to 3 did not say
+        ({"workers": 2}, False),
+    ],
+)
+def test_the_throughput_of_workers_that_shared_a_machine_is_left_out(fields: dict[str, Any], shown: bool) -> None:
+    made = [record(speed=speed(**fields), timeline={"train": 2.0})]
+    for table in (aggregated(made), per_cell(made)):
+        (line,) = table.to_dict("records")
+        assert line["train_seconds"] == 2.0
+        assert line["train_examples_per_second"] == 50.0 if shown else pd.isna(line["train_examples_per_second"])
 
 
 # What belongs together

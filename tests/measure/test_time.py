@@ -1,6 +1,5 @@
 """Phases and throughput with a clock that the test sets."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.measure import time as measure
-from bench.measure.time import ALONE_STEPS, DROPPED_STEPS, Step, StepClock, Throughput, Timeline, throughput
-from bench.measure.turns import Turns
+from bench.measure.time import Step, StepClock, Throughput, Timeline, throughput
 
 
 class Clock:
@@ -99,45 +97,6 @@ def test_throughput_by_hand() -> None:
     assert found.step_p50_ms == pytest.approx(500)
     assert found.step_p95_ms == pytest.approx(950)  # 500, 500, 1000: nine tenths of the way from 500 to 1000
     assert (found.steps, found.dropped) == (3, 3)
-
-
-def test_steps_that_are_not_to_be_counted_are_not() -> None:
-    steps = [Step(9, 1, 1)] * 3 + [Step(1.0, 10, 30), Step(7.0, 99, 99, counted=False), Step(3.0, 10, 50)]
-    found = throughput(steps)
-    assert (found.examples_per_second, found.tokens_per_second) == (20 / 4, 80 / 4)
-    assert (found.steps, found.dropped) == (2, 3)
-
-
-class Noted(Turns):
-    """Turns with others, noting what it is asked for."""
-
-    def __init__(self) -> None:
-        super().__init__(Path("unused"))
-        self.asked: list[str] = []
-
-    def alone(self) -> None:
-        self.asked.append("alone")
-
-    def together(self) -> None:
-        self.asked.append("together")
-
-    def pause(self) -> None:
-        self.asked.append("pause")
-
-
-def test_where_workers_take_turns_a_few_steps_after_the_dropped_ones_are_run_alone_and_count(clock: Clock) -> None:
-    turns = Noted()
-    steps, asked = StepClock("cpu", turns), []
-    for _ in range(DROPPED_STEPS + ALONE_STEPS + 4):
-        turns.asked.clear()
-        with steps.step(1, 1):
-            clock.now += 1
-        asked.append(turns.asked.copy())
-    others = ["together", "pause"]
-    assert asked == [others] * DROPPED_STEPS + [["alone"]] * ALONE_STEPS + [others] * 4
-    counted = [at for at, step in enumerate(steps.steps()) if step.counted]
-    assert counted == list(range(DROPPED_STEPS, DROPPED_STEPS + ALONE_STEPS))
-    assert throughput(steps.steps()).steps == ALONE_STEPS
 
 
 @given(st.lists(st.floats(0.001, 10), min_size=4, max_size=30), st.integers(0, 3))

@@ -161,6 +161,18 @@ def test_a_wrong_field_is_named(write: Any, changes: dict[str, Any], message: st
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("former", [{"processes": 1}, {"exclusive": True}, {"exclusive": False, "processes": 1}])
+def test_fields_of_earlier_versions_are_accepted_and_dropped(write: Any, former: dict[str, Any]) -> None:
+    assert profiles.load(write(**former)) == profiles.load(write())
+
+
+def test_several_processes_a_cell_are_refused(write: Any) -> None:
+    with pytest.raises(
+        ProfileError, match=r"mine\.toml: processes must be 1 or left out: a cell trains in one process"
+    ):
+        profiles.load(write(processes=2))
+
+
 @pytest.mark.parametrize("content", [b'name = "mine', b"\xff\xfe"])
 def test_malformed_toml(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "mine.toml"
