@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import sys
 from collections.abc import Sequence
@@ -88,16 +87,10 @@ def merged(folders: Sequence[Path] | None, profile: str | None, console: Console
     """The records of results folders (by default the local one); what there is to be said of them goes to `console`."""
     from bench.leaderboard.merging import merge
 
-    gc.disable()  # of a hundred thousand records none goes before the command ends: looking for them takes seconds
     found = merge(folders or [DEFAULT_RESULTS], profile)
-    tell(found.notes, console)
-    return found
-
-
-def tell(notes: Sequence[str], console: Console) -> None:
-    """Print what there is to be said of records, a line each."""
-    for note in notes:
+    for note in found.notes:
         console.print(one_line(note), markup=False)
+    return found
 
 
 def pscp_of(suite: str | None) -> Pscp | None:

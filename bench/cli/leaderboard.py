@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.cli.common import (
-    DEFAULT_RESULTS,
     EXIT_FAILED,
     AsJson,
     Folders,
@@ -20,7 +18,6 @@ from bench.cli.common import (
     print_json,
     pscp_of,
     stderr_console,
-    tell,
 )
 from bench.sanitize import one_line
 
@@ -48,7 +45,8 @@ def leaderboard(
     """Build the leaderboard of results folders: a table, a CSV file, or JSON."""
     from bench.errors import UsageError
     from bench.files import write_atomically
-    from bench.leaderboard import files
+    from bench.leaderboard import Boards, files
+    from bench.leaderboard.boards import column_names
     from bench.leaderboard.csv import csv_of, frame
 
     if into is not None:
@@ -63,9 +61,8 @@ def leaderboard(
         raise UsageError("Give one of --per-cell, --pairs and --overall: each is a table of its own.")
     which: Name = chosen[0] if chosen else "leaderboard"  # type: ignore[assignment]
     constants = pscp_of(pscp)
-    lines, names = _lines(which, folders, profile, constants)
-    if out is not None and as_json:
-        lines = list(lines)  # they are gone through twice
+    records = merged(folders, profile, stderr_console()).records
+    lines, names = list(Boards(records, constants).lines(which)), column_names(which, constants)
     if out is not None:
         text = csv_of(lines, names)
         write_atomically(out, text)
@@ -95,28 +92,8 @@ def _into(file: Path, check: bool) -> None:
     print(f"{one_line(str(file))}: {made.blocks} block{'' if made.blocks == 1 else 's'}.")
 
 
-def _lines(
-    which: Name, folders: Sequence[Path] | None, profile: str | None, constants: Pscp | None
-) -> tuple[Iterable[dict[str, Any]], Sequence[str]]:
-    """A table's lines, and its columns."""
-    from bench import kept
-    from bench.leaderboard import Boards
-    from bench.leaderboard.boards import column_names
-    from bench.records.store import Store
-
-    console, names = stderr_console(), column_names(which, constants)
-    first, *more = folders or [DEFAULT_RESULTS]
-    if which == "leaderboard" and profile is None and not more:
-        board = kept.leaderboard(Store(first), constants)
-        if board is not None:
-            tell(board.notes, console)
-            return board.lines, names
-    return Boards(merged(folders, profile, console).records, constants).lines(which), names
-
-
 def _shown(which: str, frame: pd.DataFrame, constants: Pscp | None) -> list[str]:
     from bench.cli import tables
-    from bench.grid import claims
 
     if which == "pairs":
         return [tables.pairs_table(frame)]
@@ -125,5 +102,4 @@ def _shown(which: str, frame: pd.DataFrame, constants: Pscp | None) -> list[str]
     return [
         tables.leaderboard_table(frame),
         tables.legend(frame, constants),
-        tables.claims_table(claims.load(), set(frame["task"])),
     ]

@@ -12,12 +12,12 @@ from bench.errors import UsageError
 
 def list_(
     what: Annotated[
-        str | None, typer.Argument(help="methods, tasks, models, profiles, suites or claims. Default: all.")
+        str | None, typer.Argument(help="methods, tasks, models, profiles or suites. Default: all.")
     ] = None,
     plugin: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
-    """List methods, tasks, models, profiles, suites, and what papers claim."""
+    """List methods, tasks, models, profiles and suites."""
     from bench.grid import catalogue
     from bench.suggestions import suggest
     from bench.text import text_table

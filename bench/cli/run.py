@@ -219,12 +219,11 @@ def _show_outcome(outcome: Outcome, request: Request, console: Console, as_json:
 
 
 def _show_plan(planned: Plan, request: Request, as_json: bool) -> None:
-    from bench import index
-    from bench.forecast.estimate import duration
+    from bench.forecast.estimate import Estimator, duration
     from bench.records.store import Store
     from bench.text import text_table
 
-    estimator = index.estimator(Store(request.results))
+    estimator = Estimator(Store(request.results).all()[0])
     rows = planned.rows(estimator)
     if as_json:
         print_json(rows)

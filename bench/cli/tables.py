@@ -14,7 +14,6 @@ from bench.text import text_table
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.grid.claims import Claims
     from bench.grid.pscp import Pscp
 
 
@@ -93,23 +92,6 @@ def _interval(row: Mapping[Any, Any]) -> str:
     if row["ci95_low"] is None:
         return "-"
     return f"{row['ci95_low']:+.4f} to {row['ci95_high']:+.4f}"
-
-
-def claims_table(claims: Claims, tasks: Iterable[str]) -> str:
-    """What papers claim of these tasks, apart from what was measured; empty where they claim nothing."""
-    rows = [
-        {
-            "task": ", ".join(claim.tasks),
-            "method": claim.method,
-            "claim": claim.summary,
-            "share %": _number(claim.share_percent, ".3f"),
-            "by": f"{claims.papers[claim.paper]}, {claim.where}",
-        }
-        for claim in claims.about(tasks).values()
-    ]
-    if not rows:
-        return ""
-    return f"Claimed by papers, not measured here:\n\n{text_table(rows, ('left', 'left', 'left', 'right', 'left'))}"
 
 
 def plan_table(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""What there is to choose from, methods to suites, and what papers claim of it, as `list` shows them."""
+"""What there is to choose from, methods to suites, as `list` shows it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from bench import profiles
-from bench.grid import claims, models, suites
+from bench.grid import models, suites
 from bench.plugins import registry
 from bench.plugins.specs import describe_params
 
-KINDS = ("methods", "tasks", "models", "profiles", "suites", "claims")
+KINDS = ("methods", "tasks", "models", "profiles", "suites")
 _BRIEF = {
     "methods": ("name", "summary", "params", "status"),
     "tasks": ("name", "kind", "metric", "summary", "status"),
-    "claims": ("name", "method", "tasks", "summary", "source"),
 }
 
 
@@ -28,7 +27,6 @@ def entries(kind: str, plugins: Sequence[Path] = ()) -> list[dict[str, Any]]:
         "models": _models,
         "profiles": _profiles,
         "suites": _suites,
-        "claims": _claims,
     }
     return makers[kind](plugins)
 
@@ -87,11 +85,3 @@ def _profiles(plugins: Sequence[Path]) -> list[dict[str, Any]]:
 
 def _suites(plugins: Sequence[Path]) -> list[dict[str, Any]]:
     return [suites.load(name).model_dump(mode="json") for name in suites.names()]
-
-
-def _claims(plugins: Sequence[Path]) -> list[dict[str, Any]]:
-    found = claims.load()
-    return [
-        {"name": name, "source": f"{found.papers[claim.paper]}, {claim.where}", **claim.model_dump(mode="json")}
-        for name, claim in sorted(found.claims.items())
-    ]

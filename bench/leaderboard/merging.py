@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import index
 from bench.errors import UsageError
 from bench.leaderboard.rows import current
 from bench.records.machines import machine_kind
@@ -42,9 +41,9 @@ def merge(folders: Sequence[Path], profile: str | None = None) -> Merged:
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"There is no results folder {folder}; `python -m bench run` makes one.")
-        found, faults = index.read(Store(folder))
+        found, faults = Store(folder).all()
         records += found
-        notes += [left_out(fault) for fault in faults]
+        notes += [f"Left out: {fault}" for fault in faults]
     records = _once_each(records)
     names = sorted({record.cell.profile.name for record in records})
     if profile not in (None, ALL):
@@ -88,17 +87,10 @@ def _require_one_meaning(records: Iterable[Record]) -> None:
             )
 
 
-def left_out(fault: str) -> str:
-    """The sentence on a file that is no record."""
-    return f"Left out: {fault}"
-
-
 def machines(records: Iterable[Record]) -> dict[str, set[str]]:
     """The kinds of machine that each profile was run on."""
     kinds: dict[str, set[str]] = defaultdict(set)
-    # Many records have the same environment, and it takes a while to make a kind of machine of one.
-    different = {(record.cell.profile.name, id(record.environment)): record for record in records}
-    for record in different.values():
+    for record in records:
         kinds[record.cell.profile.name].add(str(machine_kind(record) or "unknown"))
     return kinds
 

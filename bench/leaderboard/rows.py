@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
-from bench.grid.suites import Budget
 from bench.plugins.specs import method_label
-from bench.profiles import Profile
 from bench.records.record import Record
 
 
@@ -75,9 +72,8 @@ def _current(records: Iterable[Record]) -> dict[Row, list[Record]]:
     for record in records:
         rows[row_of(record)].append(record)
     for row, members in rows.items():
-        # What an index makes of one version shares its parts: there is no need to look into them.
-        of_latest = members if len({_same_objects(record) for record in members}) == 1 else _latest(members)
-        rows[row] = list({r.cell.seed: r for r in sorted(of_latest, key=lambda r: (r.finished_at, r.id))}.values())
+        of_latest = sorted(_latest(members), key=lambda r: (r.finished_at, r.id))
+        rows[row] = list({r.cell.seed: r for r in of_latest}.values())
     return rows
 
 
@@ -89,11 +85,6 @@ def _latest(members: Sequence[Record]) -> list[Record]:
         last[version] = max(last.get(version, ""), record.finished_at)
     latest = max(last, key=lambda version: (last[version], version))
     return [r for r, version in zip(members, versions, strict=True) if version == latest]
-
-
-def _same_objects(record: Record) -> tuple[str | int, ...]:
-    cell = record.cell
-    return (cell.code, cell.task_revision, cell.model_revision, id(cell.budget), id(cell.profile), id(cell.recipe))
 
 
 def scores(members: Iterable[Record]) -> dict[int, float]:
@@ -109,15 +100,11 @@ def higher_is_better(members: Iterable[Record]) -> bool:
 def _version(record: Record) -> tuple[str, ...]:
     """What must agree for two cells of a row to be averaged, beyond what the row itself shows."""
     cell = record.cell
-    settings = (_budget(cell.budget), _settings(cell.profile), repr(sorted(cell.recipe.items())))
-    return (cell.code, cell.task_revision, cell.model_revision, *settings)
-
-
-@lru_cache(maxsize=1024)
-def _budget(budget: Budget) -> str:
-    return budget.model_dump_json()
-
-
-@lru_cache(maxsize=1024)
-def _settings(profile: Profile) -> str:
-    return profile.model_dump_json(exclude={"summary"})
+    return (
+        cell.code,
+        cell.task_revision,
+        cell.model_revision,
+        cell.budget.model_dump_json(),
+        cell.profile.model_dump_json(exclude={"summary"}),
+        repr(sorted(cell.recipe.items())),
+    )

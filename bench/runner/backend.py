@@ -10,9 +10,9 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import index
 from bench.executors import Executor
 from bench.executors.ray import MIB, Here, RayExecutor, Share
+from bench.forecast.estimate import Estimator
 from bench.measure.environment import settings
 from bench.profiles import Profile
 from bench.profiles.probe import probe
@@ -43,7 +43,7 @@ def launch(planned: Plan, request: Request, console: Console, makespan: Makespan
         BenchError: if the place where they should run cannot be had. Nothing has run then.
     """
     store = Store(request.results)
-    estimator = index.estimator(store)
+    estimator = Estimator(store.all()[0])
     with place_of(planned, request) as place:
         planned = replace(planned, workers=place.workers)
         makespan = makespan or Makespan(place.workers)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from bench import index, profiles
+from bench import profiles
 from bench.forecast import fitting, grid
 from bench.forecast.counting import frame
+from bench.forecast.estimate import Estimator
 from bench.forecast.grid import Forecast, Setting
 from bench.forecast.seconds import rate
 from bench.grid import models
@@ -51,5 +52,5 @@ def forecast(request: Request, special_tokens: int | None = None) -> tuple[Setti
         rate=rate(wanted, machine),
         mirror=request.mirror,
     )
-    estimator = index.estimator(Store(request.results))
+    estimator = Estimator(Store(request.results).all()[0])
     return setting, grid.forecast(setting, tasks, [(m, changed_params(m.params)) for m in built], estimator)

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench import index, lockfile, profiles
+from bench import lockfile, profiles
 from bench.errors import StoreError, UsageError
 from bench.forecast.estimate import Estimator
 from bench.grid import models
@@ -203,16 +203,18 @@ def books_of(request: Request, methods: Registry[Method]) -> dict[str, Book]:
 
 def _look_at(store: Store, cell_ids: Sequence[str]) -> tuple[dict[str, Record], list[str]]:
     """The records of those cells that are finished, and a sentence on each record that is damaged."""
-    finished = index.finished(store, cell_ids)
+    finished: dict[str, Record] = {}
     damaged: list[str] = []
     for cell_id in cell_ids:
-        if cell_id not in finished:
-            try:
-                store.read(cell_id)
-            except NewerRecord:
-                raise
-            except StoreError as error:
-                damaged.append(str(error))
+        try:
+            record = store.read(cell_id)
+        except NewerRecord:
+            raise
+        except StoreError as error:
+            damaged.append(str(error))
+        else:
+            if record is not None and record.status == "ok":
+                finished[cell_id] = record
     return finished, damaged
 
 

@@ -14,7 +14,6 @@ import commands
 import pytest
 from published import Difference, Line, Published, lines
 
-from bench.grid import claims as papers
 from bench.grid import suites
 
 ROOT = commands.ROOT
@@ -393,20 +392,22 @@ def adapters_elsewhere() -> str:
 # Beside the paper
 
 
-def in_the_paper(name: str) -> str:
-    found = papers.load().claims[name]
-    assert found.paper == "pasta"
-    return f"{found.summary} ({found.where})"
+IN_THE_PAPER = {
+    "full": "as good as full fine-tuning with at most 0.029 % of the parameters trained (abstract)",
+    "bitfit": "on par with full fine-tuning and BitFit (section 1, of section 4.2)",
+    "prefix_tuning": "0.6 % over P-tuning v2, with 20 times fewer additional parameters (section 1, of section 4.3)",
+    "ablation": "a slight drop with 0.009 % of the parameters trained (section 1, of section 4.4)",
+}
 
 
 @claim
 def full_in_the_paper() -> str:
-    return in_the_paper("pasta-share")
+    return IN_THE_PAPER["full"]
 
 
 @claim
 def bitfit_in_the_paper() -> str:
-    return in_the_paper("pasta-glue")
+    return IN_THE_PAPER["bitfit"]
 
 
 @claim
@@ -421,7 +422,7 @@ def bitfit_here() -> str:
 
 @claim
 def prefix_in_the_paper() -> str:
-    return in_the_paper("pasta-conll2003")
+    return IN_THE_PAPER["prefix_tuning"]
 
 
 @claim
@@ -434,7 +435,7 @@ def prefix_here() -> str:
 
 @claim
 def ablation_in_the_paper() -> str:
-    return in_the_paper("pasta-ablation")
+    return IN_THE_PAPER["ablation"]
 
 
 @claim

@@ -27,8 +27,8 @@ if __name__ == "__main__":  # pytest finds these by itself
 from made import cell, record
 from rich.console import Console
 
-from bench import index
 from bench.executors import Event, Finished, Job, Lost, Progress, Started
+from bench.forecast.estimate import Estimator
 from bench.grid.cell import Cell
 from bench.records.store import Store
 from bench.runner import run
@@ -195,11 +195,12 @@ def drive(
     runs, driver, planning, kills = 0, 0.0, 0.0, list(kill_driver_after)
     while True:
         began = time.process_time()
-        planned = Plan(cells, index.finished(store, by_id), assignments, WORKERS, "simulated")
+        finished = {id: found for id in by_id if (found := store.finished(id))}
+        planned = Plan(cells, finished, assignments, WORKERS, "simulated")
         if not planned.pending:
             return Driven(runs, driver, planning + time.process_time() - began, cluster, cells)
         runs += 1
-        estimator = index.estimator(store)
+        estimator = Estimator(store.all()[0])
         display = display_for(planned.pending, WORKERS, estimator, Console(stderr=True))
         planning += time.process_time() - began
         cluster.kill_driver_after = kills.pop(0) if kills else None

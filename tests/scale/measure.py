@@ -1,7 +1,7 @@
 """What commands take on a folder of many records: `python tests/scale/measure.py FOLDER [OTHER]`.
 
 Each runs in a process of its own; printed are its wall time, its processor time with that of its children, and the
-peak of its resident memory (of the largest of its processes). The first leaderboard is without the index (cold).
+peak of its resident memory (of the largest of its processes).
 OTHER: a folder of the same cells, for `compare`.
 """
 
@@ -36,19 +36,14 @@ def main() -> None:
     folder, *others = (str(Path(each).absolute()) for each in sys.argv[1:])
     with tempfile.TemporaryDirectory() as out:
         commands = {
-            "leaderboard, cold": ["leaderboard", folder, "--out", f"{out}/board.csv"],
-            "leaderboard, warm": ["leaderboard", folder, "--out", f"{out}/board.csv"],
-            "leaderboard, as a table": ["leaderboard", folder],
+            "leaderboard": ["leaderboard", folder],
             "pairs": ["leaderboard", folder, "--pairs", "--out", f"{out}/pairs.csv"],
             "cells": ["leaderboard", folder, "--per-cell", "--out", f"{out}/cells.csv"],
             "report": ["report", folder, "--out", f"{out}/report.html"],
             "run --dry-run": ["run", "--dry-run", "--results", folder],
         }
         for other in others:
-            commands["compare, OTHER cold"] = ["compare", folder, other]
-            commands["compare, warm"] = ["compare", folder, other]
-        for each in (folder, *others):
-            (Path(each) / "index.sqlite").unlink(missing_ok=True)
+            commands["compare"] = ["compare", folder, other]
         for name, arguments in commands.items():
             exit_code, wall, processor, peak = measure(arguments)
             print(f"{name:24} exit {exit_code}  {wall:7.1f} s  {processor:7.1f} s of processors  {peak:6.0f} MiB",
