@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cached_property, wraps
+from inspect import Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, get_type_hints
 
-from bench.errors import UsageError
 from bench.leaderboard.merging import merge
+from bench.runner.options import DECLARED, DEFAULT_RESULTS, Options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from bench.leaderboard import Boards
     from bench.records.record import Record
 
-Names = str | Iterable[str]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Results:
@@ -105,89 +107,50 @@ def load(*folders: str | Path, profile: str | None = None) -> Results:
         UsageError: for a folder that is not there, or folders that hold more than one profile without a word on
             which is meant.
     """
-    found = merge([Path(folder) for folder in folders] or [Path("results/local")], profile)
+    found = merge([Path(folder) for folder in folders] or [DEFAULT_RESULTS], profile)
     return Results(found.records, found.notes)
 
 
-def run(
-    methods: Names | None = None,
-    tasks: Names | None = None,
-    seeds: int | Iterable[int] | None = None,
-    *,
-    model: str | None = None,
-    profile: str = "auto",
-    preset: str | None = None,
-    suite: str | Path | None = None,
-    results: str | Path = "results/local",
-    mirror: str | Path | None = None,
-    plugins: Iterable[str | Path] = (),
-    workers: int | None = None,
-    timeout: float | None = None,
-    force: bool = False,
-    keep_adapters: bool = False,
-    frozen: str | Path | None = None,
-    executor: str = "local",
-    ray_address: str | None = None,
-) -> Results:
+def _takes(build: Callable[P, Options]) -> Callable[[Callable[[Options], R]], Callable[P, R]]:
+    """Decorate a function of options: it takes each of them as a keyword argument, and its docstring names them."""
+
+    def decorate(function: Callable[[Options], R]) -> Callable[P, R]:
+        @wraps(function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> R:
+            return function(build(*args, **kwargs))
+
+        described = "\n        ".join(f"{name}: {declared.help}" for name, (_, declared) in DECLARED.items())
+        called.__doc__ = (function.__doc__ or "").replace("{options}", described)
+        types = get_type_hints(build)
+        parameters = [each.replace(annotation=types[name]) for name, each in signature(build).parameters.items()]
+        called.__signature__ = Signature(parameters, return_annotation=Results)  # type: ignore[attr-defined]
+        return called
+
+    return decorate
+
+
+@_takes(Options)
+def run(options: Options) -> Results:
     """Run a grid of methods x tasks x seeds, as `python -m bench run` does, and give the results of its cells.
 
-    Cells that are finished already are not run again. A cell that fails does not raise: it is a row with its
-    reason. Progress goes to standard error. What is None is as the suite has it.
+    Finished cells are not rerun. A cell that fails does not raise: it is a row with its reason. Progress goes to
+    standard error. Lists may be given as Python lists: methods=["pasta", "lora[r=4]"], seeds=[0, 7].
 
     Args:
-        methods: "pasta,lora[r=4]" or ["pasta", "lora[r=4]"].
-        tasks: "rt-polarity,sms-spam" or a list of names.
-        seeds: how many (3 means 0, 1, 2), or which ([0, 7]).
-        model: a name, a folder, or hub:OWNER/NAME@REVISION.
-        profile: "auto", a hardware profile's name, or a TOML file of one.
-        preset: "quick", "standard" or "full"; suite: another named grid, or a TOML file of one.
-        results: the folder that takes records and tables.
-        mirror: a folder laid out as the hub is, looked at before it.
-        plugins: Python files with methods or tasks of your own.
-        workers: cells at a time. timeout: seconds that one cell may take. force: run finished cells again.
-        keep_adapters: leave what was trained under RESULTS/adapters/CELL.
-        frozen: a file of `python -m bench freeze` that the run is held to.
-        executor: "local", or "ray" for the machines of a cluster; ray_address: where it is, as `ray.init` takes it.
+        {options}
 
     Raises:
         BenchError: for wrong names, parameters, profiles and sources, before anything runs.
-        KeyboardInterrupt: if the grid was interrupted; what had finished is kept.
+        KeyboardInterrupt: if the grid was interrupted; finished cells are kept.
     """
     from rich.console import Console
 
-    from bench.leaderboard import files
-    from bench.runner.backend import launch
-    from bench.runner.plan import plan
-    from bench.runner.request import ask
+    from bench.runner.request import Request
+    from bench.runner.session import execute_and_tabulate, prepare, warn_of_broken_plugins
 
-    wanted = list(range(seeds)) if isinstance(seeds, int) else None if seeds is None else list(seeds)
-    if wanted is not None and any(not isinstance(seed, int) or seed < 0 for seed in wanted):
-        raise UsageError(f"seeds={seeds!r} is neither a count nor a list of whole numbers from 0 up.")
-    request = ask(
-        suite=None if suite is None else str(suite),
-        preset=preset,
-        methods=_joined(methods),
-        tasks=_joined(tasks),
-        seeds=wanted,
-        model=model,
-        profile=profile,
-        results=Path(results),
-        mirror=None if mirror is None else Path(mirror),
-        plugins=[Path(plugin) for plugin in plugins],
-        workers=workers,
-        timeout=timeout,
-        force=force,
-        keep_adapters=keep_adapters,
-        frozen=None if frozen is None else Path(frozen),
-        executor=executor,
-        ray_address=ray_address,
-    )
-    outcome = launch(plan(request), request, Console(stderr=True, highlight=False))
-    files.write(request.results, merge([request.results]).records)
+    request, console = Request.of(options), Console(stderr=True, highlight=False)
+    warn_of_broken_plugins(request.plugins, console)
+    outcome = execute_and_tabulate(prepare([request], console), request, console)
     if outcome.interrupted:
         raise KeyboardInterrupt
     return Results(list(outcome.records.values()))
-
-
-def _joined(names: Names | None) -> str | None:
-    return names if names is None or isinstance(names, str) else ",".join(names)

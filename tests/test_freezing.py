@@ -21,8 +21,9 @@ from bench.lockfile import Frozen
 from bench.measure import environment
 from bench.records.record import Record
 from bench.records.store import Store
+from bench.runner.options import Options
 from bench.runner.plan import plan
-from bench.runner.request import ask
+from bench.runner.request import Request
 
 ENVIRONMENT: dict[str, Any] = {
     "python": "3.11.7",
@@ -201,14 +202,8 @@ def frozen(grid: TinyGrid) -> Frozen:
 
 def planned(grid: TinyGrid, lock: Path | None = None, **changes: Any) -> list[Cell]:
     """The cells of the tiny grid, with options of the request replaced."""
-    options: dict[str, Any] = {
-        "suite": str(grid.suite),
-        "profile": str(grid.profile),
-        "plugins": [Path(part) for part in grid.plugins[1::2]],
-        "results": grid.folder / "results",
-        "frozen": lock,
-    }
-    return plan(ask(**{**options, **changes})).cells
+    options = Options(**{**grid.keywords, "results": grid.folder / "results", "frozen": lock, **changes})
+    return plan(Request.of(options)).cells
 
 
 def written(frozen: Frozen, folder: Path, **changes: Any) -> Path:

@@ -16,9 +16,10 @@ from bench.executors.ray import WORKERS_HERE, Share
 from bench.profiles import Profile, load
 from bench.records.store import Store
 from bench.runner.backend import share_of
+from bench.runner.options import Options
 from bench.runner.plan import plan
 from bench.runner.remote import Errand, _assignment, _here, marked, run
-from bench.runner.request import ask
+from bench.runner.request import Request
 from bench.train.cell import new_record
 
 
@@ -30,14 +31,8 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> TinyGrid:
 @pytest.fixture
 def errand(grid: TinyGrid, tmp_path: Path) -> Iterator[Errand]:
     """A cell for a machine that sees the results folder."""
-    request = ask(
-        suite=str(grid.suite),
-        methods="steady",
-        seeds=[0],
-        profile=str(grid.profile),
-        plugins=[Path(name) for name in grid.plugins[1::2]],
-        results=tmp_path / "results",
-    )
+    options = Options("steady", seeds="0,", results=tmp_path / "results", **grid.keywords)
+    request = Request.of(options)
     (assignment,) = plan(request).assignments.values()
     with marked(request.results) as token:
         yield Errand.of(assignment, None, request.results, token)

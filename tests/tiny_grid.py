@@ -187,8 +187,13 @@ class TinyGrid:
 
     @property
     def plugins(self) -> list[str]:
-        files = ("tiny_task.py", "tiny_methods.py")
-        return [part for name in files for part in ("--plugin", str(self.folder / name))]
+        return [part for file in self.keywords["plugin"] for part in ("--plugin", str(file))]
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """What chooses all of it, for `bench.run` and `Options`."""
+        files = [self.folder / name for name in ("tiny_task.py", "tiny_methods.py")]
+        return {"suite": self.suite, "profile": self.profile, "plugin": files}
 
     def options(self, results: Path) -> list[str]:
         """The options of `run` that choose all of it."""

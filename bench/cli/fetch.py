@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from bench.cli.common import AsJson, Mirror, ModelName, Plugins, Preset, SuiteOption, Tasks, print_json, stderr_console
+from bench.cli.common import AsJson, print_json, stderr_console, takes_options
+from bench.runner.options import Options
 
 
-def fetch(
-    tasks: Tasks = None,
-    model: ModelName = None,
-    preset: Preset = None,
-    suite: SuiteOption = None,
-    mirror: Mirror = None,
-    plugin: Plugins = None,
-    as_json: AsJson = False,
-) -> None:
-    """Bring everything that a run would download, ahead of it."""
-    from bench.plugins.specs import split_list
+@takes_options("tasks", "model", "preset", "suite", "mirror", "plugin")
+def fetch(options: Options, as_json: AsJson = False) -> None:
+    """Download everything that a run would download, ahead of it."""
     from bench.runner.plan import fetch, references
     from bench.runner.progress import FetchDisplay
-    from bench.runner.request import suite_of
+    from bench.runner.request import Request
 
-    chosen = suite_of(suite, preset)
-    names = split_list(tasks) if tasks is not None else chosen.tasks
-    wanted = references(names, model or chosen.model, plugin or ())
+    request = Request.of(options)
+    wanted = references(request.tasks, request.model, request.plugins)
     with FetchDisplay(stderr_console()) as display:
-        found = fetch(wanted, mirror, display.told)
+        found = fetch(wanted, request.mirror, display.told)
     if as_json:
         print_json(
             [

@@ -2,73 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.common import (
-    DEFAULT_RESULTS,
-    EXIT_FAILED,
-    AsJson,
-    Methods,
-    Mirror,
-    ModelName,
-    Plugins,
-    Preset,
-    ProfileName,
-    Results,
-    Seeds,
-    SuiteOption,
-    Tasks,
-    asked,
-    print_json,
-    stderr_console,
-)
+from bench.cli.common import EXIT_FAILED, GRID, AsJson, print_json, stderr_console, takes_options
+from bench.runner.options import Options
 
 if TYPE_CHECKING:
     from bench.forecast.grid import Setting
 
 
+@takes_options(*GRID)
 def plan(
-    methods: Methods = None,
-    tasks: Tasks = None,
-    seeds: Seeds = None,
-    model: ModelName = None,
-    profile: ProfileName = "auto",
+    options: Options,
     special_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Count as if a full input had so many. Default: as the tokenizer has it.")
+        int | None, typer.Option(min=1, help="Special tokens to assume per input. Default: as the tokenizer adds them.")
     ] = None,
-    preset: Preset = None,
-    suite: SuiteOption = None,
-    results: Results = DEFAULT_RESULTS,
-    mirror: Mirror = None,
-    plugin: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what every method of a grid trains, computes, keeps in memory and on disk, and how long it takes.
+    """Predict trained parameters, FLOPs, memory, adapter size and time of every method of a grid.
 
-    Needs no weights, no data and not the machine of the profile: a cell that will not fit its memory is marked.
+    Needs no weights, no data and not the machine of the profile. A cell that will not fit into memory is marked.
     """
     from bench.cli.tables import plan_table
+    from bench.runner.request import Request
 
-    request = asked(
-        suite=suite,
-        preset=preset,
-        methods=methods,
-        tasks=tasks,
-        seeds=seeds,
-        model=model,
-        profile=profile,
-        results=results,
-        mirror=mirror,
-        plugins=plugin,
-    )
+    request = Request.of(options)
     from bench.runner.forecasting import forecast  # loads torch: not before the options are known to be right
 
-    with contextlib.redirect_stdout(sys.stderr):  # plugins may talk, and standard output is the table's
-        setting, forecasts = forecast(request, special_tokens)
+    setting, forecasts = forecast(request, special_tokens)
     rows = [each.row(setting, len(request.seeds)) for each in forecasts]
     if as_json:
         print_json(rows)
@@ -96,18 +59,17 @@ def _explain(rows: list[dict[str, Any]], setting: Setting) -> None:
     memory = setting.memory
     console.print(
         f"Profile {setting.profile.name}: {memory.mib:,} MiB of {memory.of}. MiB: predicted peak of training at the "
-        "largest batch, whose tokens are\nthose of the longest texts, or (*) of the task's limit where data or "
+        "largest batch. Its tokens are those\nof the longest texts, or (*) the task's limit if the data or the "
         "tokenizer are not here.",
         markup=False,
     )
-    known = [row["predicted_seconds"] for row in rows if row["predicted_seconds"] is not None]
+    known = [row["predicted_seconds"] * row["n_seeds"] for row in rows if row["predicted_seconds"] is not None]
     if known:
-        total = sum(row["predicted_seconds"] * row["n_seeds"] for row in rows if row["predicted_seconds"] is not None)
         unknown = len(rows) - len(known)
-        rest = f", without {unknown} rows of which it is not known" if unknown else ""
+        rest = f", without {unknown} rows whose time is unknown" if unknown else ""
         sources = ", ".join(sorted({row["predicted_seconds_from"] for row in rows if row["predicted_seconds_from"]}))
         console.print(
-            f"Time of the grid: {duration(total / setting.profile.workers)}{rest} (from: {sources}; a rate counts "
-            "products alone, so it is the least).",
+            f"Time of the grid: {duration(sum(known) / setting.profile.workers)}{rest} (from: {sources}; a rate counts "
+            "matrix products only, which makes it a lower bound).",
             markup=False,
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.common import AsJson, Mirror, ModelName, Plugins, parse_seeds, print_json, stderr_console
+from bench.cli.common import AsJson, Mirror, ModelName, Plugins, print_json, stderr_console
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ def _speed(where: _Where, rounds: int, examples: int, only: str | None) -> tuple
 
 def _scores(where: _Where, seeds: str, examples: int) -> tuple[dict[str, Any], str]:
     from bench.runner.progress import StageDisplay
+    from bench.runner.request import parse_seeds
     from bench.speed import scores
 
     wanted = parse_seeds(seeds)

@@ -3,90 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.common import (
-    EXIT_FAILED,
-    EXIT_INTERRUPTED,
-    AsJson,
-    Methods,
-    Mirror,
-    ModelName,
-    Plugins,
-    Preset,
-    ProfileName,
-    SuiteOption,
-    Tasks,
-    asked,
-    print_json,
-    stderr_console,
-)
+from bench.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, GRID, AsJson, print_json, stderr_console, takes_options
+from bench.runner.options import Options
 
 if TYPE_CHECKING:
     from bench.grid.recipes import Tuned
     from bench.tuning import Tried
 
 
+@takes_options(
+    *GRID,
+    "workers",
+    "timeout",
+    # Seeds that no published cell has, so that what is reported was not chosen by its luck.
+    seeds=("100,", "Seeds of each trial, whose scores are averaged: how many (3), or which (100,)."),
+    results=(Path("results/local-tuning"), "Folder for the trials' records, trials.csv and recipes/."),
+)
 def tune(
-    methods: Methods = None,
-    tasks: Tasks = None,
+    options: Options,
     trials: Annotated[int, typer.Option(help="Points of its search space that each method tries.", min=1)] = 7,
-    epochs: Annotated[float, typer.Option(help="Of each trial.", min=0.001)] = 4,
-    min_steps: Annotated[int, typer.Option(help="Of each trial, where its epochs are fewer.", min=0)] = 250,
-    seeds: Annotated[
-        str, typer.Option(help="Seeds of each trial, whose scores are averaged: how many (3), or which (100,).")
-    ] = "100,",  # that no published cell has, so that what is reported was not chosen by its luck
-    model: ModelName = None,
-    profile: ProfileName = "auto",
-    preset: Preset = None,
-    suite: SuiteOption = None,
-    results: Annotated[
-        Path, typer.Option("--results", help="Folder that takes the trials' records, trials.csv and recipes/.")
-    ] = Path("results/tuning"),
-    mirror: Mirror = None,
-    workers: Annotated[int | None, typer.Option(help="Cells at a time. Default: the profile's.")] = None,
-    plugin: Plugins = None,
-    timeout: Annotated[float | None, typer.Option(help="Seconds that one trial may take.", min=0.001)] = None,
+    epochs: Annotated[float, typer.Option(help="Epochs of each trial.", min=0.001)] = 4,
+    min_steps: Annotated[int, typer.Option(help="Least number of steps of each trial.", min=0)] = 250,
     as_json: AsJson = False,
 ) -> None:
     """Give every method the same number of trials on every task, and keep the settings that do best on validation.
 
-    What is finished is not run again: the same command goes on where it stopped, and with more --trials it adds to
-    them. Test is never looked at. `run --recipes RESULTS/recipes` uses what was found.
+    Finished trials are not repeated: the same command continues where it stopped, and with more --trials it adds to
+    them. The test split is never used. `run --recipes RESULTS/recipes` uses what was found.
     """
     from bench import tuning
-    from bench.cli.run import execute_plan, make_plan, warn_of_broken_plugins
     from bench.grid.recipes import FOLDER
-    from bench.runner.plan import together
+    from bench.runner.request import Request
+    from bench.runner.session import execute, prepare, warn_of_broken_plugins
 
-    request = asked(
-        suite=suite or (None if preset else "standard"),
-        preset=preset,
-        methods=methods,
-        tasks=tasks,
-        seeds=seeds,
-        model=model,
-        profile=profile,
-        results=results,
-        mirror=mirror,
-        plugins=plugin,
-        workers=workers,
-        timeout=timeout,
-    )
-    console = stderr_console()
-    warn_of_broken_plugins(console, request.plugins)
+    if not options.suite and not options.preset:
+        options = replace(options, suite="standard")
+    request, console = Request.of(options), stderr_console()
+    warn_of_broken_plugins(request.plugins, console)
     requests = tuning.trials(request, trials, epochs, min_steps)
-    planned = together([make_plan(each, console) for each in requests])
-    outcome = execute_plan(planned, request, console)
+    outcome = execute(prepare(requests, console), request, console)
     if outcome.interrupted:
-        console.print("Interrupted: no recipe is chosen. The same command goes on where this one stopped.")
+        console.print("Interrupted: no recipe was chosen. The same command continues where this one stopped.")
         raise typer.Exit(EXIT_INTERRUPTED)
     tried = tuning.outcomes(requests, outcome.records.values())
     chosen = tuning.choose(tried)
-    tuning.write(results, tried, chosen)
+    tuning.write(request.results, tried, chosen)
     if as_json:
         print_json([tuned.model_dump(mode="json") for tuned in chosen])
     else:
@@ -94,7 +61,8 @@ def tune(
     for record in outcome.failed:
         console.print(f"Failed: {record.cell.label}, {record.cell.preset}: {record.reason}", markup=False)
     console.print(
-        f"Written to {results}: {tuning.TRIALS}, {FOLDER}/. Use: run --recipes {results / FOLDER}", markup=False
+        f"Written to {request.results}: {tuning.TRIALS}, {FOLDER}/. Use: run --recipes {request.results / FOLDER}",
+        markup=False,
     )
     if outcome.failed:
         raise typer.Exit(EXIT_FAILED)
@@ -125,7 +93,7 @@ def _text(tried: Sequence[Tried], chosen: Sequence[Tuned]) -> str:
                 "to": _score(max(scores, default=None)),
             }
         )
-    note = "\n\n* the least or most that was tried: what is beyond may be better." if at_edge else ""
+    note = "\n\n* at the edge of the values tried: a wider range may help." if at_edge else ""
     return f"{text_table(rows)}{note}"
 
 

@@ -1,4 +1,4 @@
-"""`verify`: finished cells once more."""
+"""`verify`: run finished cells again and compare."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ EXIT_REFUSED = 2
 
 def verify(
     cells: Annotated[
-        list[str] | None, typer.Argument(metavar="[CELL]...", help="Cells' ids, or the beginnings of them.")
+        list[str] | None, typer.Argument(metavar="[CELL]...", help="Cell ids, or the beginnings of them.")
     ] = None,
     random: Annotated[
-        int | None, typer.Option("--random", metavar="N", min=1, help="So many finished cells, drawn by chance.")
+        int | None, typer.Option("--random", metavar="N", min=1, help="Verify N randomly chosen finished cells.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Which ones --random draws; the same everywhere.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random choice.")] = 0,
     results: Results = DEFAULT_RESULTS,
     mirror: Mirror = None,
     plugin: Plugins = None,
@@ -79,9 +79,7 @@ def _chosen(store: Store, cells: Sequence[str], random: int | None, seed: int) -
     from bench import verify as verifying
 
     if (random is None) == (not cells):
-        raise UsageError(
-            "Name cells, or let --random N draw some: `python -m bench leaderboard --per-cell` lists them."
-        )
+        raise UsageError("Give cell ids (`python -m bench leaderboard --per-cell` lists them) or --random N.")
     if random is None:
         return list({(record := store.find(cell)).id: record for cell in cells}.values())
     records = lockfile.finished(store.all()[0])

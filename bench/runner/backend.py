@@ -54,7 +54,7 @@ def launch(planned: Plan, request: Request, console: Console, makespan: Makespan
                 place.executor,
                 store,
                 display,
-                request.timeout,
+                request.options.timeout,
                 guess=estimator.guess,
                 makespan=makespan,
                 payload=place.payload,
@@ -66,7 +66,7 @@ def launch(planned: Plan, request: Request, console: Console, makespan: Makespan
 def place_of(planned: Plan, request: Request) -> Iterator[Place]:
     """The place that the request names, for as long as the context lasts."""
     logs = request.results / "logs"
-    if request.executor == LOCAL or not planned.pending:
+    if request.options.executor == LOCAL or not planned.pending:
         yield Place(run.local_executor(planned.workers, logs), planned.workers)
         return
     from bench.runner.remote import Errand, marked

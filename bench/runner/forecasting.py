@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from dataclasses import replace
+
 from bench import profiles
 from bench.forecast import fitting, grid
 from bench.forecast.counting import frame
@@ -13,29 +17,35 @@ from bench.plugins import registry
 from bench.plugins.specs import build_method, changed_params
 from bench.profiles.probe import probe
 from bench.records.store import Store
-from bench.runner.plan import books_of
+from bench.runner.plan import Plan, books_of
 from bench.runner.request import Request
 from bench.sources.resolve import local, resolve
+from bench.train.cell import new_record
 from bench.train.model import load_tokenizer, quiet_libraries
 
 
 def forecast(request: Request, special_tokens: int | None = None) -> tuple[Setting, list[Forecast]]:
     """The setting of a request, and what each of its methods takes on each of its tasks.
 
-    special_tokens: as if a full input had so many; None: as the tokenizer has it.
+    special_tokens: to assume per input; None: as the tokenizer adds them.
 
     Raises:
-        BenchError: for wrong names, parameters and profiles, and a model whose shape cannot be had.
+        BenchError: for wrong names, parameters and profiles, and a model whose shape is unavailable.
     """
+    with contextlib.redirect_stdout(sys.stderr):  # plugins may print, and standard output is the command's
+        return _forecast(request, special_tokens)
+
+
+def _forecast(request: Request, special_tokens: int | None) -> tuple[Setting, list[Forecast]]:
     found, known = registry.methods(request.plugins), registry.tasks(request.plugins)
     built = [build_method(found, spec) for spec in request.methods]
     tasks = [known.get(name).plugin() for name in request.tasks]
     chosen_model = models.find(request.model)
     machine = probe()
-    # Of another machine's profile it is enough that there is one.
+    # A profile of another machine is allowed: nothing runs.
     wanted = profiles.choose(machine)[0] if request.profile == profiles.AUTO else profiles.load(request.profile)
-    if request.workers is not None:
-        wanted = wanted.with_workers(request.workers)
+    if request.options.workers is not None:
+        wanted = wanted.with_workers(request.options.workers)
     quiet_libraries()
     shape = frame(chosen_model, lambda source: resolve(source, mirror=request.mirror))
     if special_tokens is not None:
@@ -54,3 +64,15 @@ def forecast(request: Request, special_tokens: int | None = None) -> tuple[Setti
     )
     estimator = Estimator(Store(request.results).all()[0])
     return setting, grid.forecast(setting, tasks, [(m, changed_params(m.params)) for m in built], estimator)
+
+
+def skip_unfit(planned: Plan, request: Request, record: bool) -> Plan:
+    """The plan, its cells that are predicted not to fit into memory marked as skipped; record: write their records."""
+    _, forecasts = forecast(request)
+    finished, cells = dict(planned.finished), {cell.id: cell for cell in planned.pending}
+    for key, reason in grid.unfit(forecasts, planned.pending).items():
+        finished[key] = skipped = new_record(cells[key])
+        skipped.status, skipped.reason = "skipped", reason
+        if record:
+            Store(request.results).write(skipped)
+    return replace(planned, finished=finished)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from pathlib import Path
-from typing import Any
 
 from bench import lockfile, profiles
 from bench.errors import StoreError, UsageError
-from bench.forecast.estimate import Estimator
 from bench.grid import models
 from bench.grid.cell import Cell, code_version
 from bench.grid.recipes import Book
@@ -20,6 +19,7 @@ from bench.plugins.method import Method
 from bench.plugins.registry import Registry
 from bench.plugins.specs import build_method, changed_params
 from bench.plugins.task import Task
+from bench.profiles import Profile
 from bench.profiles.probe import probe
 from bench.records.record import Record
 from bench.records.store import NewerRecord, Stamp, Store
@@ -49,27 +49,10 @@ class Plan:
     def pending(self) -> list[Cell]:
         return [cell for cell in self.cells if cell.id not in self.finished]
 
-    def rows(self, estimator: Estimator) -> list[dict[str, Any]]:
-        """A row a cell, its keys those of the tables; the estimate is None where it is unknown or not needed."""
-        return [
-            {
-                "cell": id,
-                "method": cell.method,
-                "method_params": cell.variant,
-                "task": cell.task,
-                "model": cell.model,
-                "profile": cell.profile.name,
-                "preset": cell.preset,
-                "seed": cell.seed,
-                "finished": id in self.finished,
-                "estimated_seconds": None if id in self.finished else estimator.guess(cell),
-            }
-            for cell in self.cells
-            for id in (cell.id,)
-        ]
 
-
-def fetch(references: Mapping[str, str], mirror: Path | None, told: Fetching | None = None) -> dict[str, Resolved]:
+def fetch(
+    references: Mapping[str, str], mirror: Path | None, on_progress: Fetching | None = None
+) -> dict[str, Resolved]:
     """Bring every source here, by the name it goes by.
 
     Raises:
@@ -77,101 +60,108 @@ def fetch(references: Mapping[str, str], mirror: Path | None, told: Fetching | N
     """
 
     def found(name: str, reference: str) -> Resolved:
-        on_progress = (lambda done, total: told(name, done, total)) if told else None
-        return resolve(reference, mirror=mirror, on_progress=on_progress)
+        of_one = (lambda done, total: on_progress(name, done, total)) if on_progress else None
+        return resolve(reference, mirror=mirror, on_progress=of_one)
 
     return {name: found(name, reference) for name, reference in references.items()}
 
 
 def references(tasks: Sequence[str], model: str, plugins: Sequence[Path] = ()) -> dict[str, str]:
     """The pinned reference of a model and of each task, by name."""
-    found = registry.tasks(plugins)
-    model_found = models.find(model)
+    known, found = registry.tasks(plugins), models.find(model)
     return {
-        f"model {model_found.name}": model_found.source,
-        **{f"task {task}": found.get(task).plugin.source for task in tasks},
+        f"model {found.name}": found.source,
+        **{f"task {task}": known.get(task).plugin.source for task in tasks},
     }
 
 
-def plan(request: Request, told: Fetching | None = None) -> Plan:
+def plan(request: Request, on_progress: Fetching | None = None) -> Plan:
     """Turn a request into cells: everything is checked and fetched before anything runs.
 
-    Cells come seed by seed, so that a grid cut short has compared all methods on some seeds.
-
     Raises:
-        BenchError: for wrong names, parameters, profiles and sources, for what a frozen file does not allow, and for a
+        BenchError: for wrong names, parameters, profiles and sources, for what the lock file does not allow, and for a
             record that only a newer bench reads.
     """
-    held_to = (request.frozen, lockfile.load(request.frozen)) if request.frozen else None
-    if held_to:
-        lockfile.require_environment(*held_to)
+    lock = Path(request.options.frozen) if request.options.frozen else None
+    frozen = lockfile.load(lock) if lock else None
+    if lock and frozen:
+        lockfile.require_environment(lock, frozen)
     methods, tasks = registry.methods(request.plugins), registry.tasks(request.plugins)
-    built = [(spec.name, build_method(methods, spec)) for spec in request.methods]
+    built = [build_method(methods, spec) for spec in request.methods]
     _check_recipes(request.suite, methods, tasks)
-    machine = probe()
-    if request.elsewhere and request.profile != profiles.AUTO:  # those machines are held to it by bench.runner.remote
+    profile, why = _profile(request)
+    found = fetch(references(request.tasks, request.model, request.plugins), request.mirror, on_progress)
+    assignments = {each.cell.id: each for each in _assignments(request, built, profile, found)}
+    cells = [each.cell for each in assignments.values()]
+    if lock and frozen:
+        lockfile.require_cells(lock, frozen, cells)
+    store = Store(request.results)
+    stamps = {key: store.stamp(key) for key in assignments}
+    done, damaged = _look_at(store, [key for key, stamp in stamps.items() if stamp])
+    return Plan(cells, {} if request.options.force else done, assignments, profile.workers, why, stamps, damaged)
+
+
+def _profile(request: Request) -> tuple[Profile, str]:
+    """The profile that the cells run under, and why that one."""
+    workers, machine = request.options.workers, probe()
+    remote = request.ray_address is not None  # the cluster's machines are held to the profile by bench.runner.remote
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers {workers}: at least one worker is needed.")
+    if remote and request.profile != profiles.AUTO:
         profile = profiles.load(request.profile)
         why = f"{profile.name}: on the machines of the Ray cluster"
     else:
         profile, why = profiles.resolve(request.profile, machine)
-    if request.workers is not None:
-        if request.workers < 1:
-            raise UsageError(f"--workers {request.workers}: at least one worker is needed.")
-        profile = profile.with_workers(request.workers)
-        if not request.elsewhere:
+    if workers is not None:
+        profile = profile.with_workers(workers)
+        if not remote:
             profiles.require(profile, machine)
+    return profile, why
+
+
+def _assignments(
+    request: Request, built: Sequence[Method], profile: Profile, found: Mapping[str, Resolved]
+) -> Iterator[Assignment]:
+    """What workers need for each cell, seed by seed: a grid cut short has compared all methods on some seeds."""
+    methods, tasks = registry.methods(request.plugins), registry.tasks(request.plugins)
     model = models.find(request.model)
-    resolved = fetch(references(request.tasks, request.model, request.plugins), request.mirror, told)
-    model_files = resolved[f"model {model.name}"]
+    model_files = found[f"model {model.name}"]
     books = books_of(request, methods)
     results = request.results.resolve()
-    # Once a method and task, and not once a seed: it reads their files.
+    # Once a method and task, not once a seed: it reads their files.
     code = {
-        (task, name): code_version([methods.get(name).file, tasks.get(task).file])
+        (task, method.name): code_version([methods.get(method.name).file, tasks.get(task).file])
         for task in request.tasks
-        for name, _ in built
+        for method in built
     }
-    cells: dict[str, Cell] = {}
-    assignments: dict[str, Assignment] = {}
-    for seed in request.seeds:
-        for task in request.tasks:
-            data = resolved[f"task {task}"]
-            for name, method in built:
-                variant = changed_params(method.params)
-                cell = Cell(
-                    method=name,
-                    params=method.params.model_dump(mode="json"),
-                    variant=variant,
-                    task=task,
-                    task_source=tasks.get(task).plugin.source,
-                    task_revision=data.revision,
-                    model=model.name,
-                    model_source=model.source,
-                    model_revision=model_files.revision,
-                    profile=profile,
-                    preset=request.suite.name,
-                    budget=request.suite.budget,
-                    recipe=books[name].settings(variant, task, request.suite),
-                    seed=seed,
-                    code=code[task, name],
-                )
-                id = cell.id
-                cells[id] = cell
-                assignments[id] = Assignment(
-                    cell=cell,
-                    data=data.path,
-                    model=model_files.path,
-                    plugins=tuple(request.plugins),
-                    workers=profile.workers,
-                    results=results,
-                    keep_adapter=request.keep_adapters,
-                )
-    if held_to:
-        lockfile.require_cells(*held_to, cells.values())
-    store = Store(request.results)
-    stamps = {key: store.stamp(key) for key in cells}
-    done, damaged = _look_at(store, [key for key, stamp in stamps.items() if stamp])
-    return Plan(list(cells.values()), {} if request.force else done, assignments, profile.workers, why, stamps, damaged)
+    for seed, task, method in product(request.seeds, request.tasks, built):
+        data, variant = found[f"task {task}"], changed_params(method.params)
+        cell = Cell(
+            method=method.name,
+            params=method.params.model_dump(mode="json"),
+            variant=variant,
+            task=task,
+            task_source=tasks.get(task).plugin.source,
+            task_revision=data.revision,
+            model=model.name,
+            model_source=model.source,
+            model_revision=model_files.revision,
+            profile=profile,
+            preset=request.suite.name,
+            budget=request.suite.budget,
+            recipe=books[method.name].settings(variant, task, request.suite),
+            seed=seed,
+            code=code[task, method.name],
+        )
+        yield Assignment(
+            cell=cell,
+            data=data.path,
+            model=model_files.path,
+            plugins=tuple(request.plugins),
+            workers=profile.workers,
+            results=results,
+            keep_adapter=request.options.keep_adapters,
+        )
 
 
 def together(plans: Sequence[Plan]) -> Plan:
@@ -194,11 +184,12 @@ def books_of(request: Request, methods: Registry[Method]) -> dict[str, Book]:
     Raises:
         UsageError: if the folder of the request is none.
     """
-    if request.recipes is not None and not request.recipes.is_dir():
-        raise UsageError(f"--recipes {request.recipes}: there is no such folder; `python -m bench tune` writes one.")
+    folder = Path(request.options.recipes) if request.options.recipes else None
+    if folder is not None and not folder.is_dir():
+        raise UsageError(f"--recipes {folder}: there is no such folder; `python -m bench tune` writes one.")
     if not request.tuned:
         return {spec.name: Book(spec.name, None) for spec in request.methods}
-    return {spec.name: Book(spec.name, methods.get(spec.name).file, request.recipes) for spec in request.methods}
+    return {spec.name: Book(spec.name, methods.get(spec.name).file, folder) for spec in request.methods}
 
 
 def _look_at(store: Store, cell_ids: Sequence[str]) -> tuple[dict[str, Record], list[str]]:

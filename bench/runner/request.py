@@ -1,106 +1,122 @@
-"""What is asked for: a grid, and where and how it is to run."""
+"""A grid as it was asked for, with the suite's values where the options say nothing."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from bench import profiles
 from bench.errors import UsageError
 from bench.grid import suites
 from bench.grid.suites import Suite
 from bench.plugins.specs import Spec, parse_all, split_list
+from bench.runner.options import DEFAULT_RESULTS, Names, Options, PathLike, Seeds
 from bench.suggestions import suggest
 
 EXECUTORS = LOCAL, RAY = "local", "ray"
+MOST_SEEDS = 1000  # a larger count is more likely meant as the number of one seed
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for. None: as the suite says."""
+    """A grid to run.
 
+    options: as given; the fields that follow are what those of the same names mean. tuned: whether tuned recipes are
+    used, which a trial of `tune` must not.
+    """
+
+    options: Options
     suite: Suite
     methods: Sequence[Spec]
     tasks: Sequence[str]
     seeds: Sequence[int]
     model: str
     profile: str = profiles.AUTO
-    results: Path = Path("results/local")
+    results: Path = DEFAULT_RESULTS
     mirror: Path | None = None
     plugins: Sequence[Path] = ()
-    workers: int | None = None
-    timeout: float | None = None
-    force: bool = False
-    keep_adapters: bool = False
-    frozen: Path | None = None  # a file of bench.lockfile that the run is held to
-    recipes: Path | None = None  # a folder of tuned recipes that go before those that methods ship
-    tuned: bool = True  # whether tuned recipes are used at all
-    executor: str = LOCAL
-    ray_address: str | None = None
+    tuned: bool = True
 
-    def __post_init__(self) -> None:
-        if self.executor not in EXECUTORS:
-            raise UsageError(f"There is no executor {self.executor!r}; there are: {', '.join(EXECUTORS)}.")
-        if self.ray_address is not None and self.executor != RAY:
-            raise UsageError("--ray-address goes with --executor ray.")
-        if self.executor == RAY and find_spec("ray") is None:
-            raise UsageError("--executor ray needs Ray, which is not installed: pip install 'pasta-bench[ray]'.")
+    @classmethod
+    def of(cls, options: Options) -> Request:
+        """The request that these options make.
+
+        Raises:
+            UsageError: for options that contradict each other, and for names, lists and seeds that cannot be read.
+        """
+        _check_executor(options)
+        suite = suite_of(options.suite, options.preset)
+        request = cls(
+            options,
+            suite,
+            methods=parse_all(_joined(options.methods if options.methods is not None else suite.methods)),
+            tasks=suite.tasks if options.tasks is None else tuple(dict.fromkeys(split_list(_joined(options.tasks)))),
+            seeds=suite.seeds if options.seeds is None else parse_seeds(options.seeds),
+            model=str(options.model or suite.model),
+            profile=str(options.profile),
+            results=Path(options.results),
+            mirror=None if options.mirror is None else Path(options.mirror),
+            plugins=_paths(options.plugin),
+        )
+        if not request.tasks:
+            raise UsageError("No task was given; `python -m bench list tasks` shows them.")
+        return request
 
     @property
-    def elsewhere(self) -> bool:
-        """Whether cells run on other machines, which this one says nothing about."""
-        return self.executor == RAY and self.ray_address is not None
+    def ray_address(self) -> str | None:
+        """The address of the Ray cluster, if cells run on one that exists already."""
+        if self.options.executor != RAY:
+            return None
+        return self.options.ray_address or os.environ.get("RAY_ADDRESS") or None
 
 
-def ask(
-    *,
-    suite: str | None = None,
-    preset: str | None = None,
-    methods: str | None = None,
-    tasks: str | None = None,
-    seeds: Sequence[int] | None = None,
-    model: str | None = None,
-    executor: str = LOCAL,
-    ray_address: str | None = None,
-    **others: Any,
-) -> Request:
-    """A request from what was given, the rest as the suite or preset has it; others: further fields of `Request`.
-
-    methods and tasks are lists in the command line's form, such as "pasta,lora[r=4]".
-
-    Raises:
-        UsageError: for a suite that is not there, or a list that cannot be read or is empty.
-    """
-    chosen = suite_of(suite, preset)
-    request = Request(
-        suite=chosen,
-        methods=parse_all(methods if methods is not None else ",".join(chosen.methods)),
-        tasks=list(dict.fromkeys(split_list(tasks))) if tasks is not None else chosen.tasks,
-        seeds=list(seeds) if seeds is not None else chosen.seeds,
-        model=model or chosen.model,
-        executor=executor,
-        ray_address=ray_address or (os.environ.get("RAY_ADDRESS") if executor == RAY else None),
-        **others,
-    )
-    if not request.tasks:
-        raise UsageError("No task was given; `python -m bench list tasks` shows them.")
-    if not request.seeds:
-        raise UsageError("No seed was given.")
-    return request
-
-
-def suite_of(name_or_path: str | None, preset: str | None) -> Suite:
+def suite_of(name_or_path: PathLike | None, preset: str | None) -> Suite:
     """The suite of `--suite` or `--preset`.
 
     Raises:
-        UsageError: if both are given, or the preset is none.
+        UsageError: if both are given, or there is none of that name.
     """
     if name_or_path and preset:
         raise UsageError("Give --suite or --preset, not both: a preset is a suite.")
     if preset and preset not in suites.PRESETS:
         raise UsageError(f"There is no preset {preset!r}{suggest(preset, suites.PRESETS)}")
-    return suites.load(name_or_path or preset or suites.PRESETS[0])
+    return suites.load(str(name_or_path or preset or suites.PRESETS[0]))
+
+
+def parse_seeds(given: Seeds) -> list[int]:
+    """Seeds in the order given: 3 and "3" are the seeds 0, 1, 2; [0, 7] and "0,7" are those two; "5," is the seed 5.
+
+    Raises:
+        UsageError: if it is none of these.
+    """
+    text = given if isinstance(given, str) else str(given) if isinstance(given, int) else f"{_joined(map(str, given))},"
+    try:
+        numbers = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        numbers = []
+    is_count = "," not in text
+    if not numbers or min(numbers) < 0 or (is_count and numbers == [0]):
+        raise UsageError(f"--seeds {text!r} is neither a count (3) nor a list of numbers from 0 up (0,1,2).")
+    if is_count and numbers[0] > MOST_SEEDS:
+        raise UsageError(f"--seeds {text!r} is more than {MOST_SEEDS} seeds; write '{text},' for that one seed.")
+    return list(range(numbers[0])) if is_count else list(dict.fromkeys(numbers))
+
+
+def _check_executor(options: Options) -> None:
+    if options.executor not in EXECUTORS:
+        raise UsageError(f"There is no executor {options.executor!r}; there are: {', '.join(EXECUTORS)}.")
+    if options.ray_address is not None and options.executor != RAY:
+        raise UsageError("--ray-address goes with --executor ray.")
+    if options.executor == RAY and find_spec("ray") is None:
+        raise UsageError("--executor ray needs Ray, which is not installed: pip install 'pasta-bench[ray]'.")
+
+
+def _joined(names: Names) -> str:
+    return names if isinstance(names, str) else ",".join(names)
+
+
+def _paths(given: PathLike | Iterable[PathLike] | None) -> tuple[Path, ...]:
+    return () if given is None else (Path(given),) if isinstance(given, str | Path) else tuple(map(Path, given))

@@ -13,8 +13,10 @@ from tiny_grid import TinyGrid
 
 from bench import leaderboard
 from bench.records.store import Store
+from bench.runner.options import Options
 from bench.runner.plan import plan
 from bench.runner.request import Request
+from bench.train.cell import new_record
 
 
 def dry_run(bench: Bench, grid: TinyGrid, results: Path, *more: object, **changed: object) -> list[dict[str, Any]]:
@@ -36,7 +38,7 @@ def test_a_dry_run_shows_the_cells_and_writes_nothing(bench: Bench, grid: TinyGr
     assert not results.exists()
     text = bench(*options(grid, results, seeds="2"), "--dry-run").out
     assert "4 cells, 0 finished. Profile tiny-cpu: " in text
-    assert "Estimated time: unknown; run once, and it is known." in text
+    assert "Estimated time: unknown, until similar cells have been run." in text
 
 
 def test_a_suite_is_the_default_and_options_replace_it(bench: Bench, grid: TinyGrid, tmp_path: Path) -> None:
@@ -74,22 +76,7 @@ def test_changed_data_or_another_budget_is_another_cell(bench: Bench, tmp_path: 
 def test_a_dry_run_knows_what_is_finished_and_how_long_the_rest_takes(
     bench: Bench, grid: TinyGrid, tmp_path: Path
 ) -> None:
-    from bench.grid import suites
-    from bench.plugins.specs import parse_all
-    from bench.train.cell import new_record
-
-    plugins = [Path(file) for file in grid.plugins[1::2]]
-    request = Request(
-        suite=suites.load(str(grid.suite)),
-        methods=parse_all("steady"),
-        tasks=["tiny"],
-        seeds=[7],
-        model=str(grid.model),
-        profile=str(grid.profile),
-        results=tmp_path,
-        plugins=plugins,
-    )
-    done = new_record(plan(request).cells[0])
+    done = new_record(plan(Request.of(Options("steady", results=tmp_path, **grid.keywords))).cells[0])
     done.status, done.timeline = "ok", {"total": 100.0}
     Store(tmp_path).write(done)
     first, second = dry_run(bench, grid, tmp_path)

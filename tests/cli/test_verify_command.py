@@ -113,7 +113,7 @@ def test_cells_are_drawn_by_a_seed(bench: Bench, results: Path, several: list[Re
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
-    [([], "Name cells, or let --random N draw some"), (["ab", "--random", 1], "Name cells, or let --random N draw"),
+    [([], "Give cell ids"), (["ab", "--random", 1], "Give cell ids"),
      (["--random", 1], "There is no finished cell in ")],
 )  # fmt: skip
 def test_which_cells_must_be_said(arguments: list[object], reason: str, bench: Bench, tmp_path: Path) -> None:

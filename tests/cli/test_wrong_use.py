@@ -10,8 +10,9 @@ from asked import options
 from commandline import Bench
 from tiny_grid import TinyGrid
 
-from bench.cli.common import parse_seeds
 from bench.errors import UsageError
+from bench.runner.options import Seeds
+from bench.runner.request import parse_seeds
 
 WRONG: dict[str, tuple[dict[str, object], str]] = {
     "method": ({"methods": "stedy"}, "There is no method 'stedy'; did you mean 'steady'? There are: adapters, bitfit"),
@@ -32,7 +33,7 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
     "address": ({"ray-address": "auto"}, "--ray-address goes with --executor ray"),
     "workers": ({"workers": 0}, "--workers 0: at least one worker is needed"),
     "too many": ({"workers": 100}, "Profile tiny-cpu-100w cannot be honoured here: needs 100 cores"),
-    "seeds": ({"seeds": "a"}, "--seeds 'a' is neither a count (3) nor a list (0,1,2)"),
+    "seeds": ({"seeds": "a"}, "--seeds 'a' is neither a count (3) nor a list of numbers from 0 up (0,1,2)"),
     "plugin": ({"plugin": "no.py"}, "there is no Python file of that name"),
 }
 
@@ -77,17 +78,20 @@ def test_wrong_use_of_other_commands_too(arguments: list[str], reason: str, benc
 
 
 @pytest.mark.parametrize(
-    ("text", "seeds"),
-    [("3", [0, 1, 2]), ("1", [0]), ("0,1", [0, 1]), ("5,", [5]), ("0,", [0]), ("7, 3,7", [7, 3]), (" 2 ", [0, 1])],
+    ("given", "seeds"),
+    [("3", [0, 1, 2]), ("1", [0]), ("0,1", [0, 1]), ("5,", [5]), ("0,", [0]), ("7, 3,7", [7, 3]), (" 2 ", [0, 1]),
+     (2, [0, 1]), ([0, 7], [0, 7]), (range(5, 7), [5, 6])],
+)  # fmt: skip
+def test_seeds(given: Seeds, seeds: list[int]) -> None:
+    assert parse_seeds(given) == seeds
+
+
+@pytest.mark.parametrize(
+    "given", ["", ",", "0", "-1", "0,-1", "a", "1.5", "1;2", "1e3", "20260101", 0, 20260101, [-1], []]
 )
-def test_seeds(text: str, seeds: list[int]) -> None:
-    assert parse_seeds(text) == seeds
-
-
-@pytest.mark.parametrize("text", ["", ",", "0", "-1", "0,-1", "a", "1.5", "1;2", "1e3", "20260101"])
-def test_wrong_seeds(text: str) -> None:
+def test_wrong_seeds(given: Seeds) -> None:
     with pytest.raises(UsageError, match="--seeds"):
-        parse_seeds(text)
+        parse_seeds(given)
 
 
 def test_a_broken_plugin_is_named_and_the_rest_works(bench: Bench, grid: TinyGrid, tmp_path: Path) -> None:

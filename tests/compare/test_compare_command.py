@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from bench.comparison.measures import NOISY
 from bench.comparison.noise import MachineKind, Noise, Spread
 from bench.records.record import Record
 from bench.records.store import Store
+from bench.runner import session
 from bench.runner.run import Outcome
 
 
@@ -183,10 +183,9 @@ def grids(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             cells[0] = failed("a", 0, "oom")
         return Outcome({record.id: record for record in cells}, os.environ.get("TINY_STOPS") == str(len(asked)))
 
-    running = importlib.import_module("bench.cli.run")  # whose name in its package is the command's
-    monkeypatch.setattr(running, "make_plan", lambda request, console: None)
-    monkeypatch.setattr(running, "execute_plan", answer)
-    monkeypatch.setattr(running, "write_tables", lambda results, console: None)
+    monkeypatch.setattr(session, "prepare", lambda requests, console: None)
+    monkeypatch.setattr(session, "execute", answer)
+    monkeypatch.setattr(session, "write_tables", lambda results, console: None)
     return asked
 
 
@@ -197,7 +196,7 @@ def test_noise_runs_the_grid_again_and_again_into_folders_of_their_own(
     assert done.code == 0
     assert [request.results for request in grids] == [tmp_path / f"run-{at}" for at in (1, 2, 3)]
     assert {request.suite.name for request in grids} == {"ci"}
-    assert not any(request.force for request in grids)  # what is finished is kept
+    assert not any(request.options.force for request in grids)  # what is finished is kept
     found = noise.load(tmp_path / "noise.json")
     assert (found.repeats, found.cells) == (3, 3)
     assert re.search(r"train_examples_per_second +1.9 % +0.0 %", done.out)

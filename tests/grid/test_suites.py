@@ -13,6 +13,7 @@ from bench.grid.suites import PRESETS, Budget, Suite
 from bench.plugins import registry
 from bench.plugins.recipe import Recipe
 from bench.plugins.specs import build_method, parse
+from bench.runner.options import Options
 from bench.runner.plan import plan
 from bench.runner.request import Request, suite_of
 from bench.sources.resolve import Resolved
@@ -100,7 +101,7 @@ def test_the_papers_suites_expand_to_cells_with_the_papers_recipe(
     )
     specs = [parse(entry) for entry in suite.methods]
     # Of what was tuned here nothing is in a suite.
-    request = Request(suite, specs, suite.tasks, suite.seeds, suite.model, profile="cpu", results=tmp_path, tuned=False)
+    request = Request(Options(), suite, specs, suite.tasks, suite.seeds, suite.model, "cpu", tmp_path, tuned=False)
     cells = plan(request).cells
     assert len(cells) == len(tasks) * len(suite.methods) * len(suite.seeds)
     assert {cell.task for cell in cells} == tasks
@@ -187,7 +188,7 @@ def test_recipes_for_what_there_is_not_are_refused_before_anything_is_fetched(
 ) -> None:
     file.write_text(WHOLE.replace(old, new), encoding="utf-8")
     suite = suites.load(str(file))
-    request = Request(suite, [parse("lora")], suite.tasks, suite.seeds, suite.model)
+    request = Request(Options(), suite, [parse("lora")], suite.tasks, suite.seeds, suite.model)
     with pytest.raises(UsageError, match=re.escape(reason)):
         plan(request)
 

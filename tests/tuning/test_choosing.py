@@ -15,7 +15,8 @@ from bench.grid.suites import Budget, Suite
 from bench.plugins.recipe import Recipe
 from bench.plugins.specs import parse_all
 from bench.records.record import Data, Record
-from bench.runner.request import Request, ask
+from bench.runner.options import Options
+from bench.runner.request import Request
 
 RATES = {1: 0.01, 2: 0.003, 3: 0.03}
 
@@ -24,7 +25,7 @@ def asked(count: int = 3, methods: str = "head", tasks: tuple[str, ...] = ("a", 
     suite = Suite(
         name="mine", summary="for tests", methods=("head",), tasks=tasks, budget=Budget(train_examples=100, **more)
     )
-    request = Request(suite, parse_all(methods), tasks, (100,), "minilm-l6")
+    request = Request(Options(), suite, parse_all(methods), tasks, (100,), "minilm-l6")
     return tuning.trials(request, count, 4, 250)
 
 
@@ -142,7 +143,7 @@ def test_a_suite_that_validates_nothing_is_refused() -> None:
 
 def test_a_method_with_nothing_to_search_is_refused(tmp_path: Path) -> None:
     grid = tiny_grid.build(tmp_path, weights=False)
-    request = ask(suite=str(grid.suite), plugins=[grid.folder / "tiny_methods.py"], methods="chatty")
+    request = Request.of(Options("chatty", **grid.keywords))
     with pytest.raises(UsageError, match="The method chatty declares no search space"):
         tuning.trials(request, 2, 1, 0)
 

@@ -14,6 +14,7 @@ from bench.plugins import registry
 from bench.plugins.specs import parse
 from bench.records.record import Record
 from bench.records.store import Store
+from bench.runner.options import Options
 from bench.runner.request import Request
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +45,7 @@ def test_every_method_had_the_same_trials_on_the_same_tasks(records: list[Record
 
 
 def test_what_is_shipped_is_what_was_chosen(records: list[Record], trials: int) -> None:
-    request = Request(STANDARD, [parse(name) for name in METHODS], STANDARD.tasks, (100,), STANDARD.model)
+    request = Request(Options(), STANDARD, [parse(name) for name in METHODS], STANDARD.tasks, (100,), STANDARD.model)
     requests = tuning.trials(request, trials, epochs=4, min_steps=250)
     chosen = tuning.choose(tuning.outcomes(requests, records))
     found = registry.methods()

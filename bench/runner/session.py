@@ -1,0 +1,117 @@
+"""One run of a grid in named steps; `run`, `tune`, `noise` and `bench.run` are made of them."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from bench.files import write_atomically
+from bench.leaderboard import files
+from bench.leaderboard.merging import merge
+from bench.plugins import registry
+from bench.plugins.registry import Registry
+from bench.records.store import Store
+from bench.runner.backend import launch
+from bench.runner.forecasting import skip_unfit
+from bench.runner.makespan import Makespan, csv
+from bench.runner.plan import Plan, plan, together
+from bench.runner.progress import FetchDisplay
+from bench.runner.request import Request
+from bench.runner.run import Outcome
+from bench.sanitize import one_line
+
+TIMELINE = "timeline.csv"
+
+
+def prepare(requests: Sequence[Request], console: Console, *, record_skipped: bool = True) -> Plan:
+    """The cells of these requests, everything that they need checked and fetched.
+
+    record_skipped: whether a cell that --skip-unfit leaves out gets its record, which a dry run must not write.
+
+    Raises:
+        BenchError: as `plan` does.
+    """
+    plans = []
+    for request in requests:
+        with FetchDisplay(console) as display:
+            planned = plan(request, display.told)
+        plans.append(skip_unfit(planned, request, record_skipped) if request.options.skip_unfit else planned)
+    return together(plans)
+
+
+def warn_of_broken_plugins(plugins: Sequence[Path], console: Console) -> None:
+    """Name the plugins that cannot be used: whether the grid needs them is found out later."""
+    found: list[Registry[Any]] = [registry.methods(plugins), registry.tasks(plugins)]
+    for each in found:
+        for name, broken in each.broken.items():
+            console.print(f"Not usable: {each.kind.__name__.lower()} {name}: {broken.reason}", markup=False)
+
+
+def execute(planned: Plan, request: Request, console: Console, makespan: Makespan | None = None) -> Outcome:
+    """Run the cells that are not finished.
+
+    Raises:
+        BenchError: if the executor cannot be started, or a record cannot be written.
+    """
+    finished = len(planned.finished)
+    already = f", {finished} of them finished already" if finished else ""
+    console.print(f"{len(planned.cells)} cells{already}. Profile {planned.why_profile}.", markup=False)
+    for fault in planned.damaged:
+        damaged = Store(request.results).damaged
+        console.print(f"Runs again: {fault} The damaged file will be moved to {damaged}.", markup=False)
+    with _sigterm_interrupts():
+        return launch(planned, request, console, makespan)
+
+
+def execute_and_tabulate(planned: Plan, request: Request, console: Console, began: float | None = None) -> Outcome:
+    """Run the cells that are not finished, and write the tables of the results folder.
+
+    began: when the command did, in time.monotonic's seconds; None: now.
+    """
+    makespan = Makespan(planned.workers, began)
+    outcome = execute(planned, request, console, makespan)
+    write_tables(request.results, console)
+    makespan.end()
+    console.print(f"Took {makespan.text()}", markup=False)
+    if planned.pending:  # otherwise the timeline of the run that finished the cells stays
+        write_atomically(request.results / TIMELINE, csv(makespan.rows()))
+    return outcome
+
+
+def write_tables(results: Path, console: Console) -> None:
+    """Write the tables of all records of a results folder, and print what was left out."""
+    found = merge([results])
+    for note in found.notes:
+        console.print(one_line(note), markup=False)
+    files.write(results, found.records)
+
+
+def process_began() -> float:
+    """When this process started, in time.monotonic's seconds: Python's start and imports are part of a command."""
+    import psutil
+
+    return time.monotonic() - max(0.0, time.time() - psutil.Process().create_time())
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """A scheduler's SIGTERM is an interruption like Ctrl-C: running cells are recorded, finished ones kept."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # others cannot set handlers
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
