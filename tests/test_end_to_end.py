@@ -366,7 +366,7 @@ def test_a_scheduler_interrupts_as_a_user_does(grid: TinyGrid) -> None:
 
 def check_interrupted(run: Ran) -> None:
     assert run.process.returncode == 130
-    assert "Interrupted. The same command goes on where this one stopped." in run.process.stderr
+    assert "Interrupted. The same command continues where this one stopped." in run.process.stderr
     assert "Traceback" not in run.process.stderr
     assert {name: each["status"] for name, each in run.records.items()} == {"steady": "ok", "slow": "interrupted"}
     assert run.records["slow"]["reason"] == "the run was interrupted"

@@ -22,7 +22,7 @@ def assert_refused(process: subprocess.CompletedProcess[str], reason: str) -> No
     assert process.returncode == 1
     errors = [line for line in process.stderr.splitlines() if line.startswith("Error: ")]
     assert len(errors) == 1
-    assert f"cannot be written: {reason}. What is finished is kept" in errors[0]
+    assert f"cannot be written: {reason}. Finished cells are kept" in errors[0]
     assert "Traceback" not in process.stderr
 
 
