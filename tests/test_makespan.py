@@ -44,14 +44,14 @@ def test_two_workers_by_hand(at: Callable[[float], None]) -> None:
     made.cell_ends("d", failed(timeline={"train": 0.5, "total": 1.0}))
     made.cell_ends("never begun", failed())
     at(25)
-    made.cell_ends("c", record(timeline={"wait for workers": 1.0, "train": 8.0, "a new phase": 1.0, "total": 10.0}))
+    made.cell_ends("c", record(timeline={"load model": 1.0, "train": 8.0, "a new phase": 1.0, "total": 10.0}))
     at(26)
     made.run_ends()
     at(28)
     made.end()
     found = {row["part"]: row["worker_seconds"] for row in made.rows()}
     assert found == {
-        "training": 14, "evaluation": 2, "loading": 1, "waiting for other workers": 1, "rest of cells": 1.5,
+        "training": 14, "evaluation": 2, "loading": 2, "rest of cells": 1.5,
         "failed cells": 12 + 1, "handing over": 0.5, "starting workers": 2 + 3 + 2, "idle workers": 5 + 1,
         "planning": 2 * 3, "tables": 2 * 2,
     }  # fmt: skip

@@ -18,16 +18,14 @@ PHASES = {
     "set up": "loading",
     "read data": "loading",
     "load model": "loading",
-    "meet ranks": "loading",
     "machine speed": "measuring",
     "free memory": "measuring",
     "count FLOPs": "measuring",
     "score": "measuring",
     "save": "saving",
-    "wait for workers": "waiting for other workers",
 }
 PARTS = (
-    "training", "evaluation", "loading", "measuring", "saving", "waiting for other workers", "rest of cells",
+    "training", "evaluation", "loading", "measuring", "saving", "rest of cells",
     "failed cells", "handing over", "starting workers", "idle workers", "planning", "tables",
 )  # fmt: skip
 

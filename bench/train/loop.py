@@ -130,7 +130,8 @@ def train(
         batch = batch_to(batch, placement.device)
         with timeline.phase("train"), clock.step(batch.examples, batch.tokens):
             known = kept.parts(indices, lengths[indices]) if kept else None
-            losses.append(update(model, batch, data.kind, recipe, placement, trained, optimizer, known))
+            loss = update(model, batch, data.kind, recipe, placement, trained, optimizer, known)
+            losses.append(loss)
             schedule.step()
             had_gradient = had_gradient or _any_gradient(trained)
             optimizer.zero_grad(set_to_none=True)

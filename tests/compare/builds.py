@@ -27,9 +27,9 @@ BUILDS = {
     ),
     "loop 30 % slower": (
         "bench/train/loop.py",
-        "            loss = update(model, share, data.kind, recipe, placement, trained, optimizer, known)\n",
+        "            loss = update(model, batch, data.kind, recipe, placement, trained, optimizer, known)\n",
         "            _started = time.perf_counter()\n"
-        "            loss = update(model, share, data.kind, recipe, placement, trained, optimizer, known)\n"
+        "            loss = update(model, batch, data.kind, recipe, placement, trained, optimizer, known)\n"
         "            time.sleep(0.3 * (time.perf_counter() - _started))\n",
     ),
 }
