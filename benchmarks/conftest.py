@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import tiny as tiny_bert
-import tiny_speed
+import tiny_setting
 import torch
+from contenders import Setting
 
 from bench.grid import models
 from bench.profiles.probe import cpu_cores_allowed
-from bench.speed.setting import Setting
 from bench.train.model import quiet_libraries
 
 
@@ -40,10 +40,11 @@ def all_cores(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def setting(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Setting:
     """A made-up classification on random weights: of minilm-l6's shape where times are taken, else tiny."""
-    files = tiny_speed.write(tmp_path_factory.mktemp("speed"))
+    options = tiny_setting.write(tmp_path_factory.mktemp("setting"))
+    model, plugin = Path(options["--model"]), Path(options["--plugin"])
     if not request.config.getoption("benchmark_disable"):
-        large(files.model)
-    return Setting(files)
+        large(model)
+    return Setting(model, options["--task"], plugin, (plugin,))
 
 
 def large(folder: Path) -> None:

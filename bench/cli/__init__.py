@@ -22,7 +22,6 @@ from bench.cli.plan import plan
 from bench.cli.publish import publish
 from bench.cli.report import report
 from bench.cli.run import run
-from bench.cli.speed import speed
 from bench.cli.tune import tune
 from bench.cli.verify import verify
 
@@ -51,6 +50,6 @@ def main(
 
 
 for command in (
-    run, plan, tune, list_, fetch, leaderboard, report, publish, compare, noise, speed, attention, freeze, verify, check
+    run, plan, tune, list_, fetch, leaderboard, report, publish, compare, noise, attention, freeze, verify, check
 ):  # fmt: skip
     app.command(command.__name__.rstrip("_"))(command)

@@ -15,7 +15,6 @@ import commands
 import pytest
 import short_cells
 import tiny
-import tiny_speed
 from commandline import Bench, Done
 
 from bench.grid import models
@@ -116,12 +115,6 @@ def _write_block(page: Path, board: str) -> None:
 def _briefly(arguments: Sequence[str], folder: Path) -> list[Any]:
     """Options beside a command's own that make it a matter of seconds; of an option given twice the last one counts."""
     match arguments[0]:
-        case "speed":
-            (folder / "speed").mkdir(exist_ok=True)
-            files = tiny_speed.write(folder / "speed")
-            options = ["--model", files.model, "--plugin", files.plugins[0], "--task", files.task, "--threads", 1]
-            often = ["--seeds", 2] if "--scores" in arguments else ["--rounds", 1]
-            return [*options, *often, "--examples", 128]
         case "run":
             return ["--seeds", 1, *(["--tasks", "us-address"] if "standard" in arguments else [])]
         case "tune":

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import tiny as tiny_bert
 import torch
+from pasta_reference import attach, special_token_marks, vectors_of
 
 from bench.check.examples import KINDS
 from bench.errors import NotApplicable
-from bench.speed.pasta_reference import attach_reference, special_token_marks, trained, vectors_of
 from methods.pasta import Pasta, PastaParams
 
 
@@ -28,7 +28,7 @@ def test_logits_and_gradients_are_those_of_pasta(tiny: tiny_bert.Tiny, kind: str
     ours: Any = tiny.adapted(Pasta(PastaParams()), kind).module
     reference: Any = tiny.model(kind)
     reference.load_state_dict({k: v for k, v in ours.state_dict().items() if ".pasta." not in k})
-    attach_reference(reference, tiny.context(kind).template)
+    attach(reference, tiny.context(kind).template)
     reference.eval()
     mine = ours.base_model.pasta.adapter("default").vectors
     with torch.no_grad():
@@ -44,18 +44,12 @@ def test_logits_and_gradients_are_those_of_pasta(tiny: tiny_bert.Tiny, kind: str
     gradients = torch.stack([vectors.grad for vectors in vectors_of(reference)])  # type: ignore[misc]
     assert gradients.abs().max() > 1e-4
     torch.testing.assert_close(gradients, mine.grad, rtol=1e-4, atol=1e-6)
+    query = reference.bert.encoder.layer[0].attention.self.query.weight
+    assert query.grad.abs().max() > 0  # as in the authors' code, which freezes nothing
     for name in ("weight", "bias"):
         torch.testing.assert_close(
             getattr(reference.classifier, name).grad, getattr(ours.classifier, name).grad, rtol=1e-4, atol=1e-6
         )
-
-
-def test_it_computes_gradients_of_all_weights_and_trains_what_pasta_trains(tiny: tiny_bert.Tiny) -> None:
-    ours = tiny.adapted(Pasta(PastaParams()), "classification").module
-    reference: Any = tiny.model("classification")
-    attach_reference(reference, tiny.context("classification").template)
-    assert all(parameter.requires_grad for parameter in reference.parameters())
-    assert sum(p.numel() for p in trained(reference)) == sum(p.numel() for p in ours.parameters() if p.requires_grad)
 
 
 def test_it_is_for_bert_alone() -> None:
@@ -63,4 +57,4 @@ def test_it_is_for_bert_alone() -> None:
 
     config = RobertaConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=9)
     with pytest.raises(NotApplicable, match="roberta"):
-        attach_reference(RobertaForSequenceClassification(config), (0, 2))
+        attach(RobertaForSequenceClassification(config), (0, 2))
