@@ -76,20 +76,23 @@ def leaderboard(
 
 
 def _into(file: Path, check: bool) -> None:
-    """Put tables and plots into a Markdown file, or say whether those that are there are stale."""
-    from bench.files import write_atomically
+    """Update the blocks of a Markdown file, or check that they are up to date."""
+    from bench.errors import UsageError
     from bench.publish import markdown
 
-    if check:
-        if old := markdown.stale(file):
-            print(f"Stale: {', '.join(one_line(str(path)) for path in old)}; "
-                  f"`python -m bench leaderboard --into {one_line(str(file))}` makes it anew.")  # fmt: skip
-            raise typer.Exit(EXIT_FAILED)
-        return
-    made = markdown.make(file)
-    for path, text in (*made.plots.items(), (file, made.text)):
-        write_atomically(path, text)
-    print(f"{one_line(str(file))}: {made.blocks} block{'' if made.blocks == 1 else 's'}.")
+    document = markdown.load(file)
+    if not document.blocks:
+        raise UsageError(
+            f"{file} has no block to fill: put the lines `<!-- leaderboard:begin FOLDER -->` and "
+            "`<!-- leaderboard:end -->` where the table belongs."
+        )
+    if not check:
+        document.write()
+        print(f"{one_line(str(file))}: {document.blocks} block{'' if document.blocks == 1 else 's'}.")
+    elif stale := document.stale():
+        print(f"Stale: {', '.join(one_line(str(path)) for path in stale)}; "
+              f"`python -m bench leaderboard --into {one_line(str(file))}` updates them.")  # fmt: skip
+        raise typer.Exit(EXIT_FAILED)
 
 
 def _shown(which: str, frame: pd.DataFrame, constants: Pscp | None) -> list[str]:

@@ -1,6 +1,6 @@
-"""A results folder made public: records, tables, page, and a list of hashes that anyone can check.
+"""A published results folder: tables, page, records, and a list of hashes.
 
-`sha256sum --check SHA256SUMS` in a published folder says whether it is whole and unchanged.
+`sha256sum --check SHA256SUMS` in a published folder tells whether it is complete and unchanged.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import re
 import shutil
 import tempfile
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench import __version__, report
 from bench.errors import BenchError, StoreError, UsageError
 from bench.files import remove_stale, temporary_path, write_atomically
 from bench.leaderboard import current, files
@@ -26,46 +28,25 @@ SUMS = "SHA256SUMS"
 HUB = "hub:"
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
-CARD = """---
-configs:
-- config_name: leaderboard
-  data_files: leaderboard.csv
-  default: true
-- config_name: cells
-  data_files: cells.csv
-- config_name: pairs
-  data_files: pairs.csv
----
-
-Results of a benchmark of parameter-efficient tuning methods, made with pasta-bench {version}.
-
-- `report.html`: all of it as a page; it opens in any browser, without a network.
-- `leaderboard.csv` (a row a method and task), `cells.csv` (a row a training), `pairs.csv` (every two methods compared),
-  `overall.csv` (ranks over tasks); `datapackage.json` tells what each column means.
-- `records/`: everything that was recorded of each training, one JSON file each.
-- `SHA256SUMS`: `sha256sum --check SHA256SUMS` says whether what you have is what was published.
-"""
-
 
 class PublishError(BenchError):
-    """Something could not be published; nothing half-published is taken for whole, since the hashes come last."""
+    """The hub refused a publication or cannot be reached."""
 
 
 def contents(records: Sequence[Record], pscp: Pscp | None = None) -> dict[str, str]:
     """Every file of a publication by its path in the folder, the hashes last. The same bytes for the same records.
 
-    Cells of older code than the newest of their row stand in no table, and are not published.
+    Cells of older code than the newest of their row are in no table, and are not published.
 
     Raises:
         UsageError: if there are no records.
     """
-    from bench import __version__, report
-
     records = sorted(current(records), key=lambda record: record.id)
     if not records:
         raise UsageError("There is no record to publish.")
+    card = resources.files("bench.publish").joinpath("card.md").read_text(encoding="utf-8")
     made = {
-        "README.md": CARD.format(version=__version__),
+        "README.md": card.format(version=__version__),
         **files.tables(records, pscp),
         "report.html": report.render(records, pscp),
         **{f"records/{record.id}.json": record.to_json() for record in records},
@@ -75,7 +56,7 @@ def contents(records: Sequence[Record], pscp: Pscp | None = None) -> dict[str, s
 
 
 def named_folders(records: Sequence[Record]) -> list[str]:
-    """Folders of somebody's machine that the records' cells name as where a model or data came from."""
+    """Local folders that the records name as the source of a model or data."""
     sources = {source for record in records for source in (record.cell.model_source, record.cell.task_source)}
     return sorted(source for source in sources if Path(source).is_absolute() or source.startswith("~"))
 
@@ -84,7 +65,7 @@ def repository(target: str) -> str | None:
     """OWNER/NAME of a hub target; None for a folder.
 
     Raises:
-        UsageError: for a hub target of another form.
+        UsageError: for a malformed hub target.
     """
     if not target.startswith(HUB):
         return None
@@ -98,34 +79,34 @@ def stale(folder: Path, made: dict[str, str]) -> list[str]:
     """Files of an earlier publication in this folder that the new one does not have.
 
     Raises:
-        UsageError: if the folder holds files and no publication: they are somebody's.
+        UsageError: if the folder has files but is no publication.
     """
     if not _is_published(folder):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(f"{folder} holds something that was not published by this program; name another folder.")
         return []
-    return sorted(path for path in _listed(folder).keys() - made.keys() if _is_inside(folder, path))
+    return sorted(path for path in _listed(folder).keys() - made.keys() if _is_file_inside(folder, path))
 
 
 def changed(folder: Path) -> list[str]:
-    """Files of a published folder that its hashes do not know so, records that they do not list included.
-
-    Empty for a folder without hashes: it was not published.
-    """
+    """Files of a published folder that do not match its hashes, and records without one; none if it has no hashes."""
     if not _is_published(folder):
         return []
     listed = _listed(folder)
-    found = {
-        path for path, digest in listed.items() if not _is_inside(folder, path) or _sha256(folder / path) != digest
+    differing = {
+        path
+        for path, digest in listed.items()
+        if not _is_file_inside(folder, path) or hashlib.sha256((folder / path).read_bytes()).hexdigest() != digest
     }
-    there = {path.relative_to(folder).as_posix() for path in folder.glob("records/*.json")}
-    return sorted(found | (there - listed.keys()))
+    records = {path.relative_to(folder).as_posix() for path in folder.glob("records/*.json")}
+    return sorted(differing | (records - listed.keys()))
 
 
 def to_folder(folder: Path, made: dict[str, str]) -> None:
-    """Write a publication, replacing an earlier one; the hashes last, so that what was cut short is seen to be.
+    """Write a publication, replacing an earlier one.
 
-    A new folder gets its name once everything is in it: one that was cut short has none, and is in nobody's way.
+    A new folder gets its name when it is complete. In an existing one the hashes are written last, so that an
+    interrupted publication does not match them.
 
     Raises:
         UsageError: see `stale`. StoreError: if the folder cannot be written.
@@ -148,41 +129,42 @@ def to_folder(folder: Path, made: dict[str, str]) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write(folder: Path, made: dict[str, str]) -> None:
-    for path, text in made.items():
-        write_atomically(folder / path, text)
-
-
 def to_hub(name: str, made: dict[str, str]) -> str:
-    """Upload a publication as one commit to a data set repository, made if it is not there; its address.
+    """Upload a publication as one commit to a data set repository, created if necessary; returns the commit's address.
 
-    Records of an earlier publication that this one does not have are deleted in the same commit. Needs the
-    token that `hf auth login` keeps, or HF_TOKEN.
+    The same commit deletes records of an earlier publication that are not in this one. Needs the token of
+    `hf auth login`, or HF_TOKEN.
 
     Raises:
         PublishError: if the hub refuses or cannot be reached.
     """
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi  # slow to import
 
     api = HfApi()
     with tempfile.TemporaryDirectory() as temporary:
-        to_folder(Path(temporary) / "publication", made)
+        folder = Path(temporary) / "publication"
+        _write(folder, made)
         try:
             api.create_repo(name, repo_type="dataset", exist_ok=True)
             commit = api.upload_folder(
                 repo_id=name,
-                folder_path=Path(temporary) / "publication",
+                folder_path=folder,
                 repo_type="dataset",
                 commit_message="Publish benchmark results",
                 delete_patterns="records/*.json",
             )
-        except Exception as error:  # noqa: BLE001 - the hub library's errors are of many classes with no common one
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        except Exception as error:  # noqa: BLE001 - errors of the hub library have no common base class
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise PublishError(
-                f"{name} could not be published: {reason} Log in with `hf auth login` or set HF_TOKEN to a token that "
-                "may write there, and see that the hub can be reached."
+                f"{name} could not be published: {reason} Log in with `hf auth login` or set HF_TOKEN to a token with "
+                "write access, and check the connection to the hub."
             ) from None
     return str(commit.commit_url)
+
+
+def _write(folder: Path, made: dict[str, str]) -> None:
+    for path, text in made.items():
+        write_atomically(folder / path, text)
 
 
 def _is_published(folder: Path) -> bool:
@@ -190,15 +172,11 @@ def _is_published(folder: Path) -> bool:
 
 
 def _listed(folder: Path) -> dict[str, str]:
-    """The digest of each file that a publication's hashes list, by its path."""
+    """The digest of each file in a publication's list of hashes, by path."""
     rows = (folder / SUMS).read_text(encoding="utf-8").splitlines()
     return {path: digest for digest, _, path in (row.partition("  ") for row in rows)}
 
 
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-def _is_inside(folder: Path, path: str) -> bool:
-    """Whether a path that a list names is a plain file below the folder, so that deleting it deletes nothing else."""
+def _is_file_inside(folder: Path, path: str) -> bool:
+    """Whether a path of the list is a plain file in the folder: the list may be hostile."""
     return (folder / path).resolve().is_relative_to(folder.resolve()) and (folder / path).is_file()

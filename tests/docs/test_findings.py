@@ -461,7 +461,7 @@ def test_the_page_says_what_the_tables_say(made: Callable[[], str], page: str) -
 def test_no_number_of_the_page_is_without_a_claim(page: str) -> None:
     for made in CLAIMS:
         page = page.replace(made(), "")
-    page = re.sub(r"<!-- (\w+):begin .*? -->.*?<!-- \1:end -->", "", page)  # test_blocks holds them to the tables
+    page = re.sub(r"<!-- (\w+):begin .*? -->.*?<!-- \1:end -->", "", page)  # held to the tables by tests/publish
     names = r"`[^`]*`|\]\([^)]*\)|all-MiniLM-L6-v2|P-tuning v2|80 % power"
     page = re.sub(names, "", page)
     assert re.findall(r"\S*\d\S*", page) == []

@@ -6,13 +6,13 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from commandline import Bench
 from made import memory, parameters, record, speed
 
 from bench.publish import markdown
 from bench.publish.folder import SUMS, changed, contents, to_folder
-from bench.publish.markdown.tables import differences, table
 from bench.records.record import Record
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +49,18 @@ def cells(file: Path) -> list[list[str]]:
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
 
 
+def generated(folder: Path, kind: str, lines: list[dict[str, str]]) -> list[str]:
+    """The table's lines in a block of these rows; of pairs, against m. The method `whole` has rank 1."""
+    board = {"model": "tiny", "profile": "p", "preset": "s"}
+    rank = {"method": "whole", "average_rank": "1", **board}
+    for name, rows in ((kind, [board | line for line in lines]), ("overall", [rank])):
+        pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False)
+    file = folder / "page.md"
+    against = " against m" if kind == "pairs" else ""
+    file.write_text(f"<!-- {kind}:begin .{against} -->\n<!-- {kind}:end -->\n", encoding="utf-8")
+    return [line for line in markdown.load(file).updated.splitlines() if line.startswith("|")]
+
+
 def test_every_number_is_the_csvs(readme: Path, bench: Bench) -> None:
     assert bench("leaderboard", "--into", readme).code == 0
     head, _, *rows = cells(readme)
@@ -83,8 +95,8 @@ def test_a_method_that_lacks_a_task_has_no_mean_and_stands_last_and_seconds_are_
     ]
     names = ("method", "method_params", "task", "metric", "score_mean", "score_std", "train_seconds",
              "trainable_share_percent", "peak_train_memory_mib")  # fmt: skip
-    made = table([{**dict.fromkeys(names, ""), **line} for line in lines], {"whole": "1"})
-    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in made.splitlines()[2:]]
+    block = generated(tmp_path, "leaderboard", [{**dict.fromkeys(names, ""), **line} for line in lines])
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in block[2:]]
     assert rows == [  # method, share, rt-polarity, sms-spam, mean, rank, seconds, MiB
         ["whole", "–", "0.7000", "0.5000", "0.6000", "1.00", "20", "–"],
         ["failed", "–", "–", "–", "–", "–", "–", "–"],
@@ -113,9 +125,9 @@ def test_check_sees_a_changed_number_plot_and_folder(readme: Path, bench: Bench)
     plot = readme.parent / "docs" / "leaderboard-board.svg"
     drawing = plot.read_text(encoding="utf-8")
     plot.unlink()
-    assert markdown.stale(readme) == [plot]
+    assert markdown.load(readme).stale() == [plot]
     plot.write_text(drawing.replace("data sha256:", "data sha256:0"), encoding="utf-8")
-    assert markdown.stale(readme) == [plot]
+    assert markdown.load(readme).stale() == [plot]
 
     table = readme.parent / "results/board/leaderboard.csv"
     table.write_text(table.read_text(encoding="utf-8").replace("matthews", "accuracy"), encoding="utf-8")
@@ -125,7 +137,9 @@ def test_check_sees_a_changed_number_plot_and_folder(readme: Path, bench: Bench)
 
 
 def test_the_same_folder_gives_the_same_bytes(readme: Path) -> None:
-    assert markdown.make(readme) == markdown.make(readme)
+    first, second = markdown.load(readme), markdown.load(readme)
+    assert first.updated == second.updated
+    assert [plot.draw() for plot in first.plots.values()] == [plot.draw() for plot in second.plots.values()]
 
 
 def test_how_far_every_method_lies_from_one_of_them(readme: Path, bench: Bench) -> None:
@@ -154,7 +168,7 @@ def test_how_far_every_method_lies_from_one_of_them(readme: Path, bench: Bench) 
     assert any("**" in shown for row in rows for shown in row)  # or bold was not tried
 
 
-def test_told_apart_is_corrected_for_the_comparisons_with_the_one_method() -> None:
+def test_significance_is_corrected_for_the_comparisons_with_the_one_method(tmp_path: Path) -> None:
     """Worked by hand: of a task's three p, 0.02 and 0.03 are of pairs with m, whose smallest is doubled."""
     common = {"task": "t", "metric": "f1", "difference": "0.1", "ci95_low": "0.05", "ci95_high": "0.15"}
     lines = [
@@ -162,15 +176,16 @@ def test_told_apart_is_corrected_for_the_comparisons_with_the_one_method() -> No
         {"method_a": "above", "method_b": "m", "p_value": "0.03", "p_holm": "0.06", **common},
         {"method_a": "above", "method_b": "below", "p_value": "0.04", "p_holm": "0.06", **common},
     ]
-    _, _, above, below = differences(lines, "m").splitlines()
+    _, _, above, below = generated(tmp_path, "pairs", lines)
     assert above == "| above | **+10.0** (+5.0 to +15.0) | +10.0 (+5.0 to +15.0) |"
     assert below == "| below | **-10.0** (-15.0 to -5.0) | -10.0 (-15.0 to -5.0) |"
-    # A third comparison with m: 3 x 0.02 tells nothing apart.
+    # A third comparison with m: 3 x 0.02 is not significant.
     third = {"method_a": "m", "method_b": "third", "p_value": "0.9", "p_holm": "0.9", **common}
-    assert "**" not in differences([*lines, third], "m")
-    # One without a second seed is no comparison, whatever its p: neither told apart nor counted.
+    assert "**" not in "".join(generated(tmp_path, "pairs", [*lines, third]))
+    # One without a second seed is no comparison, whatever its p: neither significant nor counted.
     alone = third | {"p_value": "0.001", "p_holm": ""}
-    assert differences([*lines, alone], "m").count("**") == 4
+    assert "".join(generated(tmp_path, "pairs", [*lines, alone])).count("**") == 4
+    assert generated(tmp_path, "pairs", [alone])[2] == "| third | -10.0 (-15.0 to -5.0) | -10.0 (-15.0 to -5.0) |"
 
 
 @pytest.mark.parametrize(
@@ -190,11 +205,14 @@ def test_a_block_of_pairs_names_the_method(begin: str, reason: str, readme: Path
 
 
 @pytest.mark.parametrize(
-    "text", [f"{BEGIN}\n", f"{BEGIN}\n{BEGIN}\n{END}\n", "<!-- leaderboard:begin nowhere -->\n" + END]
+    "text", [f"{BEGIN}\n", f"{BEGIN}\n{BEGIN}\n{END}\n", "<!-- leaderboard:begin nowhere -->\n" + END, "no block"]
 )
-def test_a_broken_block_is_one_sentence(text: str, readme: Path, bench: Bench) -> None:
+@pytest.mark.parametrize("check", [(), ("--check",)])
+def test_a_broken_or_missing_block_is_one_sentence(
+    text: str, check: tuple[str, ...], readme: Path, bench: Bench
+) -> None:
     readme.write_text(text, encoding="utf-8")
-    done = bench("leaderboard", "--into", readme)
+    done = bench("leaderboard", "--into", readme, *check)
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("Error: ")
     assert readme.read_text(encoding="utf-8") == text
@@ -215,6 +233,6 @@ def test_a_record_that_the_hashes_do_not_list_is_a_change(readme: Path) -> None:
 def test_this_repositorys_own_files_are_fresh() -> None:
     """Without a block there is nothing to hold them to."""
     for file in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
-        assert markdown.stale(file) == []
+        assert markdown.load(file).stale() == []
     for folder in (path.parent for path in sorted((ROOT / "results").glob(f"*/{SUMS}"))):
         assert changed(folder) == []
