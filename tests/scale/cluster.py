@@ -110,7 +110,7 @@ class Cluster:
                 if job is None:
                     exhausted = True
                     continue
-                if self.written[job.key] or any(job.key == other.key for other, _ in run.values()):
+                if self.written[job.key] or any(job.key == other.key for other, _ in running.values()):
                     self.doubled.add(job.key)
                 self.begun[job.key] += 1
                 lasts = self.seconds[job.key] * (self.chances.slowness if who // A_NODE in slow else 1)
@@ -118,7 +118,7 @@ class Cluster:
                 yield Started(job.key, who)
                 yield Progress(job.key, {"step": 1, "steps": 2, "loss": 0.5})
             elif what == "end" and who in running and running[who][1] == at:
-                job, _ = run.pop(who)
+                job, _ = running.pop(who)
                 dies = chance.random() < self.chances.death
                 if not dies or chance.random() < 0.5:
                     result = self._finish(job.payload.cell)
@@ -131,7 +131,7 @@ class Cluster:
                 for worker in range(who * A_NODE, (who + 1) * A_NODE):
                     if worker not in running:
                         continue  # it is idle for good, or starting
-                    job, _ = run.pop(worker)
+                    job, _ = running.pop(worker)
                     plan(REPAIR_SECONDS, "free", worker)
                     if self.retried is None:
                         yield Lost(job.key, "error", "its node was lost", None, 1.0, "")
