@@ -22,7 +22,6 @@ from bench.comparison.rows import ALL_ROWS, Event, Pair, match, row_label
 from bench.leaderboard import Row
 from bench.leaderboard import compare as compare_scores
 from bench.records.machines import machine_kind
-from bench.records.predictions import answers_of
 from bench.records.record import Record
 from bench.stats import ALPHA
 from bench.stats.multiple import holm
@@ -213,17 +212,13 @@ def _score(quantity: Quantity, pair: Pair) -> Judgement:
         return _not_judged(quantity, pair, f"another metric ({' and '.join(sorted(map(str, metrics)))})")
     values = _values(quantity, pair)
     means = statistics.fmean(old for old, _ in values), statistics.fmean(now for _, now in values)
-    if all(a.score == b.score and _answered_alike(a, b) for a, b in zip(base, new, strict=True)):
+    if all(a.score == b.score and a.predictions == b.predictions for a, b in zip(base, new, strict=True)):
         # Not by chance: nothing was drawn, so there is nothing to test, or to correct the other tests for.
         return _judged(quantity, pair, means, 0.0, len(values))
     found = compare_scores(new, base)
     if found is None or found.p_value is None or found.n_seeds < 2:
         return _not_judged(quantity, pair, "one seed alone makes no claim")
     return _judged(quantity, pair, means, found.difference, found.n_seeds, found.p_value, found.minimum_detectable)
-
-
-def _answered_alike(base: Record, new: Record) -> bool:
-    return answers_of(base).predictions == answers_of(new).predictions
 
 
 def _ratio(quantity: Quantity, pair: Pair, known: Spread | None, seen: Spread | None) -> Judgement:

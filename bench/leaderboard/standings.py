@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bench.leaderboard.rows import Group, Row, higher_is_better, scores
-from bench.records.predictions import answers_of
 from bench.records.record import Record
 from bench.stats import ALPHA
+from bench.stats.contributions import Floats, contributions
 from bench.stats.multiple import holm, rank_groups
 from bench.stats.overall import average_ranks
 from bench.stats.paired import Comparison, Comparisons, Sample, compare_all, compare_samples
@@ -23,13 +23,20 @@ from bench.stats.paired import Comparison, Comparisons, Sample, compare_all, com
 def sample(members: Iterable[Record]) -> Sample:
     """What finished of one row, ready to be compared: by example where all seeds were tested on the same ones."""
     scored = {r.cell.seed: r for r in members if r.status == "ok" and r.score is not None}
-    answers = {seed: answers_of(record) for seed, record in scored.items()}
     found = scores(scored.values())
-    tests = {each.references for each in answers.values()}
+    tests = {record.references for record in scored.values()}
     if len(tests) != 1:
         return Sample(found)
-    known = {seed: each.contributions for seed, each in answers.items() if each.contributions is not None}
-    return Sample(found, known if len(known) == len(answers) else None, tests.pop())
+    known = {seed: share for seed, record in scored.items() if (share := _contributions(record)) is not None}
+    return Sample(found, known if len(known) == len(scored) else None, tests.pop())
+
+
+def _contributions(record: Record) -> Floats | None:
+    labels = record.data.labels if record.data else None
+    try:
+        return contributions(str(record.metric), list(record.predictions), list(record.references), labels)
+    except (ArithmeticError, LookupError, TypeError, ValueError):
+        return None  # of another metric, or predictions that do not fit this one
 
 
 def compare(first: Iterable[Record], second: Iterable[Record]) -> Comparison | None:

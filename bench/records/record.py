@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench.grid.cell import Cell
 from bench.plugins.recipe import Recipe
+from bench.records.packed import PackedList
 
 SCHEMA_VERSION = 6
 # 1 had no extra tests; 2 no labels, inference FLOPs and machine speed; 3 no word on whether throughput was exclusive;
@@ -91,8 +92,8 @@ class ExtraTest(_Part):
 
     scores: dict[str, Number | None] = Field(default_factory=dict)
     constant_score: Number | None = None
-    predictions: list[Any] = Field(default_factory=list)
-    references: list[Any] = Field(default_factory=list)
+    predictions: PackedList[Any] = Field(default_factory=PackedList)
+    references: PackedList[Any] = Field(default_factory=PackedList)
 
 
 class Record(_Part):
@@ -131,9 +132,9 @@ class Record(_Part):
     speed: Speed | None = None
     data: Data | None = None
     timeline: dict[str, Number] = Field(default_factory=dict)
-    losses: list[Number] = Field(default_factory=list)
-    predictions: list[Any] = Field(default_factory=list)
-    references: list[Any] = Field(default_factory=list)
+    losses: PackedList[Number] = Field(default_factory=PackedList)
+    predictions: PackedList[Any] = Field(default_factory=PackedList)
+    references: PackedList[Any] = Field(default_factory=PackedList)
     extra_tests: dict[str, ExtraTest] = Field(default_factory=dict)
     environment: dict[str, Any] = Field(default_factory=dict)
 

@@ -25,6 +25,7 @@ from bench.plugins import metrics, registry
 from bench.plugins.method import Method
 from bench.plugins.recipe import Recipe
 from bench.plugins.task import TaskContext
+from bench.records.packed import PackedList
 from bench.records.record import ExtraTest, Memory, Parameters, Record, Speed, Status
 from bench.records.store import Store
 from bench.train.adaptation import adapt, save
@@ -185,7 +186,7 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
             after_epoch=validate if cell.budget.choose == "best" and "validation" in data else None,
             higher_is_better=record.higher_is_better,
         )
-    record.losses = trained.losses
+    record.losses = PackedList(trained.losses)
     record.chosen_epoch = trained.chosen_epoch
     record.validation_scores = trained.validation_scores
     if cell.budget.choose == "last" and "validation" in data:
