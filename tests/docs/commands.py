@@ -27,7 +27,12 @@ def bench_commands(page: Path) -> list[list[str]]:
 
 
 def python_blocks(page: Path) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return blocks(page, "python")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced code blocks in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
 def _is_code(line: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -33,6 +33,33 @@ class Difference:
 
     def __str__(self) -> str:
         return f"{self.points:+.1f} ({self.low:+.1f} to {self.high:+.1f})"
+
+
+# How numbers and names are written
+
+
+def named(names: Iterable[str]) -> str:
+    """`a`, `b` and `c`; none where there is none."""
+    quoted = [f"`{name}`" for name in names]
+    return " and ".join(filter(None, [", ".join(quoted[:-1]), *quoted[-1:]])) or "none"
+
+
+def listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def between(values: Iterable[float], form: str) -> str:
+    low, high = (format(end(values), form) for end in (min, max))
+    return low if low == high else f"{low} to {high}"
+
+
+def ends(of: Difference) -> str:
+    return f"{of.low:.1f} to {of.high:.1f}"
+
+
+def usual(values: Sequence[float]) -> str:
+    """The mean of ratios of all tasks, and where they lie."""
+    return f"{statistics.fmean(values):.2f} times ({between(values, '.2f')} by task)"
 
 
 def over_tasks(differences: Sequence[Difference]) -> Difference:

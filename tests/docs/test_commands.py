@@ -17,7 +17,8 @@ import short_cells
 import tiny
 from commandline import Bench, Done
 
-from bench.grid import models
+from bench import profiles
+from bench.grid import models, suites
 from bench.records.store import Store
 from bench.runner import run
 
@@ -91,6 +92,12 @@ def test_the_commands_of_a_page_run(page: Path, folder: Path, call: Bench) -> No
 def _prepared_for(page: Path, folder: Path, call: Bench) -> dict[str, str]:
     """Make what the page takes for granted; what stands for its words that nobody could type."""
     match page.relative_to(ROOT).as_posix().removeprefix("docs/"):
+        case "README.md":
+            return {
+                "my_task.py": "airline_tweets.py",
+                "my-task": "airline-tweets",
+                "hub:OWNER/NAME@REVISION": "./my-bert",
+            }
         case "publishing.md":
             _write_block(folder / "PAGE.md", "board")
         case "results/README.md":
@@ -121,8 +128,6 @@ def _briefly(arguments: Sequence[str], folder: Path) -> list[Any]:
             return ["--trials", 1, *(["--tasks", "us-address"] if "--tasks" not in arguments else [])]
         case "noise":
             return ["--repeats", 2, "--seeds", 1, "--tasks", "us-address"]
-        case "attention":
-            return ["--examples", 20]
     return []
 
 
@@ -140,3 +145,17 @@ def test_the_python_of_the_tutorial_runs(folder: Path, call: Bench) -> None:
     names: dict[str, Any] = {}
     exec(compile(last, "tutorial.md", "exec"), names)
     assert len(names["results"].predictions) == 2 * 20
+
+
+def test_the_trainer_example_of_pasta_runs(folder: Path) -> None:
+    example = commands.python_blocks(ROOT / "docs" / "pasta.md")[1]
+    exec(compile(example, "pasta.md", "exec"), {})
+    assert (folder / "my-adapter" / "adapter.safetensors").is_file()
+
+
+def test_the_toml_of_the_configuration_page_is_valid(tmp_path: Path) -> None:
+    suite, profile = commands.blocks(ROOT / "docs" / "configuration.md", "toml")
+    (tmp_path / "suite.toml").write_text(suite, encoding="utf-8")
+    (tmp_path / "profile.toml").write_text(profile, encoding="utf-8")
+    assert suites.load(str(tmp_path / "suite.toml")).name == "my-suite"
+    assert profiles.load(str(tmp_path / "profile.toml")).name == "my-gpu"
