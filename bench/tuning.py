@@ -17,7 +17,7 @@ from typing import Any
 from bench.errors import UsageError
 from bench.files import write_atomically
 from bench.grid.recipes import FOLDER, File, Tuned, file_name
-from bench.grid.suites import Settings, Suite
+from bench.grid.suites import Suite
 from bench.leaderboard.csv import csv_of
 from bench.plugins import registry
 from bench.plugins.method import Method
@@ -44,7 +44,7 @@ class Tried:
     task: str
     model: str
     number: int
-    settings: Settings
+    settings: dict[str, Any]
     records: tuple[Record, ...]
     score: float | None
     higher_is_better: bool

@@ -267,6 +267,8 @@ def test_what_the_suite_says_is_done(cured: Ran) -> None:
     assert record["cell"]["preset"] == "tiny-suite"
     assert record["recipe"]["epochs"] == 3  # the method's own would be 2
     assert record["recipe"]["learning_rate"] == 1e-2  # the method's own
+    sources = {"epochs": "suite tiny-suite", "learning_rate": "method", "dropout": "default", "masks": "device"}
+    assert record["recipe_sources"].items() >= sources.items()
     scores = record["validation_scores"]
     assert len(scores) == 3
     assert record["chosen_epoch"] == scores.index(max(scores)) + 1

@@ -43,6 +43,7 @@ def full() -> Record:
         validation_scores=[0.5, None],
         chosen_epoch=1,
         recipe=Recipe(learning_rate=1e-3, epochs=2, chosen_by="me"),
+        recipe_sources={"epochs": "suite mine"},
         parameters=parameters(),
         adapter_bytes=4608,
         inference_flops=645_600_768,
@@ -76,11 +77,12 @@ def test_a_record_comes_back_as_it_went(store: Store) -> None:
 @pytest.mark.parametrize(
     ("version", "lacks"),
     [
-        (1, ("retries", "extra_tests", "inference_flops")),
-        (2, ("retries", "inference_flops")),
-        (3, ("retries",)),
-        (4, ("retries",)),
-        (5, ()),
+        (1, ("recipe_sources", "retries", "extra_tests", "inference_flops")),
+        (2, ("recipe_sources", "retries", "inference_flops")),
+        (3, ("recipe_sources", "retries")),
+        (4, ("recipe_sources", "retries")),
+        (5, ("recipe_sources",)),
+        (6, ("recipe_sources",)),
     ],
 )
 def test_a_record_of_an_older_schema_version_is_read(store: Store, version: int, lacks: tuple[str, ...]) -> None:
@@ -94,7 +96,7 @@ def test_a_record_of_an_older_schema_version_is_read(store: Store, version: int,
     store.path(record().id).write_text(json.dumps({**content, "schema_version": version}), encoding="utf-8")
     assert store.all() == ([record(speed=speed()).model_copy(update={"schema_version": version})], [])
     assert store.finished(record().id) is not None
-    assert SCHEMA_VERSION == max(READABLE_VERSIONS) == record().schema_version == 6
+    assert SCHEMA_VERSION == max(READABLE_VERSIONS) == record().schema_version == 7
 
 
 def test_a_record_on_an_extra_test_is_that_of_the_cell_with_its_answers() -> None:

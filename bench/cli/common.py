@@ -20,8 +20,8 @@ from bench.sanitize import one_line
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.grid.pscp import Pscp
     from bench.leaderboard.merging import Merged
+    from bench.stats.pscp import Pscp
 
 EXIT_FAILED, EXIT_NOTHING, EXIT_INTERRUPTED = 1, 3, 130  # 3: nothing to compare or show
 GRID = ("methods", "tasks", "seeds", "model", "profile", "preset", "suite", "results", "mirror", "plugin")

@@ -24,8 +24,8 @@ from bench.sanitize import one_line
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.grid.pscp import Pscp
     from bench.leaderboard.boards import Name
+    from bench.stats.pscp import Pscp
 
 
 def leaderboard(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -57,6 +58,9 @@ def _explain(rows: list[dict[str, Any]], setting: Setting) -> None:
     for status, reason in dict.fromkeys((row["status"], row["reason"]) for row in rows if row["reason"]):
         console.print(f"{'Skipped' if status == 'skipped' else 'Note'}: {reason}", markup=False)
     memory = setting.memory
+    if recipes := _recipes(rows):
+        console.print("Recipes, where they are not the method's own (--json has all settings):", markup=False)
+        console.print("\n".join(recipes), markup=False, soft_wrap=True)
     console.print(
         f"Profile {setting.profile.name}: {memory.mib:,} MiB of {memory.of}. MiB: predicted peak of training at the "
         "largest batch. Its tokens are those\nof the longest texts, or (*) the task's limit if the data or the "
@@ -73,3 +77,29 @@ def _explain(rows: list[dict[str, Any]], setting: Setting) -> None:
             "matrix products only, which makes it a lower bound).",
             markup=False,
         )
+
+
+def _recipes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each method: the settings that are not its own, and where each is from.
+
+    Where a setting has another value on another task its name stands alone.
+    """
+    from bench.plugins.specs import method_label
+
+    methods: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if row["recipe"] is not None:
+            methods.setdefault(method_label(row["method"], row["method_params"]), []).append(row)
+    lines = []
+    for method, found in methods.items():
+        by_source: dict[str, list[str]] = {}
+        for name in found[0]["recipe_sources"]:
+            sources = {row["recipe_sources"][name] for row in found} - {"method", "default"}
+            values = {row["recipe"][name] for row in found}
+            if sources:
+                source = sources.pop() if len(sources) == 1 else sources.pop().partition(":")[0]
+                by_source.setdefault(source, []).append(f"{name} {values.pop()}" if len(values) == 1 else name)
+        if by_source:
+            groups = (f"{', '.join(names)} ({source})" for source, names in by_source.items())
+            lines.append(f"  {method}: {'; '.join(groups)}")
+    return lines

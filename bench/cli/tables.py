@@ -14,7 +14,7 @@ from bench.text import text_table
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.grid.pscp import Pscp
+    from bench.stats.pscp import Pscp
 
 
 def leaderboard_table(frame: pd.DataFrame) -> str:

@@ -17,8 +17,8 @@ from bench.forecast.seconds import Rate, Source
 from bench.forecast.shapes import Lengths, lengths
 from bench.forecast.steps import Shape, Step, predict
 from bench.grid.cell import Cell
-from bench.grid.recipes import Book
-from bench.grid.suites import Suite, settled
+from bench.grid.recipes import RecipeStore, ResolvedRecipe, resolve_recipe
+from bench.grid.suites import Suite
 from bench.plugins.method import Method
 from bench.plugins.recipe import Recipe
 from bench.plugins.task import Task, TaskContext
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class Setting:
     """What a grid is planned for.
 
-    tokenizer: None where it is not here. books: tuned recipes, by method. memory: what a worker may use. rate: of its
+    tokenizer: None where it is not here. recipes: the tuned ones. memory: what a worker may use. rate: of its
     products, where it is known.
     """
 
@@ -43,7 +43,7 @@ class Setting:
     frame: Frame
     tokenizer: PreTrainedTokenizerBase | None
     suite: Suite
-    books: Mapping[str, Book]
+    recipes: RecipeStore
     profile: Profile
     memory: Memory
     rate: Rate | None
@@ -54,12 +54,13 @@ class Setting:
 class Forecast:
     """What a method on a task will take.
 
-    count: of parameters. lengths, shape and step: of the largest batch; None where the method does not apply or,
-    for `step`, could not be gone through, for the reason given. seconds: of one cell; None: nobody knows.
+    count: of parameters. lengths, shape and step: of the largest batch. recipe, shape and step: None where the method
+    does not apply; step also where it could not be traced, for the reason given. seconds: of one cell; None: unknown.
     """
 
     count: Count
     lengths: Lengths
+    recipe: ResolvedRecipe | None = None
     shape: Shape | None = None
     step: Step | None = None
     train_steps: int | None = None
@@ -92,6 +93,8 @@ class Forecast:
             "train_steps": self.train_steps,
             "predicted_seconds": self.seconds,
             "predicted_seconds_from": self.seconds_from,
+            "recipe": self.recipe and self.recipe.recipe.model_dump(mode="json"),
+            "recipe_sources": self.recipe and self.recipe.sources,
         }
 
 
@@ -112,8 +115,8 @@ def forecast(
     def gone_through(method: Method, context: TaskContext, recipe: str, shape: Shape) -> Step | str:
         placement = placement_of(setting.profile)
         try:
-            settled_recipe = Recipe.model_validate_json(recipe)
-            return predict(setting.frame.config, method, context, settled_recipe, placement, shape)
+            resolved = Recipe.model_validate_json(recipe)
+            return predict(setting.frame.config, method, context, resolved, placement, shape)
         except BenchError as error:
             return str(error)
         except Exception as error:  # noqa: BLE001 - a plugin that reads its tensors' values can be run, not planned
@@ -128,16 +131,17 @@ def forecast(
         context = TaskContext("plan", task.kind, task.pair, task.num_labels, template, pad)
         suite = setting.suite
         own = count.method.recipe(context, setting.frame.config)
-        changed = setting.books[count.method.name].settings(count.variant, task.name, suite)
-        recipe = settled(own, changed, suite.name, suite.budget, setting.profile.device)
+        changed = setting.recipes.overrides(count.method, task.name, suite)
+        resolved = resolve_recipe(own, changed, suite.name, suite.budget, setting.profile.device)
+        recipe = resolved.recipe
         shape = Shape(recipe.batch_size if at.train is None else min(recipe.batch_size, at.train), at.longest)
         step = gone_through(count.method, context, recipe.model_dump_json(), shape)
         steps = None if at.train is None else total_steps(at.train, recipe)
         if isinstance(step, str):
-            return Forecast(count, at, shape, train_steps=steps, reason=step)
+            return Forecast(count, at, resolved, shape, train_steps=steps, reason=step)
         seconds, source = _seconds(setting, estimator, count, task, at, shape, step, steps)
         unfit = fitting.unfit(step, setting.profile, setting.memory)
-        return Forecast(count, at, shape, step, steps, seconds, source, unfit)
+        return Forecast(count, at, resolved, shape, step, steps, seconds, source, unfit)
 
     return [one(count, by_name[count.task.name]) for count in counts(setting.frame, tasks, methods)]
 

@@ -1,22 +1,31 @@
-"""Tuned recipes: what `python -m bench tune` chose, in a file a method.
+"""The recipe that a cell is trained with, and where each of its settings is from.
 
-They lie in a folder `recipes` beside the plugin, which ships them, or in a folder of the user's own, which goes before.
+The method's own recipe (`Method.recipe`) is changed, in this order, by
+
+1. tuned recipes, which `python -m bench tune` writes: a folder of the user's, then the folder `recipes` beside the
+   method's file;
+2. the suite, first for all tasks and then for this one;
+3. the suite's budget, which scales the length of the training;
+4. the device, which decides how dropout's masks are drawn where nobody else has.
+
+1 and 2 are settings that are known when a grid is planned: they are a part of the cell (`Cell.recipe`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bench.errors import UsageError
-from bench.grid.suites import Settings, Suite, are_settings
-from bench.plugins.recipe import HISTORY
-from bench.plugins.specs import method_label
+from bench.errors import UsageError, first_error
+from bench.grid.suites import Budget, Suite
+from bench.plugins.method import Method
+from bench.plugins.recipe import HISTORY, LENGTH, Recipe, Settings, cheaper_masks
+from bench.plugins.specs import changed_params, method_label
 
 FOLDER = "recipes"
 
@@ -24,7 +33,7 @@ FOLDER = "recipes"
 class Tuned(BaseModel):
     """Settings of a recipe that were chosen from trials.
 
-    method: with parameters, as the command line takes it. task: that the trials were of; None: for any other task.
+    method: with parameters, as the command line takes it. task: of the trials; None: for any other task.
     trials: the cells that were compared, the chosen one first; several seeds or tasks have several of them.
     """
 
@@ -33,12 +42,12 @@ class Tuned(BaseModel):
     method: str
     task: str | None
     model: str
-    settings: Annotated[Settings, AfterValidator(are_settings)]
+    settings: Settings
     trials: tuple[str, ...] = Field(min_length=1)
 
 
 class File(BaseModel):
-    """A method's tuned recipes, as they lie on the disk: JSON."""
+    """A method's tuned recipes, as they are on disk: JSON."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,7 +55,7 @@ class File(BaseModel):
 
 
 def file_name(method: str) -> str:
-    """The name of a method's file; one of a family, `peft:vera`, is named without the colon, which Windows refuses."""
+    """The name of a method's file; a family's `peft:vera` is written without the colon, which Windows refuses."""
     return f"{method.replace(':', '-')}.json"
 
 
@@ -59,48 +68,90 @@ def load(path: Path) -> File:
     try:
         return File.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"])) or "its start"
-        raise UsageError(f"The recipes in {path} are wrong at {where}: {fault['msg']}.") from None
+        where, what = first_error(error)
+        raise UsageError(f"The recipes in {path} are wrong at {where or 'its start'}: {what}.") from None
     except OSError as error:
         raise UsageError(f"The recipes in {path} cannot be read: {error.strerror or error}.") from None
 
 
-def beside(plugin: Path) -> Path:
-    """Where a method's file, or its package's `__init__.py`, has its tuned recipes."""
-    return (plugin.parents[1] if plugin.name == "__init__.py" else plugin.parent) / FOLDER
+def folder_of(method: type[Method]) -> Path:
+    """Where a method's file, or its package, has its tuned recipes."""
+    file = Path(inspect.getfile(method))
+    return (file.parents[1] if file.name == "__init__.py" else file.parent) / FOLDER
 
 
 @dataclass(frozen=True)
-class Book:
-    """The tuned recipes of one method: those of the user's folder first, then those that it ships.
+class Overrides:
+    """Settings that replace the method's own, and where each is from."""
 
-    plugin: the method's file; None: what it ships is not asked. folder: the user's.
+    settings: dict[str, Any] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RecipeStore:
+    """Tuned recipes: those of the user's folder first, then those beside the methods (shipped=False: not these)."""
+
+    folder: Path | None = None
+    shipped: bool = True
+
+    def overrides(self, method: Method, task: str, suite: Suite) -> Overrides:
+        """The settings that replace the method's own on this task: tuned ones, and over them those of the suite.
+
+        A recipe of this variant is preferred to one of the method's defaults, and a recipe of the task to the one for
+        any other task. Where the suite changes tuned settings, their history no longer tells who chose the recipe.
+        """
+        named = suite.recipe(task, method.name)
+        variant = method_label(method.name, changed_params(method.params))
+        wanted = [(label, on) for label in (variant, method.name) for on in (task, None)]
+        found = [(wanted.index(key), each, origin) for each, origin in self._tuned(type(method))
+                 if (key := (each.method, each.task)) in wanted]  # fmt: skip
+        settings: dict[str, Any] = {}
+        sources = {}
+        if found:
+            _, best, origin = min(found, key=lambda each: each[0])  # the first file's, of several of one rank
+            settings = {key: value for key, value in best.settings.items() if not (named and key in HISTORY)}
+            sources = dict.fromkeys(settings, f"{origin}: tuned on {best.task or 'several tasks'}")
+        return Overrides({**settings, **named}, {**sources, **dict.fromkeys(named, f"suite {suite.name}")})
+
+    def _tuned(self, method: type[Method]) -> Iterator[tuple[Tuned, str]]:
+        """Each tuned recipe of a method, and its file as people call it: no path of this machine."""
+        places = [(self.folder, f"--recipes {self.folder.name}")] if self.folder else []
+        if self.shipped:
+            shipped = folder_of(method)
+            places.append((shipped, f"{shipped.parent.name}/{FOLDER}"))
+        name = file_name(method.name)
+        for folder, origin in places:
+            if (folder / name).is_file():
+                for tuned in load(folder / name).recipes:
+                    yield tuned, f"{origin}/{name}"
+
+
+@dataclass(frozen=True)
+class ResolvedRecipe:
+    """The recipe that a cell is trained with, and where each setting is from.
+
+    sources: by setting: `method`, `default` (of `Recipe`), a file of tuned recipes, a suite, or `device`.
     """
 
-    method: str
-    plugin: Path | None
-    folder: Path | None = None
+    recipe: Recipe
+    sources: dict[str, str]
 
-    @cached_property
-    def _tuned(self) -> list[Tuned]:
-        folders = [folder for folder in (self.folder, self.plugin and beside(self.plugin)) if folder]
-        files = [path for folder in folders if (path := folder / file_name(self.method)).is_file()]
-        return [tuned for path in files for tuned in load(path).recipes]
 
-    def settings(self, variant: str, task: str, suite: Suite) -> Settings:
-        """What replaces the method's own recipe on this task: tuned settings, and over them those of the suite.
-
-        Trials of the very variant go before those of the method as it is by default, and trials on the task before
-        what did best over all tasks of the trials. Whoever changes tuned settings answers for the recipe.
-        """
-        named = suite.recipe(task, self.method)
-        tuned = self._find([method_label(self.method, variant), self.method], [task, None])
-        if tuned is None:
-            return named
-        kept = {key: value for key, value in tuned.settings.items() if not (named and key in HISTORY)}
-        return {**kept, **named}
-
-    def _find(self, methods: Iterable[str], tasks: Iterable[str | None]) -> Tuned | None:
-        wanted = [(method, task) for method in methods for task in tasks]
-        return next((each for want in wanted for each in self._tuned if (each.method, each.task) == want), None)
+def resolve_recipe(own: Recipe, overrides: Overrides, suite: str, budget: Budget, device: str) -> ResolvedRecipe:
+    """The method's own recipe, changed by tuned recipes and the suite, by the budget and by the device."""
+    changed = dict(overrides.settings)
+    if changed:
+        changed.setdefault("chosen_by", f"the suite {suite}")
+    recipe = Recipe(**{**own.model_dump(), **changed})
+    sources = {name: "method" if name in own.model_fields_set else "default" for name in Recipe.model_fields}
+    sources |= {name: overrides.sources.get(name, f"suite {suite}") for name in changed}
+    scale = budget.epochs_scale
+    update: dict[str, Any] = {"epochs": recipe.epochs * scale, "min_steps": round(recipe.min_steps * scale)}
+    if scale != 1:
+        sources |= {name: f"{sources[name]}, times {scale:g} (budget)" for name in LENGTH}
+    if recipe.masks is None:
+        update["masks"] = cheaper_masks(device)
+        sources["masks"] = "device"
+    settings = [name for name in Recipe.model_fields if name not in HISTORY]
+    return ResolvedRecipe(recipe.model_copy(update=update), {name: sources[name] for name in settings})

@@ -1,4 +1,4 @@
-"""Named grids: what to run and with which budget, one TOML file each in suites/, or any file of that form.
+"""Suites: what to run and with which budget, one TOML file each in suites/, or any file of that form.
 
 The presets are suites too. What the command line names replaces what the suite names; the budget stays.
 """
@@ -8,13 +8,13 @@ import tomllib
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bench.errors import UsageError
-from bench.grid.pscp import Pscp
-from bench.plugins.recipe import Recipe, cheaper_masks
+from bench.errors import UsageError, first_error
+from bench.plugins.recipe import Settings
+from bench.stats.pscp import Pscp
 from bench.suggestions import suggest
 
 PRESETS = ("quick", "standard", "full")
@@ -25,8 +25,8 @@ class Budget(BaseModel):
 
     A limit of None means all examples; of validation, 0 means that nothing is validated. choose: report
     the weights at the end of training ("last"), or those of the epoch with the best validation score
-    ("best"). epochs_scale multiplies every recipe's epochs (and its least number of steps). score_on: "validation"
-    scores what validation holds and never looks at test, which is what choosing between settings needs.
+    ("best"). epochs_scale multiplies every recipe's epochs and min_steps. score_on: "validation" scores the validation
+    split and never reads test, for choosing between settings.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -41,7 +41,7 @@ class Budget(BaseModel):
     @model_validator(mode="after")
     def _scores_once(self) -> Self:
         if self.score_on == "validation" and (self.choose == "best" or self.validation_examples == 0):
-            raise ValueError("what is scored on validation has some of it, and no epoch that was chosen on it")
+            raise ValueError("score_on = 'validation' needs validation examples, and choose = 'last'")
         return self
 
     def limit(self, split: str) -> int | None:
@@ -56,45 +56,11 @@ class Budget(BaseModel):
         return "validation" if split == "test" else None
 
 
-Settings = dict[str, Any]  # of a recipe, by name
-
-
-def settled(recipe: Recipe, changed: Settings, suite: str, budget: Budget, device: str) -> Recipe:
-    """A method's recipe with what a suite replaces, its epochs scaled by the budget, and what the device decides."""
-    if changed:
-        changed = {"chosen_by": f"the suite {suite}", **changed}
-    recipe = Recipe(**{**recipe.model_dump(), **changed})
-    scale = budget.epochs_scale
-    return recipe.model_copy(
-        update={
-            "epochs": recipe.epochs * scale,
-            "min_steps": round(recipe.min_steps * scale),
-            "masks": recipe.masks or cheaper_masks(device),
-        }
-    )
-
-
-def are_settings(settings: Settings) -> Settings:
-    """The settings, of which a recipe can be made.
-
-    Found out now and not in every cell: a setting that no recipe has, or a value that none can have (ValueError).
-    """
-    try:
-        Recipe(**{"learning_rate": 1, "epochs": 1, "chosen_by": "nobody", **settings})
-    except ValidationError as error:
-        fault = error.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
-    return settings
-
-
-Recipes = dict[str, Annotated[Settings, AfterValidator(are_settings)]]  # by method name
-
-
 class Suite(BaseModel):
     """A grid: methods x tasks x seeds on one model.
 
     recipes: settings by method name that replace the method's own. task_recipes: by task and method name,
-    for that task alone; they go before recipes. pscp: the constants of the cost-aware score, if it is to be had.
+    for that task alone, which take precedence. pscp: the constants of the cost-aware score; None: it is not computed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -106,11 +72,11 @@ class Suite(BaseModel):
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
     model: str = "minilm-l6"
     budget: Budget
-    recipes: Recipes = {}
-    task_recipes: dict[str, Recipes] = {}
+    recipes: dict[str, Settings] = {}
+    task_recipes: dict[str, dict[str, Settings]] = {}
     pscp: Pscp | None = None
 
-    def recipe(self, task: str, method: str) -> Settings:
+    def recipe(self, task: str, method: str) -> dict[str, Any]:
         """The settings that replace the method's own on this task."""
         return {**self.recipes.get(method, {}), **self.task_recipes.get(task, {}).get(method, {})}
 
@@ -134,9 +100,8 @@ def load(name_or_path: str) -> Suite:
     try:
         return Suite.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"]))
-        raise UsageError(f"The suite {name_or_path} is wrong at {where!r}: {fault['msg']}.") from None
+        where, what = first_error(error)
+        raise UsageError(f"The suite {name_or_path} is wrong at {where!r}: {what}.") from None
     except OSError as error:
         raise UsageError(f"The suite {name_or_path} cannot be read: {error.strerror or error}.") from None
     except (ValueError, RecursionError) as error:  # of a number of too many digits, of nesting that is too deep, too

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.grid.pscp import Pscp
 from bench.leaderboard import columns
 from bench.leaderboard.csv import csv_of, frame
 from bench.leaderboard.rows import Group, Row, by_row, higher_is_better, row_of, scores
 from bench.leaderboard.standings import Standing, overall_lines, pair_lines, standings
 from bench.records.record import Record
+from bench.stats.pscp import Pscp
 from bench.stats.summary import summarise
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.files import write_atomically
-from bench.grid.pscp import Pscp
 from bench.leaderboard import columns
 from bench.leaderboard.boards import Boards, Name, leaderboard_columns
 from bench.leaderboard.package import Table, describe
 from bench.records.record import Record
+from bench.stats.pscp import Pscp
 
 PACKAGE = "datapackage.json"
 SUMMARIES: dict[Name, str] = {

@@ -21,8 +21,8 @@ from bench.files import remove_stale, temporary_path, write_atomically
 from bench.leaderboard import current, files
 
 if TYPE_CHECKING:
-    from bench.grid.pscp import Pscp
     from bench.records.record import Record
+    from bench.stats.pscp import Pscp
 
 SUMS = "SHA256SUMS"
 HUB = "hub:"

@@ -11,10 +11,10 @@ from bench.grid.cell import Cell
 from bench.plugins.recipe import Recipe
 from bench.records.packed import PackedList
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 # 1 had no extra tests; 2 no labels, inference FLOPs and machine speed; 3 no word on whether throughput was exclusive;
-# 4 no retries; 5 no trials of a recipe, and test alone was scored
-READABLE_VERSIONS = (1, 2, 3, 4, 5, 6)
+# 4 no retries; 5 no trials of a recipe, and test alone was scored; 6 no sources of a recipe
+READABLE_VERSIONS = (1, 2, 3, 4, 5, 6, 7)
 
 Status = Literal["ok", "oom", "error", "timeout", "interrupted", "skipped"]
 FAILED: tuple[Status, ...] = ("error", "oom", "timeout", "interrupted")  # "skipped" was meant
@@ -101,8 +101,9 @@ class Record(_Part):
 
     scores: the task's metric and its companions on the test split. constant_score: the metric of the best
     answer that ignores the input. predictions and references: one entry a test example, in the split's
-    order. extra_tests: these four for each extra test of the task. inference_flops: of one forward pass over
-    the test example of median length. losses: one a step. timeline: seconds by phase, with the untracked rest
+    order. extra_tests: these four for each extra test of the task. recipe_sources: where each setting of the recipe
+    is from, see bench.grid.recipes. inference_flops: of one forward pass over the test example of median length.
+    losses: one a step. timeline: seconds by phase, with the untracked rest
     and the total. retries: of each earlier attempt that was lost with its machine, how far it had got.
     """
 
@@ -125,6 +126,7 @@ class Record(_Part):
     validation_scores: list[Number | None] = Field(default_factory=list)
     chosen_epoch: Count | None = None
     recipe: Recipe | None = None
+    recipe_sources: dict[str, str] = Field(default_factory=dict)
     parameters: Parameters | None = None
     adapter_bytes: Count | None = None
     inference_flops: Count | None = None

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.grid.pscp import Pscp
     from bench.records.record import Record
+    from bench.stats.pscp import Pscp
 
 
 def render(records: Iterable[Record], pscp: Pscp | None = None) -> str:

@@ -8,7 +8,6 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from bench.grid.pscp import Pscp
 from bench.leaderboard import Boards, Group, columns
 from bench.leaderboard.boards import Name, column_names, leaderboard_columns
 from bench.leaderboard.csv import frame, to_csv
@@ -19,6 +18,7 @@ from bench.report.groups import GroupPage, pages
 from bench.report.marks import assign
 from bench.report.table import Table, rows_of
 from bench.report.table import table as make_table
+from bench.stats.pscp import Pscp
 
 if TYPE_CHECKING:
     import pandas as pd

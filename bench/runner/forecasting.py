@@ -17,7 +17,7 @@ from bench.plugins import registry
 from bench.plugins.specs import build_method, changed_params
 from bench.profiles.probe import probe
 from bench.records.store import Store
-from bench.runner.plan import Plan, books_of
+from bench.runner.plan import Plan, recipe_store
 from bench.runner.request import Request
 from bench.sources.resolve import local, resolve
 from bench.train.cell import new_record
@@ -56,7 +56,7 @@ def _forecast(request: Request, special_tokens: int | None) -> tuple[Setting, li
         frame=shape,
         tokenizer=load_tokenizer(here.path) if here else None,
         suite=request.suite,
-        books=books_of(request, found),
+        recipes=recipe_store(request),
         profile=wanted,
         memory=fitting.available(wanted, machine),
         rate=rate(wanted, machine),

@@ -12,7 +12,7 @@ from bench import lockfile, profiles
 from bench.errors import StoreError, UsageError
 from bench.grid import models
 from bench.grid.cell import Cell, code_version
-from bench.grid.recipes import Book
+from bench.grid.recipes import RecipeStore
 from bench.grid.suites import Suite
 from bench.plugins import registry
 from bench.plugins.method import Method
@@ -126,20 +126,21 @@ def _assignments(
     methods, tasks = registry.methods(request.plugins), registry.tasks(request.plugins)
     model = models.find(request.model)
     model_files = found[f"model {model.name}"]
-    books = books_of(request, methods)
+    recipes = recipe_store(request)
     results = request.results.resolve()
-    # Once a method and task, not once a seed: it reads their files.
+    # Once a method and task, not once a seed: both read files.
+    pairs = list(product(request.tasks, built))
     code = {
         (task, method.name): code_version([methods.get(method.name).file, tasks.get(task).file])
-        for task in request.tasks
-        for method in built
+        for task, method in pairs
     }
+    overrides = {(task, method): recipes.overrides(method, task, request.suite) for task, method in pairs}
     for seed, task, method in product(request.seeds, request.tasks, built):
-        data, variant = found[f"task {task}"], changed_params(method.params)
+        data, changed = found[f"task {task}"], overrides[task, method]
         cell = Cell(
             method=method.name,
             params=method.params.model_dump(mode="json"),
-            variant=variant,
+            variant=changed_params(method.params),
             task=task,
             task_source=tasks.get(task).plugin.source,
             task_revision=data.revision,
@@ -149,7 +150,7 @@ def _assignments(
             profile=profile,
             preset=request.suite.name,
             budget=request.suite.budget,
-            recipe=books[method.name].settings(variant, task, request.suite),
+            recipe=changed.settings,
             seed=seed,
             code=code[task, method.name],
         )
@@ -161,6 +162,7 @@ def _assignments(
             workers=profile.workers,
             results=results,
             keep_adapter=request.options.keep_adapters,
+            recipe_sources=changed.sources,
         )
 
 
@@ -178,18 +180,16 @@ def together(plans: Sequence[Plan]) -> Plan:
     )
 
 
-def books_of(request: Request, methods: Registry[Method]) -> dict[str, Book]:
-    """Where the tuned recipes of each method that is asked for are, by its name.
+def recipe_store(request: Request) -> RecipeStore:
+    """The tuned recipes that a request uses.
 
     Raises:
-        UsageError: if the folder of the request is none.
+        UsageError: if there is no such folder as the request names.
     """
     folder = Path(request.options.recipes) if request.options.recipes else None
     if folder is not None and not folder.is_dir():
         raise UsageError(f"--recipes {folder}: there is no such folder; `python -m bench tune` writes one.")
-    if not request.tuned:
-        return {spec.name: Book(spec.name, None) for spec in request.methods}
-    return {spec.name: Book(spec.name, methods.get(spec.name).file, folder) for spec in request.methods}
+    return RecipeStore(folder) if request.tuned else RecipeStore(shipped=False)
 
 
 def _look_at(store: Store, cell_ids: Sequence[str]) -> tuple[dict[str, Record], list[str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -48,6 +48,7 @@ class Errand:
     results: Path
     token: str
     keep_adapter: bool
+    recipe_sources: Mapping[str, str]
 
     @classmethod
     def of(cls, assignment: Assignment, mirror: Path | None, results: Path, token: str) -> Errand:
@@ -60,6 +61,7 @@ class Errand:
             results=results,
             token=token,
             keep_adapter=assignment.keep_adapter,
+            recipe_sources=assignment.recipe_sources,
         )
 
 
@@ -122,6 +124,7 @@ def _assignment(errand: Errand, results: Path | None) -> Assignment:
         workers=int(os.environ.get(WORKERS_HERE, "1")),
         results=results,
         keep_adapter=errand.keep_adapter,
+        recipe_sources=errand.recipe_sources,
     )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -13,8 +13,9 @@ from typing import Any, cast
 from bench import __version__, profiles
 from bench.errors import NotApplicable, StoreError
 from bench.executors import Report, Retire
-from bench.grid import seeds, suites
+from bench.grid import seeds
 from bench.grid.cell import Cell
+from bench.grid.recipes import Overrides, resolve_recipe
 from bench.measure import environment
 from bench.measure.flops import forward_flops
 from bench.measure.machine import matmul_gflops
@@ -22,9 +23,6 @@ from bench.measure.memory import MemoryWindow, MemoryWindows, is_out_of_memory, 
 from bench.measure.parameters import ParameterCount
 from bench.measure.time import Timeline, throughput
 from bench.plugins import metrics, registry
-from bench.plugins.method import Method
-from bench.plugins.recipe import Recipe
-from bench.plugins.task import TaskContext
 from bench.records.packed import PackedList
 from bench.records.record import ExtraTest, Memory, Parameters, Record, Speed, Status
 from bench.records.store import Store
@@ -41,6 +39,7 @@ class Assignment:
 
     plugins: files given with --plugin. workers: how many workers share the machine. results: the folder
     that takes the record; None: the caller alone gets it. keep_adapter: leave what was trained there too.
+    recipe_sources: where the settings of `cell.recipe` are from.
     """
 
     cell: Cell
@@ -50,6 +49,7 @@ class Assignment:
     workers: int
     results: Path | None
     keep_adapter: bool = False
+    recipe_sources: Mapping[str, str] = field(default_factory=dict)
 
 
 def run(assignment: Assignment, report: Report) -> Any:
@@ -141,7 +141,15 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
 
     with timeline.phase("load model"):
         config = load_config(assignment.model)
-        record.recipe = recipe = _recipe(cell, method, task_context, config)
+        resolved = resolve_recipe(
+            method.recipe(task_context, config),
+            Overrides(cell.recipe, assignment.recipe_sources),
+            cell.preset,
+            cell.budget,
+            cell.profile.device,
+        )
+        recipe = record.recipe = resolved.recipe
+        record.recipe_sources = resolved.sources
         model = load_model(assignment.model, task.kind, task.num_labels, recipe.dropout)
         # Where the files lie on this machine is no name; adapters that say what they are for say this.
         model.config.name_or_path, model.config._commit_hash = cell.model, cell.model_revision
@@ -244,11 +252,6 @@ def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline
         exclusive=cell.profile.workers == 1,
         machine_gflops=machine_gflops,
     )
-
-
-def _recipe(cell: Cell, method: Method, task: TaskContext, config: Any) -> Recipe:
-    """The method's recipe for this task, as the suite, the budget and the device have it."""
-    return suites.settled(method.recipe(task, config), cell.recipe, cell.preset, cell.budget, cell.profile.device)
 
 
 def _parameters(count: ParameterCount, formula: int | None) -> Parameters:

@@ -57,17 +57,17 @@ def _profiles_seeds() -> list[bytes]:
 
 
 def _suites(data: bytes) -> object:
-    from bench.grid import suites
+    from bench.grid.recipes import Overrides, resolve_recipe
     from bench.plugins.recipe import Recipe
     from bench.runner.request import ask
 
     with file_of("suite.toml", data) as path:
         request = ask(suite=str(path))
-    recipe = Recipe(learning_rate=1, epochs=1, chosen_by="nobody")
+    recipe, suite = Recipe(learning_rate=1, epochs=1, chosen_by="nobody"), request.suite
     for task in request.tasks:
         for spec in request.methods:
-            changed = request.suite.recipe(task, spec.name)
-            suites.settled(recipe, changed, request.suite.name, request.suite.budget, "cpu").model_dump_json()
+            changed = Overrides(suite.recipe(task, spec.name))
+            resolve_recipe(recipe, changed, suite.name, suite.budget, "cpu").recipe.model_dump_json()
     return request
 
 
@@ -80,17 +80,18 @@ def _suites_seeds() -> list[bytes]:
 def _recipes(data: bytes) -> object:
     """A file of tuned recipes, as a run takes it: what is in it becomes part of a cell and of its recipe."""
     from bench.grid import suites
-    from bench.grid.recipes import Book, file_name
+    from bench.grid.recipes import RecipeStore, file_name, resolve_recipe
     from bench.plugins.recipe import Recipe
+    from bench.plugins.specs import build_method, parse
 
+    recipe, suite = Recipe(learning_rate=1, epochs=1, chosen_by="nobody"), suites.load("quick")
     with file_of(file_name("lora"), data) as path:
-        book, suite = Book("lora", None, path.parent), suites.load("quick")
-        for variant, task in (("", "sms-spam"), ("r=1", "sms-spam"), ("", "us-address")):
-            changed = book.settings(variant, task, suite)
-            cell_with(changed).model_dump_json()
-            recipe = Recipe(learning_rate=1, epochs=1, chosen_by="nobody")
-            suites.settled(recipe, changed, suite.name, suite.budget, "cpu").model_dump_json()
-    return book
+        store = RecipeStore(path.parent, shipped=False)
+        for spec, task in (("lora", "sms-spam"), ("lora[r=1]", "sms-spam"), ("lora", "us-address")):
+            changed = store.overrides(build_method(known_methods(), parse(spec)), task, suite)
+            cell_with(changed.settings).model_dump_json()
+            resolve_recipe(recipe, changed, suite.name, suite.budget, "cpu").recipe.model_dump_json()
+    return store
 
 
 def _recipes_seeds() -> list[bytes]:

@@ -1,4 +1,4 @@
-"""Files of tuned recipes: which of them a cell is trained with."""
+"""Which recipe a cell is trained with, and where each of its settings is from."""
 
 from __future__ import annotations
 
@@ -9,13 +9,22 @@ from typing import Any
 import pytest
 
 from bench.errors import UsageError
-from bench.grid import recipes, suites
-from bench.grid.recipes import Book, File, Tuned
+from bench.grid import recipes
+from bench.grid.recipes import File, Overrides, RecipeStore, Tuned, resolve_recipe
 from bench.grid.suites import Budget, Suite
-from bench.plugins import registry
-from bench.plugins.recipe import Recipe
+from bench.plugins import Method, Params, Recipe, registry
 
 SUITE = Suite(name="mine", summary="for tests", methods=("head",), tasks=("a",), budget=Budget())
+OWN = Recipe(learning_rate=1, epochs=2, chosen_by="its author")
+
+
+class LoraParams(Params):
+    r: int = 8
+
+
+class Lora(Method):
+    name = "lora"
+    Params = LoraParams
 
 
 def tuned(rate: float, task: str | None = "a", method: str = "lora") -> Tuned:
@@ -29,50 +38,46 @@ def keep(folder: Path, *found: Tuned, method: str = "lora") -> Path:
     return folder
 
 
-def rate(book: Book, task: str = "a", variant: str = "") -> Any:
-    return book.settings(variant, task, SUITE).get("learning_rate")
+def overrides(folder: Path | None, task: str = "a", suite: Suite = SUITE, **params: int) -> Overrides:
+    return RecipeStore(folder, shipped=False).overrides(Lora(LoraParams(**params)), task, suite)
 
 
-def test_the_task_and_the_variant_that_were_tuned_go_before_others(tmp_path: Path) -> None:
-    book = Book(
-        "lora", None, keep(tmp_path, tuned(1, None), tuned(2), tuned(3, None, "lora[r=1]"), tuned(4, "b", "lora[r=1]"))
-    )
-    assert [rate(book), rate(book, "c")] == [2, 1]
-    assert [rate(book, "b", "r=1"), rate(book, "a", "r=1")] == [
-        4,
-        3,
-    ]  # this variant on other tasks, before others on it
-    assert [rate(book, "a", "r=4"), rate(book, "c", "r=4")] == [2, 1]
+def rate(folder: Path | None, task: str = "a", **params: int) -> Any:
+    return overrides(folder, task, **params).settings.get("learning_rate")
 
 
-def test_a_users_folder_goes_before_what_the_method_ships(tmp_path: Path) -> None:
-    plugin = tmp_path / "methods" / "lora.py"
-    keep(recipes.beside(plugin), tuned(1), tuned(2, "b"))
+# Tuned recipes
+
+
+def test_a_recipe_of_the_variant_and_of_the_task_is_preferred(tmp_path: Path) -> None:
+    folder = keep(tmp_path, tuned(1, None), tuned(2), tuned(3, None, "lora[r=1]"), tuned(4, "b", "lora[r=1]"))
+    assert [rate(folder), rate(folder, "c")] == [2, 1]
+    # This variant on other tasks goes before the defaults on this one.
+    assert [rate(folder, "b", r=1), rate(folder, "a", r=1)] == [4, 3]
+    assert [rate(folder, "a", r=4), rate(folder, "c", r=4)] == [2, 1]
+    assert rate(None) is None
+
+
+def test_a_users_folder_goes_before_what_the_method_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = keep(tmp_path / "methods" / "recipes", tuned(1), tuned(2, "b"))
     mine = keep(tmp_path / "mine", tuned(3))
-    assert [rate(Book("lora", plugin)), rate(Book("lora", plugin, mine))] == [1, 3]
-    assert rate(Book("lora", plugin, mine), "b") == 2
-    assert rate(Book("lora", None)) is None
-    assert Book("other", plugin, mine).settings("", "a", SUITE) == {}
+    monkeypatch.setattr(recipes, "folder_of", lambda method: shipped)
+    method = Lora(LoraParams())
+    found = [
+        RecipeStore(folder).overrides(method, task, SUITE) for folder, task in ((None, "a"), (mine, "a"), (mine, "b"))
+    ]
+    assert [(each.settings["learning_rate"], each.sources["learning_rate"]) for each in found] == [
+        (1, "methods/recipes/lora.json: tuned on a"),
+        (3, "--recipes mine/lora.json: tuned on a"),
+        (2, "methods/recipes/lora.json: tuned on b"),
+    ]
+    assert RecipeStore(mine, shipped=False).overrides(method, "b", SUITE) == Overrides()
 
 
-def test_a_package_ships_its_recipes_beside_itself(tmp_path: Path) -> None:
-    assert recipes.beside(tmp_path / "pasta" / "__init__.py") == recipes.beside(tmp_path / "lora.py")
+def test_a_package_has_its_recipes_beside_itself() -> None:
+    found = registry.methods()
+    assert recipes.folder_of(found.get("pasta").plugin) == recipes.folder_of(found.get("peft:vera").plugin)
     assert recipes.file_name("peft:vera") == "peft-vera.json"
-
-
-def test_whoever_changes_tuned_settings_answers_for_the_recipe(tmp_path: Path) -> None:
-    suite = SUITE.model_copy(update={"recipes": {"lora": {"epochs": 9}}})
-    settings = Book("lora", None, keep(tmp_path, tuned(0.5))).settings("", "a", suite)
-    assert settings == {"learning_rate": 0.5, "epochs": 9}
-    own = Recipe(learning_rate=1, epochs=1, chosen_by="its author", trials=3)
-    settled = suites.settled(own, settings, "mine", Budget(), "cpu")
-    assert (settled.chosen_by, settled.learning_rate) == ("the suite mine", 0.5)
-
-
-def test_tuned_settings_say_who_chose_them(tmp_path: Path) -> None:
-    settings = Book("lora", None, keep(tmp_path, tuned(0.5))).settings("", "a", SUITE)
-    settled = suites.settled(Recipe(learning_rate=1, epochs=1, chosen_by="me"), settings, "mine", Budget(), "cpu")
-    assert (settled.chosen_by, settled.trials, settled.trial_examples) == ("tune", 7, 8000)
 
 
 @pytest.mark.parametrize(
@@ -85,11 +90,11 @@ def test_tuned_settings_say_who_chose_them(tmp_path: Path) -> None:
         (File(recipes=(tuned(1),)).model_dump_json().replace("learning_rate", "learning"), "are wrong at recipes.0.se"),
     ],
 )
-def test_a_file_that_is_none_is_refused(content: str, reason: str, tmp_path: Path) -> None:
+def test_a_wrong_file_is_refused(content: str, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "lora.json"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(UsageError, match=re.escape(f"The recipes in {path} {reason}")) as caught:
-        rate(Book("lora", None, tmp_path))
+        rate(tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -97,7 +102,7 @@ def test_what_methods_ship_is_whole_and_theirs() -> None:
     """Each names its trials, as many and as long as every other's, and gives a recipe with the method's own."""
     found = registry.methods().found
     budgets = set()
-    for path in sorted(recipes.beside(next(iter(found.values())).file).glob("*.json")):
+    for path in sorted(recipes.folder_of(found["head"].plugin).glob("*.json")):
         for each in recipes.load(path).recipes:
             name = each.method.split("[")[0]
             assert recipes.file_name(name) == path.name
@@ -108,3 +113,47 @@ def test_what_methods_ship_is_whole_and_theirs() -> None:
             budgets.add((each.task, settings.trials, settings.trial_examples))
     of_tasks = {task: {budget[1:] for budget in budgets if budget[0] == task} for task, *_ in budgets}
     assert all(len(each) == 1 for each in of_tasks.values()), of_tasks
+
+
+# The recipe of a cell
+
+
+def test_a_methods_own_recipe_is_completed_by_defaults_and_the_device() -> None:
+    found = resolve_recipe(OWN, Overrides(), "mine", Budget(), "cpu")
+    assert found.recipe == OWN.model_copy(update={"masks": "16-bit"})
+    assert resolve_recipe(OWN, Overrides(), "mine", Budget(), "cuda").recipe.masks == "torch"
+    assert found.sources == {
+        **dict.fromkeys(Recipe.model_fields.keys() - {"chosen_by", "trials", "trial_examples"}, "default"),
+        "learning_rate": "method",
+        "epochs": "method",
+        "masks": "device",
+    }
+    masks = Recipe(learning_rate=1, epochs=1, chosen_by="me", masks="torch")
+    kept = resolve_recipe(masks, Overrides(), "mine", Budget(), "cpu")
+    assert (kept.recipe.masks, kept.sources["masks"]) == ("torch", "method")
+
+
+def test_tuned_settings_keep_their_history(tmp_path: Path) -> None:
+    found = resolve_recipe(OWN, overrides(keep(tmp_path, tuned(0.5))), "mine", Budget(), "cpu")
+    recipe = found.recipe
+    assert (recipe.learning_rate, recipe.chosen_by, recipe.trials, recipe.trial_examples) == (0.5, "tune", 7, 8000)
+    assert found.sources["learning_rate"] == f"--recipes {tmp_path.name}/lora.json: tuned on a"
+
+
+def test_a_suite_replaces_tuned_settings_and_their_history(tmp_path: Path) -> None:
+    suite = SUITE.model_copy(update={"recipes": {"lora": {"epochs": 9}}})
+    changed = overrides(keep(tmp_path, tuned(0.5, None)), suite=suite)
+    assert changed.settings == {"learning_rate": 0.5, "epochs": 9}
+    found = resolve_recipe(OWN, changed, "mine", Budget(), "cpu")
+    assert (found.recipe.chosen_by, found.recipe.learning_rate, found.recipe.epochs) == ("the suite mine", 0.5, 9)
+    sources = {name: found.sources[name] for name in changed.settings}
+    origin = f"--recipes {tmp_path.name}/lora.json: tuned on several tasks"
+    assert sources == {"learning_rate": origin, "epochs": "suite mine"}
+
+
+def test_the_budget_scales_the_length() -> None:
+    changed = Overrides({"min_steps": 5}, {"min_steps": "suite mine"})
+    found = resolve_recipe(OWN, changed, "mine", Budget(epochs_scale=0.3), "cpu")
+    assert (found.recipe.epochs, found.recipe.min_steps) == (2 * 0.3, 2)
+    assert found.sources["epochs"] == "method, times 0.3 (budget)"
+    assert found.sources["min_steps"] == "suite mine, times 0.3 (budget)"

@@ -147,7 +147,7 @@ def test_a_file_of_ones_own(file: Path) -> None:
             (
                 "epochs_scale = 0.5",
                 f'score_on = "validation"\n{more}',
-                "is wrong at 'budget': Value error, what is scored",
+                "is wrong at 'budget': Value error, score_on = 'validation' needs",
             )
             for more in ('choose = "best"', "validation_examples = 0")
         ),

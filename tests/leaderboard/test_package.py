@@ -10,9 +10,9 @@ from frictionless import Package
 from made import failed, memory, parameters, record, speed
 
 from bench.grid import suites
-from bench.grid.pscp import Penalty, Pscp
 from bench.leaderboard import Boards, columns, files
 from bench.records.record import Record
+from bench.stats.pscp import Penalty, Pscp
 
 PSCP = Pscp(trainable_params=Penalty(constant=10, beta=1), inference_flops=Penalty(constant=1e6, beta=0.5),
             train_memory=Penalty(constant=100, beta=2))  # fmt: skip

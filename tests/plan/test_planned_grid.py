@@ -117,6 +117,17 @@ def test_a_row_has_all_that_is_predicted(bench: Bench, grid: TinyGrid, tmp_path:
     total = row["predicted_model_mib"] + row["predicted_train_growth_mib"]
     assert row["predicted_peak_train_memory_mib"] == pytest.approx(WORKER_MIB + total)
     assert row["predicted_tensor_growth_mib"] <= row["predicted_train_growth_mib"]
+    assert (row["recipe"]["epochs"], row["recipe_sources"]["epochs"]) == (3, "suite tiny-suite")
+
+
+def test_a_line_tells_the_settings_that_are_not_the_methods_own(bench: Bench, tmp_path: Path) -> None:
+    options = ("--preset", "quick", "--tasks", "sms-spam,us-address", "--methods", "pasta", "--results", tmp_path)
+    lines = bench("plan", *options).err.splitlines()
+    at = lines.index("Recipes, where they are not the method's own (--json has all settings):")
+    assert lines[at + 1].startswith(
+        "  pasta: learning_rate, epochs 1.28, min_steps 80, dropout (methods/recipes/pasta.js"
+    )
+    assert lines[at + 1].endswith("pasta.json); masks 16-bit (device)")
 
 
 def test_without_data_a_row_is_of_the_longest_input_of_the_task(

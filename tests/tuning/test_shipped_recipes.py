@@ -9,9 +9,9 @@ import pytest
 
 from bench import tuning
 from bench.grid import suites
-from bench.grid.recipes import Book, File, beside, file_name, load
+from bench.grid.recipes import File, RecipeStore, file_name, folder_of, load
 from bench.plugins import registry
-from bench.plugins.specs import parse
+from bench.plugins.specs import build_method, parse
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.runner.options import Options
@@ -50,7 +50,7 @@ def test_what_is_shipped_is_what_was_chosen(records: list[Record], trials: int) 
     chosen = tuning.choose(tuning.outcomes(requests, records))
     found = registry.methods()
     for name in METHODS:
-        shipped = load(beside(found.get(name).file) / file_name(name))
+        shipped = load(folder_of(found.get(name).plugin) / file_name(name))
         assert shipped == File(recipes=tuple(tuned for tuned in chosen if tuned.method == name))
         assert {tuned.task for tuned in shipped.recipes} == {*STANDARD.tasks, None}
 
@@ -58,8 +58,8 @@ def test_what_is_shipped_is_what_was_chosen(records: list[Record], trials: int) 
 def test_a_row_of_the_standard_suite_says_how_it_was_tuned(trials: int) -> None:
     found = registry.methods()
     for entry in STANDARD.methods:
-        spec = parse(entry)
+        method = build_method(found, parse(entry))
         for task in STANDARD.tasks:
-            settings = Book(spec.name, found.get(spec.name).file).settings("", task, STANDARD)
+            settings = RecipeStore().overrides(method, task, STANDARD).settings
             assert settings["trials"] == trials
             assert task in settings["chosen_by"]
