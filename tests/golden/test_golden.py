@@ -20,7 +20,7 @@ from golden import COMMAND, GOLDEN, METHODS, RAISE, Golden
 
 from bench import profiles
 from bench.grid import cell as grid
-from bench.grid import suites
+from bench.grid import recipes
 from bench.plugins import registry
 from bench.train import batches, loop
 
@@ -102,7 +102,7 @@ def applied_and(monkeypatch: pytest.MonkeyPatch, more: Callable[[Any], None]) ->
 
 MUTATIONS: dict[str, tuple[Golden, Callable[[pytest.MonkeyPatch], None]]] = {
     "vectors": (PASTA, scaled),
-    "least steps rounded down": (BITFIT, lambda patch: patch.setattr(suites, "round", math.floor, raising=False)),
+    "least steps rounded down": (BITFIT, lambda patch: patch.setattr(recipes, "round", math.floor, raising=False)),
     "epochs not rounded": (PASTA, lambda patch: patch.setattr(loop, "round", lambda x, _=0: x, raising=False)),
     "threads": (BITFIT, lambda patch: applied_and(patch, lambda torch: torch.set_num_threads(2))),
     "determinism": (
