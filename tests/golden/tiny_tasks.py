@@ -1,20 +1,13 @@
-"""The tiny tasks of every kind with made-up examples to train on, as a plugin file."""
+"""The tiny tasks of every kind, with made-up examples that can be learned, as a plugin file."""
 
 from pathlib import Path
 
 from bench.check import examples
-from bench.plugins.task import Example, Splits
-
-
-def _splits(kind: str, *more: str) -> Splits:
-    return {
-        name: [_learnable(kind, each) for each in examples.examples(kind, count=40, seed=seed)]
-        for seed, name in enumerate(("train", "validation", "test", *more), start=1)
-    }
+from bench.plugins.task import Example, Splits, Task
 
 
 def _learnable(kind: str, example: Example) -> Example:
-    """With a label that can be told from the words, so that losses fall and answers differ."""
+    """With a label that follows from the words, so that losses fall and predictions differ."""
     if kind == "token-classification":
         return example._replace(label=tuple(len(word) % 3 for word in example.text))
     good = str(example.text).count("good") - str(example.text).count("bad")
@@ -23,30 +16,26 @@ def _learnable(kind: str, example: Example) -> Example:
     return example._replace(label=int(good > 0) if kind == "pair" else (good > 0) + (good >= 0))
 
 
-class GoldenClassification(examples.TinyClassification):
-    name = "golden-classification"
-    extra_tests = ("harder",)
-
+class _Golden(Task):
     def read(self, path: Path) -> Splits:
-        return _splits("classification", "harder")
+        kind = self.name.removeprefix("golden-")
+        return {
+            name: [_learnable(kind, each) for each in examples.examples(kind, count=40, seed=seed)]
+            for seed, name in enumerate(("train", "validation", "test", *self.extra_tests), start=1)
+        }
 
 
-class GoldenPair(examples.TinyPair):
+class GoldenClassification(_Golden, examples.TinyClassification):
+    name, extra_tests = "golden-classification", ("harder",)
+
+
+class GoldenPair(_Golden, examples.TinyPair):
     name = "golden-pair"
 
-    def read(self, path: Path) -> Splits:
-        return _splits("pair")
 
-
-class GoldenRegression(examples.TinyRegression):
+class GoldenRegression(_Golden, examples.TinyRegression):
     name = "golden-regression"
 
-    def read(self, path: Path) -> Splits:
-        return _splits("regression")
 
-
-class GoldenTokens(examples.TinyTokens):
+class GoldenTokens(_Golden, examples.TinyTokens):
     name = "golden-token-classification"
-
-    def read(self, path: Path) -> Splits:
-        return _splits("token-classification")
