@@ -27,7 +27,7 @@ from bench.comparison.measures import NOISY
 from bench.errors import UsageError
 from bench.records.machines import MachineKind, machine_kind
 from bench.records.record import Record
-from bench.stats.power import minimum_detectable
+from bench.stats.combined import minimum_detectable
 
 FILE = "noise.json"
 # No log ratio is trusted to better than this: five runs that agreed to the page are no proof that a sixth will.

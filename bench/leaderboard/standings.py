@@ -14,10 +14,10 @@ import numpy as np
 from bench.leaderboard.rows import Group, Row, higher_is_better, scores
 from bench.records.record import Record
 from bench.stats import ALPHA
-from bench.stats.contributions import Floats, contributions
 from bench.stats.multiple import holm, rank_groups
 from bench.stats.overall import average_ranks
 from bench.stats.paired import Comparison, Comparisons, Sample, compare_all, compare_samples
+from bench.stats.per_example import Floats, shares
 
 
 def sample(members: Iterable[Record]) -> Sample:
@@ -27,14 +27,14 @@ def sample(members: Iterable[Record]) -> Sample:
     tests = {record.references for record in scored.values()}
     if len(tests) != 1:
         return Sample(found)
-    known = {seed: share for seed, record in scored.items() if (share := _contributions(record)) is not None}
+    known = {seed: share for seed, record in scored.items() if (share := _shares(record)) is not None}
     return Sample(found, known if len(known) == len(scored) else None, tests.pop())
 
 
-def _contributions(record: Record) -> Floats | None:
+def _shares(record: Record) -> Floats | None:
     labels = record.data.labels if record.data else None
     try:
-        return contributions(str(record.metric), list(record.predictions), list(record.references), labels)
+        return shares(str(record.metric), list(record.predictions), list(record.references), labels)
     except (ArithmeticError, LookupError, TypeError, ValueError):
         return None  # of another metric, or predictions that do not fit this one
 

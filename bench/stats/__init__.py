@@ -1,3 +1,3 @@
-"""The arithmetic of claims: how sure a score is, and whether two of them differ. Knows of no record and no file."""
+"""Statistics: how certain a score is, and whether two scores differ. No records and no files here."""
 
-ALPHA = 0.05  # the rate of false alarms that every test, interval and group here is built for
+ALPHA = 0.05  # the false alarm rate of every test, interval and group

@@ -1,38 +1,40 @@
-"""A difference whose variance is a sum of parts, each known from few or many observations: is it zero?
+"""A test for differences whose variance is a sum of parts, each estimated with its own degrees of freedom.
 
-The difference over the root of the summed variance, t, is held to Student's quantiles at the degrees of freedom of each
-part, weighted by the parts (Cochran and Cox, Experimental Designs, 1950; the COCHRAN option of SAS's PROC TTEST):
-the p-value is where
+t, the difference over its standard error, is compared with Student's quantiles at the degrees of freedom of each part,
+weighted by the parts (Cochran and Cox, Experimental Designs, 1950; the COCHRAN option of SAS's PROC TTEST). The
+p-value solves
 
     |t| = sum over parts of variance_part * t(1 - p / 2; freedom_part) / variance
 
-It errs on the side of seeing no difference. The more usual degrees of freedom of Welch and Satterthwaite see too many
-where a part that weighs much has one or two degrees of freedom, as two or three seeds give it: by simulation up to
-13 and 8 % of false alarms at 5 %, this test 5.6 and 5 % (tests/stats/test_paired.py).
+The test is conservative. The more usual degrees of freedom of Welch and Satterthwaite are not where a part of large
+weight has one or two of them, as with two or three seeds: in simulations their false alarm rate at 5 % is up to 13 and
+8 %, that of this test 5.6 and 5 % (tests/stats/test_paired.py).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaln, nctdtrinc, stdtr, stdtridf, stdtrit
 
 from bench.stats import ALPHA
-from bench.stats.power import minimum_detectable
 
 Floats = NDArray[np.float64]
+Number = TypeVar("Number", float, Floats)
 
-SMALLEST_P = 1e-200  # what is smaller is as good as this
-MOST_STEPS = 100  # halving alone would need fewer
+POWER = 0.8
+SMALLEST_P = 1e-200  # smaller p-values are set to this
+MOST_STEPS = 100  # bisection alone would need fewer
 
 
 class Part(NamedTuple):
     """One source of variance of each difference, and the degrees of freedom of its estimate: [differences] each.
 
-    A difference that lacks this source has no variance from it, and any freedom above 0.
+    Where a difference lacks this source the variance is 0, and the freedom any number above 0.
     """
 
     variance: Floats
@@ -40,9 +42,9 @@ class Part(NamedTuple):
 
 
 class CombinedTest:
-    """The test for many differences at once, each for itself. error: their standard errors, [differences].
+    """The test of many differences, each on its own. error: their standard errors, [differences].
 
-    What a difference with an error of 0 gets means nothing.
+    Results for a difference with an error of 0 are meaningless.
     """
 
     def __init__(self, parts: Sequence[Part]) -> None:
@@ -52,9 +54,7 @@ class CombinedTest:
         self._weights = [(part.variance / whole, part.freedom) for part in parts]
 
     def p_values(self, differences: Floats) -> Floats:
-        """Two-sided; to seven digits and more, and never below SMALLEST_P: [differences]."""
-        from scipy.special import stdtr
-
+        """Two-sided, to at least seven digits, never below SMALLEST_P: [differences]."""
         t = np.abs(differences) / np.where(self.error > 0, self.error, 1.0)
         smallest = math.log(SMALLEST_P)
         # A weighted mean of quantiles lies between them, so the p-value lies between those of the parts alone.
@@ -84,9 +84,7 @@ class CombinedTest:
         return self.error * self._quantile_at_alpha()
 
     def minimum_detectable(self) -> Floats:
-        """The true differences that this test finds with a chance of bench.stats.power.POWER: [differences]."""
-        from scipy.special import stdtridf
-
+        """The true differences that this test detects with a power of POWER: [differences]."""
         # At these degrees of freedom Student's t has the same quantile at ALPHA.
         wanted, free = self._quantile_at_alpha(), [freedom for weight, freedom in self._weights]
         used = [np.where(weight > 0, freedom, np.nan) for weight, freedom in self._weights]
@@ -96,15 +94,11 @@ class CombinedTest:
 
     def _quantile_at_alpha(self) -> Floats:
         """Student's two-sided quantile at each part's degrees of freedom, averaged by the parts' weights."""
-        from scipy.special import stdtrit
-
         found: Floats = -np.sum([weight * stdtrit(freedom, ALPHA / 2) for weight, freedom in self._weights], axis=0)
         return found
 
     def _log_quantile(self, log_p: Floats, which: NDArray[np.intp]) -> tuple[Floats, Floats]:
         """The logarithm of the averaged quantile at these p-values, and its slope over log p."""
-        from scipy.special import gammaln, stdtrit
-
         p_values = np.exp(log_p)
         total, slope = np.zeros(len(which)), np.zeros(len(which))
         for weights, freedoms in self._weights:
@@ -118,3 +112,15 @@ class CombinedTest:
             # The area beyond the quantile is p / 2, so it falls by 1 / (2 density) where p rises by 1.
             slope -= weight * np.exp(log_p - math.log(2) - log_density)
         return np.log(total), slope / total
+
+
+def minimum_detectable(error: Number, freedom: Number) -> Number:
+    """The true difference that a two-sided t-test at ALPHA detects with a power of POWER, in the unit of `error`.
+
+    error: the standard error of the estimated difference. freedom: its degrees of freedom. Numbers or arrays.
+    """
+    # Rounded, so that the pairs of a table share a few values.
+    each, which = np.unique(np.round(freedom, 2), return_inverse=True)
+    in_errors = nctdtrinc(each, 1 - POWER, -stdtrit(each, ALPHA / 2))[which].reshape(np.shape(freedom))
+    found: Number = error * (in_errors if np.ndim(freedom) else float(in_errors))
+    return found

@@ -1,4 +1,4 @@
-"""Many comparisons at once: correction, and groups of rows that are not told apart."""
+"""Multiple comparisons: correction of p-values, and groups of rows that do not differ significantly."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def rank_groups(rows: Sequence[T], adjusted: Mapping[tuple[T, T], float]) -> dict[T, int]:
-    """Groups of rows that the data do not tell apart, the best being 1.
+    """The group of each row, the best being 1.
 
-    The best row leads group 1; every row that is not separated from it is in its group. The best of the rest
+    The best row leads group 1, which has every row that does not differ significantly from it. The best of the rest
     leads the next group.
 
     Args:

@@ -1,4 +1,4 @@
-"""Methods over several tasks: average ranks, and how far apart they must be to mean anything."""
+"""Average ranks of methods over tasks, and the difference that makes two of them significantly different."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+import numpy as np
+from scipy import stats
 
 from bench.stats import ALPHA
 
@@ -16,9 +19,9 @@ T = TypeVar("T")
 class AverageRanks(Generic[T]):
     """Average ranks over tasks (Demsar, JMLR 2006).
 
-    ranks: by row, 1 the best; ties share the mean of their ranks. critical_difference: two rows whose average
-    ranks are closer are not told apart at 5 % (Nemenyi's test). friedman_p: of all rows being alike;
-    None for two rows, of which that test does not speak.
+    ranks: by row, 1 the best; ties share the mean of their ranks. critical_difference: average ranks must differ by
+    more to be significantly different at 5 % (Nemenyi's test). friedman_p: of all rows being equal; None for two rows,
+    for which that test is undefined.
     """
 
     ranks: dict[T, float]
@@ -28,16 +31,13 @@ class AverageRanks(Generic[T]):
 
 
 def average_ranks(scores: Mapping[str, Mapping[T, float]]) -> AverageRanks[T] | None:
-    """Rank rows by their scores (the higher the better) on each task; None where there is nothing to rank.
+    """Rank rows by their scores (higher is better) on each task.
 
-    Only rows that have a score on every task take part, and there must be two of them and two tasks.
+    Only rows with a score on every task are ranked. None for fewer than two such rows, or fewer than two tasks.
 
     Args:
         scores: score by row, by task.
     """
-    import numpy as np
-    from scipy import stats
-
     rows = [row for row in next(iter(scores.values()), {}) if all(row in each for each in scores.values())]
     if len(scores) < 2 or len(rows) < 2:
         return None
@@ -45,7 +45,7 @@ def average_ranks(scores: Mapping[str, Mapping[T, float]]) -> AverageRanks[T] | 
     ranks = np.apply_along_axis(stats.rankdata, 1, table)
     friedman = None
     if len(rows) > 2:
-        all_tied = bool((np.ptp(table, axis=1) == 0).all())  # of which the test's own formula is 0 / 0
+        all_tied = bool((np.ptp(table, axis=1) == 0).all())  # the test's own formula would be 0 / 0
         friedman = 1.0 if all_tied else float(stats.friedmanchisquare(*table.T).pvalue)
     means = dict(zip(rows, map(float, ranks.mean(axis=0)), strict=True))
     return AverageRanks(means, len(scores), critical_difference(len(rows), len(scores)), friedman)
@@ -53,7 +53,5 @@ def average_ranks(scores: Mapping[str, Mapping[T, float]]) -> AverageRanks[T] | 
 
 def critical_difference(rows: int, tasks: int) -> float:
     """Nemenyi's critical difference of average ranks at ALPHA (Demsar, JMLR 2006, section 3.2.2)."""
-    from scipy import stats
-
     quantile = stats.studentized_range.ppf(1 - ALPHA, rows, math.inf) / math.sqrt(2)
     return float(quantile * math.sqrt(rows * (rows + 1) / (6 * tasks)))

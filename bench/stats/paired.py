@@ -1,15 +1,14 @@
 """Do two methods differ on a task? Paired by seed and by example.
 
-A score moves for two reasons: with another seed the same method trains to other weights, and on other test examples
-the same weights score otherwise. Seeds alone cannot show the second, since all of them are scored on the same
-examples: two methods may be apart by the same lucky five examples at every seed. So the difference's variance is
-the sum of both, each estimated from pairs, which takes out what both methods share (an easy example, a lucky order
-of batches):
+A score varies for two reasons: another seed trains other weights, and the same weights score differently on other test
+examples. Comparing over seeds alone misses the second, since every seed is scored on the same examples: two methods
+may differ by the same five lucky examples at every seed. So the variance of the difference is the sum of both, each
+estimated from pairs, which cancels what both methods share (an easy example, a lucky order of batches):
 
-    variance = (variance of differences over seeds) / seeds + (variance of contributions' differences) / examples
+    variance = (variance of differences over seeds) / seeds + (variance of differences of shares) / examples
 
-and is tested as bench.stats.combined says. What varies with seed and example together enters both terms, so the test
-errs on the side of seeing no difference.
+where shares are those of bench.stats.per_example, and the test that of bench.stats.combined. The interaction of seed
+and example enters both terms, so the test is conservative.
 """
 
 from __future__ import annotations
@@ -26,29 +25,28 @@ from bench.stats.combined import CombinedTest, Part
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-BLOCK = 2_000_000  # differences of contributions that are held at a time
+BLOCK = 2_000_000  # differences of shares in memory at a time
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One method's results on one task: score by seed and, where they are known, contributions by seed.
+    """One method's results on one task: score by seed and, where they are known, shares of examples by seed.
 
-    contributions: [examples] for each seed, the examples in the same order as those of whatever it is compared with.
-    tested_on: which examples these are; samples of different ones are compared by seed alone.
+    per_example: [examples] for each seed, in the order of the test set. tested_on: identifies the test set; samples
+    of different ones are compared by seed alone.
     """
 
     scores: Mapping[int, float]
-    contributions: Mapping[int, Floats] | None = None
+    per_example: Mapping[int, Floats] | None = None
     tested_on: Hashable = None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the data say of first - second, in units of the score. None: the data cannot say.
+    """first - second, in units of the score. None: cannot be estimated.
 
-    difference: mean over the seeds that both have. p_value: two-sided, not corrected for other comparisons.
-    n_examples: None where only seeds were compared. minimum_detectable: the true difference that this
-    comparison would have found with a chance of 80 %.
+    difference: mean over common seeds. p_value: two-sided, not corrected for other comparisons. n_examples: None where
+    only seeds were compared. minimum_detectable: the true difference that this comparison detects with 80 % power.
     """
 
     difference: float
@@ -63,11 +61,11 @@ class Comparison:
 class Comparisons(Sequence[Comparison | None]):
     """Comparisons of many pairs, [pairs], None where two have no seed in common.
 
-    p_values: nan where there is none. n_seeds: that both have.
+    p_values: nan where undefined. n_seeds: common seeds.
     """
 
     def __init__(self, differences: Floats, n_seeds: Ints, seeds: Floats, n_examples: Ints, examples: Floats) -> None:
-        """seeds, examples: the variances that they show, of the means. n_examples: 0 where only seeds are compared."""
+        """seeds, examples: variances of the mean due to each. n_examples: 0 where only seeds are compared."""
         self.n_seeds, self._differences, self._n_examples = n_seeds, differences, n_examples
         self._test = CombinedTest(
             [Part(seeds, np.maximum(n_seeds - 1, 1).astype(float)),
@@ -75,13 +73,11 @@ class Comparisons(Sequence[Comparison | None]):
         )  # fmt: skip
         tested = (n_seeds > 1) | (n_examples > 0)
         self._spread = tested & (self._test.error > 1e-9 * np.abs(differences))
-        # Differences that are all alike, to rounding. None at all is no difference. Some, the same at every seed,
-        # happens by chance where scores are coarse and seeds few, and shows a t-test no spread: the p then is that of
-        # a sign test, 2 / 2^seeds.
-        alike = np.where(differences == 0, 1.0, 2.0 ** (1 - n_seeds))
-        self.p_values: Floats = np.where(
-            tested, np.where(self._spread, self._test.p_values(differences), alike), np.nan
-        )
+        # Without spread (to rounding) a t-test is undefined. If all differences are zero, p is 1. The same difference
+        # at every seed happens by chance where scores are coarse and seeds few: p is a sign test's, 2 / 2^seeds.
+        no_spread = np.where(differences == 0, 1.0, 2.0 ** (1 - n_seeds))
+        p_values = np.where(self._spread, self._test.p_values(differences), no_spread)
+        self.p_values: Floats = np.where(tested, p_values, np.nan)
 
     def __len__(self) -> int:
         return len(self.n_seeds)
@@ -111,10 +107,9 @@ class Comparisons(Sequence[Comparison | None]):
 
 
 def compare_samples(first: Sample, second: Sample) -> Comparison | None:
-    """Compare at the seeds that both have; None where there is no such seed.
+    """Compare at common seeds; None where there is none.
 
-    One seed says something of these two trainings on other examples, and nothing of other seeds: p_value
-    then is by example alone, and whoever asks about the methods must look at n_seeds.
+    With one seed the p-value is over examples alone: it is about these two trainings, not about the methods.
     """
     return compare_all([first, second])[0]
 
@@ -125,13 +120,13 @@ def compare_all(samples: Sequence[Sample]) -> Comparisons:
     seeds = sorted({seed for sample in samples for seed in sample.scores})
     scores = np.array([[sample.scores.get(seed, np.nan) for seed in seeds] for sample in samples])
     scores = scores.reshape(len(samples), len(seeds))
-    there = ~np.isnan(scores)
-    common = there[first] & there[second]
+    known = ~np.isnan(scores)
+    common = known[first] & known[second]
     n_seeds: Ints = common.sum(axis=1, dtype=np.int64)
     differences, of_seeds, of_examples = (np.zeros(len(first)) for _ in range(3))
     n_examples = np.zeros(len(first), dtype=np.int64)
     sets = _by_test_set(samples, seeds)
-    # Most pairs have the same seeds in common: those are worked out together.
+    # Most pairs have the same seeds in common: these are computed together.
     patterns, which = np.unique(common, axis=0, return_inverse=True)
     for at, pattern in enumerate(patterns):
         pairs = np.flatnonzero(which.reshape(-1) == at)
@@ -141,30 +136,30 @@ def compare_all(samples: Sequence[Sample]) -> Comparisons:
         differences[pairs] = apart.mean(axis=1)
         if pattern.sum() > 1:
             of_seeds[pairs] = _variance_of_mean(apart)
-        for place, contributions in sets:
+        for place, shares in sets:
             both = pairs[(place[first[pairs]] >= 0) & (place[second[pairs]] >= 0)]
             if len(both):
-                # Seed after seed: without a copy of what is large.
-                means = sum(contributions[at] for at in np.flatnonzero(pattern)) / pattern.sum()
+                # Seed by seed, without a copy of the large array.
+                means = sum(shares[at] for at in np.flatnonzero(pattern)) / pattern.sum()
                 n_examples[both] = means.shape[1]
                 of_examples[both] = _by_example(means, place[first[both]], place[second[both]])
     return Comparisons(differences, n_seeds, of_seeds, n_examples, of_examples)
 
 
 def _by_test_set(samples: Sequence[Sample], seeds: Sequence[int]) -> list[tuple[Ints, Floats]]:
-    """For each set of test examples: where each sample stands in it (-1: nowhere), [samples], and the contributions
-    of those that do, [seeds, members, examples]; 0 at a seed that a member does not have."""
+    """For each test set: the place of each sample among its members (-1: not a member), [samples], and the members'
+    shares, [seeds, members, examples]; 0 at a seed that a member does not have."""
     members: dict[Hashable, list[int]] = {}
     for at, sample in enumerate(samples):
-        if sample.contributions:
+        if sample.per_example:
             members.setdefault(sample.tested_on, []).append(at)
     found = []
     for each in members.values():
         if len(each) < 2:
-            continue  # nothing to be compared with
+            continue
         place = np.full(len(samples), -1, dtype=np.int64)
         place[each] = np.arange(len(each))
-        known = [samples[at].contributions or {} for at in each]
+        known = [samples[at].per_example or {} for at in each]
         held = np.zeros((len(seeds), len(each), len(next(iter(known[0].values())))))
         for at, by_seed in enumerate(known):
             for row, seed in zip(held, seeds, strict=True):
@@ -175,7 +170,7 @@ def _by_test_set(samples: Sequence[Sample], seeds: Sequence[int]) -> list[tuple[
 
 
 def _by_example(means: Floats, first: Ints, second: Ints) -> Floats:
-    """Variances of the means of differences over examples: [pairs], of contributions that are [members, examples]."""
+    """Variances of the means of differences over examples: [pairs], of shares that are [members, examples]."""
     found = np.empty(len(first))
     most = max(1, BLOCK // means.shape[1])
     for start in range(0, len(first), most):
@@ -187,6 +182,6 @@ def _by_example(means: Floats, first: Ints, second: Ints) -> Floats:
 def _variance_of_mean(values: Floats) -> Floats:
     """Of each row: [rows] of [rows, values]."""
     count = values.shape[1]
-    around = values - values.mean(axis=1, keepdims=True)
-    found: Floats = np.einsum("ij,ij->i", around, around) / (count - 1) / count
+    centred = values - values.mean(axis=1, keepdims=True)
+    found: Floats = np.einsum("ij,ij->i", centred, centred) / (count - 1) / count
     return found

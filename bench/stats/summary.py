@@ -1,4 +1,4 @@
-"""The scores of several seeds: mean, spread and interval."""
+"""Mean, spread and interval of scores over seeds."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from scipy import stats
+
 from bench.stats import ALPHA
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Scores over seeds. std is the sample's, the interval the mean's, 95 %, by Student's t; one seed has neither."""
+    """std: of the sample. ci95: of the mean, by Student's t. One seed has neither."""
 
     mean: float
     std: float | None
@@ -22,7 +24,7 @@ class Summary:
 
 
 def summarise(scores: Sequence[float]) -> Summary | None:
-    """Summary of one or more scores; None of none."""
+    """Summarise scores; None if there are none."""
     if not scores:
         return None
     mean = statistics.fmean(scores)
@@ -35,6 +37,4 @@ def summarise(scores: Sequence[float]) -> Summary | None:
 
 @cache
 def _quantile(freedom: int) -> float:
-    from scipy import stats
-
     return float(stats.t.ppf(1 - ALPHA / 2, freedom))

@@ -88,11 +88,11 @@ def test_a_record_of_ten_million_predictions_is_read(tmp_path: Path) -> None:
 
 
 def test_more_answers_than_ranks_can_be_made_of_are_compared_by_seeds_alone() -> None:
-    from bench.stats.contributions import MOST_RANKED, contributions
+    from bench.stats.per_example import MOST_RANKED, shares
 
     many = [float(at) for at in range(MOST_RANKED + 1)]
-    assert contributions("spearman", many, many, None) is None
-    assert contributions("spearman", many[:50], many[:50], None) is not None
+    assert shares("spearman", many, many, None) is None
+    assert shares("spearman", many[:50], many[:50], None) is not None
 
 
 def test_a_record_is_a_plain_file_and_no_link_or_pipe(tmp_path: Path) -> None:
@@ -198,9 +198,9 @@ ANSWERS: list[tuple[str, Any, Any, Any]] = [
 def test_answers_to_another_question_are_compared_by_seeds_alone(
     metric: str, predictions: Any, references: Any, labels: Any
 ) -> None:
-    from bench.stats.contributions import contributions
+    from bench.stats.per_example import shares
 
-    assert contributions(metric, predictions, references, labels) is None
+    assert shares(metric, predictions, references, labels) is None
 
 
 # Words

@@ -250,8 +250,8 @@ def test_few_seeds_do_not_make_it_bold(seeds: int, share: float) -> None:
         shift = draw.normal(0, math.sqrt(1 - share))  # of this test set, the same for all seeds
         scores = shift + draw.normal(0, math.sqrt(share * seeds), seeds)
         spread = draw.normal(0, math.sqrt((1 - share) * 400), 400)
-        contributions = {seed: spread - spread.mean() + float(score) for seed, score in enumerate(scores)}
-        first = Sample(dict(enumerate(map(float, scores))), contributions)
+        per_example = {seed: spread - spread.mean() + float(score) for seed, score in enumerate(scores)}
+        first = Sample(dict(enumerate(map(float, scores))), per_example)
         nothing = Sample(dict.fromkeys(range(seeds), 0.0), {seed: np.zeros(400) for seed in range(seeds)})
         false += (found(first, nothing).p_value or 0) < 0.05
     stated = 0.06 if seeds == 2 else 0.05

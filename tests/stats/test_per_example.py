@@ -1,4 +1,4 @@
-"""Contributions of examples: the score they belong to, the jackknife by brute force, and the bootstrap."""
+"""Shares of examples: the score they belong to, the jackknife by brute force, and the bootstrap."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from bench.plugins.metrics import METRICS, score
-from bench.stats.contributions import contributions, score_of_all
+from bench.stats.per_example import leave_one_out, shares
 
 TAGS = ("O", "B-a", "I-a", "B-b", "I-b")
 
@@ -35,15 +35,15 @@ def made(metric: str, count: int = 60, seed: int = 0) -> tuple[list[Any], list[A
 def test_the_score_is_the_metrics(metric: str) -> None:
     for seed in range(3):
         answers, truth, labels = made(metric, seed=seed)
-        assert score_of_all(metric, answers, truth, labels) == pytest.approx(
+        assert leave_one_out(metric, answers, truth, labels)[0] == pytest.approx(
             score(metric, answers, truth, labels)[metric]
         )
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_contributions_are_the_jackknifes_by_brute_force(metric: str) -> None:
+def test_shares_are_the_jackknifes_by_brute_force(metric: str) -> None:
     answers, truth, labels = made(metric, count=25)
-    found = contributions(metric, answers, truth, labels)
+    found = shares(metric, answers, truth, labels)
     assert found is not None
     whole = score(metric, answers, truth, labels)[metric]
     assert whole is not None
@@ -54,15 +54,8 @@ def test_contributions_are_the_jackknifes_by_brute_force(metric: str) -> None:
         assert found[at] == pytest.approx(25 * whole - 24 * without, abs=1e-9)
 
 
-def test_ranks_in_blocks_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers, truth, labels = made("spearman")
-    whole = contributions("spearman", answers, truth, labels)
-    monkeypatch.setattr("bench.stats.contributions.BLOCK", 150)
-    np.testing.assert_array_equal(contributions("spearman", answers, truth, labels), whole)
-
-
 def test_those_of_accuracy_are_right_or_wrong() -> None:
-    found = contributions("accuracy", [0, 1, 2, 1], [0, 1, 1, 1], None)
+    found = shares("accuracy", [0, 1, 2, 1], [0, 1, 1, 1], None)
     np.testing.assert_allclose(found, [1, 1, 0, 1])
 
 
@@ -76,7 +69,7 @@ def test_their_spread_is_the_bootstraps(metric: str) -> None:
         others = [[tag if draw.random() < 0.6 else 0 for tag in row] for row in truth]
     elif METRICS[metric].kind == "regression":
         others = [value + other / 2 for value, other in zip(truth, others, strict=True)]
-    first, second = (contributions(metric, each, truth, labels) for each in (answers, others))
+    first, second = (shares(metric, each, truth, labels) for each in (answers, others))
     assert first is not None
     assert second is not None
     found = (first - second).std(ddof=1) / math.sqrt(150)
@@ -84,7 +77,8 @@ def test_their_spread_is_the_bootstraps(metric: str) -> None:
     def difference(indices: np.ndarray) -> float:
         at = [int(index) for index in indices]
         mine, its = (
-            score_of_all(metric, [each[i] for i in at], [truth[i] for i in at], labels) for each in (answers, others)
+            leave_one_out(metric, [each[i] for i in at], [truth[i] for i in at], labels)[0]
+            for each in (answers, others)
         )
         return mine - its
 
@@ -103,4 +97,4 @@ def test_their_spread_is_the_bootstraps(metric: str) -> None:
     ],
 )
 def test_what_is_not_defined_is_none(metric: str, answers: list[Any], truth: list[Any]) -> None:
-    assert contributions(metric, answers, truth, None) is None
+    assert shares(metric, answers, truth, None) is None

@@ -1,0 +1,215 @@
+"""Each test example's share of a score, so that two methods can be compared example by example.
+
+The share is the jackknife's pseudo-value, for m examples m * score - (m - 1) * (score without the example) (Tukey 1958;
+Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 11). For accuracy it is 1 or 0, and the score is
+the mean. F1, Matthews and rank correlations are not means over examples; the spread of their pseudo-values gives the
+same standard error as a bootstrap over examples, without random numbers and in one pass.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from itertools import chain, groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+from seqeval.metrics.sequence_labeling import get_entities
+
+Floats = NDArray[np.float64]
+Score = Callable[[Floats], Floats]  # from sums over examples, [..., k], to scores, [...]; nan where undefined
+
+MOST_RANKED = 50_000  # examples whose ranks are computed: a second's work
+LARGEST = 10**15  # the largest number or index: sums of squares stay finite
+MOST_KINDS = 1_000  # labels of a classification, which needs a table of examples by labels
+
+
+def shares(
+    metric: str, predictions: Sequence[Any], references: Sequence[Any], labels: Sequence[str] | None
+) -> Floats | None:
+    """The share of each example in `metric`: [examples]. None where it is undefined.
+
+    predictions and references are as in records (see `metrics.score`); labels name the indices of a token
+    classification. Undefined: fewer than two examples, a score that is undefined with or without any one of them,
+    unknown labels, values that do not fit the metric (a record may come from anywhere), or more examples than
+    MOST_RANKED.
+    """
+    count = len(references)
+    if count < 2 or len(predictions) != count or not _are_valid(metric, [*predictions, *references], labels):
+        return None
+    whole, without = leave_one_out(metric, predictions, references, labels)
+    found: Floats = count * whole - (count - 1) * without
+    return found if np.isfinite(found).all() else None
+
+
+def leave_one_out(
+    metric: str, predictions: Sequence[Any], references: Sequence[Any], labels: Sequence[str] | None
+) -> tuple[float, Floats]:
+    """The score of all examples, and the score without each one: [examples]."""
+    if metric == "spearman":
+        return _spearman(np.asarray(predictions, dtype=float), np.asarray(references, dtype=float))
+    if metric == "pearson_spearman_mean":
+        (first, rest), (second, others) = (
+            leave_one_out(each, predictions, references, labels) for each in ("spearman", "pearson")
+        )
+        return (first + second) / 2, (rest + others) / 2
+    summands, score = _SUMMED[metric](predictions, references, labels)
+    total = summands.sum(axis=0)
+    return float(score(total)), score(total - summands)
+
+
+def _are_valid(metric: str, values: Sequence[Any], labels: Sequence[str] | None) -> bool:
+    """Whether `metrics` can score these: indices of labels, numbers, or rows of indices."""
+    if metric in _RANKED:
+        few = len(values) <= 2 * MOST_RANKED
+        return few and _all_of(values, int, float) and min(values) >= -LARGEST and max(values) <= LARGEST
+    if metric == "entity_f1":
+        if not labels or not all(labels) or not _all_of(values, list):
+            return False
+        indices = list(chain.from_iterable(values))
+        return not indices or (_all_of(indices, int) and min(indices) >= -1 and max(indices) < len(labels))
+    if metric not in _SUMMED or not _all_of(values, int):
+        return False
+    return len(set(values)) <= MOST_KINDS and min(values) >= -LARGEST and max(values) <= LARGEST
+
+
+def _all_of(values: Sequence[Any], *kinds: type) -> bool:
+    """Whether all are of exactly these types: True is not a label's index, although it is an int to Python."""
+    return set(map(type, values)) <= set(kinds)
+
+
+# Scores of sums: [examples, k] summands, and the function from their sums to the score.
+
+
+def _accuracy(predictions: Any, references: Any, labels: Any) -> tuple[Floats, Score]:
+    right = np.asarray(predictions) == np.asarray(references)
+    return np.stack([right, np.ones(len(right))], axis=1).astype(float), lambda s: s[..., 0] / s[..., 1]
+
+
+def _f1(predictions: Any, references: Any, labels: Any) -> tuple[Floats, Score]:
+    answered, true = np.asarray(predictions) == 1, np.asarray(references) == 1
+    return np.stack([answered & true, answered, true], axis=1).astype(float), _harmonic
+
+
+def _harmonic(sums: Floats) -> Floats:
+    """F1 from hits, answers and truths: [..., 3]; 0 where there is neither answer nor truth."""
+    both = sums[..., 1] + sums[..., 2]
+    return np.divide(2 * sums[..., 0], both, out=np.zeros_like(both), where=both > 0)
+
+
+def _matthews(predictions: Any, references: Any, labels: Any) -> tuple[Floats, Score]:
+    """Gorodkin's R_K, which for two classes is Matthews'; 0 for constant answers, as in scikit-learn."""
+    kinds = np.union1d(predictions, references)
+    answered = np.asarray(predictions)[:, None] == kinds
+    true = np.asarray(references)[:, None] == kinds
+    right = np.asarray(predictions) == np.asarray(references)
+    size = len(kinds)
+
+    def score(sums: Floats) -> Floats:
+        hits, count, answers, truths = sums[..., 0], sums[..., 1], sums[..., 2 : 2 + size], sums[..., 2 + size :]
+        covariance = hits * count - (answers * truths).sum(-1)
+        scale = np.sqrt((count**2 - (answers**2).sum(-1)) * (count**2 - (truths**2).sum(-1)))
+        return np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0)
+
+    return np.column_stack([right, np.ones(len(right)), answered, true]).astype(float), score
+
+
+def _f1_accuracy_mean(predictions: Any, references: Any, labels: Any) -> tuple[Floats, Score]:
+    (first, f1), (second, accuracy) = _f1(predictions, references, labels), _accuracy(predictions, references, labels)
+    split = first.shape[1]
+    return np.hstack([first, second]), lambda s: (f1(s[..., :split]) + accuracy(s[..., split:])) / 2
+
+
+def _entity_f1(predictions: Any, references: Any, labels: Any) -> tuple[Floats, Score]:
+    names = tuple(labels)
+    pairs = [
+        (_spans(tuple(answer), names), _spans(tuple(truth), names))
+        for answer, truth in zip(predictions, references, strict=True)
+    ]
+    counts = [[len(answer & truth), len(answer), len(truth)] for answer, truth in pairs]
+    return np.array(counts, dtype=float), _harmonic
+
+
+@lru_cache(maxsize=65_536)  # records of one task share their references, and most predictions are right
+def _spans(row: tuple[int, ...], labels: tuple[str, ...]) -> frozenset[Any]:
+    return frozenset(get_entities([labels[index] if index >= 0 else "O" for index in row]))
+
+
+def _pearson(predictions: Any, references: Any, labels: Any) -> tuple[Floats, Score]:
+    # Centred first: the sums of squares of numbers far from zero would lose the digits that matter.
+    x, y = (np.asarray(values, dtype=float) - np.mean(values) for values in (predictions, references))
+    return np.stack([np.ones(len(x)), x, y, x * x, y * y, x * y], axis=1), _correlation_of_sums
+
+
+def _correlation_of_sums(sums: Floats) -> Floats:
+    count, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
+    scale = np.sqrt(np.maximum((count * xx - x * x) * (count * yy - y * y), 0))
+    return np.divide(count * xy - x * y, scale, out=np.full_like(scale, np.nan), where=scale > 0)
+
+
+_SUMMED: dict[str, Callable[[Any, Any, Any], tuple[Floats, Score]]] = {
+    "accuracy": _accuracy,
+    "f1": _f1,
+    "matthews": _matthews,
+    "f1_accuracy_mean": _f1_accuracy_mean,
+    "entity_f1": _entity_f1,
+    "pearson": _pearson,
+}
+_RANKED = ("spearman", "pearson_spearman_mean")
+
+
+# Rank correlation. Without an example, the rank of each larger one falls by 1 and that of each equal one by 1/2. All
+# sums below are multiples of 1/4, so nothing is rounded.
+
+
+def _spearman(x: Floats, y: Floats) -> tuple[float, Floats]:
+    count, a, b = len(x), rankdata(x), rankdata(y)
+    whole = float(_correlation_of_ranks(count, *(np.array(each) for each in (a @ a, a @ b, b @ b))))
+    fallen = (_sum_above(a, b) - b / 2) + (_sum_above(b, a) - a / 2) - _count_above_in_both(a, b)
+    products = a @ b - a * b - fallen
+    return whole, _correlation_of_ranks(count - 1, _squares_without(a), products, _squares_without(b))
+
+
+def _correlation_of_ranks(count: int, xx: Floats, xy: Floats, yy: Floats) -> Floats:
+    """Pearson's correlation of the ranks 1 to `count`, ties at their mean, from sums of squares and products."""
+    mean_square = count * ((count + 1) / 2) ** 2
+    scale = np.sqrt((xx - mean_square) * (yy - mean_square))
+    return np.divide(xy - mean_square, scale, out=np.full_like(scale, np.nan), where=scale > 0)
+
+
+def _squares_without(ranks: Floats) -> Floats:
+    """The sum of the squares of the ranks without each example: (t^3 - t) / 12 less for each tie of t examples."""
+    count = len(ranks)
+    _, which, tied = np.unique(ranks, return_inverse=True, return_counts=True)
+    t = tied.astype(float)
+    found: Floats = (count - 1) * count * (2 * count - 1) / 6 - ((t**3 - t) / 12).sum() + (t * (t - 1) / 4)[which]
+    return found
+
+
+def _sum_above(keys: Floats, values: Floats) -> Floats:
+    """For each example, the sum of the values of those with a larger key, plus half of those with an equal one."""
+    order = np.argsort(keys)
+    sums = np.concatenate([[0.0], np.cumsum(values[order])])
+    below = [sums[np.searchsorted(keys[order], keys, side)] for side in ("left", "right")]
+    found: Floats = sums[-1] - (below[0] + below[1]) / 2
+    return found
+
+
+def _count_above_in_both(x: Floats, y: Floats) -> Floats:
+    """For each example, how many others are larger in both x and y; equality in one halves an example's weight."""
+    found, seen, by_x, by_y = np.empty(len(x)), list[float](), x.tolist(), y.tolist()
+
+    def above(value: float) -> float:
+        return len(seen) - (bisect_left(seen, value) + bisect_right(seen, value)) / 2
+
+    for _, equal in groupby(np.argsort(-x).tolist(), key=by_x.__getitem__):
+        tied = list(equal)
+        larger = [above(by_y[at]) for at in tied]
+        for at in tied:
+            insort(seen, by_y[at])
+        # Half of the tied ones, themselves not counted: each is equal to itself in both, a quarter.
+        found[tied] = [(before + above(by_y[at])) / 2 - 0.25 for before, at in zip(larger, tied, strict=True)]
+    return found
