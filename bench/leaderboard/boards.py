@@ -24,16 +24,16 @@ CELL_COLUMNS = columns.names(columns.CELLS)
 Name = Literal["leaderboard", "cells", "pairs", "overall"]
 
 
-def leaderboard_columns(pscp: Pscp | None = None) -> tuple[columns.Column, ...]:
-    """The leaderboard's columns: the stable ones, and where PSCP is asked for, it and the FLOPs that it takes."""
-    return columns.LEADERBOARD + ((columns.INFERENCE_FLOPS, columns.PSCP) if pscp else ())
+def table_columns(name: Name, pscp: Pscp | None = None) -> tuple[columns.Column, ...]:
+    """The columns of a table, in order; with PSCP, the leaderboard has it and the FLOPs that it takes."""
+    if name == "leaderboard":
+        return columns.LEADERBOARD + ((columns.INFERENCE_FLOPS, columns.PSCP) if pscp else ())
+    return {"cells": columns.CELLS, "pairs": columns.PAIRS, "overall": columns.OVERALL}[name]
 
 
 def column_names(name: Name, pscp: Pscp | None = None) -> tuple[str, ...]:
-    """The columns of a table, in order."""
-    described = {"leaderboard": leaderboard_columns(pscp), "cells": columns.CELLS,
-                 "pairs": columns.PAIRS, "overall": columns.OVERALL}  # fmt: skip
-    return columns.names(described[name])
+    """The names of a table's columns, in order."""
+    return columns.names(table_columns(name, pscp))
 
 
 class Boards:
@@ -48,7 +48,7 @@ class Boards:
 
     @cached_property
     def leaderboard(self) -> pd.DataFrame:
-        """`leaderboard_columns`, sorted by group and then from best to worst.
+        """`table_columns`, sorted by group and then from best to worst.
 
         Costs are medians over the seeds that succeeded; scores are means. An extra test of a task has rows of its
         own, `TASK/EXTRA_TEST`: their costs are those of the task, their scores not.

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.files import write_atomically
-from bench.leaderboard import columns
-from bench.leaderboard.boards import Boards, Name, leaderboard_columns
+from bench.leaderboard.boards import Boards, Name, table_columns
 from bench.leaderboard.package import Table, describe
 from bench.records.record import Record
 from bench.stats.pscp import Pscp
@@ -36,13 +35,7 @@ def describe_one(file: str, name: Name, text: str, pscp: Pscp | None = None) -> 
 
 
 def _table(name: Name, text: str, pscp: Pscp | None) -> Table:
-    meaning: dict[Name, Sequence[columns.Column]] = {
-        "leaderboard": leaderboard_columns(pscp),
-        "cells": columns.CELLS,
-        "pairs": columns.PAIRS,
-        "overall": columns.OVERALL,
-    }
-    return Table(SUMMARIES[name], meaning[name], text)
+    return Table(SUMMARIES[name], table_columns(name, pscp), text)
 
 
 def _constants(pscp: Pscp | None) -> dict[str, Any] | None:

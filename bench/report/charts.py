@@ -1,90 +1,300 @@
-"""The charts, as Vega-Lite: built and checked by Altair in Python, drawn in the browser.
+"""The charts of a group of rows (task, model, profile, preset), as Vega-Lite.
 
-A chart is a specification that knows nothing of the data but the metric's name, and the data beside it. Colours are
-custom properties of report.css, so that a chart follows the theme without being drawn again.
+Altair builds and checks the specifications in Python; the browser draws them. A specification knows nothing of the data
+but the metric's name. Colours are custom properties of report.css, so that a chart follows the theme.
 """
 
 from __future__ import annotations
 
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    import altair as alt
+import altair as alt
+
+from bench.grid.cell import method_label
+from bench.leaderboard import Group
+from bench.records.record import Record
+from bench.report.formatting import UNKNOWN, Style, column_label, listed, shown, visible
+
+Row = Mapping[str, Any]
+Styles = Mapping[str, Style]
+
+MAX_POINTS = 60  # of one loss curve: what a small chart can show
+HEIGHT = 260
+TOOLTIP = (
+    "rank_group", "n_seeds", "n_failed", "trainable_share_percent", "trainable_params", "peak_train_memory_mib",
+    "train_examples_per_second", "adapter_bytes",
+)  # fmt: skip
 
 
 class Cost(NamedTuple):
-    """What a score is set against. log: zero has no place on the axis, and is drawn as a level line."""
+    """What a score is plotted against. log: zero has no place on the axis, and is drawn as a level line."""
 
-    key: str
     column: str
     title: str
     axis: str
-    log: bool
-    less_is_better: bool
+    log: bool = False
+    less_is_better: bool = True
+
+    def is_level(self, row: Row) -> bool:
+        """Whether a row is drawn as a level line."""
+        return self.log and row[self.column] <= 0
 
 
 COSTS = (
-    Cost("share", "trainable_share_percent", "trainable share", "trainable share without the head, %", True, True),
-    Cost("memory", "peak_train_memory_mib", "peak memory", "peak memory while training, MiB", False, True),
-    Cost("speed", "train_examples_per_second", "throughput", "training throughput, examples/s", False, False),
+    Cost("trainable_share_percent", "trainable share", "trainable share without the head, %", log=True),
+    Cost("peak_train_memory_mib", "peak memory", "peak memory while training, MiB"),
+    Cost("train_examples_per_second", "throughput", "training throughput, examples/s", less_is_better=False),
 )
-TOOLTIP = (
-    ("method", "Method"),
-    ("score_text", "Score"),
-    ("interval_text", "95 % interval"),
-    ("rank_text", "Rank group"),
-    ("seeds_text", "Seeds"),
-    ("failed_text", "Failed"),
-    ("share_text", "Share, %"),
-    ("trained_text", "Trained"),
-    ("memory_text", "Peak memory, MiB"),
-    ("speed_text", "Examples/s"),
-    ("bytes_text", "Adapter, bytes"),
-    ("front_text", "On the front"),
-)
-HEIGHT = 260
+
+
+class Chart(NamedTuple):
+    """description: the chart in words, for screen readers. spec: None if there is nothing to draw; note says why."""
+
+    title: str
+    description: str
+    note: str
+    spec: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class ChartGroup:
+    """The charts of a group, with their legend."""
+
+    id: str
+    title: str
+    where: str
+    legend: tuple[tuple[str, Style], ...]
+    charts: tuple[Chart, ...]
+
+
+def chart_groups(rows: Iterable[Row], records: Iterable[Record], styles: Styles) -> list[ChartGroup]:
+    """The charts of each group, in the order of the leaderboard's rows.
+
+    records: for their loss curves; those of an extra test are shown with its task.
+    """
+    by_group: dict[Group, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_group[Group(*(row[key] for key in Group._fields))].append(row)
+    trained: dict[Group, list[Record]] = defaultdict(list)
+    higher_is_better: dict[str, bool] = {}
+    for record in records:
+        cell = record.cell
+        trained[Group(cell.task, cell.model, cell.profile.name, cell.preset)].append(record)
+        if record.higher_is_better is not None:
+            higher_is_better[cell.task] = record.higher_is_better
+    groups = []
+    for at, (group, members) in enumerate(by_group.items(), start=1):
+        higher = higher_is_better.get(group.task, higher_is_better.get(group.task.split("/")[0], True))
+        charts = [_scatter(cost, group, members, styles, higher) for cost in COSTS]
+        if group in trained:
+            charts.append(_losses(group, trained[group], styles))
+        groups.append(
+            ChartGroup(
+                f"group-{at}",
+                visible(group.task),
+                visible(f"model {group.model}, profile {group.profile}, preset {group.preset}"),
+                tuple((visible(label), styles[label]) for label in sorted(set(map(_label, members)))),
+                tuple(charts),
+            )
+        )
+    return groups
+
+
+def _label(row: Row) -> str:
+    return method_label(row["method"], row["method_params"])
+
+
+# Score against a cost
+
+
+def pareto(points: Mapping[str, tuple[float, float]], cost_sign: int = 1, score_sign: int = 1) -> list[str]:
+    """The points that no other dominates: none costs no more and scores no less, and is better in one of the two.
+
+    Args:
+        points: (cost, score) by name.
+        cost_sign: 1 if a small cost is good, -1 if a large one is.
+        score_sign: 1 if a large score is good, -1 if a small one is.
+
+    Returns: names, the cheapest first.
+    """
+    signed = {name: (cost_sign * cost, -score_sign * score) for name, (cost, score) in points.items()}
+
+    def dominated(name: str) -> bool:
+        cost, loss = signed[name]
+        return any(c <= cost and x <= loss and (c, x) != (cost, loss) for c, x in signed.values())
+
+    return sorted((name for name in signed if not dominated(name)), key=lambda name: (signed[name], name))
+
+
+def _scatter(cost: Cost, group: Group, rows: Sequence[Row], styles: Styles, higher_is_better: bool) -> Chart:
+    title = f"Score against {cost.title}"
+    known = {_label(row): row for row in rows if row["score_mean"] is not None and row[cost.column] is not None}
+    front = pareto(
+        {label: (row[cost.column], row["score_mean"]) for label, row in known.items()},
+        1 if cost.less_is_better else -1,
+        1 if higher_is_better else -1,
+    )
+    note = f"Front: {listed([visible(label) for label in front])}." if front else ""
+    if unknown := sorted(visible(label) for label in map(_label, rows) if label not in known):
+        note += f" Not shown, since not known: {listed(unknown)}."
+    points = {label: _point(row, cost, styles[label], label in front) for label, row in known.items()}
+    levels = [label for label, row in known.items() if cost.is_level(row)]
+    if len(levels) == len(known):
+        why = "Nothing here has a share above zero." if known else "No score or cost is known."
+        return Chart(title, "", f"{why} {note}".strip(), None)
+    metric = str(next(iter(known.values()))["metric"])
+    corners = [known[label] for label in front if label not in levels]
+    spec = {
+        **_scatter_spec(cost, visible(metric), bool(levels)),
+        "datasets": {
+            "points": [point for label, point in points.items() if label not in levels],
+            "levels": [points[label] for label in levels],
+            "front": [
+                {"cost": row[cost.column], "score": row["score_mean"], "order": at} for at, row in enumerate(corners)
+            ],
+        },
+    }
+    values = "; ".join(
+        f"{label} ({shown(known[label]['score_mean'], 'score')} at {shown(known[label][cost.column])})"
+        for label in front
+    )
+    described = (
+        f"Scatter chart: mean {metric} on {group.task} with its 95 % interval, against {cost.axis}"
+        f"{', logarithmic' if cost.log else ''}. {len(known)} methods. Pareto front from the cheapest on: {values}."
+        + (f" Drawn as a level line, having none: {', '.join(levels)}." if levels else "")
+    )
+    return Chart(title, visible(described), note.strip(), spec)
+
+
+def _point(row: Row, cost: Cost, style: Style, on_front: bool) -> dict[str, Any]:
+    """Where a point is, how it looks, and its values as the table writes them."""
+    mean, low, high = row["score_mean"], row["score_ci95_low"], row["score_ci95_high"]
+    label = visible(_label(row))
+    return {
+        "cost": row[cost.column],
+        "score": mean,
+        "low": mean if low is None else low,
+        "high": mean if high is None else high,
+        "colour": style.css_colour,
+        "shape": style.shape,
+        "level_text": f"{label}: {shown(row[cost.column], cost.column)} % trained",
+        "Method": label,
+        "Score": f"{visible(str(row['metric']))} {shown(mean, 'score')}",
+        "95 % interval": UNKNOWN if low is None else f"{shown(low, 'score')} to {shown(high, 'score')}",
+        **{column_label(column): shown(row[column]) for column in TOOLTIP},
+        "On the front": shown(on_front),
+    }
 
 
 @cache
-def scatter(cost: Cost, metric: str, floor: bool = False) -> dict[str, Any]:
-    """Score against a cost. Data: points, front (its corners, in order) and, if asked for, floor (rows of no cost)."""
-    import altair as alt
-
+def _scatter_spec(cost: Cost, metric: str, has_levels: bool) -> dict[str, Any]:
+    """Data: points, front (its corners, in order) and, if any, levels (rows without a cost)."""
     x_scale = alt.Scale(type="log") if cost.log else alt.Scale(zero=False)
     # A logarithmic axis has a line for every 2, 3, 4 ...: more grid than chart.
     axis = alt.Axis(format="~g", tickCount=5, labelOverlap="greedy", grid=False) if cost.log else alt.Axis(tickCount=5)
     x = alt.X("cost:Q", title=cost.axis, scale=x_scale, axis=axis)
     y = alt.Y("score:Q", title=metric, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=6))
     colour, shape = alt.Color("colour:N", scale=None), alt.Shape("shape:N", scale=None)
-    tooltip = [alt.Tooltip(f"{key}:N", title=title) for key, title in TOOLTIP]
-    points = alt.Chart(alt.NamedData("points"))
-    level = alt.Chart(alt.NamedData("floor"))
+    fields = ("Method", "Score", "95 % interval", *map(column_label, TOOLTIP), "On the front")
+    tooltip = [alt.Tooltip(field=field, type="nominal", title=field) for field in fields]
+    points, level, front = (alt.Chart(alt.NamedData(name)) for name in ("points", "levels", "front"))
     levels = (
         level.mark_rule(strokeDash=[6, 4], strokeWidth=1.5).encode(y=y, color=colour, tooltip=tooltip),
         level.mark_text(align="left", baseline="bottom", dy=-3, fontSize=11, fill="var(--ink)").encode(
-            x=alt.value(4), y=y, text="floor_text:N"
+            x=alt.value(4), y=y, text="level_text:N"
         ),
     )
-    front = alt.Chart(alt.NamedData("front"))
-    layers = alt.layer(
+    return _finish(
         front.mark_line(interpolate="step-after", strokeDash=[2, 3], strokeWidth=1.5, stroke="var(--muted)").encode(
             x=x, y=y, order="order:Q"
         ),
-        *(levels if floor else ()),
+        *(levels if has_levels else ()),
         points.mark_rule(strokeWidth=1.5).encode(x=x, y=alt.Y("low:Q", title=metric), y2="high:Q", color=colour),
         points.mark_point(filled=True, size=130, opacity=1, stroke="var(--card)", strokeWidth=1).encode(
             x=x, y=y, color=colour, shape=shape, tooltip=tooltip
         ),
     )
-    return _finished(layers)
+
+
+# Loss curves
+
+
+class Curve(NamedTuple):
+    """A loss curve thinned to a bounded number of points: each is the mean of a stretch of steps, at its middle."""
+
+    steps: list[float]
+    losses: list[float | None]
+
+
+def stretch_length(lengths: Iterable[int]) -> int:
+    """Steps to a point, so that the longest of the curves has at most MAX_POINTS."""
+    return max(1, math.ceil(max(lengths, default=0) / MAX_POINTS))
+
+
+def thin(losses: Sequence[float], stretch: int) -> Curve:
+    """A curve with a point for each stretch of steps (the last may be shorter), None where no loss is finite."""
+    starts = range(0, len(losses), stretch)
+    steps = [(start + 1 + min(start + stretch, len(losses))) / 2 for start in starts]
+    return Curve(steps, [_mean(list(filter(math.isfinite, losses[at : at + stretch]))) for at in starts])
+
+
+def mean_curve(curves: Sequence[Sequence[float]], stretch: int) -> Curve:
+    """The mean over curves as far as all of them go, thinned; None where a curve has none."""
+    length = min(map(len, curves), default=0)
+    thinned = [thin(curve[:length], stretch) for curve in curves]
+    points = zip(*(curve.losses for curve in thinned), strict=True)
+    means = [None if None in point else _mean([loss for loss in point if loss is not None]) for point in points]
+    return Curve(thinned[0].steps if thinned else [], means)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return statistics.fmean(values) if values else None
+
+
+def _losses(group: Group, records: Iterable[Record], styles: Styles) -> Chart:
+    """The curves of all seeds, thin, and the mean of those that finished, for each method."""
+    title = "Training loss"
+    by_label: dict[str, list[Record]] = defaultdict(list)
+    for record in sorted(records, key=lambda record: (record.cell.method, record.cell.variant, record.cell.seed)):
+        if record.losses:
+            by_label[method_label(record.cell.method, record.cell.variant)].append(record)
+    if not by_label:
+        return Chart(title, "", "No cell of this group recorded a loss.", None)
+    stretch = stretch_length(len(record.losses) for members in by_label.values() for record in members)
+    seeds, means, ends = [], [], []
+    for label, members in by_label.items():
+        look = {"method": visible(label), "colour": styles[label].css_colour}
+        seeds += [{"curve": record.id, **look, **_rounded(thin(record.losses, stretch))} for record in members]
+        finished = [record.losses for record in members if record.status == "ok"]
+        mean = mean_curve(finished, stretch)
+        if finished:
+            look["of"] = "one seed" if len(finished) == 1 else f"the mean of {len(finished)} seeds"
+            means.append({"curve": label, **look, **_rounded(mean)})
+        if mean.losses and mean.losses[-1] is not None:
+            end = {"step": mean.steps[-1], "loss": means[-1]["losses"][-1], "shape": styles[label].shape}
+            ends.append({**look, **end})
+    last = "; ".join(f"{end['method']} {end['loss']:.3f}" for end in ends)
+    described = f"Line chart: training loss by optimiser step on {group.task}, {len(seeds)} cells. Last values: {last}."
+    point = f"Each point is the mean of {stretch} steps." if stretch > 1 else "Each point is a step."
+    spec = {**_losses_spec(), "datasets": {"seeds": seeds, "means": means, "ends": ends}}
+    return Chart(title, visible(described), f"Thin: one seed. Thick: the mean of the seeds. {point}", spec)
+
+
+def _rounded(curve: Curve) -> dict[str, Any]:
+    """Four digits of a loss are more than a chart shows."""
+    losses = [None if loss is None else float(f"{loss:.4g}") for loss in curve.losses]
+    return {"steps": curve.steps, "losses": losses}
 
 
 @cache
-def losses() -> dict[str, Any]:
-    """Loss against steps. Data: seeds and means, a curve a row with its steps and losses as lists, and ends."""
-    import altair as alt
-
+def _losses_spec() -> dict[str, Any]:
+    """Data: seeds and means, a curve a row with its steps and losses as lists, and ends."""
     x = alt.X("step:Q", title="optimiser step", axis=alt.Axis(tickCount=6))
     y = alt.Y("loss:Q", title="training loss", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5))
     colour = alt.Color("colour:N", scale=None)
@@ -94,26 +304,25 @@ def losses() -> dict[str, Any]:
         alt.Tooltip("loss:Q", title="Loss", format=".4f"),
         alt.Tooltip("of:N", title="Of"),
     ]
-
-    def curves(name: str) -> alt.Chart:
-        return alt.Chart(alt.NamedData(name)).transform_flatten(["steps", "losses"], as_=["step", "loss"])
-
-    layers = alt.layer(
-        curves("seeds").mark_line(strokeWidth=0.75, opacity=0.35).encode(x=x, y=y, color=colour, detail="curve:N"),
-        curves("means").mark_line(strokeWidth=2).encode(x=x, y=y, color=colour, detail="curve:N"),
-        # Nothing is seen of these: they are what the pointer finds.
-        curves("means").mark_point(size=120, opacity=0, filled=True).encode(x=x, y=y, tooltip=tooltip),
+    seeds, means = (
+        alt.Chart(alt.NamedData(name)).transform_flatten(["steps", "losses"], as_=["step", "loss"])
+        for name in ("seeds", "means")
+    )
+    return _finish(
+        seeds.mark_line(strokeWidth=0.75, opacity=0.35).encode(x=x, y=y, color=colour, detail="curve:N"),
+        means.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour, detail="curve:N"),
+        means.mark_point(size=120, opacity=0, filled=True).encode(x=x, y=y, tooltip=tooltip),  # only for the pointer
         alt.Chart(alt.NamedData("ends"))
         .mark_point(filled=True, size=90, opacity=1, stroke="var(--card)", strokeWidth=1)
         .encode(x=x, y=y, color=colour, shape=alt.Shape("shape:N", scale=None), tooltip=tooltip),
     )
-    return _finished(layers)
 
 
-def _finished(chart: alt.LayerChart | alt.FacetChart) -> dict[str, Any]:
-    """The specification, checked against Vega-Lite's schema, in the page's looks."""
+def _finish(*layers: alt.Chart) -> dict[str, Any]:
+    """The specification, checked against Vega-Lite's schema, styled like the page."""
     spec: dict[str, Any] = (
-        chart.properties(width="container", height=HEIGHT, background="transparent")
+        alt.layer(*layers)
+        .properties(width="container", height=HEIGHT, background="transparent")
         .configure(font="system-ui, sans-serif")
         .configure_view(stroke=None)
         .configure_axis(
@@ -129,5 +338,5 @@ def _finished(chart: alt.LayerChart | alt.FacetChart) -> dict[str, Any]:
         )
         .to_dict()
     )
-    # The address of the schema would be the only one on the page.
-    return {key: value for key, value in spec.items() if key != "$schema"}
+    del spec["$schema"]  # it would be the only address on the page
+    return spec

@@ -1,38 +1,37 @@
-"""The page itself: the template filled, scripts and styles within, and a policy that lets nothing else run."""
+"""The page itself: the template filled, with scripts and styles inline, and a policy that lets nothing else run."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING
 
-from bench.report.sections import Contents
-from bench.report.table import caption
+import altair
+import vl_convert
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-
-def filled(contents: Contents) -> str:
-    """The page as HTML text that encodes to UTF-8."""
-    from markupsafe import Markup
-
-    style, scripts = _file("report.css"), [_vega(), _file("report.js")]
-    page = _environment().get_template("template.html.j2").render(
-        contents=contents,
-        policy=_policy(style, scripts),
-        # Ours and the library's own text, checked below; everything else on the page is escaped.
-        style=Markup(_inlined(style, "</style")),
-        scripts=[Markup(_inlined(script, "</script")) for script in scripts],
-    )  # fmt: skip
-    return page.encode("utf-8", "replace").decode("utf-8")
+from bench.errors import UsageError
+from bench.leaderboard import current
+from bench.records.record import Record
+from bench.report.contents import contents
+from bench.stats.pscp import Pscp
 
 
-def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def render(records: Iterable[Record], pscp: Pscp | None = None) -> str:
+    """The report of these records as HTML; the same records in any order give the same text.
 
+    Args:
+        pscp: adds the cost-aware score with these constants.
+
+    Raises:
+        UsageError: if there are no records.
+    """
+    ordered = sorted(current(records), key=lambda record: (record.cell.label, record.cell.seed, record.id))
+    if not ordered:
+        raise UsageError("There are no records to report on.")
     environment = Environment(
         loader=PackageLoader("bench.report", "."),
         autoescape=True,
@@ -40,13 +39,20 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["caption"] = caption
-    return environment
+    style, scripts = _file("report.css"), [_vega(), _file("report.js")]
+    page = environment.get_template("template.html.j2").render(
+        contents=contents(ordered, pscp),
+        policy=_policy(style, scripts),
+        # Our and the libraries' own text, checked below; everything else on the page is escaped.
+        style=_inline(style, "</style"),
+        scripts=[_inline(script, "</script") for script in scripts],
+    )
+    return page.encode("utf-8", "replace").decode("utf-8")
 
 
 def _policy(style: str, scripts: list[str]) -> str:
-    """A Content-Security-Policy: these texts may run, and nothing may be loaded from anywhere."""
-    allowed = " ".join(_digest(script) for script in scripts)
+    """A Content-Security-Policy: only these scripts and styles, and nothing is loaded from anywhere."""
+    allowed = " ".join(map(_digest, scripts))
     return (
         f"default-src 'none'; script-src {allowed}; style-src {_digest(style)}; img-src data: blob:; "
         "connect-src 'none'; base-uri 'none'; form-action 'none'"
@@ -57,25 +63,21 @@ def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _inlined(text: str, end: str) -> str:
-    """The text, if it can stand between its tags as it is: it does not end them, nor open a comment."""
+def _inline(text: str, end: str) -> Markup:
+    """The text, unescaped, if it neither ends its element nor opens a comment."""
     if end in text.lower() or "<!--" in text or "\r" in text or "\0" in text:
-        raise ValueError(f"a text with {end} or <!-- in it cannot stand in a page as it is")
-    return text
+        raise ValueError(f"a script or style with {end} or <!-- in it cannot be put into a page")
+    return Markup(text)
 
 
 @cache
 def _vega() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script, of the version that Altair checks against."""
-    import altair
-    import vl_convert
-
     version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
     bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version)
-    # It is the text of a module: within a function, its thousands of short names stay its own. Within strings and
-    # patterns, where alone these can stand, a backslash before the slash or the mark changes nothing.
+    # Both occur only in strings and patterns, where the backslash changes nothing.
     bundle = bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
-    return f"(() => {{\n{bundle}\n}})();\n"
+    return f"(() => {{\n{bundle}\n}})();\n"  # in a function: it is a module's text, with thousands of short names
 
 
 def _file(name: str) -> str:

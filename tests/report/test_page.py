@@ -24,7 +24,7 @@ from bench.grid import suites
 from bench.leaderboard import aggregated, to_csv
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.report import render, sections
+from bench.report import contents, render
 
 
 class Page(HTMLParser):
@@ -85,14 +85,13 @@ def test_a_page_of_very_many_holds_the_first_of_each_and_says_so(monkeypatch: py
     records = many.lifelike(150)
     whole = render(records)
     assert "These are" not in whole
-    monkeypatch.setattr(sections, "MOST_ROWS", 20)
-    monkeypatch.setattr(sections, "MOST_GROUPS", 2)
-    monkeypatch.setattr(sections, "MOST_FAILURES", 1)
+    monkeypatch.setattr(contents, "MAX_ROWS", 20)
+    monkeypatch.setattr(contents, "MAX_GROUPS", 2)
+    monkeypatch.setattr(contents, "MAX_FAILURES", 1)
     text = unescape(render(records))
-    assert "These are the first 20 of 60 rows. The download has all." in text
-    assert (
-        "These are the first 20 of 270 rows. `python -m bench leaderboard --pairs --out FILE.csv` writes all." in text
-    )
+    all_rows = "`python -m bench leaderboard{} --out FILE.csv` writes all."
+    assert f"These are the first 20 of 60 rows. {all_rows.format('')}" in text
+    assert f"These are the first 20 of 270 rows. {all_rows.format(' --pairs')}" in text
     assert re.search(r"These are the first 20 of 18\d rows\. `python -m bench leaderboard --per-cell --out", text)
     assert re.search(r"These are the first 1 of \d rows\.", text)
     assert "Charts are of the first 2 of 6 groups." in text
@@ -154,10 +153,10 @@ def points() -> list[Record]:
 def test_a_share_of_zero_is_a_level_line_and_on_the_front() -> None:
     described, spec = chart(points(), "share")
     data = spec["datasets"]
-    assert [(p["method"], p["cost"], p["score"]) for p in data["floor"]] == [("none", 0.0, 0.5)]
-    assert sorted(p["method"] for p in data["points"]) == ["all", "little"]
+    assert [(p["Method"], p["cost"], p["score"]) for p in data["levels"]] == [("none", 0.0, 0.5)]
+    assert sorted(p["Method"] for p in data["points"]) == ["all", "little"]
     assert [(p["cost"], p["score"]) for p in data["front"]] == [(0.02, 0.9)]
-    assert {p["method"]: p["front_text"] for p in data["points"]} == {"little": "yes", "all": "no"}
+    assert {p["Method"]: p["On the front"] for p in data["points"]} == {"little": "yes", "all": "no"}
     assert "Pareto front from the cheapest on: none (0.5000 at 0); little (0.9000 at 0.0200)." in described
     assert "level line, having none: none" in described
     scales = [layer["encoding"]["x"]["scale"] for layer in spec["layer"] if "scale" in layer["encoding"].get("x", {})]
@@ -181,9 +180,9 @@ def test_a_row_without_a_cost_is_named_and_not_drawn() -> None:
 def test_colours_and_shapes_are_a_methods_own_in_every_chart() -> None:
     looks: dict[str, set[tuple[str, str]]] = {}
     for _, spec in Page(render(many.small())).charts():
-        for name in ("points", "floor", "ends"):
+        for name, key in (("points", "Method"), ("levels", "Method"), ("ends", "method")):
             for point in spec["datasets"].get(name, ()):
-                looks.setdefault(point["method"], set()).add((point["colour"], point["shape"]))
+                looks.setdefault(point[key], set()).add((point["colour"], point["shape"]))
     assert len(looks) == 5
     assert all(len(found) == 1 for found in looks.values())
     assert len(set.union(*looks.values())) == 5

@@ -9,7 +9,7 @@ import many
 import pytest
 
 from bench.leaderboard import aggregated, pairs, per_cell, to_csv
-from bench.report.text import visible
+from bench.report.formatting import visible
 
 pytestmark = pytest.mark.slow  # a browser of its own, half a minute in all
 

@@ -8,16 +8,13 @@ from importlib import resources
 from itertools import combinations
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.leaderboard.columns import Column
-from bench.report.curves import MOST_POINTS, bin_width, mean_curve, middle_steps, pareto, thinned
-from bench.report.marks import COLOURS, SHAPES, assign
-from bench.report.table import table
-from bench.report.text import number, shown, visible, with_interval
+from bench.report.charts import MAX_POINTS, mean_curve, pareto, stretch_length, thin
+from bench.report.formatting import COLOURS, SHAPES, assign_styles, shown, visible, with_interval
+from bench.report.table import Table, View, make_table
 
 # Text
 
@@ -68,7 +65,7 @@ def test_shown_text_encodes_and_turns_nothing_around(text: str) -> None:
     ],
 )
 def test_numbers_as_people_read_them(value: float, key: str, text: str) -> None:
-    assert number(value, key) == text
+    assert shown(value, key) == text
 
 
 def test_unknown_is_never_a_zero() -> None:
@@ -78,14 +75,14 @@ def test_unknown_is_never_a_zero() -> None:
     assert with_interval(0.5, 0.4, 0.6) == "0.5000 ± 0.1000"
 
 
-# Marks
+# Styles
 
 
-def test_marks_depend_on_names_alone_and_are_apart() -> None:
+def test_styles_depend_on_names_alone_and_differ() -> None:
     names = [f"m{at}" for at in range(COLOURS * len(SHAPES))]
-    marks = assign(names)
-    assert len(set(marks.values())) == len(names)
-    assert assign(names[::-1] + names) == marks
+    styles = assign_styles(names)
+    assert len(set(styles.values())) == len(names)
+    assert assign_styles(names[::-1] + names) == styles
 
 
 def colours(theme: int) -> dict[str, np.ndarray]:
@@ -162,37 +159,36 @@ def test_the_front_beats_the_rest_and_nothing_of_itself(points: dict[str, tuple[
 
 @given(st.lists(st.floats(-10, 10), max_size=500))
 def test_a_thinned_curve_is_short_and_keeps_its_mean(losses: list[float]) -> None:
-    width = bin_width([len(losses)])
-    points = thinned(losses, width)
-    assert len(points) == len(middle_steps(len(losses), width)) <= MOST_POINTS
-    if losses and len(losses) % width == 0:
-        assert sum(filter(None, points)) / len(points) == pytest.approx(sum(losses) / len(losses), abs=1e-9)
+    stretch = stretch_length([len(losses)])
+    curve = thin(losses, stretch)
+    assert len(curve.losses) == len(curve.steps) <= MAX_POINTS
+    if losses and len(losses) % stretch == 0:
+        mean = sum(filter(None, curve.losses)) / len(curve.losses)
+        assert mean == pytest.approx(sum(losses) / len(losses), abs=1e-9)
 
 
 def test_a_curve_by_hand() -> None:
-    assert thinned([1.0, 3.0, 5.0, 7.0, 9.0], 2) == [2.0, 6.0, 9.0]
-    assert middle_steps(5, 2) == [1.5, 3.5, 5.0]
-    assert thinned([math.nan, math.inf, 4.0, math.nan], 2) == [None, 4.0]
-    assert mean_curve([[1.0, 2.0, 3.0], [3.0, None]]) == [2.0, None]
-    assert mean_curve([]) == []
+    assert thin([1.0, 3.0, 5.0, 7.0, 9.0], 2) == ([1.5, 3.5, 5.0], [2.0, 6.0, 9.0])
+    assert thin([math.nan, math.inf, 4.0, math.nan], 2).losses == [None, 4.0]
+    assert mean_curve([[1.0, 2.0, 3.0], [3.0, math.nan]], 1) == ([1.0, 2.0], [2.0, None])
+    assert mean_curve([], 1) == ([], [])
 
 
 # Tables
 
 
-def made(**options: object) -> object:
-    frame = pd.DataFrame(
-        [
-            {"task": "t", "method": "a", "method_params": "r=4", "score": 0.5, "n_seeds": 3, "note": None},
-            {"task": "t", "method": "=b", "method_params": "", "score": None, "n_seeds": 0, "note": "x"},
-        ],
-        dtype=object,
-    )
-    return table("id", "Title", "intro", frame, assign(["a[r=4]", "=b"]), **options)
+ROWS = [
+    {"task": "t", "method": "a", "method_params": "r=4", "score": 0.5, "n_seeds": 3, "note": None},
+    {"task": "t", "method": "=b", "method_params": "", "score": None, "n_seeds": 0, "note": "x"},
+]
 
 
-def test_a_table_shows_its_frame() -> None:
-    found = made()
+def made(view: View, about: dict[str, str] | None = None) -> Table:
+    return make_table(ROWS, list(ROWS[0]), assign_styles(["a[r=4]", "=b"]), view, about)
+
+
+def test_a_table_shows_its_rows() -> None:
+    found = made(View())
     assert [heading.kind for heading in found.headings] == ["text", "head", "text", "number", "number", "text"]
     assert [[cell.text for cell in line.cells] for line in found.lines] == [
         ["t", "a[r=4]", "r=4", "0.5000", "3", "–"],
@@ -201,33 +197,31 @@ def test_a_table_shows_its_frame() -> None:
     assert [line.cells[3].sort for line in found.lines] == [0.5, None]
     assert found.lines[1].cells[3].unknown
     assert not found.lines[1].cells[4].unknown
-    assert found.lines[0].cells[1].mark != found.lines[1].cells[1].mark
+    assert found.lines[0].cells[1].style != found.lines[1].cells[1].style
     assert found.csv == "task,method,method_params,score,n_seeds,note\nt,a,r=4,0.5,3,\nt,'=b,,,0,x\n"
 
 
 def test_what_never_changes_is_said_once() -> None:
-    about = (Column("score", "number", "What it scored."),)
-    found = made(first=("method", "task", "score"), groups=("task",), filters=("method", "task"), about=about)
+    found = made(
+        View(("method", "absent", "task", "score"), ("method", "task"), ("task",)), {"score": "What it scored."}
+    )
     assert [(heading.key, heading.more) for heading in found.headings[:4]] == [
         ("method", False),
         ("task", True),
         ("score", False),
         ("method_params", True),
     ]
-    assert found.same == ("task t",)
+    assert found.caption == "All rows: task t."
     assert [(each.label, each.values) for each in found.filters] == [("Method", ("=b", "a[r=4]"))]
     assert found.headings[2].about == "What it scored."
 
 
 def test_intervals_are_drawn_on_the_scale_of_their_group() -> None:
-    frame = pd.DataFrame(
-        [
-            {"task": task, "method": "m", "score_mean": mean, "score_ci95_low": low, "score_ci95_high": high}
-            for task, mean, low, high in (("t", 0.5, 0.4, 0.6), ("t", 0.2, None, None), ("u", 9.0, 8.0, 10.0))
-        ],
-        dtype=object,
-    )
-    found = table("id", "Title", "", frame, {}, first=("score",), groups=("task",))
+    rows = [
+        {"task": task, "method": "m", "score_mean": mean, "score_ci95_low": low, "score_ci95_high": high}
+        for task, mean, low, high in (("t", 0.5, 0.4, 0.6), ("t", 0.2, None, None), ("u", 9.0, 8.0, 10.0))
+    ]
+    found = make_table(rows, list(rows[0]), {}, View(first=("score",), groups=("task",)))
     assert [line.cells[0].interval for line in found.lines] == [(50, 75, 100), (0, 0, 0), (0, 50, 100)]
     assert [line.cells[0].text for line in found.lines] == ["0.5000 ± 0.1000", "0.2000", "9.0000 ± 1.0000"]
     assert [line.first for line in found.lines] == [False, False, True]

@@ -1,0 +1,226 @@
+"""What is on the page, in which order: facts, tables and charts."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from bench.grid.cell import method_label
+from bench.leaderboard import Boards, Group
+from bench.leaderboard.boards import Name, table_columns
+from bench.leaderboard.columns import Column
+from bench.records.record import Record
+from bench.report.charts import ChartGroup, chart_groups
+from bench.report.formatting import assign_styles, listed, visible
+from bench.report.table import Row, Table, View, make_table
+from bench.stats.pscp import Pscp
+
+GROUP = Group._fields
+# What a browser still opens quickly. A larger page says what it leaves out, and which command writes all of it.
+MAX_ROWS = 5_000  # of a table
+MAX_FAILURES = 500  # with their tracebacks
+MAX_GROUPS = 50  # with charts
+BOARDS: dict[Name, str] = {"leaderboard": "", "cells": " --per-cell", "pairs": " --pairs", "overall": " --overall"}
+"""The leaderboard's tables, with the option of `leaderboard` that writes them."""
+FILTERS = ("task", "method", "model", "profile", "status")
+
+VIEWS = {
+    "leaderboard": View(
+        ("task", "method", "score", "rank_group", "pscp", "trainable_params", "trainable_share_percent",
+         "peak_train_memory_mib", "train_examples_per_second", "adapter_bytes", "n_seeds", "status", *GROUP[1:]),
+        filters=FILTERS, groups=GROUP,
+    ),
+    "overall": View(
+        ("method", "average_rank", "group", "n_tasks", "critical_difference", "friedman_p", *GROUP[1:]),
+        groups=GROUP[1:],
+    ),
+    "pairs": View(
+        ("task", "method_a", "method_b", "difference", "ci95_low", "ci95_high", "p_holm", "minimum_detectable",
+         "verdict", *GROUP[1:]),
+        filters=("task", "method_a", "method_b", "profile", "verdict"), groups=GROUP,
+    ),
+    "failures": View(
+        ("task", "method", "seed", "status", "reason", "last_step", "traceback", *GROUP[1:]),
+        filters=FILTERS, groups=GROUP,
+    ),
+    "cells": View(
+        ("task", "method", "seed", "score", "status", "trainable_share_percent", "peak_train_memory_mib",
+         "train_examples_per_second", "train_seconds", "cell", *GROUP[1:]),
+        filters=FILTERS, groups=GROUP,
+    ),
+    "columns": View(),
+    "recipes": View(
+        ("task", "method", "learning_rate", "epochs", "min_steps", "batch_size", "weight_decay", "warmup_ratio",
+         "chosen_by"),
+        filters=("task", "method"),
+    ),
+    "environment": View(),
+    "profiles": View(filters=("profile",)),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the template is filled with. left_out: how many charts are missing, in a sentence."""
+
+    facts: list[tuple[str, str]]
+    tables: dict[str, Table]
+    groups: list[ChartGroup]
+    left_out: str
+    pscp: Pscp | None
+
+
+def contents(records: Sequence[Record], pscp: Pscp | None = None) -> Contents:
+    """The page of these records: one a cell, in an order that is always the same."""
+    boards = Boards(records, pscp)
+    styles = assign_styles(method_label(record.cell.method, record.cell.variant) for record in records)
+    described = {name: table_columns(name, pscp) for name in BOARDS}
+    failures = list(_failures(records))
+    plain = {
+        "failures": failures[:MAX_FAILURES],
+        "columns": _meanings(described),
+        "recipes": _recipes(records),
+        "environment": _environment(records),
+        "profiles": _profiles(records),
+    }
+    tables = {
+        name: make_table(rows, list(rows[0]) if rows else (), styles, VIEWS[name]) for name, rows in plain.items()
+    }
+    tables["failures"] = _with_rest(tables["failures"], len(failures), " --per-cell")
+    for name, option in BOARDS.items():
+        rows = list(islice(boards.lines(name), MAX_ROWS))
+        about = {column.name: column.description for column in described[name]}
+        table = make_table(rows, list(about), styles, VIEWS[name], about)
+        tables[name] = _with_rest(table, boards.count(name), option)
+    rows = list(boards.lines("leaderboard"))
+    tables["leaderboard"] = replace(tables["leaderboard"], csv=boards.csv("leaderboard"))
+    groups = list(dict.fromkeys(_group(row) for row in rows))
+    drawn = set(groups[:MAX_GROUPS])
+    left_out = f"Charts are of the first {len(drawn)} of {len(groups):,} groups." if len(groups) > len(drawn) else ""
+    charts = chart_groups((row for row in rows if _group(row) in drawn), records, styles)
+    return Contents(_facts(records), tables, charts, left_out, pscp)
+
+
+def _group(row: Row) -> tuple[Any, ...]:
+    return tuple(row[key] for key in GROUP)
+
+
+def _with_rest(table: Table, count: int, option: str) -> Table:
+    """The table, which says so if it does not have all rows."""
+    if len(table.lines) == count:
+        return table
+    rest = f"`python -m bench leaderboard{option} --out FILE.csv` writes all."
+    return replace(table, rest=f"These are the first {len(table.lines):,} of {count:,} rows. {rest}")
+
+
+def _facts(records: Sequence[Record]) -> list[tuple[str, str]]:
+    """Terms and values at the head of the page."""
+    statuses = Counter(record.status for record in records)
+    bad = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()) if status != "ok")
+    cells = [record.cell for record in records]
+    start, end = min(record.started_at for record in records), max(record.finished_at for record in records)
+    last = end[11:16] if start[:10] == end[:10] else f"{end[:10]} {end[11:16]}"
+    return [
+        ("Cells", f"{len(records):,}: {statuses['ok']:,} ok, {bad}" if bad else f"{len(records):,}, all ok"),
+        ("Methods", _names(method_label(cell.method, cell.variant) for cell in cells)),
+        ("Tasks", _names(cell.task for cell in cells)),
+        ("Models", _names(cell.model for cell in cells)),
+        ("Profiles", _names(cell.profile.name for cell in cells)),
+        ("Presets", _names(cell.preset for cell in cells)),
+        ("Seeds", _names(str(cell.seed) for cell in cells)),
+        ("Run", visible(f"{start[:10]} {start[11:16]} to {last} UTC")),  # of 2026-11-24T11:15:36.202+00:00
+        ("bench", _names(record.bench_version for record in records)),
+        ("Commit", _names(_commit(record) for record in records)),
+    ]
+
+
+def _names(values: Iterable[str]) -> str:
+    found = sorted(set(values), key=lambda name: (len(name), name) if name.isdecimal() else (0, name))
+    return visible(listed(found)) if len(found) == 1 else visible(f"{len(found)}: {listed(found)}")
+
+
+def _commit(record: Record) -> str:
+    code = record.environment.get("code")
+    commit = code.get("commit") if isinstance(code, dict) else None
+    if not isinstance(commit, str):
+        return "unknown"
+    return commit[:12] + (" with changes" if isinstance(code, dict) and code.get("dirty") else "")
+
+
+def _failures(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
+    for record in records:
+        if record.status != "ok":
+            yield {
+                "task": record.cell.task,
+                "method": record.cell.method,
+                "method_params": record.cell.variant,
+                "seed": record.cell.seed,
+                "status": record.status,
+                "reason": record.reason,
+                "last_step": record.last_step,
+                "traceback": record.traceback,
+                "model": record.cell.model,
+                "profile": record.cell.profile.name,
+                "preset": record.cell.preset,
+                "started_at": record.started_at,
+                "cell": record.id,
+            }
+
+
+def _meanings(tables: Mapping[Name, Sequence[Column]]) -> list[dict[str, Any]]:
+    """What each column means, and in which tables."""
+    found: dict[Column, list[str]] = {}
+    for name, described in tables.items():
+        for column in described:
+            found.setdefault(column, []).append(name)
+    return [
+        {"column": column.name, "unit": column.unit, "description": column.description, "tables": ", ".join(names)}
+        for column, names in found.items()
+    ]
+
+
+def _recipes(records: Iterable[Record]) -> list[dict[str, Any]]:
+    found = Counter(
+        (record.cell.method, record.cell.variant, record.cell.task, json.dumps(record.recipe.model_dump(mode="json")))
+        for record in records
+        if record.recipe is not None
+    )
+    return [
+        {"method": method, "method_params": variant, "task": task, **json.loads(recipe), "n_cells": count}
+        for (method, variant, task, recipe), count in sorted(found.items())
+    ]
+
+
+def _environment(records: Iterable[Record]) -> list[dict[str, Any]]:
+    return _counted(("setting", "value"), (pair for record in records for pair in _flat(record.environment)))
+
+
+def _profiles(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """Two profiles of one name show as two values of a setting."""
+    profiles = (record.cell.profile for record in records)
+    found = ((each.name, *pair) for each in profiles for pair in _flat(each.model_dump(mode="json", exclude={"name"})))
+    return _counted(("profile", "setting", "value"), found)
+
+
+def _counted(names: Sequence[str], values: Iterable[tuple[str, ...]]) -> list[dict[str, Any]]:
+    """A row for each different value, and of how many cells it is."""
+    return [
+        {**dict(zip(names, value, strict=True)), "n_cells": count} for value, count in sorted(Counter(values).items())
+    ]
+
+
+def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
+    """`{"versions": {"torch": "2.6"}}` as `versions.torch`, `2.6`; what is unknown is left out."""
+    if isinstance(value, dict):
+        return [pair for key, part in value.items() for pair in _flat(part, f"{name}.{key}" if name else str(key))]
+    if isinstance(value, list) and any(isinstance(part, dict) for part in value):
+        return [pair for at, part in enumerate(value) for pair in _flat(part, f"{name}.{at}")]
+    if value is None or value == []:
+        return []
+    if isinstance(value, list):
+        return [(name, ", ".join(map(str, value)))]
+    return [(name, {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value))]
