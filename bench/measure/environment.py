@@ -33,7 +33,6 @@ _DISTRIBUTIONS = (
     "peft",
     "accelerate",
     "datasets",
-    "evaluate",
     "numpy",
     "scipy",
     "scikit-learn",

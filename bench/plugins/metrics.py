@@ -1,7 +1,6 @@
-"""Scores, as `evaluate.Metric` objects built in process on scikit-learn, scipy and seqeval.
+"""Scores, computed by scikit-learn, scipy and seqeval. These are imported when a score is computed, not before.
 
-Nothing is downloaded: `evaluate.load` would fetch a script from a hub for each of these. The table of
-names is importable without any of those libraries; they are loaded when a score is computed.
+A metric is one entry of METRICS.
 """
 
 from __future__ import annotations
@@ -9,45 +8,27 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from bench.plugins.task import Kind
 
-Prediction = int | float | list[int]
-
 
 @dataclass(frozen=True)
-class MetricInfo:
-    """A metric's column value and how to read it.
+class Metric:
+    """How predictions become a score.
 
-    kind is that of the tasks that it scores. higher_is_better gives its direction. companions are reported
-    beside it, from the same predictions.
+    compute takes the predictions and the references of one split (tags by name for token classification) and gives
+    the metric and its companions by name, nan where one is undefined. kind is that of the tasks that it scores.
+    companions are reported beside it.
     """
 
     summary: str
+    compute: Callable[[Sequence[Any], Sequence[Any]], dict[str, float]]
     kind: Kind = "classification"
     higher_is_better: bool = True
     companions: tuple[str, ...] = ()
-
-
-METRICS: dict[str, MetricInfo] = {
-    "accuracy": MetricInfo("share of examples answered right", companions=("f1_macro",)),
-    "f1": MetricInfo("F1 of label 1", companions=("accuracy",)),
-    "matthews": MetricInfo("Matthews correlation coefficient", companions=("accuracy", "f1")),
-    "f1_accuracy_mean": MetricInfo("mean of the F1 of label 1 and accuracy (GLUE)", companions=("f1", "accuracy")),
-    "spearman": MetricInfo("Spearman's rank correlation", "regression", companions=("pearson", "mse")),
-    "pearson_spearman_mean": MetricInfo(
-        "mean of Pearson's and Spearman's correlation (GLUE)", "regression", companions=("pearson", "spearman", "mse")
-    ),
-    "entity_f1": MetricInfo(
-        "micro F1 over exact entity spans (seqeval, the CoNLL rule)",
-        "token-classification",
-        companions=("entity_precision", "entity_recall", "token_accuracy"),
-    ),
-}
 
 
 def score(
@@ -55,16 +36,16 @@ def score(
 ) -> dict[str, float | None]:
     """The metric and its companions over one split.
 
-    predictions and references hold a class index, a number, or a list of label indices (one a word; -1
-    where the word was cut off and so has no answer) an example. A score that is not defined, such as
-    the correlation of a constant, or the mean of such a one and another, is None.
+    predictions and references hold for each example a class index, a number, or a list of label indices (one for
+    each word; -1 where the word was cut off and so has no answer). An undefined score, such as the correlation of a
+    constant, or a mean that includes one, is None.
     """
     if len(predictions) != len(references) or not references:
         raise ValueError(f"{len(predictions)} predictions do not match {len(references)} references")
     if METRICS[metric].kind == "token-classification":
         predictions = [[_tag(labels, index) for index in row] for row in predictions]
         references = [[_tag(labels, index) for index in row] for row in references]
-    found = _evaluate_metric(metric).compute(predictions=predictions, references=references)
+    found = METRICS[metric].compute(predictions, references)
     names = (metric, *METRICS[metric].companions)
     return {name: None if math.isnan(found[name]) else float(found[name]) for name in names}
 
@@ -72,10 +53,10 @@ def score(
 def constant_answer(
     metric: str, train: Sequence[Any], references: Sequence[Any], labels: Sequence[str]
 ) -> float | None:
-    """The metric's value for the best answer that does not look at the input.
+    """The metric's value for the best answer that ignores the input.
 
-    That is the most frequent label of the training split (a word's, for token classification), or the
-    training mean of a regression.
+    That is the most frequent label of the training split (of a word, for token classification), or the training
+    mean of a regression.
     """
     kind = METRICS[metric].kind
     if kind == "token-classification":
@@ -90,29 +71,6 @@ def constant_answer(
 
 def _tag(labels: Sequence[str], index: int) -> str:
     return labels[index] if index >= 0 else "O"
-
-
-@cache
-def _evaluate_metric(metric: str) -> Any:
-    import datasets
-    import evaluate
-
-    kind = METRICS[metric].kind
-    value = datasets.Value({"classification": "int64", "regression": "float64", "token-classification": "string"}[kind])
-    one = datasets.Sequence(value) if kind == "token-classification" else value
-
-    class InProcess(evaluate.Metric):
-        def _info(self) -> Any:
-            return evaluate.MetricInfo(
-                description=METRICS[metric].summary,
-                citation="",
-                features=datasets.Features({"predictions": one, "references": one}),
-            )
-
-        def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
-            return _COMPUTE[metric](predictions, references)
-
-    return InProcess(config_name=metric, keep_in_memory=True)
 
 
 def _classification(predictions: Any, references: Any) -> dict[str, float]:
@@ -163,12 +121,20 @@ def _entities(predictions: Any, references: Any) -> dict[str, float]:
     }
 
 
-_COMPUTE = {
-    "accuracy": _classification,
-    "f1": _binary,
-    "f1_accuracy_mean": _binary,
-    "matthews": _binary,
-    "spearman": _correlation,
-    "pearson_spearman_mean": _correlation,
-    "entity_f1": _entities,
-}
+METRICS: dict[str, Metric] = {
+    "accuracy": Metric("share of examples answered correctly", _classification, companions=("f1_macro",)),
+    "f1": Metric("F1 of label 1", _binary, companions=("accuracy",)),
+    "matthews": Metric("Matthews correlation coefficient", _binary, companions=("accuracy", "f1")),
+    "f1_accuracy_mean": Metric(
+        "mean of the F1 of label 1 and accuracy (GLUE)", _binary, companions=("f1", "accuracy")
+    ),
+    "spearman": Metric("Spearman's rank correlation", _correlation, "regression", companions=("pearson", "mse")),
+    "pearson_spearman_mean": Metric(
+        "mean of Pearson's and Spearman's correlation (GLUE)", _correlation, "regression",
+        companions=("pearson", "spearman", "mse"),
+    ),
+    "entity_f1": Metric(
+        "micro F1 over exact entity spans (seqeval, the CoNLL rule)", _entities, "token-classification",
+        companions=("entity_precision", "entity_recall", "token_accuracy"),
+    ),
+}  # fmt: skip

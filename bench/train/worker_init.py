@@ -10,7 +10,6 @@ NEEDED = (
     "transformers.modeling_utils",
     "peft",
     "datasets",
-    "evaluate",
     "sklearn.metrics",
     "seqeval.metrics",
     "bench.train.cell",
