@@ -128,7 +128,7 @@ class Nobodys(Seasons):
     citation = ""
 
 
-@breaks("source", "'hub:datasets/a/b' is not pinned")
+@breaks("source", "'hub:datasets/a/b' is malformed; write hub:OWNER/NAME@REVISION")
 class Unpinned(Seasons):
     source = "hub:datasets/a/b"
 
@@ -239,7 +239,7 @@ class CountsFromOne(_Changed):
         return example._replace(label=example.label + 1)
 
 
-@breaks("labels-in-range", "the label must be an int, and is 'warm'", "scores")
+@breaks("labels-in-range", "the label must be an int, and is 'warm'")
 class NamesAsLabels(_Changed):
     def change(self, example):
         return example._replace(label=self.labels[example.label])
