@@ -21,7 +21,7 @@ from bench.profiles.probe import probe
 from bench.records.record import Record
 from bench.runner.plan import Fetching, fetch
 from bench.sources.digest import tree_digest
-from bench.train.cell import Assignment
+from bench.train.assignment import Assignment
 
 
 @dataclass(frozen=True)

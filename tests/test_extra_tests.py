@@ -17,7 +17,8 @@ from bench import profiles
 from bench.grid.suites import Budget
 from bench.plugins import metrics
 from bench.records.record import Record
-from bench.train.cell import Assignment, run
+from bench.train.assignment import Assignment
+from bench.train.worker import run_cell
 
 HARDER = [("the very bad road", 0), ("a street of good film", 1), ("not good", 0), ("not bad and not good", 1)]
 
@@ -65,7 +66,7 @@ def _run(grid: TinyGrid, **budget: Any) -> Record:
         recipe={"epochs": 3},
     )
     files = tuple(grid.folder / name for name in ("tiny_task.py", "tiny_methods.py"))
-    record = Record(**run(Assignment(asked, grid.folder / "tiny.tsv", grid.model, files, 1, None), lambda data: None))
+    record = run_cell(Assignment(asked, grid.folder / "tiny.tsv", grid.model, files, 1, None), lambda data: None)
     assert record.status == "ok", record.traceback
     return record
 

@@ -16,8 +16,8 @@ from bench.grid.suites import Budget
 from bench.measure import memory
 from bench.plugins import registry
 from bench.records.record import Record
-from bench.train import prepared
-from bench.train.cell import Assignment, run
+from bench.train import prepared, worker
+from bench.train.assignment import Assignment
 from bench.train.data import read
 from bench.train.model import load_model
 from bench.train.prepared import prepare
@@ -48,7 +48,7 @@ def run_cell(grid: TinyGrid, method: str = "steady", **changes: Any) -> Record:
         **changes,
     )
     files = tuple(grid.folder / name for name in ("tiny_task.py", "tiny_methods.py"))
-    record = Record(**run(Assignment(asked, grid.folder / "tiny.tsv", grid.model, files, 1, None), lambda data: None))
+    record = worker.run_cell(Assignment(asked, grid.folder / "tiny.tsv", grid.model, files, 1, None), lambda data: None)
     assert record.status == "ok", record.traceback
     return record
 
@@ -110,13 +110,13 @@ def test_nothing_of_a_cell_outlives_the_next_ones_start(grid: TinyGrid) -> None:
     from torch import nn
 
     try:
-        memory.settle()
+        memory.freeze_gc()
         gc.unfreeze()
         before = sum(issubclass(type(each), nn.Module) for each in gc.get_objects())
-        memory.settle()
+        memory.freeze_gc()
         for method, params in (("pasta", {}), ("lora", {}), ("full", {}), ("steady", {})):
             run_cell(grid, method, params=params)
-        memory.settle()
+        memory.freeze_gc()
         gc.unfreeze()
         assert sum(issubclass(type(each), nn.Module) for each in gc.get_objects()) == before
     finally:

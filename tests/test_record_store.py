@@ -20,9 +20,8 @@ from bench.errors import StoreError, UsageError
 from bench.files import STALE_SECONDS, write_atomically
 from bench.measure.environment import anonymous
 from bench.plugins.recipe import Recipe
-from bench.records.record import FAILED, READABLE_VERSIONS, SCHEMA_VERSION, Data, ExtraTest, Record
+from bench.records.record import FAILED, READABLE_VERSIONS, SCHEMA_VERSION, Data, ExtraTest, Record, new_record
 from bench.records.store import NewerRecord, Store
-from bench.train.cell import new_record
 
 FINITE = st.floats(-1e100, 1e100)
 

@@ -14,13 +14,13 @@ from tiny_grid import TinyGrid
 from bench.errors import SourceError
 from bench.executors.ray import WORKERS_HERE, Share
 from bench.profiles import Profile, load
+from bench.records.record import new_record
 from bench.records.store import Store
 from bench.runner.backend import share_of
 from bench.runner.options import Options
 from bench.runner.plan import plan
 from bench.runner.remote import Errand, _assignment, _here, marked, run
 from bench.runner.request import Request
-from bench.train.cell import new_record
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from bench.executors import Event, Finished, Job, Lost, Retried, Started
 from bench.records.store import Store
 from bench.runner.plan import Plan
 from bench.runner.run import Run
-from bench.train.cell import Assignment
+from bench.train.assignment import Assignment
 
 REASON = "lost with its machine at step 3, after 9 s"
 

@@ -239,21 +239,15 @@ def _open_gauge(device: str, proc: Path) -> _Gauge:
         return _SampledGauge()
 
 
-def settle() -> None:
-    """Keep what lives now out of later garbage collections.
+def freeze_gc() -> None:
+    """Leave everything that is alive now out of later garbage collections.
 
-    A collection walks everything that Python tracks. Of that the imported libraries are nearly all (a million
-    objects, a quarter of a second), and they never go: a process that runs cell after cell takes them out once,
-    and again what a cell has imported, between two cells, when no cell's own objects live. Garbage is collected
-    first, since what is out is never freed if it stands in a cycle.
+    A collection walks all objects that Python tracks. Imported libraries are nearly all of them (a million objects, a
+    quarter of a second), and they stay until the process ends. Call it when no cell's objects are alive: what is frozen
+    is never freed if it is part of a cycle. For that reason garbage is collected first.
     """
     gc.collect()
     gc.freeze()
-
-
-def settled() -> bool:
-    """Whether this process has settled before, which says that it is one of those."""
-    return gc.get_freeze_count() > 0
 
 
 def return_freed_memory() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bench import __version__
+from bench.grid import seeds
 from bench.grid.cell import Cell
 from bench.plugins.recipe import Recipe
 from bench.records.packed import PackedList
@@ -171,3 +174,22 @@ class Record(_Part):
     def to_json(self) -> str:
         """One line of JSON; floats keep every bit."""
         return json.dumps(self.model_dump(mode="json"), separators=(",", ":"), allow_nan=False) + "\n"
+
+
+def new_record(cell: Cell) -> Record:
+    """The record of a cell of which nothing is known yet."""
+    now = timestamp()
+    return Record(
+        bench_version=__version__,
+        id=cell.id,
+        cell=cell,
+        status="error",
+        started_at=now,
+        finished_at=now,
+        seeds=seeds.streams(cell.seed),
+    )
+
+
+def timestamp() -> str:
+    """The time in UTC, ISO 8601, whole milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -23,7 +23,7 @@ from bench.runner.plan import Plan
 from bench.runner.progress import display_for
 from bench.runner.request import LOCAL, Request
 from bench.runner.run import Outcome
-from bench.train.cell import Assignment
+from bench.train.assignment import Assignment
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ from bench.grid import models
 from bench.plugins import registry
 from bench.plugins.specs import build_method, changed_params
 from bench.profiles.probe import probe
+from bench.records.record import new_record
 from bench.records.store import Store
 from bench.runner.plan import Plan, recipe_store
 from bench.runner.request import Request
 from bench.sources.resolve import local, resolve
-from bench.train.cell import new_record
 from bench.train.model import load_tokenizer, quiet_libraries
 
 

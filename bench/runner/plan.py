@@ -25,7 +25,7 @@ from bench.records.record import Record
 from bench.records.store import NewerRecord, Stamp, Store
 from bench.runner.request import Request
 from bench.sources.resolve import Resolved, resolve
-from bench.train.cell import Assignment
+from bench.train.assignment import Assignment
 
 Fetching = Callable[[str, int, int | None], None]  # what, bytes so far, bytes in all where known
 

@@ -25,11 +25,11 @@ from bench.grid.cell import Cell, code_version
 from bench.measure.environment import anonymous
 from bench.plugins import registry
 from bench.profiles.probe import probe
+from bench.records.record import new_record, timestamp
 from bench.records.store import Store
 from bench.sources.references import PathRef, parse
 from bench.sources.resolve import local, resolve
-from bench.train import cell
-from bench.train.cell import Assignment, new_record, now
+from bench.train.assignment import Assignment
 
 
 @dataclass(frozen=True)
@@ -78,17 +78,19 @@ def marked(results: Path) -> Iterator[str]:
 
 
 def run(errand: Errand, report: Report) -> Any:
-    """The executor's target on other machines: as `cell.run`, whose caller has to store the record as well."""
+    """The executor's target on other machines: as `worker.run`, whose caller has to store the record as well."""
     results = errand.results if (errand.results / errand.token).exists() else None
     try:
         assignment = _assignment(errand, results)
     except BenchError as error:
         record = new_record(errand.cell)
-        record.reason, record.finished_at = anonymous(str(error)), now()
+        record.reason, record.finished_at = anonymous(str(error)), timestamp()
         if results is not None:
             Store(results).write(record)
         return record.model_dump(mode="json")
-    return cell.run(assignment, report)
+    from bench.train import worker  # loads torch, which the driver does without
+
+    return worker.run(assignment, report)
 
 
 def _assignment(errand: Errand, results: Path | None) -> Assignment:

@@ -16,15 +16,15 @@ from bench.executors.local import LocalExecutor
 from bench.grid.cell import Cell
 from bench.measure import allocator
 from bench.measure.environment import anonymous
-from bench.records.record import Record, Status
+from bench.records.record import Record, Status, new_record, timestamp
 from bench.records.store import Store
 from bench.runner.cell_locks import CellLocks
 from bench.runner.makespan import Makespan
 from bench.runner.plan import Plan
 from bench.runner.schedule import in_order
-from bench.train.cell import Assignment, new_record, now
+from bench.train.assignment import Assignment
 
-TARGET, SETUP = "bench.train.cell:run", "bench.train.worker_init:warm_up"
+TARGET, SETUP = "bench.train.worker:run", "bench.train.worker:warm_up"
 OTHERS_SECONDS = 1.0  # between two looks at whether another run is through with a cell
 
 
@@ -143,7 +143,7 @@ class Run:
     def _take_in(self, event: Event) -> None:
         match event:
             case Started(key, worker):
-                self.running[key] = now()
+                self.running[key] = timestamp()
                 self.makespan.cell_begins(key, worker)
                 self.display.started(self.cells[key])
             case Progress(key, data):
@@ -187,7 +187,7 @@ class Run:
             record = new_record(self.cells[key])
             record.status, record.reason = status, anonymous(reason)
             record.traceback = anonymous(detail) if detail else None
-            record.started_at, record.last_step = self.running.get(key, now()), step
+            record.started_at, record.last_step = self.running.get(key, timestamp()), step
             record.retries = self.retries[key]
             # Breaking a forced run off says nothing about the cell: a finished record stays.
             if status != "interrupted" or self.store.finished(key) is None:

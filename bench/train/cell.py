@@ -1,275 +1,224 @@
-"""One cell, start to record. Runs in a worker process; whatever happens in here ends as a record."""
+"""One cell, from its assignment to its record, in named steps."""
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Hashable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Hashable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-from bench import __version__, profiles
-from bench.errors import NotApplicable, StoreError
-from bench.executors import Report, Retire
+import numpy as np
+import torch
+
+from bench import profiles
+from bench.executors import Report
 from bench.grid import seeds
-from bench.grid.cell import Cell
 from bench.grid.recipes import Overrides, resolve_recipe
 from bench.measure import environment
 from bench.measure.flops import forward_flops
 from bench.measure.machine import matmul_gflops
-from bench.measure.memory import MemoryWindow, MemoryWindows, is_out_of_memory, settle, settled
-from bench.measure.parameters import ParameterCount
+from bench.measure.memory import MemoryWindow, MemoryWindows
 from bench.measure.time import Timeline, throughput
 from bench.plugins import metrics, registry
+from bench.plugins.method import Method
+from bench.plugins.recipe import Recipe
+from bench.plugins.task import Task
 from bench.records.packed import PackedList
-from bench.records.record import ExtraTest, Memory, Parameters, Record, Speed, Status
+from bench.records.record import ExtraTest, Memory, Parameters, Record, Speed, new_record
 from bench.records.store import Store
-from bench.train.adaptation import adapt, save
+from bench.train import kernels
+from bench.train.adaptation import Adapted, adapt, save
+from bench.train.assignment import Assignment
+from bench.train.loop import Placement, Progress, Trained, batch_to, placement_of, predict, total_steps, train
 from bench.train.model import load_config, load_model, quiet_libraries
-from bench.train.prepared import prepare
-
-TRACEBACK_CHARS = 8000
+from bench.train.prepared import Prepared, prepare
 
 
-@dataclass(frozen=True)
-class Assignment:
-    """A cell with what a worker needs to run it: where its files lie on this machine.
+@dataclass
+class CellRun:
+    """A cell while it runs: its steps, and what they hand on to each other.
 
-    plugins: files given with --plugin. workers: how many workers share the machine. results: the folder
-    that takes the record; None: the caller alone gets it. keep_adapter: leave what was trained there too.
-    recipe_sources: where the settings of `cell.recipe` are from.
+    Each step enters what it finds into the record at once, so that a cell that fails keeps what is known by then.
     """
 
-    cell: Cell
-    data: Path
-    model: Path
-    plugins: tuple[Path, ...]
-    workers: int
-    results: Path | None
-    keep_adapter: bool = False
-    recipe_sources: Mapping[str, str] = field(default_factory=dict)
+    assignment: Assignment
+    on_progress: Report
+    record: Record = field(init=False)
+    timeline: Timeline = field(default_factory=Timeline)
+    method: Method = field(init=False)
+    task: Task = field(init=False)
+    data: Prepared = field(init=False)
+    recipe: Recipe = field(init=False)
+    adapted: Adapted = field(init=False)
+    placement: Placement = field(init=False)
+    trained: Trained = field(init=False)
 
+    def __post_init__(self) -> None:
+        self.cell = self.assignment.cell
+        self.record = new_record(self.cell)
+        self.device = self.cell.profile.device
+        self.train_memory, self.eval_memory = MemoryWindows(self.device), MemoryWindow(self.device)
 
-def run(assignment: Assignment, report: Report) -> Any:
-    """The executor's target: run a cell, write its record, and return it as a dictionary.
+    def run_steps(self) -> None:
+        with self.timeline.phase("set up"):
+            self.set_up()
+        with self.timeline.phase("read data"):
+            self.read_data()
+        with self.timeline.phase("load model"):
+            self.load_model()
+        self.on_progress({"steps": total_steps(len(self.data.splits["train"]), self.recipe)})
+        with self.timeline.phase("machine speed"):
+            machine_gflops = matmul_gflops(self.device)
+        self.train()
+        self.test()
+        with self.timeline.phase("count FLOPs"):
+            self.count_flops()
+        with self.timeline.phase("save"):
+            self.save()
+        self.enter_costs(machine_gflops)
 
-    After running out of memory the worker asks to be replaced: what a failed allocation leaves behind is
-    not a fair start for the next cell.
-    """
-    cell = assignment.cell
-    record = new_record(cell)
-    steps: list[int] = []
-
-    def progress(data: dict[str, Any]) -> None:
-        if "step" in data:
-            steps.append(data["step"])
-        report(data)
-
-    timeline = Timeline()
-    try:
-        _fill(record, cell, assignment, timeline, progress)
-        record.status = "ok"
-    except NotApplicable as error:
-        _end(record, "skipped", str(error))
-    except Exception as error:  # noqa: BLE001 - every cell ends as a record
-        status: Status = "oom" if is_out_of_memory(error) else "error"
-        _end(record, status, f"{type(error).__name__}: {error}".strip().splitlines()[0])
-        record.traceback = environment.anonymous(traceback.format_exc()[-TRACEBACK_CHARS:])
-    record.last_step = steps[-1] if steps else None
-    record.timeline = timeline.seconds()
-    record.finished_at = now()
-    if assignment.results is not None:
-        # Written here and not by the driver: a driver that dies now must not take a finished cell along. Where that
-        # cannot be done the driver tries again, and ends the run if it cannot either.
-        with suppress(StoreError):
-            Store(assignment.results).write(record)
-    result = record.model_dump(mode="json")
-    return Retire(result) if record.status == "oom" else result
-
-
-def new_record(cell: Cell) -> Record:
-    """The record of a cell of which nothing is known yet."""
-    moment = now()
-    return Record(
-        bench_version=__version__,
-        id=cell.id,
-        cell=cell,
-        status="error",
-        started_at=moment,
-        finished_at=moment,
-        seeds=seeds.streams(cell.seed),
-    )
-
-
-def now() -> str:
-    """The time in UTC, ISO 8601, whole milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _end(record: Record, status: Status, reason: str) -> None:
-    record.status, record.reason = status, environment.anonymous(reason)
-
-
-def _fill(record: Record, cell: Cell, assignment: Assignment, timeline: Timeline, report: Report) -> None:
-    """Run the cell, entering each thing into the record once it is known."""
-    with timeline.phase("set up"):
-        if settled():
-            settle()  # what an earlier cell imported; of the cell itself nothing is left
-        import numpy as np
-        import torch
-
-        from bench.train import kernels
-        from bench.train.loop import Progress, batch_to, placement_of, predict, total_steps, train
-
+    def set_up(self) -> None:
+        """Find the plugins, and set torch as the profile says."""
         quiet_libraries()
-        profiles.apply(cell.profile)
-        record.environment = environment.snapshot()
-        plugins = assignment.plugins
-        method_class = registry.methods(plugins).get(cell.method).plugin
-        method = method_class(method_class.Params(**cell.params))
-        task_class = registry.tasks(plugins).get(cell.task).plugin
-        task = task_class()
-        record.metric = task.metric
-        record.higher_is_better = metrics.METRICS[task.metric].higher_is_better
+        profiles.apply(self.cell.profile)
+        self.record.environment = environment.snapshot()
+        method_class = registry.methods(self.assignment.plugins).get(self.cell.method).plugin
+        self.method = method_class(method_class.Params(**self.cell.params))
+        self.task = registry.tasks(self.assignment.plugins).get(self.cell.task).plugin()
+        self.record.metric = self.task.metric
+        self.record.higher_is_better = metrics.METRICS[self.task.metric].higher_is_better
 
-    with timeline.phase("read data"):
-        prepared = prepare(cast(Hashable, task_class), assignment.data, assignment.model, cell.budget)
-        data, task_context = prepared.splits, prepared.context
-        record.data = prepared.description
+    def read_data(self) -> None:
+        task_class = cast(Hashable, type(self.task))
+        self.data = prepare(task_class, self.assignment.data, self.assignment.model, self.cell.budget)
+        self.record.data = self.data.description
 
-    with timeline.phase("load model"):
-        config = load_config(assignment.model)
-        resolved = resolve_recipe(
-            method.recipe(task_context, config),
-            Overrides(cell.recipe, assignment.recipe_sources),
-            cell.preset,
-            cell.budget,
-            cell.profile.device,
-        )
-        recipe = record.recipe = resolved.recipe
-        record.recipe_sources = resolved.sources
-        model = load_model(assignment.model, task.kind, task.num_labels, recipe.dropout)
-        # Where the files lie on this machine is no name; adapters that say what they are for say this.
+    def load_model(self) -> None:
+        """Load the model, draw its head, and apply the method."""
+        cell, path, context = self.cell, self.assignment.model, self.data.context
+        own = self.method.recipe(context, load_config(path))
+        overrides = Overrides(cell.recipe, self.assignment.recipe_sources)
+        resolved = resolve_recipe(own, overrides, cell.preset, cell.budget, self.device)
+        self.recipe = self.record.recipe = resolved.recipe
+        self.record.recipe_sources = resolved.sources
+        model = load_model(path, self.task.kind, self.task.num_labels, self.recipe.dropout)
+        # Saved adapters name the model that they are for, which is not this machine's folder.
         model.config.name_or_path, model.config._commit_hash = cell.model, cell.model_revision
-        adapted = adapt(model, method, task_context, record.seeds)
-        kernels.use(adapted.module, recipe.masks)
-        adapted.module.to(cell.profile.device)
-        record.parameters = _parameters(adapted.parameters, method.trainable_formula(model.config, task_context))
-        placement = placement_of(cell.profile)
-
-    report({"steps": total_steps(len(data["train"]), recipe)})
-
-    train_memory = MemoryWindows(cell.profile.device)
-
-    def score(split: str, answers: list[Any]) -> dict[str, float | None]:
-        return metrics.score(task.metric, answers, data[split].references, task.labels)
-
-    def validate() -> float | None:
-        with timeline.phase("validate"), train_memory.paused():
-            found = score("validation", predict(adapted.module, data["validation"], placement))
-        report({"validation": found[task.metric]})
-        return found[task.metric]
-
-    def told(progress: Progress) -> None:
-        report({"step": progress.step, "steps": progress.steps, "loss": progress.loss})
-
-    with timeline.phase("machine speed"):
-        machine_gflops = matmul_gflops(cell.profile.device)
-
-    torch.manual_seed(record.seeds[seeds.TRAINING])
-    with ExitStack() as measured:
-        with timeline.phase("free memory"):
-            measured.enter_context(train_memory)
-        trained = train(
-            adapted.module,
-            data["train"],
-            recipe,
-            placement,
-            seed=record.seeds[seeds.DATA_ORDER],
-            head=adapted.head,
-            timeline=timeline,
-            report=told,
-            after_epoch=validate if cell.budget.choose == "best" and "validation" in data else None,
-            higher_is_better=record.higher_is_better,
-        )
-    record.losses = PackedList(trained.losses)
-    record.chosen_epoch = trained.chosen_epoch
-    record.validation_scores = trained.validation_scores
-    if cell.budget.choose == "last" and "validation" in data:
-        record.validation_scores = [validate()]
-
-    with ExitStack() as measured:
-        with timeline.phase("free memory"):
-            eval_memory = measured.enter_context(MemoryWindow(cell.profile.device))
-        with timeline.phase("test"):
-            answers = predict(adapted.module, data["test"], placement)
-    extra = {}
-    for name in task.extra_tests:
-        if name in data:
-            with timeline.phase("extra tests"):
-                extra[name] = predict(adapted.module, data[name], placement)
-
-    def result(split: str, answers: list[Any]) -> dict[str, Any]:
-        references = data[split].references
-        constant = metrics.constant_answer(task.metric, data["train"].references, references, task.labels)
-        return {
-            "scores": score(split, answers),
-            "constant_score": constant,
-            "predictions": answers,
-            "references": references,
-        }
-
-    with timeline.phase("score"):
-        for field, value in result("test", answers).items():
-            setattr(record, field, value)
-        record.extra_tests = {name: ExtraTest(**result(name, found)) for name, found in extra.items()}
-
-    with timeline.phase("count FLOPs"):
-        middle = int(np.argsort(data["test"].lengths, kind="stable")[len(data["test"]) // 2])
-        record.inference_flops = forward_flops(
-            adapted.module, batch_to(data["test"].batch([middle]), placement.device).inputs
+        self.adapted = adapt(model, self.method, context, self.record.seeds)
+        kernels.use(self.adapted.module, self.recipe.masks)
+        self.adapted.module.to(self.device)
+        self.placement = placement_of(cell.profile)
+        count = self.adapted.parameters
+        self.record.parameters = Parameters(
+            **asdict(count),
+            share_percent=count.share_percent,
+            share_with_head_percent=count.share_with_head_percent,
+            formula=self.method.trainable_formula(model.config, context),
         )
 
-    with timeline.phase("save"):
-        kept = None
-        if assignment.keep_adapter and assignment.results is not None:
-            kept = Store(assignment.results).adapter(cell.id)
-        record.adapter_bytes = save(method, adapted.module, kept)
-    record.memory = _memory(train_memory, eval_memory)
-    speed = throughput(trained.steps)
-    record.speed = Speed(
-        train_examples_per_second=None if trained.void else speed.examples_per_second,
-        train_tokens_per_second=None if trained.void else speed.tokens_per_second,
-        step_p50_ms=None if trained.void else speed.step_p50_ms,
-        step_p95_ms=None if trained.void else speed.step_p95_ms,
-        steps_counted=speed.steps,
-        steps_dropped=speed.dropped,
-        eval_examples_per_second=len(answers) / timeline["test"],
-        void=trained.void,
-        workers=assignment.workers,
-        exclusive=cell.profile.workers == 1,
-        machine_gflops=machine_gflops,
-    )
+    def train(self) -> None:
+        has_validation = "validation" in self.data.splits
+        choose = self.cell.budget.choose
+        torch.manual_seed(self.record.seeds[seeds.TRAINING])
+        with self._measured(self.train_memory):
+            self.trained = train(
+                self.adapted.module,
+                self.data.splits["train"],
+                self.recipe,
+                self.placement,
+                seed=self.record.seeds[seeds.DATA_ORDER],
+                head=self.adapted.head,
+                timeline=self.timeline,
+                report=self._on_step,
+                after_epoch=self._validate if choose == "best" and has_validation else None,
+                higher_is_better=bool(self.record.higher_is_better),
+            )
+        self.record.losses = PackedList(self.trained.losses)
+        self.record.chosen_epoch = self.trained.chosen_epoch
+        self.record.validation_scores = self.trained.validation_scores
+        if choose == "last" and has_validation:
+            self.record.validation_scores = [self._validate()]
 
+    def _on_step(self, progress: Progress) -> None:
+        self.record.last_step = progress.step
+        self.on_progress({"step": progress.step, "steps": progress.steps, "loss": progress.loss})
 
-def _parameters(count: ParameterCount, formula: int | None) -> Parameters:
-    return Parameters(
-        **asdict(count),
-        share_percent=count.share_percent,
-        share_with_head_percent=count.share_with_head_percent,
-        formula=formula,
-    )
+    def _validate(self) -> float | None:
+        with self.timeline.phase("validate"), self.train_memory.paused():
+            predictions = predict(self.adapted.module, self.data.splits["validation"], self.placement)
+            score = self._scores("validation", predictions)[self.task.metric]
+        self.on_progress({"validation": score})
+        return score
 
+    def test(self) -> None:
+        """Predict the test split and the task's extra tests, and score them."""
+        with self._measured(self.eval_memory), self.timeline.phase("test"):
+            predictions = {"test": predict(self.adapted.module, self.data.splits["test"], self.placement)}
+        for name in self.task.extra_tests:
+            if name in self.data.splits:
+                with self.timeline.phase("extra tests"):
+                    predictions[name] = predict(self.adapted.module, self.data.splits[name], self.placement)
+        with self.timeline.phase("score"):
+            found = {name: self._outcome(name, predictions[name]) for name in predictions}
+        for name, value in found.pop("test"):
+            setattr(self.record, name, value)
+        self.record.extra_tests = found
 
-def _memory(train: MemoryWindows, evaluation: MemoryWindow) -> Memory:
-    return Memory(
-        kind=train.kind,
-        train_peak_mib=train.peak_mib,
-        train_growth_mib=train.growth_mib,
-        train_reserved_mib=train.reserved_mib,
-        eval_peak_mib=evaluation.peak_mib,
-        eval_growth_mib=evaluation.growth_mib,
-        eval_reserved_mib=evaluation.reserved_mib,
-    )
+    def _outcome(self, split: str, predictions: list[object]) -> ExtraTest:
+        references, trained_on = self.data.splits[split].references, self.data.splits["train"].references
+        return ExtraTest(
+            scores=self._scores(split, predictions),
+            constant_score=metrics.constant_answer(self.task.metric, trained_on, references, self.task.labels),
+            predictions=PackedList(predictions),
+            references=PackedList(references),
+        )
+
+    def _scores(self, split: str, predictions: list[object]) -> dict[str, float | None]:
+        return metrics.score(self.task.metric, predictions, self.data.splits[split].references, self.task.labels)
+
+    def count_flops(self) -> None:
+        """Of one forward pass on the test example of median length."""
+        test = self.data.splits["test"]
+        median = int(np.argsort(test.lengths, kind="stable")[len(test) // 2])
+        inputs = batch_to(test.batch([median]), self.device).inputs
+        self.record.inference_flops = forward_flops(self.adapted.module, inputs)
+
+    def save(self) -> None:
+        """Save what was trained, for its size or to keep it."""
+        results = self.assignment.results if self.assignment.keep_adapter else None
+        folder = None if results is None else Store(results).adapter(self.cell.id)
+        self.record.adapter_bytes = save(self.method, self.adapted.module, folder)
+
+    def enter_costs(self, machine_gflops: float) -> None:
+        """Enter memory and throughput into the record."""
+        training, evaluation = self.train_memory, self.eval_memory
+        self.record.memory = Memory(
+            kind=training.kind,
+            train_peak_mib=training.peak_mib,
+            train_growth_mib=training.growth_mib,
+            train_reserved_mib=training.reserved_mib,
+            eval_peak_mib=evaluation.peak_mib,
+            eval_growth_mib=evaluation.growth_mib,
+            eval_reserved_mib=evaluation.reserved_mib,
+        )
+        speed, void = throughput(self.trained.steps), self.trained.void
+        self.record.speed = Speed(
+            train_examples_per_second=None if void else speed.examples_per_second,
+            train_tokens_per_second=None if void else speed.tokens_per_second,
+            step_p50_ms=None if void else speed.step_p50_ms,
+            step_p95_ms=None if void else speed.step_p95_ms,
+            steps_counted=speed.steps,
+            steps_dropped=speed.dropped,
+            eval_examples_per_second=len(self.data.splits["test"]) / self.timeline["test"],
+            void=void,
+            workers=self.assignment.workers,
+            exclusive=self.cell.profile.workers == 1,
+            machine_gflops=machine_gflops,
+        )
+
+    @contextmanager
+    def _measured(self, memory: MemoryWindow | MemoryWindows) -> Iterator[None]:
+        with ExitStack() as stack:
+            with self.timeline.phase("free memory"):
+                stack.enter_context(memory)
+            yield

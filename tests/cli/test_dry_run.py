@@ -12,11 +12,11 @@ from commandline import Bench
 from tiny_grid import TinyGrid
 
 from bench import leaderboard
+from bench.records.record import new_record
 from bench.records.store import Store
 from bench.runner.options import Options
 from bench.runner.plan import plan
 from bench.runner.request import Request
-from bench.train.cell import new_record
 
 
 def dry_run(bench: Bench, grid: TinyGrid, results: Path, *more: object, **changed: object) -> list[dict[str, Any]]:

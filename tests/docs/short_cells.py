@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from bench.executors import Event, Finished, Job, Started
+from bench.grid.recipes import ResolvedRecipe
 from bench.grid.suites import Budget
-from bench.plugins.recipe import Recipe
 from bench.train import cell as cells
+from bench.train import worker
+from bench.train.assignment import Assignment
 
 FEW = {"train_examples": 12, "validation_examples": 8, "test_examples": 20}
 
-_prepare, _recipe = cells.prepare, cells._recipe
+_prepare, _resolve_recipe = cells.prepare, cells.resolve_recipe
 
 
 class WarmWorker:
@@ -35,16 +37,19 @@ class WarmWorker:
         self._process.shutdown()
 
 
-def run(assignment: cells.Assignment, model: Path) -> Any:
-    """`bench.train.cell.run` on the tiny model and a few examples of the cell's own task, three steps of training."""
-    cells.prepare, cells._recipe = prepare, recipe  # type: ignore[assignment]
+def run(assignment: Assignment, model: Path) -> Any:
+    """`bench.train.worker.run_cell` on the tiny model and a few examples of the cell's own task, for three steps."""
+    cells.prepare, cells.resolve_recipe = prepare, resolve_recipe  # type: ignore[assignment]
     cells.matmul_gflops = lambda device: 50.0  # the probe takes longer than the rest of such a cell
-    return cells.run(replace(assignment, model=model), lambda data: None)
+    record = worker.run_cell(replace(assignment, model=model), lambda data: None)
+    return record.model_dump(mode="json")
 
 
 def prepare(task: Any, data: Path, model: Path, budget: Budget) -> Any:
     return _prepare(task, data, model, budget.model_copy(update=FEW))
 
 
-def recipe(*arguments: Any) -> Recipe:
-    return _recipe(*arguments).model_copy(update={"epochs": 1.0, "min_steps": 0, "batch_size": 4})
+def resolve_recipe(*arguments: Any) -> ResolvedRecipe:
+    resolved = _resolve_recipe(*arguments)
+    short = resolved.recipe.model_copy(update={"epochs": 1.0, "min_steps": 0, "batch_size": 4})
+    return replace(resolved, recipe=short)

@@ -15,7 +15,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 if __name__ == "__main__":
@@ -24,9 +27,9 @@ if __name__ == "__main__":
 from bench.executors import Report
 from bench.grid.cell import Cell
 from bench.measure.time import Timeline
-from bench.records.record import Record
+from bench.records.record import Record, new_record
 from bench.records.store import Store
-from bench.train import cell as cells
+from bench.train.assignment import Assignment
 
 PHASES = ("set up", "read data", "load model", "train", "validate", "test", "save")
 FOLDER, RUN = "QUICK_FAULTS", "QUICK_RUN"  # environment: the folder of faults, and a number that differs in each run
@@ -38,30 +41,48 @@ def ready() -> None:
     """The executor's setup."""
 
 
-def run(assignment: cells.Assignment, report: Report) -> Any:
-    """`bench.train.cell.run` with `fill` in the place of the training; takes down what was computed and written."""
-    cells._fill = fill  # type: ignore[assignment]
-    result = cells.run(assignment, report)
+def run(assignment: Assignment, report: Report) -> Any:
+    """`bench.train.worker.run` without the training; takes down what was computed and written."""
+    result = worker_module().run(assignment, report)
     if assignment.results is not None and Store(assignment.results).finished(assignment.cell.id) is not None:
         _append("computed", assignment.cell.id)
     return result
 
 
-def fill(record: Record, cell: Cell, assignment: Any, timeline: Timeline, report: Report) -> None:
-    fault = _next_fault(cell)
-    record.metric, record.higher_is_better = "accuracy", True
-    for step, phase in enumerate(PHASES, start=1):
-        with timeline.phase(phase):
-            if fault is not None and fault["phase"] == phase:
-                (FAULTS | LIMITED)[fault["kind"]]()
-            report({"step": step, "steps": len(PHASES)})
-            time.sleep(NAP)
-    drawn = random.Random(cell.id)
-    record.references = [at % 2 for at in range(40)]
-    record.predictions = [truth if drawn.random() < 0.8 else 1 - truth for truth in record.references]
-    right = sum(a == b for a, b in zip(record.predictions, record.references, strict=True))
-    record.scores = {"accuracy": right / 40}
-    record.losses = [drawn.random() for _ in range(20)]
+class QuickCell:
+    """In the place of `bench.train.cell.CellRun`."""
+
+    def __init__(self, assignment: Assignment, on_progress: Report) -> None:
+        self.cell, self.on_progress = assignment.cell, on_progress
+        self.record, self.timeline = new_record(self.cell), Timeline()
+
+    def run_steps(self) -> None:
+        fault = _next_fault(self.cell)
+        self.record.metric, self.record.higher_is_better = "accuracy", True
+        for step, phase in enumerate(PHASES, start=1):
+            with self.timeline.phase(phase):
+                if fault is not None and fault["phase"] == phase:
+                    (FAULTS | LIMITED)[fault["kind"]]()
+                self.record.last_step = step
+                self.on_progress({"step": step, "steps": len(PHASES)})
+                time.sleep(NAP)
+        drawn = random.Random(self.cell.id)
+        self.record.references = [at % 2 for at in range(40)]
+        self.record.predictions = [truth if drawn.random() < 0.8 else 1 - truth for truth in self.record.references]
+        right = sum(a == b for a, b in zip(self.record.predictions, self.record.references, strict=True))
+        self.record.scores = {"accuracy": right / 40}
+        self.record.losses = [drawn.random() for _ in range(20)]
+
+
+@cache
+def worker_module() -> Any:
+    """`bench.train.worker` with cells that are quick. Called in workers alone: no module of the real steps is imported.
+
+    Loading torch would take most of the time of such cells.
+    """
+    sys.modules["bench.train.cell"] = ModuleType("bench.train.cell")
+    sys.modules["bench.train.cell"].CellRun = QuickCell  # type: ignore[attr-defined]
+    return import_module("bench.train.worker")
 
 
 # What may happen in a worker
@@ -149,7 +170,9 @@ def _shift(seconds: float) -> None:
 
     real = time.time
     time.time = lambda: real() + seconds
-    cells.now = lambda: (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
+    worker_module().timestamp = lambda: (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(
+        timespec="milliseconds"
+    )
 
 
 FAULTS: dict[str, Callable[[], None]] = {  # leave the machine as it is

@@ -28,8 +28,9 @@ from bench.plugins import registry
 from bench.plugins.recipe import Recipe
 from bench.plugins.specs import build_method, parse
 from bench.profiles import Profile
-from bench.records.record import Record
 from bench.train import cell as cells
+from bench.train import worker
+from bench.train.assignment import Assignment
 
 HERE = Path(__file__).parent
 FILE = HERE / "numbers.json"
@@ -57,7 +58,7 @@ METHODS = [
 
 PROFILE = Profile(
     name="whole-batches", summary="for tests", device="cpu", dtype="float32", threads=1, workers=1, micro_batch_size=32,
-    eval_batch_size=128, matmul_precision="highest", deterministic=True, exclusive=False, min_cores=1, min_memory_mib=1,
+    eval_batch_size=128, matmul_precision="highest", deterministic=True, min_cores=1, min_memory_mib=1,
 )  # fmt: skip
 PARTS = {"name": "parts", "micro_batch_size": 3, "eval_batch_size": 5, "matmul_precision": "high"}
 
@@ -137,7 +138,7 @@ def numbers(golden: Golden, plugins: tuple[Path, ...] = PLUGINS, method: str | N
         mock.patch.object(cells, "matmul_gflops", return_value=1.0),
         mock.patch.object(gc, "collect"),
     ):
-        record = Record(**cells.run(cells.Assignment(cell, folder, folder, plugins, 1, None), lambda data: None))
+        record = worker.run_cell(Assignment(cell, folder, folder, plugins, 1, None), lambda data: None)
         torch_was = torch_settings()
     assert record.status == "ok", record.traceback
     found = record.model_dump(mode="json", include=INCLUDED, exclude_defaults=True) | {"torch": torch_was}

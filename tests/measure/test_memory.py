@@ -55,15 +55,15 @@ class Cycle:
         self.me = self
 
 
-def test_what_has_settled_is_left_out_of_collections_and_garbage_is_not_kept() -> None:
+def test_what_is_frozen_is_left_out_of_collections_and_garbage_is_not_kept() -> None:
     garbage, kept = Cycle(), Cycle()
     gone, there = weakref.ref(garbage), weakref.ref(kept)
     del garbage
     try:
-        memory.settle()
+        memory.freeze_gc()
         assert gone() is None
         assert there() is kept
-        assert memory.settled()
+        assert gc.get_freeze_count() > 0
         assert not any(each is kept for each in gc.get_objects())
         later = Cycle()
         gone = weakref.ref(later)
@@ -72,7 +72,7 @@ def test_what_has_settled_is_left_out_of_collections_and_garbage_is_not_kept() -
         assert gone() is None
     finally:
         gc.unfreeze()
-    assert not memory.settled()
+    assert gc.get_freeze_count() == 0
 
 
 @has_high_water_mark

@@ -30,11 +30,12 @@ from rich.console import Console
 from bench.executors import Event, Finished, Job, Lost, Progress, Started
 from bench.forecast.estimate import Estimator
 from bench.grid.cell import Cell
+from bench.records.record import timestamp
 from bench.records.store import Store
 from bench.runner import run
 from bench.runner.plan import Plan
 from bench.runner.progress import display_for
-from bench.train.cell import Assignment, now
+from bench.train.assignment import Assignment
 
 WORKERS, A_NODE = 256, 8
 RESTART_SECONDS = 30.0  # of a worker
@@ -149,8 +150,8 @@ class Cluster:
             0.5,
             of={name: getattr(of, name) for name in ("task", "variant")},
             timeline={"train": lasted, "total": lasted},
-            started_at=now(),
-            finished_at=now(),
+            started_at=timestamp(),
+            finished_at=timestamp(),
         )
         assert made.id == of.id
         self.store.records.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,77 @@
+"""What an executor calls in a worker process: `warm_up` when it starts, then `run` for each cell."""
+
+from __future__ import annotations
+
+import traceback
+from contextlib import suppress
+from importlib import import_module
+from typing import Any
+
+from bench.errors import NotApplicable, StoreError
+from bench.executors import Report, Retire
+from bench.measure import environment
+from bench.measure.memory import freeze_gc, is_out_of_memory
+from bench.records.record import Record, Status, timestamp
+from bench.records.store import Store
+from bench.train.assignment import Assignment
+from bench.train.cell import CellRun
+from bench.train.model import quiet_libraries
+
+# With what they import, these are nearly all that any cell loads.
+PRELOADED = (
+    "torch.utils.flop_counter",
+    "transformers.modeling_utils",
+    "peft",
+    "datasets",
+    "sklearn.metrics",
+    "seqeval.metrics",
+)
+TRACEBACK_CHARS = 8000
+
+
+def warm_up() -> None:
+    """Load what every cell needs, so that no cell's time includes it: it takes seconds."""
+    for name in PRELOADED:
+        import_module(name)
+    quiet_libraries()
+    environment.snapshot()  # runs git, once in a process
+    freeze_gc()
+
+
+def run(assignment: Assignment, on_progress: Report) -> Any:
+    """Run a cell, write its record, and return the record as a dictionary.
+
+    After running out of memory the worker asks to be replaced: what a failed allocation leaves behind is no fair start
+    for the next cell.
+    """
+    freeze_gc()  # what the last cell imported; none of its own objects are alive now
+    record = run_cell(assignment, on_progress)
+    if assignment.results is not None:
+        # Written here and not by the driver: if the driver dies now, the finished cell is not lost. If writing fails,
+        # the driver tries again, and ends the run if it cannot either.
+        with suppress(StoreError):
+            Store(assignment.results).write(record)
+    result = record.model_dump(mode="json")
+    return Retire(result) if record.status == "oom" else result
+
+
+def run_cell(assignment: Assignment, on_progress: Report) -> Record:
+    """Run a cell. Whatever happens, it ends as a record."""
+    cell = CellRun(assignment, on_progress)
+    record = cell.record
+    try:
+        cell.run_steps()
+        record.status = "ok"
+    except NotApplicable as error:
+        _end(record, "skipped", str(error))
+    except Exception as error:  # noqa: BLE001 - every cell ends as a record
+        status: Status = "oom" if is_out_of_memory(error) else "error"
+        _end(record, status, f"{type(error).__name__}: {error}".strip().splitlines()[0])
+        record.traceback = environment.anonymous(traceback.format_exc()[-TRACEBACK_CHARS:])
+    record.timeline = cell.timeline.seconds()
+    record.finished_at = timestamp()
+    return record
+
+
+def _end(record: Record, status: Status, reason: str) -> None:
+    record.status, record.reason = status, environment.anonymous(reason)
