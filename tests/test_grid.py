@@ -386,19 +386,24 @@ def test_what_a_helper_imports_counts_too(tmp_path: Path) -> None:
     assert version(tmp_path, _rates="from _other import FACTOR\n", _other="FACTOR = 6\n") != before
 
 
-def test_a_packages_files_count_and_their_names_do_not(tmp_path: Path) -> None:
+def test_a_packages_modules_count_where_they_are_imported(tmp_path: Path) -> None:
     package = tmp_path / "package"
     package.mkdir()
-    (package / "__init__.py").write_text("from package.a import A\n")
     for name in ("a", "b"):
         (package / f"{name}.py").write_text(f"{name.upper()} = 1\n")
-    before = code_version([package / "__init__.py"])
+
+    def version_of(imported: str) -> str:
+        (package / "__init__.py").write_text(f"from package.{imported} import A\n")
+        forget()
+        return code_version([package / "__init__.py"])
+
+    before = version_of("a")
     (package / "a.py").rename(package / "c.py")
-    forget()
-    assert code_version([package / "__init__.py"]) == before
+    assert version_of("c") == before
     (package / "b.py").write_text("B = 2\n")
-    forget()
-    assert code_version([package / "__init__.py"]) != before
+    assert version_of("c") == before
+    (package / "c.py").write_text("A = 2\n")
+    assert version_of("c") != before
 
 
 def test_every_plugin_of_a_cell_counts(tmp_path: Path) -> None:

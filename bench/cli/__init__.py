@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from bench import __version__
-from bench.cli.attention import attention
 from bench.cli.check import check
 from bench.cli.compare import compare
 from bench.cli.fetch import fetch
@@ -50,6 +49,6 @@ def main(
 
 
 for command in (
-    run, plan, tune, list_, fetch, leaderboard, report, publish, compare, noise, attention, freeze, verify, check
+    run, plan, tune, list_, fetch, leaderboard, report, publish, compare, noise, freeze, verify, check
 ):  # fmt: skip
     app.command(command.__name__.rstrip("_"))(command)

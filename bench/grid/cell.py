@@ -98,8 +98,8 @@ def method_label(method: str, variant: str) -> str:
 def code_version(plugin_files: Iterable[Path]) -> str:
     """A hash of what a cell's numbers depend on beside its settings: code and libraries.
 
-    It covers NUMERICS, the versions of NUMERIC_LIBRARIES, and the meaning of the plugins' own files (all of a
-    package's) and of the helper modules (`_*.py`) beside them that they import; see `bench.grid.plugin_code`.
+    It covers NUMERICS, the versions of NUMERIC_LIBRARIES, and the meaning of the plugins' own files, the modules of
+    their packages and the helpers (`_*.py`) beside them that these import; see `bench.grid.plugin_code`.
     """
     digest = hashlib.sha256("\x1f".join([str(NUMERICS), *_libraries()]).encode())
     for file in plugin_files:

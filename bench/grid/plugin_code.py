@@ -16,13 +16,14 @@ TEXTS = ("summary", "paper", "citation")  # of a plugin's class, for people
 
 
 def sources(file: Path) -> list[Path]:
-    """A plugin's file, or all files of its package, and the helpers (`_*.py`) beside it that these import, in turn."""
+    """A plugin's file, and what it imports, in turn: modules of its own package, and helpers (`_*.py`) beside it."""
     is_package = file.name == "__init__.py"
     candidates = sorted((file.parents[1] if is_package else file.parent).glob("_[!_]*.py"))
-    used = sorted(file.parent.rglob("*.py")) if is_package else [file]
+    candidates += sorted(file.parent.rglob("*.py")) if is_package else []
+    used = [file]
     for source in used:  # grows while it is gone through
         named = _imported(source)
-        used += [helper for helper in candidates if helper.stem in named and helper not in used]
+        used += [other for other in candidates if other.stem in named and other not in used]
     return used
 
 

@@ -1,15 +1,19 @@
-"""Puts a method on a model: what the harness does around every method's own `apply`."""
+"""Puts a method on a model, saves what was trained, and puts a saved adapter on a model again."""
 
 from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, ValidationError
+
+from bench.errors import BenchError, UsageError, first_error, first_line
 from bench.grid import seeds
 from bench.measure.parameters import ParameterCount, ParameterLedger
 from bench.plugins.method import Method
+from bench.plugins.registry import Registry
 from bench.plugins.task import TaskContext
 from bench.train.model import head_parameters, init_head
 
@@ -62,3 +66,48 @@ def save(method: Method, module: nn.Module, folder: Path | None = None) -> int:
                 folder.rename(Path(temporary) / "before")
             target.rename(folder)
         return size
+
+
+class SavedAdapter(BaseModel):
+    """What every `adapter.json` says; a method may write more."""
+
+    method: str
+    params: dict[str, Any]
+
+
+def saved_method(folder: Path, methods: Registry[Method]) -> Method:
+    """The method that an adapter was trained with, with its parameters.
+
+    Raises:
+        UsageError: if the folder holds no adapter, or one of an unknown method or with wrong parameters.
+    """
+    file = folder / "adapter.json"
+    try:
+        saved = SavedAdapter.model_validate_json(file.read_bytes())
+        plugin = methods.get(saved.method).plugin
+        return plugin(plugin.Params(**saved.params))
+    except OSError as error:
+        raise UsageError(
+            f"{folder} is not an adapter: {file.name} cannot be read ({error.strerror}). "
+            "`run --keep-adapters` saves adapters under RESULTS/adapters."
+        ) from None
+    except ValidationError as error:
+        raise UsageError(f"{file} does not describe an adapter: {': '.join(first_error(error))}.") from None
+    except BenchError as error:
+        raise UsageError(f"{file}: {error}") from None
+
+
+def restore(model: PreTrainedModel, method: Method, folder: Path, task: TaskContext) -> nn.Module:
+    """Put a saved adapter on a model, in place, and return the module to call.
+
+    Raises:
+        UsageError: if it does not fit: it was trained on another model, for another kind of task, or is damaged.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        module = adapt(model, method, task, seeds.streams(0)).module
+        method.load(module, folder)
+    except (BenchError, OSError, ValueError, SafetensorError) as error:
+        raise UsageError(f"This adapter cannot be put on this model and task. {first_line(error)}") from None
+    return module

@@ -11,20 +11,24 @@ def _adapters(data: bytes) -> object:
     """A folder of an adapter: the length of its JSON, the JSON, and the weights."""
     from torch import nn
 
-    from bench.adapters import read_method
     from bench.errors import UsageError
+    from bench.train.adaptation import saved_method
 
     cut = int.from_bytes(data[:2], "big")
     with file_of("adapter.json", data[2 : 2 + cut]) as path:
         (path.parent / "adapter.safetensors").write_bytes(data[2 + cut :])
-        method = read_method(path.parent, known_methods())
+        method = saved_method(path.parent, known_methods())
         from safetensors import SafetensorError
 
         try:
             from bench.plugins.method import Method
 
             Method.load(method, nn.Linear(3, 2), path.parent)
-        except (OSError, ValueError, SafetensorError) as error:  # what bench.adapters.restore makes a sentence of
+        except (
+            OSError,
+            ValueError,
+            SafetensorError,
+        ) as error:  # as bench.train.adaptation.restore does
             raise UsageError(str(error)) from None
     return method
 

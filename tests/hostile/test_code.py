@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import torch
 
-from bench.adapters import restore
 from bench.errors import BenchError, SourceError, UsageError
 from bench.plugins import registry
 from bench.plugins.specs import build_method, parse
 from bench.sources.resolve import NEVER_FILES, resolve
+from bench.train.adaptation import restore
 from bench.train.data import read
 from bench.train.model import load_config, load_model, load_tokenizer
 

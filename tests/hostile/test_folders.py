@@ -261,10 +261,3 @@ def test_nothing_starts_like_a_formula_and_numbers_stay_numbers() -> None:
             assert not text.startswith(signs) or float(text) <= 0
     cells = csv.DictReader(io.StringIO(to_csv(boards.cells)))
     assert {row["score"] for row in cells} == {"-0.25"}
-
-
-def test_a_table_of_tokens_starts_no_formula_either() -> None:
-    from bench.attention.files import _csv
-
-    text = _csv([{"token": "=1+1", "share": 0.5}, {"token": "@x", "share": -1e-05}])
-    assert text == "token,share\n'=1+1,0.5\n'@x,-1e-05\n"

@@ -1,1 +1,0 @@
-"""Seeing why PASTA works: how much attention each head gives to the special tokens, before an adapter and after."""

@@ -1,0 +1,377 @@
+"""`python -m methods.pasta.attention`: the measure against attention computed by hand, and what the command writes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny as tiny_bert
+import tiny_grid
+import torch
+import typer
+from commandline import Bench, Done
+from tiny_grid import TinyGrid
+
+from bench.__main__ import run_app
+from bench.errors import UsageError
+from bench.grid import seeds
+from bench.plugins import registry
+from bench.plugins.specs import build_method, parse
+from bench.plugins.task import Example
+from bench.train.adaptation import adapt
+from bench.train.data import tokenise
+from bench.train.model import backbone
+from methods.pasta import attention
+from methods.pasta.attention import attention_maps, measure, slot_names
+
+HEADS = 4
+FILES = ["heads.csv", "heads.png", "sentence.csv", "sentence.png"]
+
+
+def of(tiny: Any, *written: str, pair: bool = False) -> Any:
+    examples = [Example(text, 0, "bad road" if pair else None) for text in written]
+    return tokenise(tiny_bert.task("pair" if pair else "classification"), examples, tiny.tokenizer)
+
+
+def eager(model: Any) -> Any:
+    model.set_attn_implementation("eager")
+    return model
+
+
+def measured(tiny: Any, module: Any, encoding: Any) -> pd.DataFrame:
+    return measure(eager(module), encoding, slot_names(tiny.tokenizer, encoding), "before")
+
+
+# The measure
+
+
+def attention_by_hand(weights: dict[str, np.ndarray], ids: list[int], segments: list[int]) -> np.ndarray:
+    """BERT's attention on one unpadded text in float64, from its weights: [layers, heads, length, length]."""
+    erf = np.vectorize(math.erf)
+
+    def norm(x: np.ndarray, name: str) -> np.ndarray:
+        spread = np.sqrt(x.var(axis=-1, keepdims=True) + 1e-12)
+        return (x - x.mean(axis=-1, keepdims=True)) / spread * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+
+    def linear(x: np.ndarray, name: str) -> np.ndarray:
+        return x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+
+    table = {kind: weights[f"embeddings.{kind}_embeddings.weight"] for kind in ("word", "position", "token_type")}
+    x = table["word"][ids] + table["position"][: len(ids)] + table["token_type"][segments]
+    x = norm(x, "embeddings.LayerNorm")
+    found = []
+    for layer in range(tiny_bert.LAYERS):
+        at = f"encoder.layer.{layer}"
+        query, key, value = (linear(x, f"{at}.attention.self.{part}") for part in ("query", "key", "value"))
+        size = tiny_bert.HIDDEN // HEADS
+        heads, mixed = [], []
+        for head in range(HEADS):
+            part = slice(head * size, (head + 1) * size)
+            scores = np.exp(query[:, part] @ key[:, part].T / np.sqrt(size))
+            heads.append(scores / scores.sum(axis=1, keepdims=True))
+            mixed.append(heads[-1] @ value[:, part])
+        found.append(heads)
+        x = norm(linear(np.hstack(mixed), f"{at}.attention.output.dense") + x, f"{at}.attention.output.LayerNorm")
+        inner = linear(x, f"{at}.intermediate.dense")
+        inner = inner * (1 + erf(inner / np.sqrt(2))) / 2
+        x = norm(linear(inner, f"{at}.output.dense") + x, f"{at}.output.LayerNorm")
+    return np.array(found)
+
+
+@pytest.mark.parametrize("pair", [False, True])
+def test_shares_are_those_computed_by_hand(tiny: Any, pair: bool) -> None:
+    # "[SEP]" in a text is five characters or so, and no special token. An empty text cannot be measured.
+    encoding = of(tiny, "the film is very good", "bad", "not [SEP] good", *([] if pair else [""]), pair=pair)
+    names = ["share_[CLS]", "share_[SEP]_1", "share_[SEP]_2"] if pair else ["share_[CLS]", "share_[SEP]"]
+    weights = {name: tensor.double().numpy() for name, tensor in tiny_bert.safetensors(tiny.path).items()}
+    expected = np.zeros((len(names) + 2, tiny_bert.LAYERS, HEADS))
+    model = tiny.model("pair" if pair else "classification")
+    for at, ids in enumerate(encoding["input_ids"][:3]):
+        maps = attention_by_hand(weights, ids, encoding["token_type_ids"][at])
+        np.testing.assert_allclose(attention_maps(eager(model), encoding, at), maps, rtol=0, atol=1e-5)
+        special = [place for place, token in enumerate(ids) if token in (tiny_bert.CLS, tiny_bert.SEP)]
+        ordinary = [place for place in range(len(ids)) if place not in special]
+        assert len(special) == len(names)
+        for slot, place in enumerate(special):
+            expected[slot] += sum(maps[:, :, start, place] for start in ordinary) / len(ordinary) / 3
+        expected[-2] += sum(maps[:, :, a, b] for a in ordinary for b in ordinary) / len(ordinary) / 3
+        expected[-1] += len(special) / len(ids) / 3
+    assert expected[:-2].sum(axis=0).std() > 0.05  # the heads differ, so a mixed-up one would show
+    found = measured(tiny, model, encoding)
+    columns = [*names, "ordinary_share", "uniform_share"]
+    np.testing.assert_allclose(found[columns].to_numpy().T.reshape(expected.shape), expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found["special_share"] + found["ordinary_share"], 1, rtol=0, atol=1e-6)
+
+
+def test_nothing_to_measure_is_an_error(tiny: Any) -> None:
+    encoding = of(tiny, "good film")
+    encoding["special_tokens_mask"] = [[0] * len(ids) for ids in encoding["input_ids"]]
+    for texts in (of(tiny, "", ""), encoding):
+        with pytest.raises(UsageError, match="nothing to measure"):
+            measured(tiny, tiny.model("classification"), texts)
+
+
+def test_heads_that_ask_nothing_give_exactly_the_uniform_baseline(tiny: Any) -> None:
+    model = tiny.model("pair")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if ".query." in name:
+                parameter.zero_()
+    found = measured(tiny, model, of(tiny, "the film", "very bad and not good", pair=True))
+    assert found["uniform_share"][0] > 0.1
+    np.testing.assert_allclose(found["special_share"], found["uniform_share"], rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("spec", ["lora", "head", "bitfit"])
+def test_a_method_before_training_changes_nothing_at_all(tiny: Any, spec: str) -> None:
+    model, texts = tiny.model("pair"), of(tiny, "the film", "very bad", pair=True)
+    before = measured(tiny, model, texts)
+    method = build_method(registry.methods(), parse(spec))
+    pd.testing.assert_frame_equal(
+        measured(tiny, adapt(model, method, tiny.context("pair"), seeds.streams(0)).module, texts), before
+    )
+
+
+def test_a_method_that_lengthens_the_sequence_is_refused(tiny: Any) -> None:
+    method = build_method(registry.methods(), parse("prompt_tuning[tokens=5]"))
+    module = adapt(tiny.model("classification"), method, tiny.context("classification"), seeds.streams(0)).module
+    with pytest.raises(UsageError, match="8 x 8 on a text of 3 tokens: the method adds positions of its own"):
+        measured(tiny, module, of(tiny, "good"))
+
+
+SIZES = {"vocab_size": len(tiny_bert.VOCAB), "pad_token_id": tiny_bert.PAD}
+COMMON = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48, **SIZES}
+SPECIAL = {"bos_token_id": 2, "cls_token_id": 2, "eos_token_id": 3, "sep_token_id": 3}
+RELATIVE = {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "roberta": COMMON,
+    "distilbert": {"dim": 32, "n_layers": 3, "n_heads": 4, "hidden_dim": 48, **SIZES},
+    "electra": {**COMMON, "embedding_size": 16},
+    "albert": {**COMMON, "embedding_size": 16},
+    "mpnet": COMMON,
+    "deberta": {**COMMON, **RELATIVE},
+    "deberta-v2": {**COMMON, **RELATIVE},
+    "modernbert": {**COMMON, **SPECIAL},
+}
+T5 = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 1, "num_heads": 4, "decoder_start_token_id": 0}
+OTHERS = {
+    "gpt2": ({"n_embd": 32, "n_layer": 3, "n_head": 4, **SIZES, **SPECIAL}, "looks at earlier tokens only"),
+    "t5": ({**T5, "eos_token_id": 3, **SIZES}, "T5ForSequenceClassification does not return the attention"),
+    "fnet": (
+        {"hidden_size": 32, "num_hidden_layers": 1, "intermediate_size": 48, **SIZES},
+        "FNetForSequenceClassification does not return the attention",
+    ),
+}
+
+
+def made(family: str, settings: dict[str, Any]) -> Any:
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    torch.manual_seed(3)
+    return AutoModelForSequenceClassification.from_config(AutoConfig.for_model(family, **settings))
+
+
+def without_segments(encoding: Any) -> Any:
+    """Not every family has a table of segments of the size that BERT's tokenizer expects."""
+    encoding.pop("token_type_ids")
+    return encoding
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_returns_its_attention(tiny: Any, family: str) -> None:
+    found = measured(tiny, made(family, FAMILIES[family]), without_segments(of(tiny, "the film is good", pair=True)))
+    assert len(found) == 3 * 4
+    assert (found["share_[SEP]_2"] > 0).all()
+    np.testing.assert_allclose(found["special_share"] + found["ordinary_share"], 1, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", OTHERS)
+def test_other_models_are_refused(tiny: Any, family: str) -> None:
+    settings, reason = OTHERS[family]
+    model = made(family, settings)
+    with pytest.raises(UsageError, match=reason):
+        measure(model if family == "fnet" else eager(model), without_segments(of(tiny, "good film")), ["a", "b"], "")
+
+
+# The command
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> TinyGrid:
+    return tiny_grid.build(tmp_path_factory.mktemp("grid"))
+
+
+@pytest.fixture
+def look(grid: TinyGrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
+    """look(options): the command on the tiny model and task, in this process."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(attention.command)
+    chosen = ["--model", grid.model, "--task", "tiny", *grid.plugins, "--out", tmp_path / "out"]
+
+    def call(*options: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["attention", *map(str, (*chosen, *options))])
+        monkeypatch.setenv("COLUMNS", "300")
+        with pytest.raises(SystemExit) as ended:
+            run_app(app, "attention")
+        return Done(int(ended.value.code or 0), *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves the pictures out, which take longer than all the rest."""
+    for name in ("draw_heads", "draw_sentence"):
+        monkeypatch.setattr(attention, name, lambda about, rows, path: None)
+
+
+@pytest.fixture
+def adapter(tiny: Any, tmp_path: Path) -> Callable[..., Path]:
+    """adapter(spec, shift): one as a run leaves it for the tiny task; shift: what training added to all parameters."""
+
+    def make(spec: str = "bitfit", shift: float = 0.1) -> Path:
+        method = build_method(registry.methods(), parse(spec))
+        # Tiny pairs have two labels, as the grid's task has.
+        module = adapt(tiny.model("pair"), method, tiny.context("classification"), seeds.streams(5)).module
+        with torch.no_grad():
+            for parameter in module.parameters():
+                if parameter.requires_grad:
+                    parameter.add_(shift)
+        method.save(module, tmp_path / "adapter")
+        return tmp_path / "adapter"
+
+    return make
+
+
+def table(path: Path) -> list[dict[str, Any]]:
+    """A CSV file's rows, numbers as numbers."""
+
+    def number(text: str) -> Any:
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+
+    with path.open(encoding="utf-8", newline="") as lines:
+        return [{key: number(value) for key, value in row.items()} for row in csv.DictReader(lines)]
+
+
+def test_the_pretrained_model_alone(look: Bench, tmp_path: Path) -> None:
+    done = look("--json")
+    assert done.code == 0, done.err
+    found, out = json.loads(done.out), tmp_path / "out"
+    assert [Path(file).name for file in found["files"]] == FILES == sorted(path.name for path in out.iterdir())
+    rows = table(out / "heads.csv")
+    assert rows == found["heads"]
+    assert [(row["when"], row["layer"], row["head"]) for row in rows] == [
+        ("before", layer, head) for layer in (1, 2, 3) for head in (1, 2, 3, 4)
+    ]
+    assert list(rows[0]) == [
+        "when", "layer", "head", "special_share", "uniform_share", "ordinary_share", "share_[CLS]", "share_[SEP]"
+    ]  # fmt: skip
+    assert (found["model"], found["task"], found["split"], found["examples"]) == ("tiny-bert", "tiny", "validation", 8)
+    assert found["special_tokens"] == ["[CLS]", "[SEP]"]
+    assert found["vertical_heads"] == {"before": sum(row["special_share"] > 0.5 for row in rows)}
+    assert (found["method"], found["adapter"]) == (None, None)
+
+    most = max(rows, key=lambda row: row["special_share"])
+    sentence, tokens = table(out / "sentence.csv"), found["sentence"]["tokens"]
+    assert {(row["when"], row["layer"], row["head"]) for row in sentence} == {("before", most["layer"], most["head"])}
+    assert len(sentence) == len(tokens) ** 2
+    assert [row["to_token"] for row in sentence[: len(tokens)]] == tokens
+    for start in range(1, len(tokens) + 1):
+        assert sum(row["attention"] for row in sentence if row["from_position"] == start) == pytest.approx(1)
+    assert {row["to_token"] for row in sentence if row["to_is_special"] == "True"} == {"[CLS]", "[SEP]"}
+
+
+def test_before_and_after_an_adapter(look: Bench, adapter: Callable[..., Path], tiny: Any, tmp_path: Path) -> None:
+    from PIL import Image
+
+    folder = adapter("bitfit", shift=0.3)
+    done = look("--adapter", folder, "--sentence", "good film")
+    assert done.code == 0, done.err
+    for text in ("8 examples of validation", "[CLS], [SEP]", "Equal attention", "before tuning", "after tuning"):
+        assert text in done.out
+    assert f"Written to {tmp_path / 'out'}: {', '.join(FILES)}." in done.out
+    shown = [line.split() for line in done.out.splitlines() if line.startswith(" ") and line.split()[0].isdigit()]
+    shares = [float(row[2]) for row in shown]
+    assert len(shares) == 10
+    assert shares == sorted(shares, reverse=True)
+    assert float(shown[0][5]) - shares[0] == pytest.approx(float(shown[0][6]), abs=0.11)
+    for name in ("heads.png", "sentence.png"):
+        with Image.open(tmp_path / "out" / name) as image:
+            assert image.width > 1000  # panels side by side
+            assert np.asarray(image.convert("L")).std() > 20  # something is drawn
+
+    # The same attention from weights that were changed without an adapter.
+    changed = tiny.model("pair")
+    with torch.no_grad():
+        for name, parameter in backbone(changed).named_parameters():
+            if name.endswith("bias"):
+                parameter.add_(0.3)
+    pairs = table(tmp_path / "out" / "sentence.csv")
+    layer, head = pairs[0]["layer"] - 1, pairs[0]["head"] - 1
+    for when, model in (("before", tiny.model("pair")), ("after", changed)):
+        expected = attention_maps(eager(model), of(tiny, "good film"))[layer, head].ravel()
+        found = [row["attention"] for row in pairs if row["when"] == when]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def test_a_chosen_sentence_and_head(look: Bench, undrawn: None, tmp_path: Path) -> None:
+    options = ("--sentence", "the [SEP] film.", "--layer", 2, "--head", 4, "--examples", 3, "--json")
+    found = json.loads(look(*options).out)
+    tokens = found["sentence"]["tokens"]
+    assert tokens == ["[CLS]", "the", "[", "s", "##e", "##p", "]", "film", ".", "[SEP]"]
+    assert found["examples"] == 3
+    rows = table(tmp_path / "out" / "sentence.csv")
+    assert {row["to_position"] for row in rows if row["to_is_special"] == "True"} == {1, len(tokens)}
+    assert {(row["layer"], row["head"]) for row in rows} == {(2, 4)}
+
+
+@pytest.mark.parametrize(("most", "tokens", "cut"), [(8, 8, True), (64, 16, False)])
+def test_a_long_sentence_is_cut_for_its_picture(
+    look: Bench, undrawn: None, monkeypatch: pytest.MonkeyPatch, most: int, tokens: int, cut: bool
+) -> None:
+    monkeypatch.setattr(attention, "PICTURE_TOKENS", most)
+    found = json.loads(look("--sentence", "good " * 30, "--json").out)["sentence"]
+    assert (len(found["tokens"]), found["cut"]) == (tokens, cut)  # the task itself cuts at 16
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--task", "tny"], "There is no task 'tny'; did you mean 'tiny'?"),
+        (["--model", "minilm"], "There is no model 'minilm'; did you mean 'minilm-l6'?"),
+        (["--layer", "1"], "Give --layer and --head together"),
+        (["--layer", "4", "--head", "1"], "no head 1 in layer 4: there are layers 1 to 3 with heads 1 to 4"),
+        (["--layer", "1", "--head", "5"], "no head 5 in layer 1"),
+        (["--examples", "0"], "Invalid value"),
+        (["--pair", "good"], "--pair is the second part of a --sentence"),
+        (["--sentence", "good", "--pair", "bad"], "the task tiny has no second part; leave --pair out"),
+        (["--task", "record-match", "--sentence", "good"], "the task record-match needs --pair"),
+        (["--adapter", "nowhere"], "nowhere is not an adapter"),
+    ],
+)
+def test_wrong_use_is_one_sentence_and_code_2(look: Bench, tmp_path: Path, options: list[str], reason: str) -> None:
+    done = look(*options)
+    assert (done.code, done.out) == (2, "")
+    assert reason in done.err
+    assert "Traceback" not in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_task_without_held_out_examples_is_refused(tiny: Any) -> None:
+    class Empty(type(tiny_bert.task("classification"))):  # type: ignore[misc]
+        def read(self, path: Path) -> Any:
+            return {"train": [Example("a", 0)], "validation": [], "test": []}
+
+    with pytest.raises(UsageError, match="neither validation nor test examples"):
+        attention.study(attention.Question("tiny", tiny.path, Empty(), tiny.path, 1))
