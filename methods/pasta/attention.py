@@ -305,7 +305,12 @@ def _example(task: Task, sentence: str | None, pair: str | None) -> Example | No
     return Example(tuple(sentence.split()) if task.kind == "token-classification" else sentence, 0, pair)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the command line."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
     run_app(app, "python -m methods.pasta.attention")
+
+
+if __name__ == "__main__":
+    main()

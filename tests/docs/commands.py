@@ -11,16 +11,16 @@ PAGES = sorted(
     path for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "results" / "README.md")
     if path.name != "CHANGELOG.md"
 )  # fmt: skip
-_CALL = re.compile(r"(?:\.venv/bin/)?python -m bench\b(?P<rest>.*)")
 
 
-def bench_commands(page: Path) -> list[list[str]]:
-    """The arguments of every `python -m bench` of a page: in code blocks, and in the midst of a text."""
+def bench_commands(page: Path, module: str = "bench") -> list[list[str]]:
+    """The arguments of every `python -m bench` (or of another module) of a page: in code blocks, and within a text."""
+    call_of = re.compile(rf"(?:\.venv/bin/)?python -m {module}\b(?P<rest>.*)")
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     found = []
     for line in text.splitlines():
-        inline = re.findall(r"`python -m bench ([^`]*)`", line)
-        call = _CALL.search(line) if _is_code(line) else None
+        inline = re.findall(rf"`python -m {module} ([^`]*)`", line)
+        call = call_of.search(line) if _is_code(line) else None
         rests = inline if inline else [call["rest"]] if call else []
         found += [shlex.split(_without_remark(rest), comments=True) for rest in rests]
     return [arguments for arguments in found if arguments]

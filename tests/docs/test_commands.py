@@ -21,6 +21,7 @@ from bench import profiles
 from bench.grid import models, suites
 from bench.records.store import Store
 from bench.runner import run
+from methods.pasta import attention
 
 pytestmark = pytest.mark.slow
 
@@ -129,6 +130,15 @@ def _briefly(arguments: Sequence[str], folder: Path) -> list[Any]:
         case "noise":
             return ["--repeats", 2, "--seeds", 1, "--tasks", "us-address"]
     return []
+
+
+def test_the_attention_command_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (arguments,) = commands.bench_commands(ROOT / "docs" / "pasta.md", "methods.pasta.attention")
+    monkeypatch.setattr("sys.argv", ["attention", *arguments, "--examples", "20"])
+    with pytest.raises(SystemExit) as ended:
+        attention.main()
+    assert not ended.value.code
+    assert len(list((folder / "results" / "local" / "attention").rglob("*.png"))) == 2
 
 
 def test_the_python_of_the_readme_runs(folder: Path, call: Bench) -> None:

@@ -16,11 +16,9 @@ import pytest
 import tiny as tiny_bert
 import tiny_grid
 import torch
-import typer
 from commandline import Bench, Done
 from tiny_grid import TinyGrid
 
-from bench.__main__ import run_app
 from bench.errors import UsageError
 from bench.grid import seeds
 from bench.plugins import registry
@@ -212,15 +210,13 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> TinyGrid:
 @pytest.fixture
 def look(grid: TinyGrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
     """look(options): the command on the tiny model and task, in this process."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(attention.command)
     chosen = ["--model", grid.model, "--task", "tiny", *grid.plugins, "--out", tmp_path / "out"]
 
     def call(*options: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["attention", *map(str, (*chosen, *options))])
         monkeypatch.setenv("COLUMNS", "300")
         with pytest.raises(SystemExit) as ended:
-            run_app(app, "attention")
+            attention.main()
         return Done(int(ended.value.code or 0), *capsys.readouterr())
 
     return call
