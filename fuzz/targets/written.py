@@ -25,8 +25,8 @@ def _specs_seeds() -> list[bytes]:
 
 
 def _options(data: bytes) -> object:
-    from bench.cli.common import parse_seeds
     from bench.comparison.measures import parse_threshold, with_thresholds
+    from bench.runner.request import parse_seeds
 
     kind, text = data[:1], text_of(data[1:])
     if kind == b"s":
@@ -59,10 +59,11 @@ def _profiles_seeds() -> list[bytes]:
 def _suites(data: bytes) -> object:
     from bench.grid.recipes import Overrides, resolve_recipe
     from bench.plugins.recipe import Recipe
-    from bench.runner.request import ask
+    from bench.runner.options import Options
+    from bench.runner.request import Request
 
     with file_of("suite.toml", data) as path:
-        request = ask(suite=str(path))
+        request = Request.of(Options(suite=path))
     recipe, suite = Recipe(learning_rate=1, epochs=1, chosen_by="nobody"), request.suite
     for task in request.tasks:
         for spec in request.methods:
