@@ -37,7 +37,7 @@ from bench.plugins import metrics, registry
 from bench.profiles.probe import cpu_cores_allowed
 from bench.runner.run import waiting_threads, worker_environment
 from bench.sources.resolve import resolve
-from bench.stats.contributions import contributions
+from bench.stats import per_example
 from bench.stats.paired import Sample, compare_samples
 from bench.stats.summary import summarise
 from bench.text import text_table
@@ -161,7 +161,7 @@ def scores(setting: Setting, rounds: int, examples: int) -> dict[str, Any]:
     task, recipe = setting.task, setting.recipe("lora")
     test = encode(task, setting.splits["test"], setting.tokenizer)
     by_seed: dict[str, dict[int, float]] = {name: {} for name in SCORED}
-    per_example: dict[str, dict[int, Any]] = {name: {} for name in SCORED}
+    shares: dict[str, dict[int, Any]] = {name: {} for name in SCORED}
     for seed in range(rounds):
         data = setting.sample(examples, seed)
         for name in SCORED:
@@ -170,10 +170,10 @@ def scores(setting: Setting, rounds: int, examples: int) -> dict[str, Any]:
             prepared.train()
             scored = predict(prepared.module, test, Placement()), test.references, task.labels
             by_seed[name][seed] = metrics.score(task.metric, *scored)[task.metric] or 0.0
-            per_example[name][seed] = contributions(task.metric, *scored)
+            shares[name][seed] = per_example.shares(task.metric, *scored)
     samples = {
         name: Sample(by_seed[name], None if any(parts is None for parts in found.values()) else found)
-        for name, found in per_example.items()
+        for name, found in shares.items()
     }
     rows = []
     for name in SCORED:
