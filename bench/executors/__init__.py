@@ -1,9 +1,9 @@
 """What an executor is: jobs go in, events come out.
 
 An executor knows nothing of cells or methods. It calls one function, the *target*, in worker processes, as
-``target(payload, report)``, and says what became of each job. Every job taken ends in exactly one
+``target(payload, report)``, and says what became of each job. Every job that it takes ends in exactly one
 :class:`Finished` or :class:`Lost`, whatever happened to the process that ran it. Between two :class:`Started`
-of one job stands a :class:`Retried`.
+of one job there is a :class:`Retried`.
 """
 
 from __future__ import annotations
@@ -12,29 +12,26 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-Report = Callable[[dict[str, Any]], None]
-"""How a target tells of its progress. Cheap enough for every step: most calls only keep the newest data."""
-
-Target = Callable[[Any, Report], Any]
-"""What a worker runs. What it returns is the job's result, or :class:`Retire` with the result in it."""
-
+Report = Callable[[dict[str, Any]], None]  # how a target reports progress; each call is sent to the driver
+Target = Callable[[Any, Report], Any]  # returns the job's result, or a Retire that holds it
 LossStatus = Literal["error", "oom", "timeout"]
 
 
 @dataclass(frozen=True)
 class Job:
-    """One call of the target."""
+    """One call of the target.
+
+    payload: pickled when the job starts, and again for each retry. timeout: seconds from the start; None: no limit.
+    """
 
     key: str
     payload: Any
-    """Anything that can be pickled."""
     timeout: float | None = None
-    """Seconds from the job's start on its worker; None is no limit."""
 
 
 @dataclass(frozen=True)
 class Retire:
-    """Returned by a target: deliver ``result`` as usual, then put a fresh process in this worker's place.
+    """Returned by a target: deliver the result as usual, then replace this worker's process by a fresh one.
 
     For a job that ended well but left the process unfit for the next one, as running out of memory does.
     """
@@ -44,7 +41,7 @@ class Retire:
 
 @dataclass(frozen=True)
 class Started:
-    """The job has been handed to worker number ``worker``, which is up and idle."""
+    """The job was handed to this worker, which is up and idle."""
 
     key: str
     worker: int
@@ -52,7 +49,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Progress:
-    """What the target reported. Some reports are left out where they come fast; the newest one never is."""
+    """What the target reported; an executor may merge several reports into one."""
 
     key: str
     data: dict[str, Any]
@@ -68,27 +65,26 @@ class Finished:
 
 @dataclass(frozen=True)
 class Lost:
-    """The target did not return: it raised, ran out of time, took its process down, or never got to run."""
+    """The target did not return: it raised, timed out, or took its process down.
+
+    reason: one line. progress: what the target reported, the newest values. seconds: from the job's start.
+    log_tail: the traceback if there is one, else the end of what the worker printed during this job.
+    """
 
     key: str
     status: LossStatus
     reason: str
-    """One line for a table or a terminal."""
     progress: dict[str, Any] | None
-    """The last progress that arrived."""
     seconds: float
-    """From the job's start on its worker; 0 where it never started."""
     log_tail: str
-    """The traceback where there is one, else the end of what the worker printed during this job."""
 
 
 @dataclass(frozen=True)
 class Retried:
-    """The machine that ran the job was lost, which is no fault of the job: it will be started again elsewhere."""
+    """The job was lost with its machine, through no fault of its own, and will start again. reason: one line."""
 
     key: str
     reason: str
-    """One line, that follows on the job's name."""
 
 
 Event = Started | Progress | Finished | Lost | Retried
@@ -100,9 +96,11 @@ class Executor(Protocol):
     def run(self, jobs: Iterable[Job]) -> Generator[Event, None, None]:
         """Run all jobs, and yield what happens as it happens.
 
-        Jobs are drawn one at a time, each when a worker is free for it, after the previous event was
-        consumed. Closing the generator, or an exception in it, ends all workers before it returns. An
-        exception in the loop that consumes it does not reach the generator: consume it under
-        ``contextlib.closing``.
+        Jobs are drawn one at a time, when a worker is free, after the previous event was consumed. Closing the
+        generator, or an exception in it, ends all workers before it returns. An exception in the loop that consumes
+        it does not reach the generator: consume it under ``contextlib.closing``.
+
+        Raises:
+            BenchError: if workers cannot start.
         """
         ...

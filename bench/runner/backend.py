@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,11 +10,8 @@ from typing import Any
 from rich.console import Console
 
 from bench.executors import Executor
-from bench.executors.ray import MIB, Here, RayExecutor, Share
 from bench.forecast.estimate import Estimator
 from bench.measure.environment import settings
-from bench.profiles import Profile
-from bench.profiles.probe import probe
 from bench.records.store import Store
 from bench.runner import run
 from bench.runner.makespan import Makespan
@@ -69,41 +65,11 @@ def place_of(planned: Plan, request: Request) -> Iterator[Place]:
     if request.options.executor == LOCAL or not planned.pending:
         yield Place(run.local_executor(planned.workers, logs), planned.workers)
         return
-    from bench.runner.remote import Errand, marked
+    from bench.runner.remote import cluster  # imports Ray, which is optional
 
-    machine = probe()
-    executor = RayExecutor(
-        "bench.runner.remote:run",
-        share_of(planned.pending[0].profile),
-        address=request.ray_address,
-        here=Here(machine.cpu_cores_allowed, len(machine.gpus), machine.usable_memory_mib * MIB),
-        log_dir=logs,
-        env=_environment(),
-        setup=run.SETUP,
-    )
-    results = request.results.resolve()
-    with executor, marked(results) as token:
-        logs.mkdir(exist_ok=True)  # machines that see it put their workers' logs there
-        yield Place(
-            executor,
-            executor.workers,
-            lambda assignment: Errand.of(assignment, request.mirror, results, token),
-            stores=True,
-        )
-
-
-def share_of(profile: Profile) -> Share:
-    """What a cell takes of a machine: that of one of the profile's workers.
-
-    The profile's workers share a GPU, where it has one, and a machine, where it has none: of those there is then no
-    cell more at a time than the profile says, whatever the machine has room for, so that figures stay comparable.
-    """
-    return Share(
-        cpus=profile.min_cores / profile.workers,
-        gpus=0.0 if profile.device == "cpu" else math.floor(1e4 / profile.workers) / 1e4,  # Ray counts in 1/10,000
-        memory=profile.min_memory_mib * MIB // profile.workers,
-        most=profile.workers if profile.device == "cpu" else None,
-    )
+    profile, address, results = planned.pending[0].profile, request.ray_address, request.results.resolve()
+    with cluster(profile, address, results, request.mirror, _environment(), run.SETUP) as (executor, workers, payload):
+        yield Place(executor, workers, payload, stores=True)
 
 
 def _environment() -> dict[str, str]:

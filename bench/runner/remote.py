@@ -1,17 +1,18 @@
-"""A cell on a machine that is not the driver's: what it needs is found or fetched there, then it runs as anywhere.
+"""Cells on the machines of a Ray cluster: what a cell needs is found or fetched there, then it runs as anywhere.
 
-No path of the driver's is trusted here. Sources are resolved on this machine, once for all of its workers; and where
-its code, its plugins or its hardware are not what the cell's identity says, the cell ends as an error that says so.
+Sources are resolved on the machine that runs the cell, once for all cells of a worker. Where its code, its plugins, its
+sources or its hardware are not what the cell's identity says, the cell ends as an error that says so.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from secrets import token_hex
@@ -20,10 +21,12 @@ from typing import Any
 from bench import profiles
 from bench.errors import BenchError, SourceError
 from bench.executors import Report
-from bench.executors.ray import WORKERS_HERE
-from bench.grid.cell import Cell, code_version
+from bench.executors.ray import WORKERS_HERE, RayExecutor
+from bench.executors.ray.cluster import MIB, Share, connected, room_for
+from bench.grid.cell import code_version
 from bench.measure.environment import anonymous
 from bench.plugins import registry
+from bench.profiles import Profile
 from bench.profiles.probe import probe
 from bench.records.record import new_record, timestamp
 from bench.records.store import Store
@@ -31,59 +34,81 @@ from bench.sources.references import PathRef, parse
 from bench.sources.resolve import local, resolve
 from bench.train.assignment import Assignment
 
+TARGET = f"{__name__}:run"
+
 
 @dataclass(frozen=True)
-class Errand:
+class RemoteJob:
     """A cell with what a worker on any machine needs to run it.
 
-    data, model: pinned references, or paths that all machines must have. results: the folder that takes the record, on
-    machines that see the very same folder: it holds a file named `token`. The others: see `Assignment`.
+    assignment: with paths of the driver's machine. data, model: references by which each machine finds the sources.
+    token: a file in the results folder, by which a machine knows that it sees the same folder.
     """
 
-    cell: Cell
+    assignment: Assignment
     data: str
     model: str
     mirror: Path | None
-    plugins: tuple[Path, ...]
-    results: Path
     token: str
-    keep_adapter: bool
-    recipe_sources: Mapping[str, str]
 
     @classmethod
-    def of(cls, assignment: Assignment, mirror: Path | None, results: Path, token: str) -> Errand:
+    def of(cls, assignment: Assignment, mirror: Path | None, token: str) -> RemoteJob:
         return cls(
-            cell=assignment.cell,
-            data=_anywhere(assignment.cell.task_source, assignment.data),
-            model=_anywhere(assignment.cell.model_source, assignment.model),
+            assignment=replace(assignment, plugins=tuple(plugin.absolute() for plugin in assignment.plugins)),
+            data=_reference(assignment.cell.task_source, assignment.data),
+            model=_reference(assignment.cell.model_source, assignment.model),
             mirror=mirror and mirror.expanduser().absolute(),
-            plugins=tuple(plugin.absolute() for plugin in assignment.plugins),
-            results=results,
             token=token,
-            keep_adapter=assignment.keep_adapter,
-            recipe_sources=assignment.recipe_sources,
         )
 
 
 @contextmanager
+def cluster(
+    profile: Profile, address: str | None, results: Path, mirror: Path | None, environment: dict[str, str], setup: str
+) -> Iterator[tuple[RayExecutor, int, Callable[[Assignment], RemoteJob]]]:
+    """An executor on a Ray cluster, how many workers it has now, and what turns an assignment into a job for it."""
+    machine = probe()
+    here = {"num_cpus": machine.cpu_cores_allowed, "num_gpus": len(machine.gpus)}
+    share = share_of(profile)
+    with connected(address, here | {"_memory": machine.usable_memory_mib * MIB}), marked(results) as token:
+        yield RayExecutor(TARGET, share, environment, setup), room_for(share), lambda a: RemoteJob.of(a, mirror, token)
+
+
+def share_of(profile: Profile) -> Share:
+    """What a cell takes of a machine: what one of the profile's workers takes.
+
+    The workers of a profile share a GPU, or a machine if it has none: no more cells than that run there at a time,
+    whatever the machine has room for, so that figures are comparable.
+    """
+    return Share(
+        cpus=profile.min_cores / profile.workers,
+        gpus=0.0 if profile.device == "cpu" else math.floor(1e4 / profile.workers) / 1e4,  # Ray counts in 1/10,000
+        memory=profile.min_memory_mib * MIB // profile.workers,
+        most=profile.workers if profile.device == "cpu" else None,
+    )
+
+
+@contextmanager
 def marked(results: Path) -> Iterator[str]:
-    """Mark a results folder for as long as the context lasts, so that other machines know whether they see it."""
-    token = f".run-{token_hex(8)}"
+    """A file of a unique name in the results folder, for as long as the context lasts; its name."""
+    token = results / f".run-{token_hex(8)}"
     results.mkdir(parents=True, exist_ok=True)
-    (results / token).touch()
+    token.touch()
     try:
-        yield token
+        yield token.name
     finally:
-        (results / token).unlink(missing_ok=True)
+        token.unlink(missing_ok=True)
 
 
-def run(errand: Errand, report: Report) -> Any:
-    """The executor's target on other machines: as `worker.run`, whose caller has to store the record as well."""
-    results = errand.results if (errand.results / errand.token).exists() else None
+def run(job: RemoteJob, report: Report) -> Any:
+    """The executor's target on a cluster, as `bench.train.worker.run`; it writes the record if the folder is shared."""
+    results = job.assignment.results
+    if results is not None and not (results / job.token).exists():
+        results = None
     try:
-        assignment = _assignment(errand, results)
+        assignment = _localized(job, results)
     except BenchError as error:
-        record = new_record(errand.cell)
+        record = new_record(job.assignment.cell)
         record.reason, record.finished_at = anonymous(str(error)), timestamp()
         if results is not None:
             Store(results).write(record)
@@ -93,54 +118,49 @@ def run(errand: Errand, report: Report) -> Any:
     return worker.run(assignment, report)
 
 
-def _assignment(errand: Errand, results: Path | None) -> Assignment:
-    """The errand with this machine's paths.
+def _localized(job: RemoteJob, results: Path | None) -> Assignment:
+    """The job's assignment with paths of this machine.
 
     Raises:
         BenchError: if this machine cannot run the cell as its identity says.
     """
-    wanted = errand.cell
-    for plugin in errand.plugins:
+    assignment = job.assignment
+    wanted, plugins = assignment.cell, assignment.plugins
+    for plugin in plugins:
         if not plugin.exists():
             raise BenchError(
                 f"A machine of the cluster has no plugin file {plugin}: put it on a path that all machines share, or "
                 "copy it to the same place on each."
             )
-    files = [
-        registry.methods(errand.plugins).get(wanted.method).file,
-        registry.tasks(errand.plugins).get(wanted.task).file,
-    ]
+    files = [registry.methods(plugins).get(wanted.method).file, registry.tasks(plugins).get(wanted.task).file]
     if (code := code_version(files)) != wanted.code:
         raise BenchError(
             f"A machine of the cluster has other code or libraries (code version {code}) than the one that the run was "
             f"started on ({wanted.code}): install the same versions on both."
         )
     _require(wanted.profile)
-    if errand.keep_adapter and results is None:
+    if assignment.keep_adapter and results is None:
         raise BenchError("--keep-adapters needs a results folder that all machines of the cluster share.")
-    return Assignment(
-        cell=wanted,
-        data=_here(errand.data, errand.mirror, wanted.task_revision),
-        model=_here(errand.model, errand.mirror, wanted.model_revision),
-        plugins=errand.plugins,
+    return replace(
+        assignment,
+        data=_path(job.data, job.mirror, wanted.task_revision),
+        model=_path(job.model, job.mirror, wanted.model_revision),
         workers=int(os.environ.get(WORKERS_HERE, "1")),
         results=results,
-        keep_adapter=errand.keep_adapter,
-        recipe_sources=errand.recipe_sources,
     )
 
 
 @cache
-def _require(profile: profiles.Profile) -> None:
+def _require(profile: Profile) -> None:
     profiles.require(profile, probe())
 
 
 @cache
-def _here(reference: str, mirror: Path | None, revision: str) -> Path:
-    """Where a source lies on this machine, once it is there. A worker asks once; a file's lock keeps others waiting.
+def _path(reference: str, mirror: Path | None, revision: str) -> Path:
+    """Where a source is on this machine; downloaded first if it is not.
 
     Raises:
-        SourceError: if it cannot be had, or is not of that revision.
+        SourceError: if it is unavailable, or has another revision.
     """
     if reference.startswith("hub:") and local(reference, mirror) is None:
         _download(reference)
@@ -154,21 +174,16 @@ def _here(reference: str, mirror: Path | None, revision: str) -> Path:
 
 
 def _download(reference: str) -> None:
-    """Fetch a source of the hub in a process of its own, since this one has promised never to go there."""
-    code = (
-        "import sys; from bench import errors; from bench.sources.resolve import resolve\n"
-        "try: resolve(sys.argv[1])\n"
-        "except errors.SourceError as error: sys.exit(str(error))"
-    )
-    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
-    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", code, reference], env=environment, capture_output=True, text=True, check=False
-    )
+    """Download from the hub, in another process: this one is offline (HF_HUB_OFFLINE), so that no cell uses the hub."""
+    code = "import sys; from bench.sources.resolve import resolve; resolve(sys.argv[1])"
+    environment = os.environ | {"HF_HUB_OFFLINE": "0", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-P", "-c", code, reference]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SourceError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"{reference}: no download.")
+        error = (done.stderr.strip().splitlines() or [f"{reference} cannot be downloaded."])[-1]
+        raise SourceError(error.removeprefix(f"{SourceError.__module__}.{SourceError.__name__}: "))
 
 
-def _anywhere(reference: str, found: Path) -> str:
-    """The reference, by which other machines find it; of a path, however it was written, the whole one."""
-    return str(found) if isinstance(parse(reference), PathRef) else reference
+def _reference(source: str, found: Path) -> str:
+    """What names the source on every machine: of a path the absolute one."""
+    return str(found) if isinstance(parse(source), PathRef) else source

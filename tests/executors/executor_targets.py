@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -74,8 +73,12 @@ def facts(report: Report) -> dict[str, Any]:
         "argv": len(sys.argv),
         "path": sys.path,
         "torch": "torch" in sys.modules,
-        "main": sys.modules["__main__"].__file__,
+        "main": getattr(sys.modules["__main__"], "__file__", None),
     }
+
+
+def variable(report: Report, name: str) -> str | None:
+    return os.environ.get(name)
 
 
 def sleep(report: Report, seconds: float) -> str:
@@ -101,20 +104,6 @@ def report_and_sleep(report: Report, count: int, seconds: float) -> str:
     return "done"
 
 
-def report_from_a_thread_left_behind(report: Report) -> str:
-    def keep_on() -> None:
-        while True:
-            report({"from": "the past"})
-            time.sleep(0.02)
-
-    threading.Thread(target=keep_on, daemon=True).start()
-    return "done"
-
-
-def report_unpicklable(report: Report) -> None:
-    report({"step": Unpicklable()})
-
-
 def fail(report: Report, message: str) -> None:
     report({"step": 3})
     raise ValueError(message)
@@ -137,16 +126,6 @@ def signal_self(report: Report, number: int) -> None:
 
 def segfault(report: Report) -> None:
     ctypes.string_at(0)
-
-
-def end_the_host(report: Report) -> None:
-    os.kill(os.getppid(), signal.SIGKILL)
-    time.sleep(60)
-
-
-def cores_and_gpu(report: Report) -> Any:
-    time.sleep(2)  # so that no worker runs two of them
-    return os.environ["CUDA_VISIBLE_DEVICES"], sorted(os.sched_getaffinity(0))
 
 
 def sleep_and_ignore_sigterm(report: Report) -> None:

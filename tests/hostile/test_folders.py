@@ -159,7 +159,7 @@ def test_a_workers_log_is_not_written_through_a_link(tmp_path: Path) -> None:
     mine.write_text("precious")
     logs.mkdir()
     (logs / "worker-0.log").symlink_to(mine)
-    executor = LocalExecutor("executor_targets:double", 1, logs)
+    executor = LocalExecutor("operator:is_", 1, logs)
     list(executor.run([Job("a", 1)]))
     assert mine.read_text() == "precious"
     assert not (logs / "worker-0.log").is_symlink()

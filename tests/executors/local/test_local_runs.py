@@ -29,13 +29,10 @@ def test_jobs_run_in_order_on_one_warm_worker() -> None:
     assert {event.worker for event in events if isinstance(event, Started)} == {0}
 
 
-def test_no_jobs() -> None:
-    assert run() == []
-
-
 def test_nothing_starts_before_the_first_event_is_asked_for(children: Children) -> None:
     LocalExecutor(TARGET).run(iter([job("a", "pid")]))
     assert not children()
+    assert run() == []
 
 
 def test_workers_overlap(tmp_path: Path) -> None:
@@ -74,26 +71,14 @@ def test_an_error_in_the_jobs_passes_through() -> None:
         list(LocalExecutor(TARGET, workers=2).run(jobs()))
 
 
-def test_progress_arrives_before_the_end_and_the_newest_always_does() -> None:
+def test_every_report_arrives_and_before_the_end() -> None:
     steps, when = [], {}
-    for event in LocalExecutor(TARGET).run([job("a", "report_and_sleep", 1000, 2.0)]):
+    for event in LocalExecutor(TARGET).run([job("a", "report_and_sleep", 1000, 1.0)]):
         when[type(event)] = time.monotonic()
         if isinstance(event, Progress):
             steps.append(event.data["step"])
-    assert steps[0] == 0
-    assert steps[-1] == 999
-    assert len(steps) < 100
+    assert steps == list(range(1000))
     assert when[Progress] < when[Finished] - 0.5
-
-
-def test_the_last_report_is_not_lost_with_a_quick_end() -> None:
-    events = run(job("a", "report_and_sleep", 5, 0))
-    assert [event.data["step"] for event in events if isinstance(event, Progress)][-1] == 4
-
-
-def test_a_job_cannot_report_after_its_end() -> None:
-    events = run(job("a", "report_from_a_thread_left_behind"), job("b", "sleep", 0.5))
-    assert {event.key for event in events if isinstance(event, Progress)} <= {"a"}
 
 
 def test_payloads_and_results_may_be_large() -> None:
@@ -101,23 +86,22 @@ def test_payloads_and_results_may_be_large() -> None:
     assert ends(run(job("a", "big", data)))["a"] == data + data
 
 
-def test_environment_and_path_reach_the_worker_and_main_does_not() -> None:
-    facts = ends(run(job("a", "facts"), env={"EXECUTOR_TEST_ENV": "there"}))["a"]
-    assert not facts["setup"]
+def test_environment_and_path_reach_the_worker_and_main_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the setup runs before the target is imported."""
+    (tmp_path / "early_setup.py").write_text(
+        "import os\ndef prepare():\n    os.environ['EXECUTOR_TEST_SETUP'] = 'called'\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    facts = ends(run(job("a", "facts"), env={"EXECUTOR_TEST_ENV": "there"}, setup="early_setup:prepare"))["a"]
+    assert facts["setup"]
     assert facts["env"] == "there"
     assert "EXECUTOR_TEST_ENV" not in os.environ
     assert facts["argv"] == 1
     assert facts["path"] == sys.path
     assert not facts["torch"]
-    assert facts["main"] != getattr(sys.modules["__main__"], "__file__", None)  # which a test runner's helper has not
-
-
-def test_setup_runs_before_the_target_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "early_setup.py").write_text(
-        "import os\ndef prepare():\n    os.environ['EXECUTOR_TEST_SETUP'] = 'called'\n"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    assert ends(run(job("a", "facts"), setup="early_setup:prepare"))["a"]["setup"]
+    assert facts["main"] is None
 
 
 @pytest.mark.parametrize("workers", [0, -1])

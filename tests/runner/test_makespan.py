@@ -94,7 +94,7 @@ def test_every_phase_of_a_cell_has_its_part() -> None:
     import re
     from pathlib import Path
 
-    root = Path(__file__).parents[1] / "bench" / "train"
+    root = Path(__file__).parents[2] / "bench" / "train"
     texts = [root.joinpath(name).read_text("utf-8") for name in ("cell.py", "loop.py")]
     claimed = {name for text in texts for name in re.findall(r'phase\("([^"]+)"\)', text)}
     assert claimed

@@ -15,7 +15,7 @@ import pytest
 from bench.errors import StoreError
 from bench.runner.cell_locks import FILE, CellLocks
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 A, B = "0123456789abcdef", "fedcba9876543210"
 
 OTHER = """
