@@ -22,7 +22,6 @@ from torch import nn
 
 from bench.errors import UsageError
 from bench.grid import seeds
-from bench.measure.time import Timeline
 from bench.plugins import registry
 from bench.plugins.method import Method
 from bench.plugins.recipe import Recipe, cheaper_masks
@@ -31,8 +30,9 @@ from bench.plugins.task import Example, Task
 from bench.train import kernels
 from bench.train.adaptation import adapt
 from bench.train.data import Encoded, encode, read
-from bench.train.loop import Placement, total_steps, train
+from bench.train.loop import total_steps, train
 from bench.train.model import context, init_head, load_config, load_model, load_tokenizer, quiet_libraries
+from bench.train.placement import Placement
 
 BATCH = 32  # examples per optimiser step, for every contender
 
@@ -115,22 +115,13 @@ def this_loop(spec: str, setting: Setting, data: Encoded, recipe: Recipe, seed: 
     stream = seeds.streams(seed)
     model = load_model(setting.model, setting.task.kind, setting.task.num_labels, recipe.dropout)
     adapted = adapt(model, setting.method(spec), context(setting.task, setting.tokenizer), stream)
-    kernels.use(adapted.module, cheaper_masks("cpu"))
+    kernels.install(adapted.module, cheaper_masks("cpu"))
 
     def call() -> float:
         torch.use_deterministic_algorithms(True)
         torch.manual_seed(stream[seeds.TRAINING])
         try:
-            trained = train(
-                adapted.module,
-                data,
-                recipe,
-                Placement(micro_batch=BATCH),
-                seed=stream[seeds.DATA_ORDER],
-                head=adapted.head,
-                timeline=Timeline(),
-                report=lambda progress: None,
-            )
+            trained = train(adapted, data, recipe, Placement(micro_batch=BATCH), stream[seeds.DATA_ORDER])
         finally:
             torch.use_deterministic_algorithms(False)
         return float(np.mean(trained.losses))

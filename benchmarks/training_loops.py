@@ -42,7 +42,8 @@ from bench.stats.paired import Sample, compare_samples
 from bench.stats.summary import summarise
 from bench.text import text_table
 from bench.train.data import encode
-from bench.train.loop import Placement, predict
+from bench.train.evaluation import predict
+from bench.train.placement import Placement
 
 COMPARISONS = (  # what is compared with what
     ("lora", "trainer"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench.plugins import metrics
 from bench.plugins.task import Example
-from bench.train.data import CUT_OFF, IGNORED, Encoded, Ragged, encode, sample
+from bench.train.data import IGNORED, TRUNCATED, Encoded, Ragged, encode, sample
 
 AT = {token: index for index, token in enumerate(tiny_bert.VOCAB)}
 
@@ -108,10 +108,10 @@ def test_words_that_are_cut_off_count_as_wrong(tiny: Any) -> None:
     words, tags = ("good",) * 18, (1,) * 18
     task = tiny_bert.task("token-classification")
     data = encode(task, [Example(words, tags)], tiny.tokenizer)
-    assert data.word_starts[0].tolist() == [*range(1, 15), *[CUT_OFF] * 4]
+    assert data.word_starts[0].tolist() == [*range(1, 15), *[TRUNCATED] * 4]
     assert data.references == [[1] * 18]
     assert data.batch([0]).scored == 14
-    answers = [[1] * 14 + [CUT_OFF] * 4]
+    answers = [[1] * 14 + [TRUNCATED] * 4]
     scores = metrics.score("entity_f1", answers, data.references, task.labels)
     assert scores["entity_recall"] == pytest.approx(14 / 18)
     assert scores["entity_precision"] == 1
@@ -121,7 +121,7 @@ def test_words_that_are_cut_off_count_as_wrong(tiny: Any) -> None:
 def test_a_word_cut_in_the_middle_keeps_its_label(tiny: Any) -> None:
     words = ("good",) * 13 + ("badly", "film")  # 13 pieces, then "bad" fits and "##ly" does not
     data = encode(tiny_bert.task("token-classification"), [Example(words, (0,) * 13 + (1, 2))], tiny.tokenizer)
-    assert data.word_starts[0].tolist() == [*range(1, 15), CUT_OFF]
+    assert data.word_starts[0].tolist() == [*range(1, 15), TRUNCATED]
     assert data.labels[0].tolist() == [IGNORED, *[0] * 13, 1, IGNORED]
 
 
@@ -132,7 +132,7 @@ def test_a_word_that_the_tokenizer_drops_has_no_answer(tiny: Any) -> None:
     starts = data.word_starts[0].tolist()
     assert starts[0] == 1
     assert len(starts) == len(data.references[0]) == 3
-    assert data.batch([0]).scored == sum(start != CUT_OFF for start in starts)
+    assert data.batch([0]).scored == sum(start != TRUNCATED for start in starts)
 
 
 @settings(max_examples=40, deadline=None)
@@ -152,7 +152,7 @@ def test_labels_follow_their_words(tiny_tokenizer: Any, sentences: list[list[str
         pieces = [tiny_tokenizer.tokenize(word) for word in words]
         starts = np.cumsum([1, *map(len, pieces)])[:-1]
         kept = [int(start) for start in starts if start < 15]
-        assert [start for start in data.word_starts[row].tolist() if start != CUT_OFF] == kept
+        assert [start for start in data.word_starts[row].tolist() if start != TRUNCATED] == kept
         scored = [int(label) for label in batch.labels[row] if label != IGNORED]
         assert scored == [at % 3 for at in range(len(kept))]
     assert batch.scored == int((batch.labels != IGNORED).sum())

@@ -93,8 +93,8 @@ def test_a_record_says_why(failing: Ran) -> None:
     assert reasons == {
         "raises": "ValueError: no such luck",
         "killer": "the worker was killed by signal 9 (SIGKILL)",
-        "greedy": "MemoryError:",
-        "diverges": "TrainingFault: the loss is nan at step 3 of 12",
+        "greedy": "MemoryError",
+        "diverges": "TrainingError: the loss is nan at step 3 of 12",
         "refuses": "it needs a model with wings",
         "steady": None,
     }

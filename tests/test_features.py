@@ -9,12 +9,13 @@ import tiny_encoders
 import torch
 from torch import nn
 
-from bench.measure.time import Timeline
 from bench.plugins import registry
 from bench.plugins.specs import build_method, parse
 from bench.train import features, loop
 from bench.train.adaptation import Adapted
-from bench.train.loop import Placement
+from bench.train.evaluation import predict
+from bench.train.features import feature_cache
+from bench.train.placement import Placement
 
 
 def head() -> Any:
@@ -37,9 +38,7 @@ def calls_of(backbone: nn.Module) -> list[int]:
 def trained(tiny: tiny_bert.Tiny, kind: str, placement: Placement, epochs: float = 3.0) -> tuple[Adapted, Any]:
     made, data = adapted(tiny, kind), tiny.data(kind)
     recipe = tiny_bert.recipe(epochs=epochs, batch_size=4, learning_rate=1e-2)
-    result = loop.train(
-        made.module, data, recipe, placement, seed=5, head=made.head, timeline=Timeline(), report=lambda _: None
-    )
+    result = loop.train(made, data, recipe, placement, 5)
     return made, result
 
 
@@ -50,7 +49,7 @@ def test_training_is_the_same_as_without(
 ) -> None:
     placement = Placement(micro_batch=micro_batch)
     ours, found = trained(tiny, kind, placement)
-    monkeypatch.setattr(features, "of_frozen", lambda *_: None)
+    monkeypatch.setattr(loop, "feature_cache", lambda *_: None)
     plain, expected = trained(tiny, kind, placement)
     assert found.losses == pytest.approx(expected.losses, rel=1e-5)
     for mine, its in zip(ours.head, plain.head, strict=True):
@@ -64,12 +63,10 @@ def test_the_backbone_is_computed_once_an_example(tiny: tiny_bert.Tiny, kind: st
     made, data = adapted(tiny, kind), tiny.data(kind)
     seen = calls_of(made.module.bert)
     recipe = tiny_bert.recipe(epochs=4, batch_size=4, learning_rate=1e-2)
-    loop.train(
-        made.module, data, recipe, Placement(), seed=5, head=made.head, timeline=Timeline(), report=lambda _: None
-    )
+    loop.train(made, data, recipe, Placement(), 5)
     assert sum(seen) == len(data)
     seen.clear()
-    loop.predict(made.module, data, Placement())  # the model itself is as it was
+    predict(made.module, data, Placement())  # the model itself is as it was
     assert sum(seen) == len(data)
 
 
@@ -77,14 +74,14 @@ def test_only_what_the_head_reads_is_kept(tiny: tiny_bert.Tiny) -> None:
     """A head on the pooled vector keeps [hidden] an example, a head on tokens [length, hidden]."""
     for kind, wanted in (("classification", {"pooler_output"}), ("token-classification", {"last_hidden_state"})):
         made, data = adapted(tiny, kind), tiny.data(kind)
-        kept = features.of_frozen(made.module, len(data))
+        kept = feature_cache(made.module, len(data))
         assert kept is not None
         indices = np.arange(3)
         batch = data.batch(indices)
         with kept.parts(indices, data.lengths[indices])(slice(0, 3)):
             made.module(**batch.inputs).logits.sum().backward()
         for index in indices:
-            row = kept._kept[index]
+            row = kept._rows[index]
             assert row is not None
             assert set(row) == wanted
             length = () if kind == "classification" else (int(data.lengths[index]),)
@@ -97,7 +94,7 @@ def test_every_familys_head_gets_what_it_reads(family: str) -> None:
     made = tiny_encoders.adapted(head(), family)
     tiny_encoders.without_dropout(made.module)
     inputs, indices, lengths = tiny_encoders.batch(family), np.arange(3), np.array([9, 5, 2])
-    kept = features.of_frozen(made.module, 3)
+    kept = feature_cache(made.module, 3)
     assert kept is not None
     logits = []
     for order in ([0, 1, 2], [2, 0, 1]):
@@ -114,23 +111,21 @@ def test_what_does_not_fit_is_computed_each_time(tiny: tiny_bert.Tiny, monkeypat
     made, data = adapted(tiny, "classification"), tiny.data("classification")
     seen = calls_of(made.module.bert)
     recipe = tiny_bert.recipe(epochs=2, batch_size=1, learning_rate=1e-2)
-    loop.train(
-        made.module, data, recipe, Placement(), seed=5, head=made.head, timeline=Timeline(), report=lambda _: None
-    )
+    loop.train(made, data, recipe, Placement(), 5)
     assert sum(seen) == 2 * len(data) - 5
 
 
 def test_nothing_is_kept_where_the_backbone_trains_or_drops_out(tiny: tiny_bert.Tiny) -> None:
-    assert features.of_frozen(tiny.adapted(head(), "classification").module, 4) is None  # its dropout is on
+    assert feature_cache(tiny.adapted(head(), "classification").module, 4) is None  # its dropout is on
     for spec in ("pasta", "lora", "bitfit", "full", "prompt_tuning"):
         made = tiny.adapted(build_method(registry.methods(), parse(spec)), "classification")
         tiny_encoders.without_dropout(made.module)
-        assert features.of_frozen(made.module, 4) is None, spec
+        assert feature_cache(made.module, 4) is None, spec
     made = adapted(tiny, "classification")
-    assert features.of_frozen(made.module, 4) is not None
+    assert feature_cache(made.module, 4) is not None
     made.module.bert.encoder.layer[0].attention.output.dropout.p = 0.1
-    assert features.of_frozen(made.module, 4) is None
-    assert features.of_frozen(nn.Linear(2, 2), 4) is None
+    assert feature_cache(made.module, 4) is None
+    assert feature_cache(nn.Linear(2, 2), 4) is None
 
 
 def test_the_recipe_of_head_makes_use_of_it(tiny: tiny_bert.Tiny) -> None:

@@ -15,7 +15,7 @@ from bench.train import kernels
 
 
 def masked(count: int, p: float) -> torch.Tensor:
-    return kernels.kept(kernels.drawn(torch.empty(count)), p, torch.float32)
+    return kernels.dropout_mask(kernels.random_draws(torch.empty(count)), p, torch.float32)
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.013])
@@ -23,8 +23,8 @@ def test_masks_have_the_probability_and_the_expectation_of_dropout(p: float) -> 
     torch.manual_seed(1)
     mask = masked(1_000_003, p)
     dropped = int((mask == 0).sum())
-    assert stats.binomtest(dropped, mask.numel(), kernels.dropped_chances(p) / 65536).pvalue > 1e-3
-    assert abs(kernels.dropped_chances(p) / 65536 - p) <= 0.5 / 65536
+    assert stats.binomtest(dropped, mask.numel(), kernels.dropped_levels(p) / 65536).pvalue > 1e-3
+    assert abs(kernels.dropped_levels(p) / 65536 - p) <= 0.5 / 65536
     kept = mask[mask != 0].unique()
     assert kept.tolist() == pytest.approx([1 / (1 - p)], rel=2e-5)
 
@@ -72,7 +72,7 @@ def test_the_ends_of_the_scale(p: float) -> None:
 @pytest.mark.parametrize("shape", [(), (1,), (0, 4), (3, 1, 7)])
 def test_any_shape_and_type(shape: tuple[int, ...]) -> None:
     for dtype in (torch.float32, torch.bfloat16, torch.float64):
-        mask = kernels.kept(kernels.drawn(torch.empty(shape, dtype=dtype)), 0.5, dtype)
+        mask = kernels.dropout_mask(kernels.random_draws(torch.empty(shape, dtype=dtype)), 0.5, dtype)
         assert mask.shape == shape
         assert mask.dtype == dtype
 
@@ -130,7 +130,7 @@ def test_gradients_with_dropout_are_those_of_the_same_masks(mask: torch.Tensor |
     torch.manual_seed(4)
     products = 0.3 * q @ k.transpose(2, 3)
     weights = torch.softmax(products if mask is None else products + mask, -1)
-    dropped = weights * kernels.kept(kernels.drawn(weights), 0.3, weights.dtype)
+    dropped = weights * kernels.dropout_mask(kernels.random_draws(weights), 0.3, weights.dtype)
     expected = (dropped @ v).transpose(1, 2)
     torch.testing.assert_close(found, expected)
     direction = torch.randn_like(expected)
@@ -146,7 +146,7 @@ def test_a_step_under_autocast(family: str) -> None:
     for precision in (contextlib.nullcontext(), torch.autocast("cpu", torch.bfloat16)):
         model = encoder(family).train()
         without_dropout(model)
-        kernels.use(model, "16-bit")
+        kernels.install(model, "16-bit")
         with precision:
             loss = model(**batch(family)).logits.float().square().sum()
         loss.backward()
@@ -167,7 +167,7 @@ def test_a_model_gives_the_same_logits_and_gradients_with_them(family: str) -> N
     plain = encoder(family, attention="eager").double()
     without_dropout(plain)
     ours = copy.deepcopy(plain)
-    kernels.use(ours, "16-bit")
+    kernels.install(ours, "16-bit")
     found, expected = (model.train()(**batch(family)).logits for model in (ours, plain))
     torch.testing.assert_close(found, expected)
     for logits in (found, expected):
@@ -180,7 +180,7 @@ def test_a_model_gives_the_same_logits_and_gradients_with_them(family: str) -> N
 def test_no_dropout_of_a_model_is_left_out(family: str) -> None:
     """With nothing but dropout random, two passes differ in training; and every nn.Dropout is one of ours."""
     model = encoder(family)
-    kernels.use(model, "16-bit")
+    kernels.install(model, "16-bit")
     assert not [name for name, part in model.named_modules() if type(part) is nn.Dropout]
     if model._supports_attention_backend:
         assert model.config._attn_implementation == kernels.ATTENTION
@@ -190,7 +190,7 @@ def test_masks_of_torch_leave_a_model_as_it_is() -> None:
     model = encoder("bert")
     before = model.config._attn_implementation
     for masks in ("torch", None):
-        kernels.use(model, masks)  # type: ignore[arg-type]
+        kernels.install(model, masks)  # type: ignore[arg-type]
     assert model.config._attn_implementation == before
     assert not [part for part in model.modules() if isinstance(part, kernels.Dropout)]
 
@@ -200,7 +200,7 @@ def test_hooks_on_a_dropout_stay() -> None:
     model = encoder("bert").train()
     seen: list[str] = []
     model.bert.embeddings.dropout.register_forward_hook(lambda *_: seen.append("called"))
-    kernels.use(model, "16-bit")
+    kernels.install(model, "16-bit")
     model(**batch("bert"))
     assert seen == ["called"]
     assert math.isclose(model.bert.embeddings.dropout.p, model.config.hidden_dropout_prob)

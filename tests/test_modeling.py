@@ -95,13 +95,13 @@ def test_a_folder_that_is_no_model_is_said_to_be_none(tiny_model_dir: Path, tmp_
         (folder / "config.json").unlink()
     else:
         (folder / "config.json").write_text("{")
-    with pytest.raises(SourceError, match="encoder that can be loaded"):
+    with pytest.raises(SourceError, match=r"The encoder in .* cannot be loaded"):
         load_model(folder, "classification", 2)
 
 
 def test_a_folder_without_a_tokenizer_is_said_to_have_none(tmp_path: Path) -> None:
     tiny_bert.config().save_pretrained(tmp_path)
-    with pytest.raises(SourceError, match="tokenizer that can be loaded"):
+    with pytest.raises(SourceError, match=r"The tokenizer in .* cannot be loaded"):
         load_tokenizer(tmp_path)
 
 
@@ -109,5 +109,5 @@ def test_a_damaged_weights_file_is_the_users_to_mend(tiny_model_dir: Path, tmp_p
     folder = tmp_path / "model"
     shutil.copytree(tiny_model_dir, folder)
     (folder / "model.safetensors").write_bytes(b"not tensors")
-    with pytest.raises(SourceError, match="encoder that can be loaded"):
+    with pytest.raises(SourceError, match=r"The encoder in .* cannot be loaded"):
         load_model(folder, "classification", 2)

@@ -20,7 +20,9 @@ from bench.plugins.specs import build_method, parse
 from bench.train import loop
 from bench.train.adaptation import Adapted
 from bench.train.data import Encoded, Ragged
-from bench.train.loop import Placement, TrainingFault, loss_sum, predict, total_steps
+from bench.train.evaluation import PredictionError, predict
+from bench.train.loop import Callbacks, TrainingError, TrainState, loss_sum, total_steps, update
+from bench.train.placement import Placement
 
 every_kind = pytest.mark.parametrize("kind", tiny_bert.KINDS)
 
@@ -30,11 +32,10 @@ def build(spec: str) -> Any:
 
 
 def fit(
-    adapted: Adapted, data: Encoded, recipe: Any, placement: Placement | None = None, seed: int = 7, **more: Any
+    adapted: Adapted, data: Encoded, recipe: Any, placement: Placement | None = None, seed: int = 7, **callbacks: Any
 ) -> Any:
     torch.manual_seed(1)
-    given = {"timeline": Timeline(), "report": lambda progress: None, **more}
-    return loop.train(adapted.module, data, recipe, placement or Placement(), seed=seed, head=adapted.head, **given)
+    return loop.train(adapted, data, recipe, placement or Placement(), seed, Callbacks(**callbacks))
 
 
 def optimizer_of_one() -> torch.optim.Optimizer:
@@ -138,9 +139,10 @@ def test_accumulated_parts_give_the_gradient_of_one_batch(tiny: Any, kind: str, 
         assert len({int((row != -100).sum()) for row in batch.labels}) > 3
     found = []
     for size in (8, micro):
-        module = tiny.adapted(build("full"), kind).module.double()
-        loss = loop._step(module, batch, data.kind, Placement(micro_batch=size))
-        found.append((float(loss), [p.grad for p in module.parameters()]))
+        adapted = tiny.adapted(build("full"), kind)
+        state = TrainState.of(adapted.module.double(), adapted.head, tiny_bert.recipe(), 1)
+        loss = update(state, batch, data.kind, Placement(micro_batch=size))
+        found.append((float(loss), [p.grad for p in state.trained]))
     (whole, gradients), (parts, accumulated) = found
     assert parts == pytest.approx(whole, abs=1e-6)
     assert max(float(g.abs().max()) for g in gradients) > 1e-3
@@ -200,7 +202,7 @@ def numbers(count: int) -> Encoded:
 @pytest.mark.parametrize("step", [1, 3, 5])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_no_number_names_its_step(step: int, value: float) -> None:
-    with pytest.raises(TrainingFault, match=rf"the loss is (nan|inf) at step {step} of 5$"):
+    with pytest.raises(TrainingError, match=rf"the loss is (nan|inf) at step {step} of 5$"):
         fit(Linear(fail_at=step, value=value).adapted, numbers(20), tiny_bert.recipe())
 
 
@@ -215,14 +217,14 @@ def test_answers_that_are_no_numbers_are_a_fault(kind: str, tiny: tiny_bert.Tiny
 
     adapted.module.register_forward_hook(spoil)
     batches = math.ceil(len(data) / 4)
-    with pytest.raises(TrainingFault, match=rf"answers to {batches} of {len(data)} examples are not numbers$"):
+    with pytest.raises(PredictionError, match=rf"predictions for {batches} of {len(data)} examples are not numbers$"):
         predict(adapted.module, data, Placement(eval_batch=4))
 
 
 def test_nothing_to_train_is_said() -> None:
-    with pytest.raises(TrainingFault, match="nothing to train"):
+    with pytest.raises(TrainingError, match="nothing to train"):
         fit(Linear().requires_grad_(False).adapted, numbers(20), tiny_bert.recipe())
-    with pytest.raises(TrainingFault, match="nothing to train"):
+    with pytest.raises(TrainingError, match="nothing to train"):
         fit(Linear().adapted, numbers(0), tiny_bert.recipe())
 
 
@@ -265,7 +267,7 @@ def test_the_best_epoch_is_restored(scores: list[float | None], higher: bool, ch
 
     modes: list[bool] = []
     model.register_forward_pre_hook(lambda module, args: modes.append(module.training))
-    done = fit(model.adapted, numbers(8), tiny_bert.recipe(epochs=4), after_epoch=after_epoch, higher_is_better=higher)
+    done = fit(model.adapted, numbers(8), tiny_bert.recipe(epochs=4), validate=after_epoch, higher_is_better=higher)
     assert done.chosen_epoch == chosen
     assert done.validation_scores == scores
     assert len({tuple(tensors[0].flatten().tolist()) for tensors in kept}) == 4
@@ -276,7 +278,7 @@ def test_the_best_epoch_is_restored(scores: list[float | None], higher: bool, ch
 
 def test_without_any_score_the_last_epoch_stands() -> None:
     model = Linear()
-    done = fit(model.adapted, numbers(8), tiny_bert.recipe(epochs=2), after_epoch=lambda: None)
+    done = fit(model.adapted, numbers(8), tiny_bert.recipe(epochs=2), validate=lambda: None)
     assert done.chosen_epoch is None
     assert done.validation_scores == [None, None]
     assert fit(Linear().adapted, numbers(8), tiny_bert.recipe()).validation_scores == []
@@ -286,7 +288,7 @@ def test_a_part_of_an_epoch_is_scored_at_its_end() -> None:
     calls: list[int] = []
     model = Linear()
     after: Callable[[], float] = lambda: calls.append(model.calls) or 0.0  # noqa: E731
-    fit(model.adapted, numbers(16), tiny_bert.recipe(epochs=2.5), after_epoch=after)
+    fit(model.adapted, numbers(16), tiny_bert.recipe(epochs=2.5), validate=after)
     assert calls == [4, 8, 10]
 
 
@@ -322,7 +324,8 @@ def test_steps_and_tokens_are_counted_and_reported(tiny: Any) -> None:
     data, told = tiny.data("pair"), []
     timeline = Timeline()
     recipe = tiny_bert.recipe(batch_size=5, epochs=2)
-    done = fit(tiny.adapted(build("head"), "pair"), data, recipe, timeline=timeline, report=told.append)
+    adapted, callbacks = tiny.adapted(build("head"), "pair"), Callbacks(on_progress=told.append)
+    done = loop.train(adapted, data, recipe, Placement(), 7, callbacks, timeline)
     assert sorted(step.examples for step in done.steps) == [2, 2, 5, 5, 5, 5]
     assert sum(step.tokens for step in done.steps) == 2 * data.lengths.sum()
     assert (told[0].step, told[-1].step, told[0].steps) == (1, 6, 6)

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from bench.check.encoder import Encoder, logits
 from bench.check.pretrained import Pretrained
 from bench.grid import seeds
-from bench.measure.time import Timeline
 from bench.plugins.method import Method
 from bench.plugins.recipe import Recipe
 from bench.train import loop
 from bench.train.adaptation import Adapted
 from bench.train.data import Encoded
+from bench.train.placement import Placement
 
 SEED = 0
 TRAINING_SEED = seeds.streams(SEED)[seeds.TRAINING]  # none that a plugin would think of
@@ -121,16 +121,7 @@ class Trial:
 
         hooks = [p.register_post_accumulate_grad_hook(partial(watch, name)) for name, p in trainable.items()]
         torch.manual_seed(TRAINING_SEED)
-        loop.train(
-            adapted.module,
-            self.data,
-            RECIPE,
-            loop.Placement(),
-            seed=SEED,
-            head=adapted.head,
-            timeline=Timeline(),
-            report=lambda progress: None,
-        )
+        loop.train(adapted, self.data, RECIPE, Placement(), SEED)
         initial_seed = torch.initial_seed()
         for hook in hooks:
             hook.remove()

@@ -15,7 +15,7 @@ from bench.plugins.method import Method
 from bench.plugins.task import Kind, Task, TaskContext
 from bench.sources.resolve import Resolved
 from bench.train.adaptation import adapt
-from bench.train.model import bare_model, load_config, load_tokenizer, special_tokens
+from bench.train.model import load_config, load_tokenizer, meta_model, special_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -117,6 +117,6 @@ def counts(frame: Frame, tasks: Sequence[Task], methods: Iterable[tuple[Method, 
 def _on_meta(config: PreTrainedConfig, method: Method, task: TaskContext) -> ParameterCount:
     import torch
 
-    model = bare_model(config, task.kind, task.num_labels)
+    model = meta_model(config, task.kind, task.num_labels)
     with torch.device("meta"):
         return adapt(model, method, task, seeds.streams(0)).parameters

@@ -23,7 +23,8 @@ from bench.plugins.method import Method
 from bench.plugins.recipe import Recipe
 from bench.plugins.task import Task, TaskContext
 from bench.profiles import Profile
-from bench.train.loop import placement_of, total_steps
+from bench.train.loop import total_steps
+from bench.train.placement import Placement
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -113,7 +114,7 @@ def forecast(
 
     @cache
     def gone_through(method: Method, context: TaskContext, recipe: str, shape: Shape) -> Step | str:
-        placement = placement_of(setting.profile)
+        placement = Placement.of(setting.profile)
         try:
             resolved = Recipe.model_validate_json(recipe)
             return predict(setting.frame.config, method, context, resolved, placement, shape)

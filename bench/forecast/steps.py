@@ -18,14 +18,14 @@ from bench.plugins.method import Method
 from bench.plugins.recipe import Recipe
 from bench.plugins.task import TaskContext
 from bench.train.adaptation import Adapted, adapt, save
-from bench.train.model import bare_model
+from bench.train.model import meta_model
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedConfig
 
     from bench.train.data import Batch
-    from bench.train.loop import Placement
+    from bench.train.placement import Placement
 
 STEPS = 2  # the first makes the optimiser's states, and only the second finds them there from its start
 _SAVED_FOR_REAL = 64 * 2**20  # bytes; a larger adapter is not written only to see how large its header is
@@ -77,7 +77,7 @@ def predict(
 
     from bench.forecast.tracking import LiveBytes
     from bench.measure.flops import counter
-    from bench.train.loop import make_optimizer, update
+    from bench.train.loop import TrainState, update
 
     if placement.device != "cpu" and not torch.cuda.is_available():
         placement = replace(placement, device="cpu")
@@ -87,17 +87,16 @@ def predict(
     with FakeTensorMode(), LiveBytes() as live:
         new = replaced(module, placement.device)
         model_bytes = live.live
-        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
         head: list[Any] = [new[id(parameter)] for parameter in adapted.head]
-        optimizer, _ = make_optimizer(trained, head, recipe, STEPS)
+        state = TrainState.of(module, head, recipe, STEPS)
         module.train()
         live.restart()
         live.heap = heap = Heap(MMAP_THRESHOLD, TRIM_THRESHOLD)
         for _ in range(STEPS):
             batch = _batch(config, task, shape, placement.device)
             with counter() as counted:
-                update(module, batch, task.kind, recipe, placement, trained, optimizer)
-            optimizer.zero_grad(set_to_none=True)
+                update(state, batch, task.kind, placement)
+            state.optimizer.zero_grad(set_to_none=True)
         peak, heap_peak = live.peak, heap.peak
         module.eval()
         with torch.no_grad(), counter() as evaluated:
@@ -123,10 +122,10 @@ def _on_meta(config: PreTrainedConfig, method: Method, task: TaskContext, recipe
 
     from bench.train import kernels
 
-    model = bare_model(config, task.kind, task.num_labels, recipe.dropout)
+    model = meta_model(config, task.kind, task.num_labels, recipe.dropout)
     with torch.device("meta"):
         adapted = adapt(model, method, task, seeds.streams(0))
-    kernels.use(adapted.module, recipe.masks)
+    kernels.install(adapted.module, recipe.masks)
     return adapted
 
 

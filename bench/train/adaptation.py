@@ -24,25 +24,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Adapted:
-    """A model with a method applied: the module to call, the head's parameters, who trains what."""
+    """A model with a method applied: the module to call, the head's parameters, and the counts of parameters."""
 
     module: nn.Module
     head: list[nn.Parameter]
     parameters: ParameterCount
 
 
-def adapt(model: PreTrainedModel, method: Method, task: TaskContext, stream: dict[str, int]) -> Adapted:
+def adapt(model: PreTrainedModel, method: Method, task: TaskContext, cell_seeds: dict[str, int]) -> Adapted:
     """Freeze a model, draw its head, apply the method, and let the head train.
 
-    The head is drawn before and apart from the method, so all methods at one seed start from one head.
+    The head is drawn first, from a seed of its own: at one seed all methods start from the same head.
     """
     import torch
 
-    init_head(model, stream[seeds.HEAD_INIT])
+    init_head(model, cell_seeds[seeds.HEAD_INIT])
     model.requires_grad_(False)
     head = head_parameters(model)
     ledger = ParameterLedger(model, head)
-    torch.manual_seed(stream[seeds.METHOD_INIT])
+    torch.manual_seed(cell_seeds[seeds.METHOD_INIT])
     module = method.apply(model, task)
     for parameter in head:
         parameter.requires_grad_(True)
@@ -50,10 +50,10 @@ def adapt(model: PreTrainedModel, method: Method, task: TaskContext, stream: dic
 
 
 def save(method: Method, module: nn.Module, folder: Path | None = None) -> int:
-    """Save what was trained, head included, and give its size in bytes; folder: None keeps nothing.
+    """Save what was trained, head included, and give its size in bytes; folder: None: delete it again.
 
-    The folder gets its name when all is in it, and takes the place of what was there: nothing is written through a
-    link, and no adapter is half of one run and half of another.
+    The folder is written under another name and renamed when it is complete: nothing is written through a link, and no
+    adapter is half of one run and half of another.
     """
     if folder is not None:
         folder.parent.mkdir(parents=True, exist_ok=True)

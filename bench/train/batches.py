@@ -2,15 +2,15 @@
 
 import numpy as np
 
-POOL = 50  # batches' worth of examples that are sorted by length together
+POOL = 50  # batches in a pool, whose examples are sorted by length together
 
 
 def epoch_batches(lengths: np.ndarray, batch_size: int, seed: int) -> list[np.ndarray]:
     """Length-grouped batches of one epoch: each example exactly once, in an order drawn from the seed.
 
     The examples are shuffled, cut into pools of POOL batches, sorted by length within a pool, cut into
-    batches, and the batches are shuffled. Batches hold examples of like length, so little is padding,
-    and which examples meet in a batch still changes from epoch to epoch.
+    batches, and the batches are shuffled. Examples of a batch have similar lengths, so little is padding,
+    and which examples share a batch changes from epoch to epoch.
 
     Args:
         lengths: tokens an example, [examples].
@@ -31,6 +31,6 @@ def epoch_batches(lengths: np.ndarray, batch_size: int, seed: int) -> list[np.nd
 
 
 def sorted_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """Batches for evaluation, longest examples first: little padding, and memory trouble shows at once."""
+    """Batches for evaluation, longest examples first: little padding, and too little memory shows at once."""
     order = np.argsort(-lengths, kind="stable")
     return [order[at : at + batch_size] for at in range(0, len(order), batch_size)]

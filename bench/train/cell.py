@@ -29,8 +29,10 @@ from bench.records.store import Store
 from bench.train import kernels
 from bench.train.adaptation import Adapted, adapt, save
 from bench.train.assignment import Assignment
-from bench.train.loop import Placement, Progress, Trained, batch_to, placement_of, predict, total_steps, train
+from bench.train.evaluation import predict
+from bench.train.loop import Callbacks, Progress, Trained, total_steps, train
 from bench.train.model import load_config, load_model, quiet_libraries
+from bench.train.placement import Placement
 from bench.train.prepared import Prepared, prepare
 
 
@@ -105,9 +107,9 @@ class CellRun:
         # Saved adapters name the model that they are for, which is not this machine's folder.
         model.config.name_or_path, model.config._commit_hash = cell.model, cell.model_revision
         self.adapted = adapt(model, self.method, context, self.record.seeds)
-        kernels.use(self.adapted.module, self.recipe.masks)
+        kernels.install(self.adapted.module, self.recipe.masks)
         self.adapted.module.to(self.device)
-        self.placement = placement_of(cell.profile)
+        self.placement = Placement.of(cell.profile)
         count = self.adapted.parameters
         self.record.parameters = Parameters(
             **asdict(count),
@@ -119,19 +121,21 @@ class CellRun:
     def train(self) -> None:
         has_validation = "validation" in self.data.splits
         choose = self.cell.budget.choose
+        callbacks = Callbacks(
+            on_progress=self._on_step,
+            validate=self._validate if choose == "best" and has_validation else None,
+            higher_is_better=bool(self.record.higher_is_better),
+        )
         torch.manual_seed(self.record.seeds[seeds.TRAINING])
         with self._measured(self.train_memory):
             self.trained = train(
-                self.adapted.module,
+                self.adapted,
                 self.data.splits["train"],
                 self.recipe,
                 self.placement,
-                seed=self.record.seeds[seeds.DATA_ORDER],
-                head=self.adapted.head,
-                timeline=self.timeline,
-                report=self._on_step,
-                after_epoch=self._validate if choose == "best" and has_validation else None,
-                higher_is_better=bool(self.record.higher_is_better),
+                self.record.seeds[seeds.DATA_ORDER],
+                callbacks,
+                self.timeline,
             )
         self.record.losses = PackedList(self.trained.losses)
         self.record.chosen_epoch = self.trained.chosen_epoch
@@ -180,8 +184,7 @@ class CellRun:
         """Of one forward pass on the test example of median length."""
         test = self.data.splits["test"]
         median = int(np.argsort(test.lengths, kind="stable")[len(test) // 2])
-        inputs = batch_to(test.batch([median]), self.device).inputs
-        self.record.inference_flops = forward_flops(self.adapted.module, inputs)
+        self.record.inference_flops = forward_flops(self.adapted.module, test.batch([median]).to(self.device).inputs)
 
     def save(self) -> None:
         """Save what was trained, for its size or to keep it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.errors import BenchError, SourceError
+from bench.errors import BenchError, SourceError, first_line
 from bench.plugins.task import Example, Kind, Splits, Task
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 IGNORED = -100  # the label of a position that is not scored; torch's cross entropy skips it
-CUT_OFF = -1  # the answer for a word that truncation removed
+TRUNCATED = -1  # in place of the position, or of the prediction, of a word that truncation removed
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,21 @@ class Batch:
 
     inputs: what the model takes, each [batch, length], int64. labels: [batch] class indices (int64) or
     numbers (float32), or [batch, length] with IGNORED where nothing is scored. scored: the number of
-    labels that count, which is what a mean loss divides by (of a part of a batch, the whole batch's). tokens:
-    non-padding tokens.
+    labels that count, by which a mean loss is divided. tokens: non-padding tokens.
     """
 
     inputs: dict[str, torch.Tensor]
     labels: torch.Tensor
     examples: int
-    scored: float
+    scored: int
     tokens: int
+
+    def to(self, device: str) -> Batch:
+        """The batch on a device; nothing is copied if it is there already."""
+        if device == "cpu":
+            return self
+        inputs = {key: value.to(device, non_blocking=True) for key, value in self.inputs.items()}
+        return replace(self, inputs=inputs, labels=self.labels.to(device, non_blocking=True))
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Ragged:
 
     @classmethod
     def of(cls, rows: Sequence[Sequence[int] | np.ndarray]) -> Ragged:
-        """The rows as int32, which is more than any vocabulary needs."""
+        """As int32, which holds any vocabulary's ids."""
         offsets = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum([len(row) for row in rows], out=offsets[1:])
         return cls(np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=offsets[-1]), offsets)
@@ -82,7 +88,7 @@ class Encoded:
 
     inputs: what the model takes, by name, rows of one length each. labels: one an example, int64 or float32, or a
     row of one a token, IGNORED where nothing is scored. word_starts: for token classification, the position of
-    each word's first piece, CUT_OFF where truncation removed the word; empty otherwise. references: the labels as
+    each word's first piece, TRUNCATED where truncation removed the word; empty otherwise. references: the labels as
     scored, a word once.
     """
 
@@ -118,8 +124,8 @@ class Encoded:
 
         chosen = np.asarray(indices, dtype=np.int64)
         lengths = self.lengths[chosen]
-        # Worked out once for all inputs, whose rows have the same lengths: where the tokens are, and in which cells
-        # of the batch they go. What is not a token points at the first value and is overwritten.
+        # The same for all inputs, whose rows have the same lengths: the place of each token in the flat values.
+        # Padding points at the first value and is overwritten.
         columns = np.arange(lengths.max())
         outside = columns >= lengths[:, None]
         places = self.inputs["input_ids"].offsets[chosen, None] + columns
@@ -144,33 +150,32 @@ class Encoded:
 
 
 def read(task: Task, path: Path) -> Splits:
-    """A task's splits, of files that may be damaged or anybody's.
+    """A task's splits. The files may be damaged, or written by anyone.
 
     Raises:
-        SourceError: if the task cannot read them, or an example's text or label is none of this task's.
+        SourceError: if the task cannot read them, or an example's text or label does not fit the task.
     """
     try:
         splits = task.read(path)
     except (BenchError, MemoryError):
         raise
-    except Exception as error:  # csv, XML, parquet and the task itself have no common one
-        reason = next(iter(str(error).strip().splitlines()), "")
+    except Exception as error:  # csv, XML, parquet and the task itself share no base class
         raise SourceError(
-            f"The data of task {task.name} cannot be read from {path} ({type(error).__name__}: {reason}): "
-            "the files are damaged, or not those that the task was written for."
+            f"The data of task {task.name} cannot be read from {path} ({first_line(error)}): "
+            "the files are damaged, or they are not the files that the task was written for."
         ) from error
     for name, split in splits.items():
-        odd = next((at for at, example in enumerate(split) if not _fits(example, task)), None)
-        if odd is not None:
-            raise SourceError(
-                f"The data of task {task.name} in {path} hold what it cannot: example {odd} of {name} has the text "
-                f"{_short(split[odd].text)} and the label {_short(split[odd].label)}."
-            )
+        for at, example in enumerate(split):
+            if not _fits(example, task):
+                raise SourceError(
+                    f"The data of task {task.name} in {path} do not fit the task: example {at} of {name} has the text "
+                    f"{_short(example.text)} and the label {_short(example.label)}."
+                )
     return splits
 
 
 def _fits(example: Example, task: Task) -> bool:
-    """Whether an example's text, second text and label are of the task's kind, and the label one that it names."""
+    """Whether an example's text, second text and label are of the task's kind, and the label one of the task's."""
     text, label, pair = example
     if isinstance(pair, str) != task.pair:
         return False
@@ -198,7 +203,7 @@ def sample(examples: Sequence[Example], limit: int | None) -> list[Example]:
     """The first `limit` examples of a split, or all.
 
     Splits are shuffled by a fixed hash when a task is read, so this is a random sample, the same for
-    every method and seed, and the smaller sample of two is part of the larger.
+    every method and seed, and a smaller sample is part of a larger one.
     """
     return list(examples if limit is None else examples[:limit])
 
@@ -206,10 +211,9 @@ def sample(examples: Sequence[Example], limit: int | None) -> list[Example]:
 def tokenise(
     task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int | None = None
 ) -> BatchEncoding:
-    """The token ids of examples, unpadded, with a mask of the special tokens that the tokenizer put around them.
+    """The token ids of examples, unpadded, with a mask of the special tokens that the tokenizer added.
 
-    A special token's name that stands in a text ("[SEP]") is read as the characters that it is, so it
-    cannot pose as a special token.
+    The name of a special token in a text ("[SEP]") is read as plain characters.
 
     Args:
         max_length: tokens that a text is cut to; None: the task's.
@@ -245,10 +249,10 @@ def encode(task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokeniz
 
 
 def _first_pieces(word_ids: Iterable[int | None], words: int) -> np.ndarray:
-    """The position of each word's first piece: [words], CUT_OFF where it has none."""
-    starts = np.full(words, CUT_OFF, dtype=np.int64)
+    """The position of each word's first piece: [words], TRUNCATED where it has none."""
+    starts = np.full(words, TRUNCATED, dtype=np.int64)
     for position, word in enumerate(word_ids):
-        if word is not None and starts[word] == CUT_OFF:
+        if word is not None and starts[word] == TRUNCATED:
             starts[word] = position
     return starts
 
@@ -256,6 +260,6 @@ def _first_pieces(word_ids: Iterable[int | None], words: int) -> np.ndarray:
 def _piece_labels(label: Any, starts: np.ndarray, length: int) -> np.ndarray:
     """A word's label on its first piece, IGNORED everywhere else: [length]."""
     labels = np.full(length, IGNORED, dtype=np.int64)
-    kept = starts != CUT_OFF
+    kept = starts != TRUNCATED
     labels[starts[kept]] = np.asarray(label, dtype=np.int64)[kept]
     return labels

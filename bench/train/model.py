@@ -1,4 +1,4 @@
-"""Backbone, head and special tokens of a pretrained encoder: loading, telling apart, initialising."""
+"""A pretrained encoder: loading it, finding its backbone, head and special tokens, initialising its head."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import BenchError, SourceError
+from bench.errors import BenchError, SourceError, first_line
 from bench.measure.memory import is_out_of_memory
 from bench.plugins.task import Kind, Task, TaskContext
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def quiet_libraries() -> None:
-    """Silence load reports and progress bars: a head that is 'newly initialised' is what is meant here."""
+    """Silence load reports and progress bars: that a head is 'newly initialised' is intended here."""
     import transformers
     from transformers.utils import logging
 
@@ -30,34 +30,33 @@ def quiet_libraries() -> None:
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model folder; no code of the folder's own is run."""
+    """The tokenizer of a model folder; no code in the folder is run."""
     from transformers import AutoTokenizer
 
     with _loading(path, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False, local_files_only=True)
-    # Where there is no vocabulary transformers makes a tokenizer of special tokens alone: every word is unknown.
+    # Without a vocabulary transformers makes a tokenizer of special tokens alone, to which every word is unknown.
     if len(tokenizer) <= len(tokenizer.all_special_ids):
-        raise SourceError(f"{path} holds no tokenizer that can be loaded: there is no vocabulary.")
+        raise SourceError(f"The tokenizer in {path} cannot be loaded: it has no vocabulary.")
     return tokenizer
 
 
 def load_config(path: Path) -> PreTrainedConfig:
-    """The configuration of a model folder; no code of the folder's own is run."""
+    """The configuration of a model folder; no code in the folder is run."""
     from transformers import AutoConfig
 
     with _loading(path, "encoder"):
         config = AutoConfig.from_pretrained(str(path), trust_remote_code=False, local_files_only=True)
-        # A file that names its attention may name compiled code of the hub, which transformers would fetch and run.
+        # A configuration may name compiled attention code on the hub, which transformers would fetch and run.
         config._attn_implementation = None
     return config
 
 
 @contextmanager
 def _loading(path: Path, what: str) -> Iterator[None]:
-    """Say in a sentence what is wrong with a model's files, whoever they are from.
+    """Turn an error in reading a model's files into one sentence.
 
-    transformers, tokenizers and safetensors answer to them with errors of every class; a lack of memory is no fault
-    of theirs.
+    transformers, tokenizers and safetensors raise errors of many classes. Running out of memory is passed on.
     """
     try:
         yield
@@ -66,17 +65,15 @@ def _loading(path: Path, what: str) -> Iterator[None]:
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        raise SourceError(f"{path} holds no {what} that can be loaded: {_first_line(error)}") from None
+        raise SourceError(f"The {what} in {path} cannot be loaded: {first_line(error)}") from None
 
 
 def load_model(path: Path, kind: Kind, num_labels: int, dropout: float | None = None) -> PreTrainedModel:
-    """The encoder with a head for tasks of this kind, in float32, its head not yet initialised by a seed.
+    """The encoder with a head for tasks of this kind, in float32; the head is not yet drawn from a seed.
 
-    Weights come from safetensors files only, and no code of the folder's own is run.
-
-    The weights lie in the file, mapped copy-on-write: workers share its pages, training one changes no other's and not
-    the file, and matrix products are as fast as with a copy (measured: no difference in 40 steps of minilm-l6). All
-    pages are brought in here, or they would count as what the training added to the loaded model.
+    Weights come from safetensors files only, and no code in the folder is run. They are mapped copy-on-write: workers
+    share the file's pages, and training changes neither the file nor another worker's model. All pages are read here,
+    or they would count as memory that training takes.
 
     Args:
         dropout: the probability of every dropout of the model; None: as its configuration has it.
@@ -92,17 +89,12 @@ def load_model(path: Path, kind: Kind, num_labels: int, dropout: float | None = 
             local_files_only=True,
             use_safetensors=True,
         )
-    _bring_in(model)
+    for parameter in model.parameters():  # one number of every page
+        parameter.detach().flatten()[:: mmap.PAGESIZE // parameter.element_size()].sum()
     return model
 
 
-def _bring_in(model: PreTrainedModel) -> None:
-    """Read one number of every page of the weights."""
-    for parameter in model.parameters():
-        parameter.detach().flatten()[:: mmap.PAGESIZE // parameter.element_size()].sum()
-
-
-def bare_model(config: PreTrainedConfig, kind: Kind, num_labels: int, dropout: float | None = None) -> PreTrainedModel:
+def meta_model(config: PreTrainedConfig, kind: Kind, num_labels: int, dropout: float | None = None) -> PreTrainedModel:
     """The encoder as `load_model` gives it, on the meta device: shapes without weights, for counting."""
     import torch
 
@@ -123,7 +115,7 @@ def _configure(config: PreTrainedConfig, num_labels: int, dropout: float | None)
 def dropouts(config: PreTrainedConfig) -> dict[str, float]:
     """The probabilities of a model's dropouts, by the configuration's names for them.
 
-    Families name them differently; all are numbers with the word in their name.
+    Families name them differently; all are numbers with "dropout" in their name.
     """
     found = config.to_dict().items()
     return {name: value for name, value in found if "dropout" in name and isinstance(value, int | float)}
@@ -149,7 +141,7 @@ def context(task: Task, tokenizer: PreTrainedTokenizerBase) -> TaskContext:
 
 def special_tokens(tokenizer: PreTrainedTokenizerBase, pair: bool) -> tuple[int, ...]:
     """The ids of the special tokens around one text, or around a pair, in order."""
-    # Of a real text: an empty second segment is taken for none, and its separator is left out.
+    # With real texts: an empty second one counts as none, and its separator is left out.
     full = tokenizer("a", "a" if pair else None, return_special_tokens_mask=True)
     special = zip(full["input_ids"], full["special_tokens_mask"], strict=True)
     return tuple(token for token, is_special in special if is_special)
@@ -174,7 +166,7 @@ def head_parameters(model: PreTrainedModel) -> list[nn.Parameter]:
 
 
 def init_head(model: PreTrainedModel, seed: int) -> None:
-    """Draw the head anew from a generator of its own, so that it depends on the seed and nothing else."""
+    """Draw the head from a generator of its own, so that it depends on the seed alone."""
     import torch
 
     draw_head(head_modules(model).values(), model.config, torch.Generator().manual_seed(seed))
@@ -183,7 +175,7 @@ def init_head(model: PreTrainedModel, seed: int) -> None:
 def draw_head(parts: Iterable[nn.Module], config: PreTrainedConfig, generator: torch.Generator | None = None) -> None:
     """Draw a head's linear layers from N(0, initializer_range), with zero biases, as BERT and RoBERTa do.
 
-    Other layers of a head (norms) start from constants and keep them. generator: None is torch's global one.
+    Other layers of a head (norms) start from constants and keep them. generator: None: torch's global one.
     """
     import torch
     from torch import nn
@@ -196,7 +188,3 @@ def draw_head(parts: Iterable[nn.Module], config: PreTrainedConfig, generator: t
                     module.weight.normal_(0.0, std, generator=generator)
                     if module.bias is not None:
                         module.bias.zero_()
-
-
-def _first_line(error: BaseException) -> Any:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

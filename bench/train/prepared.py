@@ -1,4 +1,4 @@
-"""A task's data as cells take it: read, sampled, tokenised and described, once for all cells that share it."""
+"""A task's data, ready for a cell: read, sampled, tokenised and described, once for all cells that share it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.records.record import Data
 from bench.train.data import Encoded, encode, read, sample
 from bench.train.model import context, load_tokenizer
 
-KEPT = 16  # tasks with one tokenizer and budget that a worker keeps: those of a grid come round with each seed
+CACHED = 16  # data sets that a worker keeps: a grid's tasks come up again with each seed
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,9 @@ class Prepared:
     context: TaskContext
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=CACHED)
 def prepare(task_class: Hashable, data: Path, model: Path, budget: Budget) -> Prepared:
-    """A task's splits, cut to a budget and tokenised for a model; a warm worker does this once.
-
-    The examples themselves are not kept. Nothing in what is returned may be changed: later cells see it too.
+    """A task's splits, cut to a budget and tokenised for a model. The result is cached: it must not be changed.
 
     Args:
         task_class: a task's class.
@@ -52,13 +50,13 @@ def prepare(task_class: Hashable, data: Path, model: Path, budget: Budget) -> Pr
 
 
 def examples_of(split: str, splits: Splits, budget: Budget) -> list[Example]:
-    """What a cell with this budget has as its train, validation, test or extra test."""
+    """The examples of a split, or of an extra test, that a cell with this budget uses."""
     source = budget.source(split)
     return [] if source is None else sample(splits[source], budget.limit(source))
 
 
 def describe(task: Task, examples: dict[str, list[Example]]) -> Data:
-    """What the record keeps of the data: sizes, label balance, and a digest of every text and label."""
+    """The record's description of the data: sizes, label counts, and a digest of every text and label."""
     digest = hashlib.sha256()
     counts: dict[str, dict[str, int]] = {}
     for split, part in examples.items():

@@ -8,7 +8,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
-from bench.errors import NotApplicable, StoreError
+from bench.errors import NotApplicable, StoreError, first_line
 from bench.executors import Report, Retire
 from bench.measure import environment
 from bench.measure.memory import freeze_gc, is_out_of_memory
@@ -68,7 +68,7 @@ def run_cell(assignment: Assignment, on_progress: Report) -> Record:
         _end(record, "skipped", str(error))
     except Exception as error:  # noqa: BLE001 - every cell ends as a record
         status: Status = "oom" if is_out_of_memory(error) else "error"
-        _end(record, status, f"{type(error).__name__}: {error}".strip().splitlines()[0])
+        _end(record, status, first_line(error))
         record.traceback = environment.anonymous(traceback.format_exc()[-TRACEBACK_CHARS:])
     record.timeline = cell.timeline.seconds()
     record.finished_at = timestamp()

@@ -64,7 +64,7 @@ def test_each_cell_ends_as_a_record_with_its_reason(ran: Ran) -> None:
 def test_answers_that_are_no_numbers_are_no_score(ran: Ran) -> None:
     """Its losses are all finite: only the answers give it away."""
     record = ran.records["overflows"]
-    assert record.reason == "TrainingFault: the trained model's answers to 8 of 8 examples are not numbers"
+    assert record.reason == "PredictionError: the trained model's predictions for 8 of 8 examples are not numbers"
     assert (record.scores, record.predictions) == ({}, [])
 
 

@@ -76,7 +76,7 @@ def test_a_pickle_offered_as_weights_is_not_loaded(model: Path, canary: Path, na
         (model / name).write_bytes(pickle.dumps(Evil(canary)))
     else:
         torch.save({"x": Evil(canary)}, model / name)
-    with pytest.raises(SourceError, match="no encoder that can be loaded"):
+    with pytest.raises(SourceError, match=r"encoder in .* cannot be loaded"):
         load_model(model, "classification", 2)
     assert not canary.exists()
 

@@ -27,8 +27,9 @@ def main(folder: str, name: str, batch_size: int, length: int) -> None:
     from bench.train import kernels
     from bench.train.adaptation import adapt
     from bench.train.data import Batch
-    from bench.train.loop import make_optimizer, placement_of, update
+    from bench.train.loop import TrainState, update
     from bench.train.model import load_config, load_model, quiet_libraries
+    from bench.train.placement import Placement
 
     quiet_libraries()
     profile = profiles.load("cpu-2core")
@@ -39,19 +40,18 @@ def main(folder: str, name: str, batch_size: int, length: int) -> None:
         method = build_method(registry.methods(), parse(name))
         recipe = method.recipe(context, load_config(folder))
         adapted = adapt(load_model(folder, "classification", 2, recipe.dropout), method, context, seeds.streams(0))
-        kernels.use(adapted.module, "16-bit")
+        kernels.install(adapted.module, "16-bit")
         module = adapted.module
         module.train()
-        own = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        optimizer, _ = make_optimizer(own, adapted.head, recipe, steps)
+        state = TrainState.of(module, adapted.head, recipe, steps)
         ids = torch.randint(200, 300, (batch_size, length))
         ids[:, 0], ids[:, -1] = 101, 102
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
         batch = Batch(inputs, torch.zeros(batch_size, dtype=torch.int64), batch_size, batch_size, batch_size * length)
         with MemoryWindow("cpu") as window:
             for _ in range(steps):
-                update(module, batch, "classification", recipe, placement_of(profile), own, optimizer)
-                optimizer.zero_grad(set_to_none=True)
+                update(state, batch, "classification", Placement.of(profile))
+                state.optimizer.zero_grad(set_to_none=True)
         return window
 
     trained(Path(folder) / "tiny", 2, 8, 1)

@@ -17,8 +17,9 @@ from bench.grid import seeds
 from bench.plugins import registry
 from bench.plugins.specs import build_method, parse
 from bench.train.adaptation import adapt
-from bench.train.loop import Placement, make_optimizer, update
+from bench.train.loop import TrainState, update
 from bench.train.model import load_config, load_model
+from bench.train.placement import Placement
 
 HIDDEN, LAYERS, INNER = tiny_bert.HIDDEN, tiny_bert.LAYERS, 48
 METHODS = (
@@ -132,8 +133,7 @@ def test_fake_tensors_take_what_real_ones_do(tiny: tiny_bert.Tiny, name: str, ki
     module = adapted.module.train()
     tensors = {id(t): t for t in (*module.parameters(), *module.buffers())}
     assert step.model_bytes >= sum(t.numel() * t.element_size() for t in tensors.values())
-    trained = [p for p in module.parameters() if p.requires_grad]
-    optimizer, _ = make_optimizer(trained, adapted.head, recipe, 2)
+    state = TrainState.of(module, adapted.head, recipe, 2)
     with LiveBytes() as live:
         for tensor in tensors.values():
             live.add(tensor)
@@ -146,8 +146,8 @@ def test_fake_tensors_take_what_real_ones_do(tiny: tiny_bert.Tiny, name: str, ki
             batch.inputs["attention_mask"].fill_(1)[0, -1] = 0  # or transformers leaves the mask out
             batch.inputs["token_type_ids"].fill_(0)
             batch.labels.fill_(0)
-            update(module, batch, context.kind, recipe, Placement(), trained, optimizer)
-            optimizer.zero_grad(set_to_none=True)
+            update(state, batch, context.kind, Placement())
+            state.optimizer.zero_grad(set_to_none=True)
     assert step.growth_bytes == pytest.approx(live.peak - start, rel=0.02)
 
 

@@ -1,0 +1,64 @@
+"""Predictions of a model on a split."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from bench.train.batches import sorted_batches
+from bench.train.data import TRUNCATED, Encoded
+from bench.train.placement import Placement
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+NOT_A_NUMBER = -2  # in place of a class index where a logit is NaN
+
+
+class PredictionError(Exception):
+    """Predictions that are not numbers."""
+
+
+def predict(model: nn.Module, data: Encoded, placement: Placement) -> list[Any]:
+    """The model's predictions in the order of the data: a class index, a number, or a list of one index a word.
+
+    Raises:
+        PredictionError: if a prediction is not a number. NaN logits have a largest one like any others, so a model
+            that the last step broke, or one that overflows, would get a score.
+    """
+    predictions: list[Any] = [None] * len(data)
+    model.eval()
+    with torch.inference_mode():
+        for indices in sorted_batches(data.lengths, placement.eval_batch):
+            batch = data.batch(indices).to(placement.device)
+            with placement.precision():
+                logits = model(**batch.inputs).logits.float()
+            for index, prediction in zip(indices, _of_batch(logits, data, indices), strict=True):
+                predictions[index] = prediction
+    broken = sum(not _is_number(prediction) for prediction in predictions)
+    if broken:
+        raise PredictionError(f"the trained model's predictions for {broken} of {len(data)} examples are not numbers")
+    return predictions
+
+
+def _of_batch(logits: Tensor, data: Encoded, indices: np.ndarray) -> list[Any]:
+    if data.kind == "regression":
+        return logits.squeeze(-1).tolist()
+    best = logits.argmax(-1).masked_fill(logits.isnan().any(-1), NOT_A_NUMBER).cpu().numpy()
+    if data.kind == "classification":
+        return best.tolist()
+    return [_of_words(row, data.word_starts[i]) for row, i in zip(best, indices, strict=True)]
+
+
+def _of_words(best: np.ndarray, starts: np.ndarray) -> list[int]:
+    """One prediction a word, that of its first piece; TRUNCATED for a word that truncation removed."""
+    return np.where(starts == TRUNCATED, TRUNCATED, best[starts]).tolist()
+
+
+def _is_number(prediction: Any) -> bool:
+    if isinstance(prediction, float):
+        return math.isfinite(prediction)
+    return NOT_A_NUMBER not in (prediction if isinstance(prediction, list) else [prediction])
