@@ -82,7 +82,8 @@ def _damage_as_source_error() -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # EINVAL: a seek before the start
             raise
-        raise SourceError(f"The archive is damaged ({str(error) or type(error).__name__}).") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise SourceError(f"The archive is damaged ({reason}).") from error
 
 
 @contextmanager

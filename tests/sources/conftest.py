@@ -19,7 +19,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This machine's configuration reaches no test, and only the test that is about pip starts it."""
+    """No test sees this machine's configuration, and only the test about pip's own starts pip."""
     for name in os.environ:
         if name.startswith(("PIP_", "BENCH_", "HF_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)

@@ -1,4 +1,4 @@
-"""A real package index on the loopback, and packages to put on it."""
+"""A real package index on the loopback interface, and packages to put on it."""
 
 import hashlib
 import io
@@ -18,11 +18,10 @@ SHA = "0123456789abcdef" * 4
 COMMIT = "0123456789" * 4
 WHEEL = "demo_pkg-1.0-cp27-cp27m-win32.whl"  # neither this Python nor this platform: nothing gets installed
 SDIST = "demo_pkg-1.0.tar.gz"
-FILES = {"demo/data/a.txt": b"first", "demo/data/deep/b.txt": b"second", "demo/model.json": b"{}"}
 
-
-# Archives: what a name holds; None is a folder, and a str is what a symbolic link points to.
-Files = Sequence[tuple[str, bytes | str | None]]
+Files = Sequence[tuple[str, bytes | str]]
+"""Names and contents; a str is the target of a symbolic link."""
+FILES: Files = [("demo/data/a.txt", b"first"), ("demo/data/deep/b.txt", b"second"), ("demo/model.json", b"{}")]
 
 
 def make_wheel(files: Files) -> bytes:
@@ -34,7 +33,7 @@ def make_wheel(files: Files) -> bytes:
             info.compress_type = zipfile.ZIP_DEFLATED
             if isinstance(content, str):
                 info.external_attr = 0o120777 << 16
-            archive.writestr(info, content or b"")
+            archive.writestr(info, content)
     return buffer.getvalue()
 
 
@@ -45,9 +44,6 @@ def make_sdist(files: Files, top: str = "demo_pkg-1.0/") -> bytes:
             info = tarfile.TarInfo(top + name)
             if isinstance(content, str):
                 info.type, info.linkname = tarfile.SYMTYPE, content
-                archive.addfile(info)
-            elif content is None:
-                info.type = tarfile.DIRTYPE
                 archive.addfile(info)
             else:
                 info.size = len(content)
@@ -60,18 +56,21 @@ def sha256(content: bytes) -> str:
 
 
 class Index:
-    """A package index on the loopback interface: what it serves, how honestly, and what was asked of it."""
+    """A package index: its files by name, whether it lists hashes, and the paths that were requested.
+
+    cut: bytes missing at the end of every file.
+    """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.hashes = True
-        self.cut = 0  # bytes kept back at the end of every file
-        self.asked: list[str] = []
+        self.cut = 0
+        self.requested: list[str] = []
         index = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                index.asked.append(self.path)
+                index.requested.append(self.path)
                 name = self.path.rpartition("/")[2]
                 if self.path == "/simple/demo-pkg/":
                     self.answer(index.page().encode(), "text/html")
@@ -104,7 +103,7 @@ class Index:
         return "".join(f'<a href="/files/{name}{pin[name]}">{name}</a>\n' for name in self.files)
 
     def downloads(self) -> int:
-        return sum(path.startswith("/files/") for path in self.asked)
+        return sum(path.startswith("/files/") for path in self.requested)
 
     def stop(self) -> None:
         if self.thread.is_alive():
@@ -113,34 +112,31 @@ class Index:
         self.server.server_close()
 
 
-def serve(index: Index, inner: str, files: Files, name: str = WHEEL) -> str:
-    """Put a package with these files on the index; the reference to `inner` in it."""
-    return serve_archive(index, inner, make_wheel(files) if name.endswith(".whl") else make_sdist(files), name)
+def serve(index: Index, inner: str, files: Files | bytes = FILES, name: str = WHEEL) -> str:
+    """Put a package, or the bytes of one, on the index; returns the reference to `inner` in it."""
+    make = make_wheel if name.endswith(".whl") else make_sdist
+    index.files[name] = files if isinstance(files, bytes) else make(files)
+    return f"package:demo.pkg==1.0!/{inner}#sha256={sha256(index.files[name])}"
 
 
-def serve_archive(index: Index, inner: str, body: bytes, name: str = WHEEL) -> str:
-    index.files[name] = body
-    return f"package:demo.pkg==1.0!/{inner}#sha256={sha256(body)}"
+def extracted(cache: Path) -> list[str]:
+    """The files of finished packages in the cache."""
+    paths = [path.relative_to(cache / "packages") for path in cache.glob("packages/**/*") if path.is_file()]
+    return [str(path) for path in paths if not any(part.startswith(".") for part in path.parts)]
 
 
-def visible(cache: Path) -> list[str]:
-    """What the cache shows of finished packages: all files but locks, temporary ones and archives."""
-    paths = [path.relative_to(cache) for path in cache.rglob("*") if path.is_file()]
-    return [str(p) for p in paths if p.parts[0] != "archives" and not any(x.startswith(".") for x in p.parts)]
-
-
-def half_archives(cache: Path) -> list[Path]:
-    """Archives in the cache, hidden or not, that are not what they are called."""
-    return [path for path in cache.glob("archives/*") if sha256(path.read_bytes()) != path.name]
+def bad_archives(cache: Path) -> list[Path]:
+    """Archives in the cache, hidden or not, whose content does not match their name."""
+    return [path for path in cache.glob("archives/*") if path.is_dir() or sha256(path.read_bytes()) != path.name]
 
 
 def fails(cache: Path, ref: str, *expected: str) -> str:
-    """`ref` cannot be resolved, the one sentence says all that is expected, and nothing half done is left."""
+    """Check that `ref` cannot be resolved, that the error has all that is expected, and that nothing is left behind."""
     with pytest.raises(SourceError) as caught:
         resolve(ref)
-    for part in expected:
-        assert part in str(caught.value)
-    assert visible(cache) == []
-    assert half_archives(cache) == []
+    message = str(caught.value)
+    assert [part for part in expected if part not in message] == [], message
+    assert "\n" not in message
+    assert bad_archives(cache) == []
     assert not list(cache.glob("packages/*/*"))
-    return str(caught.value)
+    return message

@@ -1,4 +1,4 @@
-"""Packages: archives that are damaged, or attack."""
+"""Archives that are damaged or hostile."""
 
 import os
 import tarfile
@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from local_index import FILES, SDIST, WHEEL, Files, Index, fails, make_sdist, make_wheel, serve, serve_archive
+from local_index import SDIST, WHEEL, Files, Index, fails, make_sdist, make_wheel, serve
 
 from bench.errors import SourceError
 from bench.sources import archives
@@ -33,36 +33,30 @@ ATTACKS: dict[str, Files] = {
 @pytest.mark.parametrize("name", [WHEEL, SDIST])
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_unsafe_archives_are_refused(index: Index, cache: Path, attack: str, name: str) -> None:
-    top = "" if attack in ("parent", "absolute", "drive") else "demo_pkg-1.0/"  # those stand at the very front
+    top = "" if attack in ("parent", "absolute", "drive") else "demo_pkg-1.0/"  # at the very front of a name
     body = make_wheel(ATTACKS[attack]) if name == WHEEL else make_sdist(ATTACKS[attack], top)
-    fails(cache, serve_archive(index, "data", body, name), "unsafe")
+    fails(cache, serve(index, "data", body, name), "unsafe")
     assert not list(cache.parent.rglob("evil"))
 
 
-def test_links_and_devices_of_a_tar_are_refused(cache: Path, tmp_path: Path) -> None:
-    for kind in (tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE):
-        path = tmp_path / "x.tar"
-        with tarfile.open(path, "w") as archive:
-            info = tarfile.TarInfo("top/data/evil")
-            info.type, info.linkname = kind, "/etc/passwd"
-            archive.addfile(info)
-        with pytest.raises(SourceError, match="link or a device"):
-            archives.extract(path, "data", tmp_path / "out")
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
+def test_links_and_devices_of_a_tar_are_refused(tmp_path: Path, kind: bytes) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        info = tarfile.TarInfo("top/data/evil")
+        info.type, info.linkname = kind, "/etc/passwd"
+        archive.addfile(info)
+    with pytest.raises(SourceError, match="link or a device"):
+        archives.extract(tmp_path / "x.tar", "data", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_name_that_hides_behind_a_nul_is_refused(index: Index, cache: Path) -> None:
     body = make_wheel([("data/a.txt?../evil", b"x")]).replace(b"a.txt?", b"a.txt\0")
-    fails(cache, serve_archive(index, "data", body), "unsafe")
+    fails(cache, serve(index, "data", body), "unsafe")
 
 
-def test_what_lies_elsewhere_in_the_archive_does_not_matter(index: Index, cache: Path) -> None:
-    files: Files = [
-        ("data/a", b"x"),
-        ("docs/link", "../README"),
-        ("README", b""),
-    ]
-    assert resolve(serve(index, "data", files, SDIST))
+def test_links_elsewhere_in_the_archive_do_not_matter(index: Index, cache: Path) -> None:
+    assert resolve(serve(index, "data", [("data/a", b"x"), ("docs/link", "../README"), ("README", b"")], SDIST))
 
 
 @pytest.mark.parametrize("name", [WHEEL, SDIST])
@@ -70,28 +64,22 @@ def test_too_large(index: Index, cache: Path, monkeypatch: pytest.MonkeyPatch, n
     monkeypatch.setattr(archives, "MAX_BYTES", 1_000_000)
     files: Files = [("data/a", bytes(600_000)), ("data/b", bytes(600_000))]
     fails(cache, serve(index, "data", files, name), "unpacks to more than 1.0 MB")
-    assert resolve(serve(index, "data/a", files, name))  # only what is taken out counts
+    assert resolve(serve(index, "data/a", files, name))  # only what is extracted counts
 
 
 def test_too_large_though_the_listing_says_otherwise(
     index: Index, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archives, "MAX_BYTES", 1_000_000)
-    ref = serve(index, "data", [("data/a", bytes(3_000_000))])
     honest = archives._zip_members
-    monkeypatch.setattr(
-        archives,
-        "_zip_members",
-        lambda opened: [member._replace(size=10) for member in honest(opened)],
-    )
-    fails(cache, ref, "unpacks to more than 1.0 MB")
+    monkeypatch.setattr(archives, "_zip_members", lambda zip: [member._replace(size=10) for member in honest(zip)])
+    fails(cache, serve(index, "data", [("data/a", bytes(3_000_000))]), "unpacks to more than 1.0 MB")
 
 
 def test_a_zip_whose_header_lies_about_the_size(index: Index, cache: Path) -> None:
-    content = bytes(3_000_000)
-    size = len(content).to_bytes(4, "little")
-    body = make_wheel([("data/a", content)]).replace(size, (10).to_bytes(4, "little"))
-    fails(cache, serve_archive(index, "data", body), "damaged")
+    size = (3_000_000).to_bytes(4, "little")
+    body = make_wheel([("data/a", bytes(3_000_000))]).replace(size, (10).to_bytes(4, "little"))
+    fails(cache, serve(index, "data", body), "damaged")
 
 
 def test_too_many_files(index: Index, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,27 +88,23 @@ def test_too_many_files(index: Index, cache: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    "body",
-    [b"no archive", make_wheel([("data", b"x")])[:-30], make_sdist([("data", os.urandom(9000))])[:-900]],
+    "body", [b"no archive", make_wheel([("data", b"x")])[:-30], make_sdist([("data", os.urandom(9000))])[:-900]]
 )
 def test_a_damaged_archive(index: Index, cache: Path, body: bytes) -> None:
-    fails(cache, serve_archive(index, "data", body), "damaged")
+    fails(cache, serve(index, "data", body), "damaged")
 
 
 def test_a_path_that_the_archive_does_not_hold(index: Index, cache: Path) -> None:
-    ref = serve(index, "demo/data/b.txt", list(FILES.items()))
-    fails(cache, ref, "'demo/data/b.txt'", "demo-pkg==1.0", "near matches are", "demo/data/deep/b.txt")
+    fails(cache, serve(index, "demo/b.txt"), "'demo/b.txt'", "demo-pkg==1.0", "near matches are", "demo/data/a.txt")
 
 
-def test_a_tar_whose_attributes_are_a_bomb_is_refused_before_they_are_read(tmp_path: Path) -> None:
-    """tarfile reads a long name or extended attributes whole: of a few MB of gzip that would be gigabytes of memory."""
-    for kind in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
-        info = tarfile.TarInfo("top/data/a")
-        info.type, info.size = kind, 4 * 1024**3
-        path = tmp_path / "x.tar"
-        path.write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(10_240))
-        with pytest.raises(SourceError, match="over-long file name"):
-            archives.extract(path, "data", tmp_path / "out")
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_a_tar_with_gigabytes_of_attributes_is_refused_before_they_are_read(tmp_path: Path, kind: bytes) -> None:
+    info = tarfile.TarInfo("top/data/a")
+    info.type, info.size = kind, 4 * 1024**3
+    (tmp_path / "x.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(10_240))
+    with pytest.raises(SourceError, match="over-long file name"):
+        archives.extract(tmp_path / "x.tar", "data", tmp_path / "out")
 
 
 def test_a_zip_with_a_member_that_has_no_name_is_damaged(tmp_path: Path) -> None:
@@ -130,7 +114,7 @@ def test_a_zip_with_a_member_that_has_no_name_is_damaged(tmp_path: Path) -> None
         archive.writestr("?", b"x")
     body = path.read_bytes()
     at = body.rindex(b"PK\x01\x02", 0, body.rindex(b"?") + 1)
-    # The length of the last name in the listing, which becomes nought, and a comment of its one letter.
+    # In the listing, the length of the last name becomes zero, and its letter a comment.
     path.write_bytes(body[: at + 28] + b"\0\0\0\0\x01\0" + body[at + 34 :])
     with pytest.raises(SourceError, match="damaged"):
         archives.extract(path, "data", tmp_path / "out")

@@ -8,9 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from local_index import FILES, Index, half_archives, serve, visible
+from local_index import Index, bad_archives, extracted, serve
 
-from bench.sources import archives
 from bench.sources.resolve import resolve
 
 
@@ -20,7 +19,7 @@ def _resolve_in_child(ref: str, start: "threading.Barrier", found: "multiprocess
 
 
 def test_two_processes_at_once_make_one_download(index: Index, cache: Path) -> None:
-    ref = serve(index, "demo/data", list(FILES.items()))
+    ref = serve(index, "demo/data")
     context = multiprocessing.get_context("spawn")
     found: multiprocessing.Queue[str] = context.Queue()
     start = context.Barrier(2)
@@ -32,17 +31,17 @@ def test_two_processes_at_once_make_one_download(index: Index, cache: Path) -> N
         child.join(20)
     assert [child.exitcode for child in children] == [0, 0]
     assert len(paths) == 1
-    assert len(visible(cache)) == 2
+    assert len(extracted(cache)) == 2
     assert index.downloads() == 1
 
 
 def test_interrupted_while_extracting(index: Index, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ref = serve(index, "demo/data", list(FILES.items()))
+    ref = serve(index, "demo/data")
     with monkeypatch.context() as patch:
-        patch.setattr(archives, "_write", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("bench.sources.archives._write", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             resolve(ref)
-    assert visible(cache) == []
+    assert extracted(cache) == []
     assert resolve(ref)
 
 
@@ -54,7 +53,7 @@ STOP = {  # where the process is stopped, and what it has in the cache then
 
 @pytest.mark.parametrize("where", STOP)
 def test_killed(index: Index, cache: Path, tmp_path: Path, where: str) -> None:
-    ref, marker = serve(index, "demo/data", list(FILES.items())), tmp_path / "reached"
+    ref, marker = serve(index, "demo/data"), tmp_path / "reached"
     code, partial = STOP[where]
     script = (
         "import sys, time, pathlib; from bench.sources import archives, resolve\n"
@@ -68,7 +67,7 @@ def test_killed(index: Index, cache: Path, tmp_path: Path, where: str) -> None:
     child.wait()
     assert marker.exists()
     assert list(cache.glob(partial))  # something was under way
-    assert visible(cache) == []
+    assert extracted(cache) == []
     assert (resolve(ref).path / "a.txt").read_bytes() == b"first"
     assert not list(cache.glob(partial))
-    assert half_archives(cache) == []
+    assert bad_archives(cache) == []
