@@ -1,7 +1,9 @@
-"""Results folders that somebody else has made: links, devices, bombs, and words that are more than words."""
+"""Results folders from others: links, devices, bombs, and names that would act on a terminal or in a spreadsheet."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 from pathlib import Path
@@ -19,6 +21,7 @@ from bench.records import store
 from bench.records.machines import machine_kind
 from bench.records.record import Record
 from bench.records.store import Store
+from bench.stats.per_example import MOST_RANKED, shares
 from bench.train.adaptation import save
 
 TEXT = record().to_json()
@@ -46,7 +49,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_a_bomb_is_a_fault_and_no_record(bomb: str, tmp_path: Path) -> None:
+def test_a_bomb_is_reported_and_is_no_record(bomb: str, tmp_path: Path) -> None:
     assert BOMBS[bomb] != other()
     results = Store(tmp_path)
     results.write(record(seed=1))
@@ -56,7 +59,7 @@ def test_a_bomb_is_a_fault_and_no_record(bomb: str, tmp_path: Path) -> None:
     assert results.finished(record().id) is None
 
 
-def test_of_a_key_that_comes_twice_the_last_one_counts(tmp_path: Path) -> None:
+def test_the_last_of_two_equal_keys_counts(tmp_path: Path) -> None:
     results = Store(tmp_path)
     results.write(record())
     path = results.path(record().id)
@@ -67,7 +70,7 @@ def test_of_a_key_that_comes_twice_the_last_one_counts(tmp_path: Path) -> None:
         results.read(record().id)
 
 
-def test_a_record_that_is_larger_than_any_is_not_read(tmp_path: Path) -> None:
+def test_a_record_over_the_size_limit_is_not_read(tmp_path: Path) -> None:
     results = Store(tmp_path)
     results.write(record())
     with results.path(record().id).open("r+b") as file:
@@ -78,7 +81,7 @@ def test_a_record_that_is_larger_than_any_is_not_read(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_record_of_ten_million_predictions_is_read(tmp_path: Path) -> None:
-    """Whatever is smaller than the limit is taken: these are 20 MB of digits."""
+    """20 MB of digits are within the limit."""
     text = other(predictions="here").replace('"here"', f"[{'0,1,' * 4_999_999}0,1]")
     Store(tmp_path).records.mkdir()
     Store(tmp_path).path(record().id).write_text(text)
@@ -87,9 +90,7 @@ def test_a_record_of_ten_million_predictions_is_read(tmp_path: Path) -> None:
     assert len(found[0].predictions) == 10_000_000
 
 
-def test_more_answers_than_ranks_can_be_made_of_are_compared_by_seeds_alone() -> None:
-    from bench.stats.per_example import MOST_RANKED, shares
-
+def test_too_many_predictions_for_ranks_are_compared_by_seeds_alone() -> None:
     many = [float(at) for at in range(MOST_RANKED + 1)]
     assert shares("spearman", many, many, None) is None
     assert shares("spearman", many[:50], many[:50], None) is not None
@@ -113,7 +114,7 @@ def test_a_record_is_a_plain_file_and_no_link_or_pipe(tmp_path: Path) -> None:
 
 
 def test_results_may_lie_on_another_disk(tmp_path: Path) -> None:
-    """A folder that is a link is somebody's choice of a place."""
+    """A folder may be a link."""
     (tmp_path / "disk").mkdir()
     (tmp_path / "results").mkdir()
     results = Store(tmp_path / "results")
@@ -123,7 +124,7 @@ def test_results_may_lie_on_another_disk(tmp_path: Path) -> None:
     assert [file.name for file in (tmp_path / "disk").iterdir()] == [f"{record().id}.json"]
 
 
-def test_writing_takes_the_place_of_a_link_and_leaves_what_it_leads_to(tmp_path: Path) -> None:
+def test_writing_replaces_a_link_and_leaves_its_target(tmp_path: Path) -> None:
     results, mine = Store(tmp_path / "results"), tmp_path / "mine"
     mine.write_text("precious")
     results.records.mkdir(parents=True)
@@ -133,7 +134,7 @@ def test_writing_takes_the_place_of_a_link_and_leaves_what_it_leads_to(tmp_path:
     assert mine.read_text() == "precious"
 
 
-def test_an_adapter_takes_the_place_of_a_link_and_of_an_older_one(tmp_path: Path) -> None:
+def test_an_adapter_replaces_a_link_and_an_older_adapter(tmp_path: Path) -> None:
     class Saves:
         def save(self, module: Any, folder: Path) -> None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -175,7 +176,7 @@ def test_an_environment_of_any_form_is_no_error(machine: Any) -> None:
     assert "head" in to_csv(Boards([made]).cells)
 
 
-ANSWERS: list[tuple[str, Any, Any, Any]] = [
+PREDICTIONS: list[tuple[str, Any, Any, Any]] = [
     ("accuracy", ["a", {}], [1, None], None),
     ("accuracy", [[1], [1]], [0, 1], None),
     ("accuracy", [True, False], [0, 1], None),
@@ -194,22 +195,20 @@ ANSWERS: list[tuple[str, Any, Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("metric", "predictions", "references", "labels"), ANSWERS)
-def test_answers_to_another_question_are_compared_by_seeds_alone(
+@pytest.mark.parametrize(("metric", "predictions", "references", "labels"), PREDICTIONS)
+def test_predictions_that_do_not_fit_the_metric_are_compared_by_seeds_alone(
     metric: str, predictions: Any, references: Any, labels: Any
 ) -> None:
-    from bench.stats.per_example import shares
-
     assert shares(metric, predictions, references, labels) is None
 
 
-# Words
+# Names
 
 EVIL = "\x1b]0;owned\x07\x1b[31mred\x9b2J\r\nError: all is well\u202e\u2066\x00"
 
 
 def evil_records() -> list[Record]:
-    """Every name that a record holds is hostile, and two seeds each, so that there is something to compare."""
+    """Every name in these records is hostile; two seeds each, so that they are compared."""
     of = {"task": EVIL, "model": EVIL, "model_source": f"/{EVIL}", "preset": EVIL, "variant": EVIL}
     usual: dict[str, Any] = {"metric": EVIL, "scores": {EVIL: 0.5}, "memory": memory(kind=EVIL)}
     made = [measured(f"{at}{EVIL}", seed, of=of, **usual) for at in range(2) for seed in range(2)]
@@ -234,7 +233,7 @@ def evil(tmp_path: Path) -> Path:
      ["publish", 0, "--to", "board", "--dry-run"]],
     ids=["leaderboard", "pairs", "overall", "compare", "report", "verify", "publish"],
 )  # fmt: skip
-def test_no_name_commands_the_terminal(
+def test_no_name_controls_the_terminal(
     arguments: list[Any], evil: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(evil)
@@ -245,9 +244,6 @@ def test_no_name_commands_the_terminal(
 
 
 def test_nothing_starts_like_a_formula_and_numbers_stay_numbers() -> None:
-    import csv
-    import io
-
     signs = ("=", "+", "-", "@", "\t", "\r", "\n", "＝")
     made = [
         record(f"{sign}cmd", seed, -0.25, of={"variant": f"{sign}1", "task": f"{sign}t", "preset": f"{sign}p"},

@@ -1,4 +1,4 @@
-"""What a user may write that has broken, or would break, what reads it: a sentence, and no other exception."""
+"""Bad input from users ends in a sentence and no other exception."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def build(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "pasta[layers=0-99999999999999]",  # took all memory
-        "pasta[init_std=inf]", "pasta[init_std=nan]", "lora[alpha=1e400]",  # had the identity of another cell
-        "lora[targets=\udc80]", "lora[targets=a\x1b[31mb]", "lora[targets=a\u202eb]",  # not to be read back or shown
+        "pasta[layers=0-99999999999999]",  # would take all memory
+        "pasta[init_std=inf]", "pasta[init_std=nan]", "lora[alpha=1e400]",  # the identity of another cell
+        "lora[targets=\udc80]", "lora[targets=a\x1b[31mb]", "lora[targets=a\u202eb]",  # cannot be read back or shown
         f"lora[r={'9' * 5000}]", "lora[r=1e3]", "lora[[r=1]", "lora[r=1", "lora]r=1[", "lora[=1]", "lora[r=]", "[r=1]",
         "lora[r=1][r=2]", "lora[r=1,r=2]", ",", "",
     ],
@@ -58,7 +58,7 @@ def test_toml_files(text: str, tmp_path: Path) -> None:
      "\n[recipes.head]\nlearning_rate = inf", "\n[recipes.head]\nepochs = nan",
      "\n[pscp.train_memory]\nconstant = inf"],
 )  # fmt: skip
-def test_a_suite_asks_for_no_endless_training(more: str, tmp_path: Path) -> None:
+def test_a_suite_with_infinite_training_is_refused(more: str, tmp_path: Path) -> None:
     file = tmp_path / "x.toml"
     file.write_text(SUITE)
     suites.load(str(file))
@@ -92,7 +92,7 @@ def test_models_and_suites_of_impossible_names(name: str) -> None:
      f"package:a==1.0!/{LONG}#sha256={'0' * 64}", f"package:a==1.0!/\x1b#sha256={'0' * 64}", f"hub:{LONG}/a@main",
      f"hub:a/b@main!/{LONG}", "hub:a/b@main!/../c", "hub:../b@main", "~\ud800/x", f"./{LONG}", "./a\0b"],
 )  # fmt: skip
-def test_references_that_name_nothing(ref: str, tmp_path: Path) -> None:
+def test_impossible_references(ref: str, tmp_path: Path) -> None:
     with pytest.raises(SourceError):
         resolve(ref, mirror=tmp_path)
 
@@ -113,7 +113,7 @@ def test_noise_files(text: str, tmp_path: Path) -> None:
     [{"between_df": 0}, {"within_sd": 1e200}, {"within_df": 10**400}, {"between_sd": -1}, {"cells": 0},
      {"within_df": 0}],
 )  # fmt: skip
-def test_noise_of_impossible_spreads(wrong: dict[str, float]) -> None:
+def test_impossible_noise(wrong: dict[str, float]) -> None:
     sound = {"between_sd": 0.1, "within_sd": 0.1, "between_df": 4, "within_df": 20, "cells": 6}
     spread = noise.Spread.model_validate(sound)
     assert noise.ratio_test([0.1], spread, None) is not None
@@ -121,7 +121,7 @@ def test_noise_of_impossible_spreads(wrong: dict[str, float]) -> None:
         noise.Spread.model_validate({**sound, **wrong})
 
 
-def test_an_error_that_quotes_a_name_commands_no_terminal(bench: Bench, tmp_path: Path) -> None:
+def test_an_error_that_quotes_a_name_does_not_control_the_terminal(bench: Bench, tmp_path: Path) -> None:
     done = bench("report", tmp_path / "\x1b[2Jred\u202e\nError: nothing is wrong")
     assert done.code == 2
     assert "\x1b" not in done.err

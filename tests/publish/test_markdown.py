@@ -1,4 +1,4 @@
-"""Leaderboards in Markdown files: their numbers are the CSV's, and a changed one is seen."""
+"""Leaderboards in Markdown files: their numbers are those of the CSV files, and a change is detected."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def generated(folder: Path, kind: str, lines: list[dict[str, str]]) -> list[str]
     return [line for line in markdown.load(file).updated.splitlines() if line.startswith("|")]
 
 
-def test_every_number_is_the_csvs(readme: Path, bench: Bench) -> None:
+def test_every_number_is_from_the_csv_files(readme: Path, bench: Bench) -> None:
     assert bench("leaderboard", "--into", readme).code == 0
     head, _, *rows = cells(readme)
     with (readme.parent / "results/board/leaderboard.csv").open(newline="") as lines:
@@ -85,7 +85,7 @@ def test_every_number_is_the_csvs(readme: Path, bench: Bench) -> None:
     assert text.endswith(f"{END}\n\nAfter.\n")
 
 
-def test_a_method_that_lacks_a_task_has_no_mean_and_stands_last_and_seconds_are_means(tmp_path: Path) -> None:
+def test_a_method_without_all_tasks_has_no_mean_and_is_last(tmp_path: Path) -> None:
     lines = [
         {"method": "half", "task": "sms-spam", "score_mean": "0.99", "train_seconds": "7"},
         {"method": "whole", "task": "sms-spam", "score_mean": "0.5", "train_seconds": "10"},
@@ -104,7 +104,7 @@ def test_a_method_that_lacks_a_task_has_no_mean_and_stands_last_and_seconds_are_
     ]
 
 
-def test_check_sees_a_changed_number_plot_and_folder(readme: Path, bench: Bench) -> None:
+def test_check_detects_a_changed_number_plot_and_folder(readme: Path, bench: Bench) -> None:
     before = readme.read_text(encoding="utf-8")
     assert bench("leaderboard", "--into", readme, "--check").code == 1
     assert readme.read_text(encoding="utf-8") == before  # nothing was written
@@ -142,7 +142,7 @@ def test_the_same_folder_gives_the_same_bytes(readme: Path) -> None:
     assert [plot.draw() for plot in first.plots.values()] == [plot.draw() for plot in second.plots.values()]
 
 
-def test_how_far_every_method_lies_from_one_of_them(readme: Path, bench: Bench) -> None:
+def test_differences_of_all_methods_from_one(readme: Path, bench: Bench) -> None:
     readme.write_text("<!-- pairs:begin results/board against m1 -->\n<!-- pairs:end -->\n", encoding="utf-8")
     assert bench("leaderboard", "--into", readme).code == 0
     assert bench("leaderboard", "--into", readme, "--check").code == 0
@@ -230,8 +230,7 @@ def test_a_record_that_the_hashes_do_not_list_is_a_change(readme: Path) -> None:
     assert changed(folder) == ["records/more.json"]
 
 
-def test_this_repositorys_own_files_are_fresh() -> None:
-    """Without a block there is nothing to hold them to."""
+def test_this_repositorys_own_files_are_up_to_date() -> None:
     for file in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         assert markdown.load(file).stale() == []
     for folder in (path.parent for path in sorted((ROOT / "results").glob(f"*/{SUMS}"))):

@@ -64,17 +64,15 @@ def test_publishing_again_replaces_what_was_published_and_nothing_else(tmp_path:
     assert (tmp_path / "note.txt").read_text(encoding="utf-8") == "mine"
 
 
-def test_a_folder_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
+def test_other_files_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x", encoding="utf-8")
-    with pytest.raises(UsageError, match="not published by this program"):
-        to_folder(tmp_path, contents(records()))
-    with pytest.raises(UsageError, match="not published by this program"):
-        to_folder(tmp_path / "thesis.tex", contents(records()))
+    for place in (tmp_path, tmp_path / "thesis.tex"):
+        with pytest.raises(UsageError, match="not published by this program"):
+            to_folder(place, contents(records()))
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_a_list_of_hashes_cannot_have_other_files_deleted(tmp_path: Path) -> None:
-    """A SHA256SUMS is data: it may name what it likes."""
+def test_a_hostile_list_of_hashes_deletes_no_other_files(tmp_path: Path) -> None:
     outside, pub = tmp_path / "outside.txt", tmp_path / "pub"
     outside.write_text("x", encoding="utf-8")
     pub.mkdir()
@@ -85,7 +83,7 @@ def test_a_list_of_hashes_cannot_have_other_files_deleted(tmp_path: Path) -> Non
     assert outside.read_text(encoding="utf-8") == "x"
 
 
-def test_what_was_cut_short_is_seen_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_publication_does_not_match_its_hashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     to_folder(tmp_path, contents(records()[:3]))
 
     def out_of_space(path: Path, text: str) -> None:
@@ -98,7 +96,7 @@ def test_what_was_cut_short_is_seen_to_be(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_a_first_publication_that_was_cut_short_is_not_there(
+def test_an_interrupted_first_publication_leaves_no_folder(
     there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pub = tmp_path / "pub"
@@ -122,7 +120,7 @@ def test_a_first_publication_that_was_cut_short_is_not_there(
     assert sums_are_right(pub)
 
 
-def test_what_a_killed_publication_left_is_swept_a_day_later(tmp_path: Path) -> None:
+def test_files_of_a_killed_publication_are_removed_a_day_later(tmp_path: Path) -> None:
     pub = tmp_path / "pub[1]"
     old, young, others = (tmp_path / f".{name}.tmp" for name in ("pub[1].old", "pub[1].young", "pub1.old"))
     for folder in (old, young, others):
@@ -149,7 +147,7 @@ def test_cells_of_older_code_and_empty_results_are_not_published() -> None:
         contents([])
 
 
-def test_folders_that_cells_name_are_told() -> None:
+def test_local_folders_in_records_are_found() -> None:
     local = record("a", 0, of={"model_source": "/home/me/bert", "task_source": "./data.csv"})
     assert named_folders([*records(), local]) == ["/home/me/bert"]
 
@@ -160,7 +158,7 @@ def test_targets(target: str, name: str | None) -> None:
 
 
 @pytest.mark.parametrize("target", ["hub:", "hub:me", "hub:me/", "hub:a/b/c", "hub:../b", "hub:me/x y"])
-def test_targets_of_the_wrong_form(target: str) -> None:
+def test_malformed_targets(target: str) -> None:
     with pytest.raises(UsageError, match="not of the form hub:OWNER/NAME"):
         repository(target)
 
@@ -183,7 +181,7 @@ def results(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_dry_run_writes_nothing_and_asks_no_hub(results: Path, tmp_path: Path) -> None:
+def test_a_dry_run_writes_nothing_and_contacts_no_hub(results: Path, tmp_path: Path) -> None:
     with fake_hub() as hub:
         for to in (str(tmp_path / "pub"), "hub:owner/board"):
             done = publish(results, to, "--dry-run", HF_ENDPOINT=hub.address, HF_TOKEN=hub.token)
@@ -195,7 +193,7 @@ def test_a_dry_run_writes_nothing_and_asks_no_hub(results: Path, tmp_path: Path)
 
 @pytest.mark.slow
 def test_a_hub_gets_one_commit_and_old_records_go(results: Path) -> None:
-    """The real client against a hub of our own; no token and no network of anybody's is touched."""
+    """The real client against a local hub: no real token or network is used."""
     with fake_hub() as hub:
         hub.files["records/0000000000000000.json"] = b"an old one"
         hub.files["data.parquet"] = b"somebody's"
@@ -220,4 +218,4 @@ def test_a_hub_that_refuses_is_one_sentence(results: Path) -> None:
     assert "another" not in done.stderr
     done = publish(results, "hub:owner/board", HF_ENDPOINT=gone, HF_TOKEN="a-token", HF_HUB_ETAG_TIMEOUT="1")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "see that the hub can be reached" in done.stderr
+    assert "check the connection to the hub" in done.stderr

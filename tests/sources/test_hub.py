@@ -73,7 +73,8 @@ def test_what_the_mirror_lacks_is_downloaded_and_not_local(mirror: Path, hub: Ca
 
 def test_a_model_is_weights_in_safetensors_and_never_a_pickle(hub: Callable[..., Hub]) -> None:
     safe = ["config.json", "model.safetensors", "tokenizer.model", "vocab.txt"]
-    made = hub(*safe, "pytorch_model.bin", "x.pt", "x.pkl", "modeling.py", "tokenizer.py", "tokenizer.pkl")
+    unsafe = ["pytorch_model.bin", *(f"tokenizer.{end}" for end in ("pt", "pkl", "py", "ckpt", "h5", "joblib"))]
+    made = hub(*safe, *unsafe, "modeling.py")
     assert resolve(f"hub:owner/name@{COMMIT}").path == made.folder
     assert made.downloaded() == safe
     assert made.request["repo_type"] == "model"
