@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # Each alone costs more than the whole command may: from 0.1 s (numpy) to seconds.
 HEAVY = {
-    "torch", "transformers", "tokenizers", "peft", "datasets", "accelerate", "safetensors", "pandas",
+    "torch", "transformers", "tokenizers", "peft", "datasets", "evaluate", "accelerate", "safetensors", "pandas",
     "pyarrow", "numpy", "scipy", "sklearn", "seqeval", "matplotlib", "altair", "huggingface_hub", "unearth",
 }  # fmt: skip
 CODE = """

@@ -33,6 +33,7 @@ _DISTRIBUTIONS = (
     "peft",
     "accelerate",
     "datasets",
+    "evaluate",
     "numpy",
     "scipy",
     "scikit-learn",

@@ -1,6 +1,7 @@
-"""Scores, computed by scikit-learn, scipy and seqeval. These are imported when a score is computed, not before.
+"""Scores, as `evaluate.Metric` objects built in process on scikit-learn, scipy and seqeval.
 
-A metric is one entry of METRICS.
+A metric is one entry of METRICS. Nothing is downloaded: `evaluate.load` would fetch a script from a hub for each of
+these. The libraries are imported when a score is computed, not before.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from bench.plugins.task import Kind
@@ -45,7 +47,7 @@ def score(
     if METRICS[metric].kind == "token-classification":
         predictions = [[_tag(labels, index) for index in row] for row in predictions]
         references = [[_tag(labels, index) for index in row] for row in references]
-    found = METRICS[metric].compute(predictions, references)
+    found = _evaluate_metric(metric).compute(predictions=predictions, references=references)
     names = (metric, *METRICS[metric].companions)
     return {name: None if math.isnan(found[name]) else float(found[name]) for name in names}
 
@@ -71,6 +73,28 @@ def constant_answer(
 
 def _tag(labels: Sequence[str], index: int) -> str:
     return labels[index] if index >= 0 else "O"
+
+
+@cache
+def _evaluate_metric(name: str) -> Any:
+    import datasets
+    import evaluate
+
+    metric = METRICS[name]
+    value = datasets.Value(
+        {"classification": "int64", "regression": "float64", "token-classification": "string"}[metric.kind]
+    )
+    one = datasets.Sequence(value) if metric.kind == "token-classification" else value
+
+    class InProcess(evaluate.Metric):
+        def _info(self) -> Any:
+            features = datasets.Features({"predictions": one, "references": one})
+            return evaluate.MetricInfo(description=metric.summary, citation="", features=features)
+
+        def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
+            return metric.compute(predictions, references)
+
+    return InProcess(config_name=name, keep_in_memory=True)
 
 
 def _classification(predictions: Any, references: Any) -> dict[str, float]:

@@ -24,6 +24,7 @@ PRELOADED = (
     "transformers.modeling_utils",
     "peft",
     "datasets",
+    "evaluate",
     "sklearn.metrics",
     "seqeval.metrics",
 )
