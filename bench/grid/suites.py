@@ -5,8 +5,6 @@ The presets are suites too. What the command line names replaces what the suite 
 
 import os
 import tomllib
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -17,6 +15,8 @@ from bench.plugins.recipe import Settings
 from bench.stats.pscp import Pscp
 from bench.suggestions import suggest
 
+# By path: the current folder may have a package of this name.
+FOLDER = Path(__file__).resolve().parents[2] / "suites"
 PRESETS = ("quick", "standard", "full")
 
 
@@ -83,7 +83,7 @@ class Suite(BaseModel):
 
 def names() -> list[str]:
     """The shipped suites, sorted."""
-    return sorted(file.name.removesuffix(".toml") for file in files("suites").iterdir() if file.name.endswith(".toml"))
+    return sorted(file.stem for file in FOLDER.glob("*.toml"))
 
 
 def load(name_or_path: str) -> Suite:
@@ -92,9 +92,9 @@ def load(name_or_path: str) -> Suite:
     Raises:
         UsageError: naming the suite or file and the field that is wrong.
     """
-    file: Traversable = Path(name_or_path)
+    file = Path(name_or_path)
     if name_or_path in names():
-        file = files("suites").joinpath(f"{name_or_path}.toml")
+        file = FOLDER / f"{name_or_path}.toml"
     elif not os.path.isfile(name_or_path):  # noqa: PTH113 - Path.is_file raises on a name that is too long for any file
         raise UsageError(f"There is no suite {name_or_path!r}{suggest(name_or_path, names())}")
     try:

@@ -186,14 +186,28 @@ class Registry(Generic[P]):
 
 def _module_names(package: str) -> Iterator[str]:
     """Modules of a plugin folder. Those with a leading underscore are helpers, not plugins."""
-    module = importlib.import_module(package)
-    folder = module.__path__
-    # Python looks into the current folder first, and plugins import their helpers by this name.
-    if Path(__file__).resolve().parents[2] / package not in (Path(each).resolve() for each in folder):
-        raise PluginError(
-            f"A folder or package named {package!r} ({', '.join(folder)}) hides bench's own; run from another folder."
-        )
+    folder = _own_package(package).__path__
     return (module.name for module in pkgutil.iter_modules(folder) if not module.name.startswith("_"))
+
+
+def _own_package(name: str) -> ModuleType:
+    """`methods` or `tasks` of this project, also where the current folder has a package of that name.
+
+    Python would import that one first, and plugins import their helpers by this name.
+    """
+    folder = Path(__file__).resolve().parents[2] / name
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(
+            name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
+        assert spec
+        assert spec.loader
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    found = sys.modules[name]
+    if folder not in (Path(each).resolve() for each in found.__path__):
+        raise PluginError(f"Another package {name!r} ({', '.join(found.__path__)}) was imported before bench's own.")
+    return found
 
 
 def _python_file(path: Path) -> Path:
