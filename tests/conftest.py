@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import hypothesis
 import pytest
 import tiny as tiny_bert
 from commandline import Bench, caller
@@ -14,6 +15,10 @@ from bench.plugins.task import TaskContext
 from bench.sources.resolve import resolve
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# How long an example takes depends on what else the machine does; no test asserts a time.
+hypothesis.settings.register_profile("bench", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("bench")
 
 
 @pytest.fixture(scope="session", autouse=True)
