@@ -9,9 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.grid.suites import Budget
 from bench.plugins import metrics
 from bench.plugins.task import Example
-from bench.train.data import IGNORED, TRUNCATED, Encoded, Ragged, encode, sample
+from bench.train.data import IGNORED, TRUNCATED, Encoded, encode, examples_of
 
 AT = {token: index for index, token in enumerate(tiny_bert.VOCAB)}
 
@@ -41,13 +42,11 @@ def test_texts_are_framed_padded_and_masked(tiny: Any) -> None:
     assert data.batch([1, 0]).labels.tolist() == [0, 2]
 
 
-@given(st.lists(st.lists(st.integers(-5, 10**6), max_size=6), min_size=1, max_size=12), st.data())
-def test_rows_end_to_end_are_the_rows(rows: list[list[int]], choice: Any) -> None:
-    held = Ragged.of(rows)
-    assert [held[at].tolist() for at in range(len(held))] == rows
-    assert held.lengths.tolist() == [len(row) for row in rows]
-    rows = [row or [0] for row in rows]
-    data = Encoded("regression", 7, {"input_ids": Ragged.of(rows)}, np.arange(len(rows), dtype=np.float32), [], held)
+@given(st.lists(st.lists(st.integers(0, 10**6), min_size=1, max_size=6), min_size=1, max_size=12), st.data())
+def test_a_batch_is_its_examples_padded_to_the_longest(rows: list[list[int]], choice: Any) -> None:
+    labels = np.arange(len(rows), dtype=np.float32)
+    inputs = {"input_ids": [np.array(row, dtype=np.int32) for row in rows]}
+    data = Encoded("regression", 7, inputs, labels, labels.tolist(), [])
     chosen = choice.draw(st.lists(st.integers(0, len(rows) - 1), min_size=1, max_size=8))
     batch = data.batch(chosen)
     width = max(len(rows[at]) for at in chosen)
@@ -165,9 +164,7 @@ def tiny_tokenizer(tiny: Any) -> Any:
 
 
 def test_the_smaller_sample_is_part_of_the_larger() -> None:
-    examples = tiny_bert.examples("classification", 20)
-    assert sample(examples, None) == examples
-    assert sample(examples, 99) == examples
-    for limit in range(20):
-        assert sample(examples, limit) == examples[:limit]
-        assert sample(examples, limit) == sample(examples, limit + 1)[:limit]
+    splits = {"train": tiny_bert.examples("classification", 20)}
+    assert examples_of("train", splits, Budget()) == splits["train"]
+    for limit in range(1, 22):
+        assert examples_of("train", splits, Budget(train_examples=limit)) == splits["train"][:limit]

@@ -16,11 +16,11 @@ from bench.grid.suites import Budget
 from bench.measure import memory
 from bench.plugins import registry
 from bench.records.record import Record
-from bench.train import prepared, worker
+from bench.train import data as train_data
+from bench.train import worker
 from bench.train.assignment import Assignment
-from bench.train.data import read
+from bench.train.data import prepare, read
 from bench.train.model import load_model
-from bench.train.prepared import prepare
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_a_cell_after_others_is_as_the_first_of_its_process(grid: TinyGrid, monk
     made = run_cell(grid, "full")
     assert made.parameters is not None
     assert made.parameters.trainable > 10_000
-    monkeypatch.setattr(prepared, "encode", None)  # not tokenised again
+    monkeypatch.setattr(train_data, "encode", None)  # not tokenised again
     again = run_cell(grid)
     for what in ("losses", "predictions", "references", "scores", "data", "validation_scores", "parameters"):
         assert getattr(again, what) == getattr(fresh, what), what
@@ -127,4 +127,4 @@ def test_labels_and_numbers_of_a_split_are_arrays(grid: TinyGrid) -> None:
     made = prepare(task_of(grid), grid.folder / "tiny.tsv", grid.model, Budget()).splits["train"]
     assert made.references == [at % 2 for at in range(24)]
     assert isinstance(made.labels, np.ndarray)
-    assert made.inputs["input_ids"].values.dtype == np.int32
+    assert made.inputs["input_ids"][0].dtype == np.int32

@@ -19,7 +19,7 @@ from bench.plugins import registry
 from bench.plugins.specs import build_method, parse
 from bench.train import loop
 from bench.train.adaptation import Adapted
-from bench.train.data import Encoded, Ragged
+from bench.train.data import Encoded
 from bench.train.evaluation import PredictionError, predict
 from bench.train.loop import Callbacks, TrainingError, TrainState, loss_sum, total_steps, update
 from bench.train.placement import Placement
@@ -194,9 +194,9 @@ class Linear(nn.Module):
 
 def numbers(count: int) -> Encoded:
     """Example i is the one token i, its label whether i is odd."""
-    inputs = {"input_ids": Ragged.of([[i] for i in range(count)]), "attention_mask": Ragged.of([[1]] * count)}
+    inputs = {"input_ids": [np.array([i]) for i in range(count)], "attention_mask": [np.array([1])] * count}
     labels = np.arange(count) % 2
-    return Encoded("classification", 0, inputs, labels, labels.tolist(), Ragged.of([]))
+    return Encoded("classification", 0, inputs, labels, labels.tolist(), [])
 
 
 @pytest.mark.parametrize("step", [1, 3, 5])

@@ -13,8 +13,7 @@ from bench.errors import BenchError
 from bench.grid.suites import Budget
 from bench.plugins.task import Example, Task
 from bench.sources.resolve import local
-from bench.train.data import read, tokenise
-from bench.train.prepared import examples_of
+from bench.train.data import examples_of, read, tokenise
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -29,11 +29,11 @@ from bench.records.store import Store
 from bench.train import kernels
 from bench.train.adaptation import Adapted, adapt, save
 from bench.train.assignment import Assignment
+from bench.train.data import Prepared, prepare
 from bench.train.evaluation import predict
 from bench.train.loop import Callbacks, Progress, Trained, total_steps, train
 from bench.train.model import load_config, load_model, quiet_libraries
 from bench.train.placement import Placement
-from bench.train.prepared import Prepared, prepare
 
 
 @dataclass

@@ -1,19 +1,24 @@
-"""From a task's examples to token ids: sampling, tokenising, padding, and labels aligned to pieces."""
+"""A task's data, ready for a cell: read, cut to a budget, tokenised, described, and put into padded batches."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import chain
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from bench.errors import BenchError, SourceError, first_line
-from bench.plugins.task import Example, Kind, Splits, Task
+from bench.grid.suites import Budget
+from bench.plugins.task import SPLITS, Example, Kind, Splits, Task, TaskContext
+from bench.records.record import Data
+from bench.train.model import context, load_tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
 
 IGNORED = -100  # the label of a position that is not scored; torch's cross entropy skips it
 TRUNCATED = -1  # in place of the position, or of the prediction, of a word that truncation removed
+CACHED = 16  # data sets that a worker keeps: a grid's tasks come up again with each seed
 
 
 @dataclass(frozen=True)
@@ -47,106 +53,104 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Ragged:
-    """Rows of unequal length in one array, end to end: row i is values[offsets[i]:offsets[i + 1]].
-
-    values: [all rows' lengths together]. offsets: [rows + 1], int64.
-    """
-
-    values: np.ndarray
-    offsets: np.ndarray
-
-    @classmethod
-    def of(cls, rows: Sequence[Sequence[int] | np.ndarray]) -> Ragged:
-        """As int32, which holds any vocabulary's ids."""
-        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-        np.cumsum([len(row) for row in rows], out=offsets[1:])
-        return cls(np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=offsets[-1]), offsets)
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def __getitem__(self, row: int) -> np.ndarray:
-        return self.values[self.offsets[row] : self.offsets[row + 1]]
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return (self[row] for row in range(len(self)))
-
-    def part(self, rows: Sequence[int] | np.ndarray) -> Ragged:
-        """These rows alone, in this order."""
-        return Ragged.of([self[row] for row in rows])
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """[rows], int64."""
-        return np.diff(self.offsets)
-
-
-@dataclass(frozen=True)
 class Encoded:
     """A tokenised split. Row i of every field is example i of the split.
 
-    inputs: what the model takes, by name, rows of one length each. labels: one an example, int64 or float32, or a
-    row of one a token, IGNORED where nothing is scored. word_starts: for token classification, the position of
-    each word's first piece, TRUNCATED where truncation removed the word; empty otherwise. references: the labels as
-    scored, a word once.
+    inputs: what the model takes, by name, int32. labels: one an example, int64 or float32; or one a token, IGNORED
+    where nothing is scored. word_starts: for token classification, the position of each word's first piece, TRUNCATED
+    where truncation removed the word; empty otherwise. references: the labels as scored, one a word.
     """
 
     kind: Kind
     pad_id: int
-    inputs: dict[str, Ragged]
-    labels: np.ndarray | Ragged
+    inputs: dict[str, list[np.ndarray]]
+    labels: np.ndarray | list[np.ndarray]
     references: list[Any]
-    word_starts: Ragged
+    word_starts: list[np.ndarray]
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return len(self.references)
 
     @cached_property
     def lengths(self) -> np.ndarray:
         """Tokens an example, special ones included: [examples], int64."""
-        return self.inputs["input_ids"].lengths
-
-    def part(self, indices: Sequence[int] | np.ndarray) -> Encoded:
-        """These examples alone, in this order."""
-        return Encoded(
-            self.kind,
-            self.pad_id,
-            {key: rows.part(indices) for key, rows in self.inputs.items()},
-            self.labels.part(indices) if isinstance(self.labels, Ragged) else self.labels[np.asarray(indices)],
-            [self.references[i] for i in indices],
-            self.word_starts.part(indices) if len(self.word_starts) else self.word_starts,
-        )
+        return np.array([len(row) for row in self.inputs["input_ids"]], dtype=np.int64)
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
         """These examples, padded on the right to the longest of them."""
         import torch
 
-        chosen = np.asarray(indices, dtype=np.int64)
-        lengths = self.lengths[chosen]
-        # The same for all inputs, whose rows have the same lengths: the place of each token in the flat values.
-        # Padding points at the first value and is overwritten.
-        columns = np.arange(lengths.max())
-        outside = columns >= lengths[:, None]
-        places = self.inputs["input_ids"].offsets[chosen, None] + columns
-        places[outside] = 0
-
-        def padded(rows: Ragged, fill: int) -> np.ndarray:
-            values = rows.values[places].astype(np.int64)
-            values[outside] = fill
-            return values
-
         inputs = {
-            key: torch.from_numpy(padded(rows, self.pad_id if key == "input_ids" else 0))
+            key: _padded([rows[i] for i in indices], self.pad_id if key == "input_ids" else 0)
             for key, rows in self.inputs.items()
         }
-        if isinstance(self.labels, Ragged):
-            labels = padded(self.labels, IGNORED)
+        scored = len(indices)
+        if isinstance(self.labels, list):
+            labels = _padded([self.labels[i] for i in indices], IGNORED)
             scored = int((labels != IGNORED).sum())
         else:
-            labels = self.labels[chosen]
-            scored = len(chosen)
-        return Batch(inputs, torch.from_numpy(labels), len(chosen), scored, int(lengths.sum()))
+            labels = torch.from_numpy(self.labels[indices])
+        return Batch(inputs, labels, len(indices), scored, int(self.lengths[indices].sum()))
+
+
+def _padded(rows: list[np.ndarray], fill: int) -> torch.Tensor:
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    return pad_sequence([torch.from_numpy(row) for row in rows], batch_first=True, padding_value=fill).long()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """splits: by name, those that have examples. description: for the record. context: what a method may know."""
+
+    splits: dict[str, Encoded]
+    description: Data
+    context: TaskContext
+
+
+@lru_cache(maxsize=CACHED)
+def prepare(task_class: Hashable, data: Path, model: Path, budget: Budget) -> Prepared:
+    """A task's splits, cut to a budget and tokenised for a model. The result is cached: it must not be changed.
+
+    Args:
+        task_class: a task's class.
+        data: the file or folder that the task's source resolved to.
+        model: the model's folder.
+    """
+    task = cast(type[Task], task_class)()
+    tokenizer = load_tokenizer(model)
+    splits = read(task, data)
+    examples = {name: examples_of(name, splits, budget) for name in (*SPLITS, *task.extra_tests)}
+    return Prepared(
+        splits={name: encode(task, part, tokenizer) for name, part in examples.items() if part},
+        description=_describe(task, examples),
+        context=context(task, tokenizer),
+    )
+
+
+def examples_of(split: str, splits: Splits, budget: Budget) -> list[Example]:
+    """The examples of a split, or of an extra test, that a cell with this budget uses.
+
+    Splits are shuffled by a fixed hash when a task is read, so the first ones are a random sample, the same for
+    every method and seed, and a smaller sample is part of a larger one.
+    """
+    source = budget.source(split)
+    return [] if source is None else splits[source][: budget.limit(source)]
+
+
+def _describe(task: Task, examples: dict[str, list[Example]]) -> Data:
+    """The record's description of the data: sizes, label counts, and a digest of every text and label."""
+    digest = hashlib.sha256()
+    counts: dict[str, dict[str, int]] = {}
+    for split, part in examples.items():
+        for example in part:
+            digest.update(json.dumps(example).encode())
+        if task.kind != "regression":
+            flat = Counter(index for e in part for index in (e.label if isinstance(e.label, tuple) else (e.label,)))
+            counts[split] = {task.labels[int(index)]: flat[index] for index in sorted(flat)}
+    sizes = {split: len(part) for split, part in examples.items()}
+    return Data(examples=sizes, labels=list(task.labels), label_counts=counts, digest=f"sha256:{digest.hexdigest()}")
 
 
 def read(task: Task, path: Path) -> Splits:
@@ -199,15 +203,6 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def sample(examples: Sequence[Example], limit: int | None) -> list[Example]:
-    """The first `limit` examples of a split, or all.
-
-    Splits are shuffled by a fixed hash when a task is read, so this is a random sample, the same for
-    every method and seed, and a smaller sample is part of a larger one.
-    """
-    return list(examples if limit is None else examples[:limit])
-
-
 def tokenise(
     task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int | None = None
 ) -> BatchEncoding:
@@ -235,22 +230,28 @@ def tokenise(
 def encode(task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> Encoded:
     """Tokenise a split, and align its labels to the tokens."""
     encoding = tokenise(task, examples, tokenizer)
-    inputs = {key: Ragged.of(encoding[key]) for key in tokenizer.model_input_names if key in encoding}
+    inputs = {
+        key: [np.array(row, dtype=np.int32) for row in encoding[key]]
+        for key in tokenizer.model_input_names
+        if key in encoding
+    }
     references: list[Any] = [list(e.label) if isinstance(e.label, tuple) else e.label for e in examples]
     starts: list[np.ndarray] = []
-    labels: np.ndarray | Ragged
+    labels: np.ndarray | list[np.ndarray]
     if task.kind == "token-classification":
         starts = [_first_pieces(encoding.word_ids(i), len(e.text)) for i, e in enumerate(examples)]
-        lengths = inputs["input_ids"].lengths
-        labels = Ragged.of([_piece_labels(*row) for row in zip(references, starts, lengths, strict=True)])
+        labels = [
+            _piece_labels(label, at, len(row))
+            for label, at, row in zip(references, starts, inputs["input_ids"], strict=True)
+        ]
     else:
         labels = np.array(references, dtype=np.float32 if task.kind == "regression" else np.int64)
-    return Encoded(task.kind, int(tokenizer.pad_token_id), inputs, labels, references, Ragged.of(starts))
+    return Encoded(task.kind, int(tokenizer.pad_token_id), inputs, labels, references, starts)
 
 
 def _first_pieces(word_ids: Iterable[int | None], words: int) -> np.ndarray:
     """The position of each word's first piece: [words], TRUNCATED where it has none."""
-    starts = np.full(words, TRUNCATED, dtype=np.int64)
+    starts = np.full(words, TRUNCATED, dtype=np.int32)
     for position, word in enumerate(word_ids):
         if word is not None and starts[word] == TRUNCATED:
             starts[word] = position
@@ -259,7 +260,7 @@ def _first_pieces(word_ids: Iterable[int | None], words: int) -> np.ndarray:
 
 def _piece_labels(label: Any, starts: np.ndarray, length: int) -> np.ndarray:
     """A word's label on its first piece, IGNORED everywhere else: [length]."""
-    labels = np.full(length, IGNORED, dtype=np.int64)
-    kept = starts != TRUNCATED
-    labels[starts[kept]] = np.asarray(label, dtype=np.int64)[kept]
+    labels = np.full(length, IGNORED, dtype=np.int32)
+    left = starts != TRUNCATED
+    labels[starts[left]] = np.asarray(label, dtype=np.int32)[left]
     return labels

@@ -34,7 +34,7 @@ from bench.runner.progress import FetchDisplay
 from bench.runner.request import suite_of
 from bench.text import text_table
 from bench.train.adaptation import restore, saved_method
-from bench.train.data import read, sample, tokenise
+from bench.train.data import read, tokenise
 from bench.train.model import context, load_model, load_tokenizer, quiet_libraries
 from methods.pasta.attention_plots import draw_heads, draw_sentence
 
@@ -135,7 +135,7 @@ def study(question: Question) -> Study:
     if split is None:
         raise UsageError(f"The task {task.name} has neither validation nor test examples.")
     tokenizer = load_tokenizer(question.model_path)
-    examples = sample(splits[split], question.examples)
+    examples = splits[split][: question.examples]
     texts = tokenise(task, examples, tokenizer)
     slots = slot_names(tokenizer, texts)
     sentence = [question.sentence or _pleasant(examples, texts)]
