@@ -1,24 +1,15 @@
 """Bottleneck adapters in each layer (Houlsby et al., ICML 2019; Pfeiffer et al., EMNLP 2020)."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, Literal
+from collections import OrderedDict
+from typing import Any, Literal
 
 from pydantic import Field
 
-from bench.errors import NotApplicable
-from bench.plugins.method import Method, Params
-from bench.plugins.recipe import Recipe
-from bench.plugins.search_space import rates
-
-if TYPE_CHECKING:
-    from torch import nn
-    from transformers import PreTrainedConfig, PreTrainedModel
-
-    from bench.plugins.task import TaskContext
+from bench.plugins import Method, NotApplicable, Params, Recipe, TaskContext, rates
 
 # Families whose layers are BERT's: attention.output and output, each dense, dropout, then LayerNorm(. + input).
 FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "electra")
+STD = 1e-3  # init_scale of Houlsby et al.'s code
 
 
 class AdaptersParams(Params):
@@ -51,7 +42,7 @@ class Adapters(Method):
     Params = AdaptersParams
     space = rates(1e-4, 1e-2)
 
-    def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
+    def recipe(self, task: TaskContext, config: Any) -> Recipe:
         return Recipe(
             learning_rate=1e-3,
             epochs=3,
@@ -59,36 +50,48 @@ class Adapters(Method):
             chosen_by="not tuned: a first guess amid the 3e-5 to 3e-3 that Houlsby et al. searched",
         )
 
-    def apply(self, model: PreTrainedModel, task: TaskContext) -> nn.Module:
+    def apply(self, model: Any, task: TaskContext) -> Any:
+        """Attach each adapter to a module of the base model, whose forward hook applies it.
+
+        So no parameter of the base model changes its name, and a copy of the model has its own adapters.
+        """
         from torch import nn
 
-        from bench.train.model import backbone
-        from methods._bottleneck import after_norm, after_sublayer
-
-        config, params = model.config, self.params
-        if config.model_type not in FAMILIES:
+        if model.config.model_type not in FAMILIES:
             raise NotApplicable(
-                f"adapters do not know the model family {config.model_type!r}; they know: {', '.join(FAMILIES)}."
+                f"adapters do not know the model family {model.config.model_type!r}; they know: {', '.join(FAMILIES)}."
             )
-        encoder: Any = backbone(model)
-        for layer in encoder.encoder.layer:
-            if params.placement == "houlsby":
-                after_sublayer(layer.attention.output.dropout, config.hidden_size, params.bottleneck)
-                after_sublayer(layer.output.dropout, config.hidden_size, params.bottleneck)
+        for layer in model.base_model.encoder.layer:
+            if self.params.placement == "houlsby":
+                for dropout in (layer.attention.output.dropout, layer.output.dropout):
+                    # Houlsby et al.'s code approximates GELU by tanh.
+                    dropout.adapter = self._adapter(model.config.hidden_size, nn.GELU(approximate="tanh"))
+                    dropout.register_forward_hook(_add)
             else:
-                after_norm(layer.output.LayerNorm, config.hidden_size, params.bottleneck)
+                norm = layer.output.LayerNorm
+                norm.adapter = self._adapter(model.config.hidden_size, nn.ReLU())
+                norm.register_forward_hook(_add_and_normalise_again)
         if self._trains_norms():
-            for part in encoder.modules():
+            for part in model.base_model.modules():
                 if isinstance(part, nn.LayerNorm):
-                    for parameter in part.parameters(recurse=False):
-                        parameter.requires_grad_(True)
+                    part.requires_grad_(True)
         return model
+
+    def _adapter(self, hidden: int, activation: Any) -> Any:
+        """[..., hidden] -> [..., hidden]: down, non-linearity, up; without the residual."""
+        from torch import nn
+
+        down, up = nn.Linear(hidden, self.params.bottleneck), nn.Linear(self.params.bottleneck, hidden)
+        for linear in (down, up):
+            nn.init.trunc_normal_(linear.weight, std=STD, a=-2 * STD, b=2 * STD)
+            nn.init.zeros_(linear.bias)
+        return nn.Sequential(OrderedDict(down=down, activation=activation, up=up))
 
     def _trains_norms(self) -> bool:
         given: bool | None = self.params.layer_norms
         return self.params.placement == "houlsby" if given is None else given
 
-    def trainable_formula(self, config: PreTrainedConfig, task: TaskContext) -> int | None:
+    def trainable_formula(self, config: Any, task: TaskContext) -> int | None:
         """2 m d + d + m for each adapter (section 2.1), and a scale and a shift for each layer norm."""
         if config.model_type not in FAMILIES:
             return None
@@ -100,3 +103,13 @@ class Adapters(Method):
 
     def starts_at_base(self) -> bool:
         return False
+
+
+def _add(module: Any, args: Any, output: Any) -> Any:
+    """After a sublayer's dropout: h becomes h + A(h)."""
+    return output + module.adapter(output)
+
+
+def _add_and_normalise_again(module: Any, args: Any, output: Any) -> Any:
+    """After a sublayer's layer norm: with z what is normalised, LN(z) becomes LN(z + A(LN(z)))."""
+    return module.forward(args[0] + module.adapter(output))  # not a call, which would come here again

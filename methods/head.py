@@ -1,38 +1,33 @@
-"""The head alone on a frozen backbone: the floor of every comparison."""
+"""The head alone on a frozen backbone: the floor of every comparison.
 
-from __future__ import annotations
+The smallest method, and a template for one of your own: copy the file to methods/NAME.py (see docs/plugins.md).
+"""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
-from bench.plugins.method import Method
-from bench.plugins.recipe import Recipe
-from bench.plugins.search_space import rates
-
-if TYPE_CHECKING:
-    from torch import nn
-    from transformers import PreTrainedConfig, PreTrainedModel
-
-    from bench.plugins.task import TaskContext
+from bench.plugins import Method, Recipe, TaskContext, rates
 
 
 class Head(Method):
-    name = "head"
+    name = "head"  # as in `run --methods head`
     summary = "the task head alone on a frozen backbone"
     paper = "Devlin et al., BERT, NAACL 2019 (feature-based approach)"
-    space = rates(1e-3, 1e-1)
+    space = rates(1e-3, 1e-1)  # the learning rates that `tune` tries
 
-    def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
+    def recipe(self, task: TaskContext, config: Any) -> Recipe:
+        """How to train where neither a suite nor methods/recipes/head.json has settings for this task and model."""
         return Recipe(
             learning_rate=1e-2,
             epochs=1,
             min_steps=100,
-            # The features are the frozen model's own, as without training; so they are computed once (features.py).
-            dropout=0.0,
+            dropout=0.0,  # so that the frozen features are the same in every epoch and are computed only once
             chosen_by="learning rate: this project's first rough loop, rt-polarity, one seed",
         )
 
-    def apply(self, model: PreTrainedModel, task: TaskContext) -> nn.Module:
+    def apply(self, model: Any, task: TaskContext) -> Any:
+        """Mark what trains. The model arrives frozen, and the harness itself lets the task head train."""
         return model
 
-    def trainable_formula(self, config: PreTrainedConfig, task: TaskContext) -> int:
+    def trainable_formula(self, config: Any, task: TaskContext) -> int:
+        """The number of trained parameters of the backbone; `check` compares it with the real one."""
         return 0

@@ -1,19 +1,9 @@
 """IA3: keys, values and feed-forward activations rescaled (Liu et al., NeurIPS 2022), by the PEFT library."""
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING
-
-from bench.errors import NotApplicable
-from bench.plugins.method import Method
-from bench.plugins.recipe import Recipe
-from bench.plugins.search_space import rates
-
-if TYPE_CHECKING:
-    from torch import nn
-    from transformers import PreTrainedConfig, PreTrainedModel
-
-    from bench.plugins.task import TaskContext
+from bench.plugins import Method, NotApplicable, Recipe, TaskContext, rates
+from methods._peft import put
 
 # By model family: the linear layers of keys and values, whose outputs are scaled, and the second one of the
 # feed-forward part, whose inputs are. Regular expressions over whole module names of the backbone.
@@ -39,7 +29,7 @@ class IA3(Method):
     paper = "Liu et al., Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper, NeurIPS 2022, arXiv 2205.05638"
     space = rates(1e-3, 1e-1)
 
-    def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
+    def recipe(self, task: TaskContext, config: Any) -> Recipe:
         return Recipe(
             learning_rate=1e-2,
             epochs=6,
@@ -47,20 +37,18 @@ class IA3(Method):
             chosen_by="not tuned: a first guess between lora's and pasta's, whose size it is nearer to",
         )
 
-    def apply(self, model: PreTrainedModel, task: TaskContext) -> nn.Module:
+    def apply(self, model: Any, task: TaskContext) -> Any:
         from peft import IA3Config
-
-        from methods._peft import inject
 
         family = model.config.model_type
         if family not in _MODULES:
             raise NotApplicable(f"ia3 does not know the model family {family!r}; it knows: {', '.join(_MODULES)}.")
         attention, feed_forward = _MODULES[family]
         config = IA3Config(target_modules=f"{attention}|{feed_forward}", feedforward_modules=feed_forward)
-        inject(model, config, self.name)
+        put(model, config, self.name)
         return model
 
-    def trainable_formula(self, config: PreTrainedConfig, task: TaskContext) -> int | None:
+    def trainable_formula(self, config: Any, task: TaskContext) -> int | None:
         """Keys and values have the hidden size, the feed-forward part its own width, in each layer."""
         if config.model_type not in _MODULES:
             return None

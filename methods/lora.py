@@ -1,22 +1,11 @@
 """LoRA: low-rank updates of attention matrices (Hu et al., ICLR 2022), by the PEFT library."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from typing import Any
 
 from pydantic import Field
 
-from bench.plugins.method import Method, Params
-from bench.plugins.recipe import Recipe
-from bench.plugins.search_space import rates
-from methods._peft import Names
-
-if TYPE_CHECKING:
-    from torch import nn
-    from transformers import PreTrainedConfig, PreTrainedModel
-
-    from bench.plugins.task import TaskContext
-
+from bench.plugins import Method, Params, Recipe, TaskContext, rates
+from methods._peft import Names, put
 
 # Families that PEFT's table of default targets does not have; query and value as there, or the matrix that holds them.
 _MORE_TARGETS = {
@@ -49,7 +38,7 @@ class Lora(Method):
     Params = LoraParams
     space = rates(2e-4, 2e-2)
 
-    def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
+    def recipe(self, task: TaskContext, config: Any) -> Recipe:
         return Recipe(
             learning_rate=2e-3,
             epochs=3,
@@ -57,11 +46,10 @@ class Lora(Method):
             chosen_by="this project, rt-polarity validation, seed 0, 3 trials",
         )
 
-    def apply(self, model: PreTrainedModel, task: TaskContext) -> nn.Module:
+    def apply(self, model: Any, task: TaskContext) -> Any:
         from peft import LoraConfig
 
         from methods import _lora_product
-        from methods._peft import inject
 
         config = LoraConfig(
             r=self.params.r,
@@ -69,11 +57,11 @@ class Lora(Method):
             lora_dropout=self.params.dropout,
             target_modules=self._targets(model.config),
         )
-        inject(model, config, self.name, option="targets")
+        put(model, config, self.name, option="targets")
         _lora_product.use(model)
         return model
 
-    def _targets(self, config: PreTrainedConfig) -> list[str] | None:
+    def _targets(self, config: Any) -> list[str] | None:
         """The names asked for, or those of the model family; None: there are none."""
         from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as DEFAULTS
 
@@ -81,7 +69,7 @@ class Lora(Method):
             return list(self.params.targets)
         return DEFAULTS.get(config.model_type) or _MORE_TARGETS.get(config.model_type)
 
-    def trainable_formula(self, config: PreTrainedConfig, task: TaskContext) -> int | None:
+    def trainable_formula(self, config: Any, task: TaskContext) -> int | None:
         """r * (inputs + outputs) for each adapted matrix; here for the square ones of self-attention."""
         targets = self._targets(config)
         if not targets or not set(targets) <= _SQUARE or config.model_type == "albert":  # whose layers are shared

@@ -19,7 +19,7 @@ from bench.errors import UsageError
 from bench.plugins.method import Method, MethodFamily, Params
 from bench.plugins.recipe import Recipe
 from bench.plugins.search_space import rates
-from methods._peft import Names, Numbers
+from methods._peft import Names, Numbers, put
 
 if TYPE_CHECKING:
     from torch import nn
@@ -148,12 +148,7 @@ class _PeftMethod(Method):
         )
 
     def apply(self, model: PreTrainedModel, task: TaskContext) -> nn.Module:
-        from methods._peft import inject
-        from methods._prompts import prompt
-
-        config = self.params.config()
-        put = prompt if config.is_prompt_learning else inject
-        put(model, config, self.name)
+        put(model, self.params.config(), self.name)
         return model
 
     def starts_at_base(self) -> bool:

@@ -1,20 +1,11 @@
 """Prefix tuning: trained keys and values before each layer's own, as P-tuning v2 does it (Liu et al., ACL 2022)."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from typing import Any
 
 from pydantic import Field
 
-from bench.plugins.method import Method, Params
-from bench.plugins.recipe import Recipe
-from bench.plugins.search_space import rates
-
-if TYPE_CHECKING:
-    from torch import nn
-    from transformers import PreTrainedConfig, PreTrainedModel
-
-    from bench.plugins.task import TaskContext
+from bench.plugins import Method, Params, Recipe, TaskContext, rates
+from methods._peft import put
 
 
 class PrefixTuningParams(Params):
@@ -39,7 +30,7 @@ class PrefixTuning(Method):
     Params = PrefixTuningParams
     space = rates(1e-3, 1e-1)
 
-    def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
+    def recipe(self, task: TaskContext, config: Any) -> Recipe:
         return Recipe(
             learning_rate=1e-2,
             epochs=6,
@@ -47,15 +38,13 @@ class PrefixTuning(Method):
             chosen_by="not tuned: a first guess, of the order that the authors' scripts use",
         )
 
-    def apply(self, model: PreTrainedModel, task: TaskContext) -> nn.Module:
+    def apply(self, model: Any, task: TaskContext) -> Any:
         from peft import PrefixTuningConfig
 
-        from methods._prompts import prompt
-
-        prompt(model, PrefixTuningConfig(num_virtual_tokens=self.params.tokens), self.name)
+        put(model, PrefixTuningConfig(num_virtual_tokens=self.params.tokens), self.name)
         return model
 
-    def trainable_formula(self, config: PreTrainedConfig, task: TaskContext) -> int:
+    def trainable_formula(self, config: Any, task: TaskContext) -> int:
         return int(2 * self.params.tokens * config.num_hidden_layers * config.hidden_size)
 
     def starts_at_base(self) -> bool:

@@ -1,20 +1,11 @@
 """Prompt tuning: trained embeddings before the input (Lester et al., EMNLP 2021), by the PEFT library."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from typing import Any
 
 from pydantic import Field
 
-from bench.plugins.method import Method, Params
-from bench.plugins.recipe import Recipe
-from bench.plugins.search_space import rates
-
-if TYPE_CHECKING:
-    from torch import nn
-    from transformers import PreTrainedConfig, PreTrainedModel
-
-    from bench.plugins.task import TaskContext
+from bench.plugins import Method, Params, Recipe, TaskContext, rates
+from methods._peft import put
 
 
 class PromptTuningParams(Params):
@@ -38,7 +29,7 @@ class PromptTuning(Method):
     Params = PromptTuningParams
     space = rates(2e-3, 2e-1)
 
-    def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
+    def recipe(self, task: TaskContext, config: Any) -> Recipe:
         return Recipe(
             learning_rate=3e-2,
             epochs=6,
@@ -46,15 +37,13 @@ class PromptTuning(Method):
             chosen_by="not tuned: the first guess for PASTA, whose size it has",
         )
 
-    def apply(self, model: PreTrainedModel, task: TaskContext) -> nn.Module:
+    def apply(self, model: Any, task: TaskContext) -> Any:
         from peft import PromptTuningConfig
 
-        from methods._prompts import prompt
-
-        prompt(model, PromptTuningConfig(num_virtual_tokens=self.params.tokens), self.name)
+        put(model, PromptTuningConfig(num_virtual_tokens=self.params.tokens), self.name)
         return model
 
-    def trainable_formula(self, config: PreTrainedConfig, task: TaskContext) -> int:
+    def trainable_formula(self, config: Any, task: TaskContext) -> int:
         # Some families (ELECTRA) embed tokens in fewer dimensions than their layers have.
         return int(self.params.tokens * getattr(config, "embedding_size", config.hidden_size))
 

@@ -16,7 +16,7 @@ REFUSED = {
     **{("prefix_tuning", family): "do not take any" for family in ("distilbert", "deberta-v2", "modernbert")},
     ("adapters", "modernbert"): "adapters do not know the model family",
     ("ia3", "modernbert"): "ia3 does not know the model family",
-    ("bitfit", "modernbert"): "bitfit trains bias terms, and this model of the family 'modernbert' has none",
+    ("bitfit", "modernbert"): "bitfit trains bias terms, and a 'modernbert' model has none",
 }
 FAMILIES = ("roberta", "distilbert", "electra", "modernbert", "deberta-v2")
 METHODS = ("full", "head", "bitfit", "lora", "ia3", "adapters", "prompt_tuning[tokens=3]", "prefix_tuning[tokens=3]")
