@@ -52,7 +52,7 @@ def plan(
 
 def _explain(rows: list[dict[str, Any]], setting: Setting) -> None:
     """What the table does not say by itself, on standard error."""
-    from bench.forecast.estimate import duration
+    from bench.forecast.seconds import duration
 
     console = stderr_console()
     for status, reason in dict.fromkeys((row["status"], row["reason"]) for row in rows if row["reason"]):

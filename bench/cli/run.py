@@ -83,7 +83,7 @@ def _show_outcome(outcome: Outcome, request: Request, console: Console, as_json:
 
 
 def _show_plan(planned: Plan, request: Request, as_json: bool) -> None:
-    from bench.forecast.estimate import Estimator, duration
+    from bench.forecast.seconds import Estimator, duration
     from bench.records.store import Store
     from bench.text import text_table
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench.forecast.estimate import duration
+from bench.forecast.seconds import duration
 from bench.plugins.specs import method_label
 from bench.sanitize import one_line
 from bench.text import text_table

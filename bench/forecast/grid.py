@@ -1,35 +1,55 @@
-"""A grid before it is run: a row for each method and task."""
+"""A grid before it is run: what each method takes on each task, for the largest batch.
+
+Nothing is downloaded. The largest batch is that of the longest texts, where the data are here already; else the task's
+limit is an upper bound. Batches hold texts of like length, so the longest text bounds the longest batch.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench.errors import BenchError
-from bench.forecast import fitting
-from bench.forecast.counting import Count, Frame, counts
-from bench.forecast.fitting import Memory
-from bench.forecast.seconds import Rate, Source
-from bench.forecast.shapes import Lengths, lengths
-from bench.forecast.steps import Shape, Step, predict
+from bench.forecast import memory
+from bench.forecast.memory import Memory
+from bench.forecast.parameters import Count, Frame, counts
+from bench.forecast.seconds import Estimator, Like, Rate, Source
+from bench.forecast.step import Shape, Step, predict
 from bench.grid.cell import Cell
 from bench.grid.recipes import RecipeStore, ResolvedRecipe, resolve_recipe
-from bench.grid.suites import Suite
+from bench.grid.suites import Budget, Suite
 from bench.plugins.method import Method
 from bench.plugins.recipe import Recipe
-from bench.plugins.task import Task, TaskContext
+from bench.plugins.task import Example, Task, TaskContext
 from bench.profiles import Profile
+from bench.sources.resolve import local
+from bench.train.data import examples_of, read, tokenise
 from bench.train.loop import total_steps
 from bench.train.placement import Placement
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from bench.forecast.estimate import Estimator
+LONGEST = 1000  # texts with the most characters that are tokenised to find the longest, and as many others for the mean
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Tokens of a task's training examples.
+
+    longest: of one example, or the task's limit. mean: None where the data are not here. train, test: examples that
+    the budget takes; None if unknown. source: where `longest` comes from.
+    """
+
+    longest: int
+    mean: float | None
+    train: int | None
+    test: int | None
+    source: Literal["data", "max_length"]
 
 
 @dataclass(frozen=True)
@@ -81,12 +101,12 @@ class Forecast:
             "n_seeds": seeds,
             "batch_examples": shape and shape.batch,
             "batch_tokens": shape and shape.tokens,
-            "batch_tokens_from": self.lengths.of,
+            "batch_tokens_from": self.lengths.source,
             "train_step_flops": step and step.flops,
-            "predicted_model_mib": step and fitting.model_mib(step),
-            "predicted_tensor_growth_mib": step and step.growth_bytes / fitting.MIB,
-            "predicted_train_growth_mib": step and fitting.growth_mib(step, profile),
-            "predicted_peak_train_memory_mib": step and fitting.peak_mib(step, profile),
+            "predicted_model_mib": step and step.model_bytes / memory.MIB,
+            "predicted_tensor_growth_mib": step and step.growth_bytes / memory.MIB,
+            "predicted_train_growth_mib": step and memory.growth_mib(step, profile),
+            "predicted_peak_train_memory_mib": step and memory.peak_mib(step, profile),
             "available_memory_mib": setting.memory.mib,
             "available_memory_of": setting.memory.of,
             "fits": step and self.unfit is None,
@@ -104,7 +124,7 @@ def forecast(
 ) -> list[Forecast]:
     """What each method, with its variant's label, will take on each task.
 
-    Steps of one shape on tasks of one kind and one number of labels are gone through once.
+    Steps of one shape on tasks of one kind and one number of labels are traced once.
     """
     by_name = {task.name: task for task in tasks}
 
@@ -113,69 +133,80 @@ def forecast(
         return lengths(by_name[task], setting.suite.budget, setting.tokenizer, setting.mirror)
 
     @cache
-    def gone_through(method: Method, context: TaskContext, recipe: str, shape: Shape) -> Step | str:
-        placement = Placement.of(setting.profile)
+    def traced(method: Method, context: TaskContext, recipe: str, shape: Shape) -> Step | str:
         try:
             resolved = Recipe.model_validate_json(recipe)
-            return predict(setting.frame.config, method, context, resolved, placement, shape)
+            return predict(setting.frame.config, method, context, resolved, Placement.of(setting.profile), shape)
         except BenchError as error:
             return str(error)
         except Exception as error:  # noqa: BLE001 - a plugin that reads its tensors' values can be run, not planned
-            return f"its memory cannot be told without running it ({type(error).__name__})"
+            return f"its memory cannot be predicted without running it ({type(error).__name__})"
 
-    def one(count: Count, task: Task) -> Forecast:
-        at = lengths_of(task.name)
+    def one(count: Count) -> Forecast:
+        task, at = count.task, lengths_of(count.task.name)
         if count.parameters is None:
             return Forecast(count, at, reason=count.reason)
-        template = setting.frame.pair if task.pair else setting.frame.single
-        pad = int(setting.frame.config.pad_token_id or 0)
-        context = TaskContext("plan", task.kind, task.pair, task.num_labels, template, pad)
-        suite = setting.suite
+        context, suite = setting.frame.context(task.kind, task.pair, task.num_labels), setting.suite
         own = count.method.recipe(context, setting.frame.config)
         changed = setting.recipes.overrides(count.method, task.name, suite)
         resolved = resolve_recipe(own, changed, suite.name, suite.budget, setting.profile.device)
         recipe = resolved.recipe
         shape = Shape(recipe.batch_size if at.train is None else min(recipe.batch_size, at.train), at.longest)
-        step = gone_through(count.method, context, recipe.model_dump_json(), shape)
         steps = None if at.train is None else total_steps(at.train, recipe)
+        step = traced(count.method, context, recipe.model_dump_json(), shape)
         if isinstance(step, str):
             return Forecast(count, at, resolved, shape, train_steps=steps, reason=step)
-        seconds, source = _seconds(setting, estimator, count, task, at, shape, step, steps)
-        unfit = fitting.unfit(step, setting.profile, setting.memory)
-        return Forecast(count, at, resolved, shape, step, steps, seconds, source, unfit)
+        unfit = memory.unfit(step, setting.profile, setting.memory)
+        found = Forecast(count, at, resolved, shape, step, steps, unfit=unfit)
+        seconds, source = _seconds(setting, estimator, found)
+        return replace(found, seconds=seconds, seconds_from=source)
 
-    return [one(count, by_name[count.task.name]) for count in counts(setting.frame, tasks, methods)]
+    return [one(count) for count in counts(setting.frame, tasks, methods)]
 
 
-def _seconds(
-    setting: Setting,
-    estimator: Estimator,
-    count: Count,
-    task: Task,
-    at: Lengths,
-    shape: Shape,
-    step: Step,
-    steps: int | None,
-) -> tuple[float | None, Source | None]:
-    seen = estimator.guess_like(
-        setting.profile.name, setting.suite.name, setting.model, count.method.name, count.variant, task.name
-    )
-    if seen is not None:
-        return seen, "records"
-    if setting.rate is None or steps is None:
-        return None, None
-    # FLOPs go with the tokens, nearly: attention's share, which goes with their square, is small at these lengths.
-    share = 1.0 if at.mean is None else at.mean / at.longest
-    batches = math.ceil((at.test or 0) / shape.batch)
-    return share * (steps * step.flops + batches * step.eval_flops) / setting.rate.flops, setting.rate.source
+def lengths(task: Task, budget: Budget, tokenizer: PreTrainedTokenizerBase | None, mirror: Path | None) -> Lengths:
+    """The lengths of a task's examples under a budget. tokenizer: None where it is not here."""
+    scored = budget.limit(budget.source("test") or "test")
+    unknown = Lengths(task.max_length, None, budget.train_examples, scored, "max_length")
+    found = local(task.source, mirror) if tokenizer is not None else None
+    if tokenizer is None or found is None:
+        return unknown
+    try:
+        splits = read(task, found.path)
+    except BenchError:  # a run says what is wrong; a forecast does without
+        return unknown
+    train, test = (examples_of(name, splits, budget) for name in ("train", "test"))
+    some = train[:LONGEST]  # splits are shuffled, so the first are a sample
+    most = sorted(train, key=_characters, reverse=True)[:LONGEST]
+    each = [len(ids) for ids in tokenise(task, some, tokenizer)["input_ids"]]
+    longest = max(len(ids) for ids in tokenise(task, most, tokenizer)["input_ids"])
+    return Lengths(max(longest, *each), sum(each) / len(each), len(train), len(test), "data")
 
 
 def unfit(forecasts: Iterable[Forecast], cells: Iterable[Cell]) -> Mapping[str, str]:
     """Why each of the cells that will not fit does not, by the cell's id."""
-    reasons = {
-        (each.count.method.name, each.count.variant, each.count.task.name): each.unfit
-        for each in forecasts
-        if each.unfit is not None
-    }
+    reasons = {(each.count.method.name, each.count.variant, each.count.task.name): each.unfit for each in forecasts}
     found = {cell.id: reasons.get((cell.method, cell.variant, cell.task)) for cell in cells}
     return {key: reason for key, reason in found.items() if reason is not None}
+
+
+def _seconds(setting: Setting, estimator: Estimator, of: Forecast) -> tuple[float | None, Source | None]:
+    count, at = of.count, of.lengths
+    like = Like(
+        setting.profile.name, setting.suite.name, setting.model, count.method.name, count.variant, count.task.name
+    )
+    seen = estimator.guess(like)
+    if seen is not None:
+        return seen, "records"
+    if setting.rate is None or of.train_steps is None or of.step is None or of.shape is None:
+        return None, None
+    # FLOPs grow with the tokens, nearly: attention's share, which grows with their square, is small at these lengths.
+    share = 1.0 if at.mean is None else at.mean / at.longest
+    batches = math.ceil((at.test or 0) / of.shape.batch)
+    flops = of.train_steps * of.step.flops + batches * of.step.eval_flops
+    return share * flops / setting.rate.flops, setting.rate.source
+
+
+def _characters(example: Example) -> int:
+    text = example.text if isinstance(example.text, str) else " ".join(example.text)
+    return len(text) + len(example.pair or "")

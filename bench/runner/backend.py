@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from bench.executors import Executor
-from bench.forecast.estimate import Estimator
+from bench.forecast.seconds import Estimator
 from bench.measure.environment import settings
 from bench.records.store import Store
 from bench.runner import run

@@ -7,11 +7,10 @@ import sys
 from dataclasses import replace
 
 from bench import profiles
-from bench.forecast import fitting, grid
-from bench.forecast.counting import frame
-from bench.forecast.estimate import Estimator
+from bench.forecast import grid, memory
 from bench.forecast.grid import Forecast, Setting
-from bench.forecast.seconds import rate
+from bench.forecast.parameters import frame
+from bench.forecast.seconds import Estimator, rate
 from bench.grid import models
 from bench.plugins import registry
 from bench.plugins.specs import build_method, changed_params
@@ -58,7 +57,7 @@ def _forecast(request: Request, special_tokens: int | None) -> tuple[Setting, li
         suite=request.suite,
         recipes=recipe_store(request),
         profile=wanted,
-        memory=fitting.available(wanted, machine),
+        memory=memory.available(wanted, machine),
         rate=rate(wanted, machine),
         mirror=request.mirror,
     )

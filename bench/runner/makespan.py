@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from bench.forecast.estimate import duration
+from bench.forecast.seconds import duration
 from bench.records.record import Record
 
 # A cell's phases by what they are for. A phase that is not here is part of the rest.

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from bench.forecast.estimate import Estimator, duration
+from bench.forecast.seconds import Estimator, Like, duration
 from bench.grid.cell import Cell
 from bench.records.record import Record
 from bench.sanitize import one_line
@@ -43,7 +43,7 @@ class _Tally:
 
     def __init__(self, pending: Sequence[Cell], workers: int, estimator: Estimator) -> None:
         self.total, self.done, self.failed = len(pending), 0, 0
-        self._waiting = Counter(map(estimator.like, pending))  # by what they are like: there may be very many
+        self._waiting = Counter(map(Like.of, pending))  # by what they are like: there may be very many
         self._begun: set[str] = set()
         self._workers, self._estimator = workers, estimator
         self.running: dict[str, tuple[Cell, float, dict[str, Any]]] = {}
@@ -59,7 +59,7 @@ class _Tally:
 
     def lose(self, cell: Cell) -> None:
         self.running.pop(cell.id, None)
-        self._waiting[self._estimator.like(cell)] += 1
+        self._waiting[Like.of(cell)] += 1
         self._begun.discard(cell.id)
 
     def end(self, record: Record) -> None:
@@ -73,7 +73,7 @@ class _Tally:
         """Seconds to the end of the grid; None: not known yet."""
         rest = 0.0
         for like, count in self._waiting.items():
-            guess = self._estimator.guess_like(*like) if count > 0 else 0.0
+            guess = self._estimator.guess(like) if count > 0 else 0.0
             if guess is None:
                 return None
             rest += count * guess
@@ -89,7 +89,7 @@ class _Tally:
     def _begin(self, cell: Cell) -> None:
         if cell.id not in self._begun:
             self._begun.add(cell.id)
-            self._waiting[self._estimator.like(cell)] -= 1
+            self._waiting[Like.of(cell)] -= 1
 
 
 class PlainDisplay(AbstractContextManager["PlainDisplay"]):

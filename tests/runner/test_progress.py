@@ -9,7 +9,7 @@ import pytest
 from made import cell, failed, record
 from rich.console import Console
 
-from bench.forecast.estimate import Estimator
+from bench.forecast.seconds import Estimator
 from bench.runner import progress
 from bench.runner.progress import FetchDisplay, LiveDisplay, PlainDisplay, outcome_line
 

@@ -28,7 +28,7 @@ from made import cell, record
 from rich.console import Console
 
 from bench.executors import Event, Finished, Job, Lost, Progress, Started
-from bench.forecast.estimate import Estimator
+from bench.forecast.seconds import Estimator
 from bench.grid.cell import Cell
 from bench.records.record import timestamp
 from bench.records.store import Store

@@ -1,8 +1,8 @@
-"""Does a cell fit the memory of its profile?
+"""Whether a cell fits into the memory of its profile.
 
-What a GPU holds beside this, and cannot be told without one: CUDA's context and loaded kernels (some 300 to 600
-MiB), workspaces of cuBLAS, the allocator's rounding and fragmentation, and what fused attention saves instead of
-what a CPU's does.
+Not part of the forecast is what a GPU holds beside the tensors: CUDA's context and loaded kernels (some 300 to 600
+MiB), workspaces of cuBLAS, the allocator's rounding and fragmentation, and what fused attention saves instead of what
+a CPU's does.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench import profiles
-from bench.forecast.steps import Step
+from bench.forecast.step import Step
 from bench.profiles import Machine, Profile
 
 MIB = 2**20
 # A worker's resident size with its libraries imported and used once, without a model: torch's CPU wheel 2.13,
-# transformers 5 and PEFT 0.21 on Linux. Measured; tests/plan/test_truth.py measures it again.
+# transformers 5 and PEFT 0.21 on Linux.
 WORKER_MIB = 410
+# How much more a CPU's resident size grows than the bytes of live tensors: the C library keeps holes between them. The
+# mean of twelve trainings (docs/planning.md). Both constants are measured again by tests/forecast/test_truth.py.
+CPU_GROWTH = 1.28
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Memory:
 
 
 def available(profile: Profile, machine: Machine) -> Memory:
-    """The memory that the profile declares; else this machine's, if it honours the profile; else the least it needs."""
+    """The memory that the profile declares; else this machine's, if it supports the profile; else its minimum."""
     gpu = profile.device == "cuda"
     if profile.memory_mib is not None:
         total, of = profile.memory_mib, f"the profile {profile.name}"
@@ -39,18 +42,15 @@ def available(profile: Profile, machine: Machine) -> Memory:
     return Memory(total // profile.workers, of)
 
 
-def model_mib(step: Step) -> float:
-    return step.model_bytes / MIB
-
-
 def growth_mib(step: Step, profile: Profile) -> float:
-    """What training adds to the loaded model: on a CPU in the process's heap, on a GPU in torch's allocator."""
-    return (step.heap_bytes if profile.device == "cpu" else step.growth_bytes) / MIB
+    """What training adds to the loaded model: on a CPU to the resident size, on a GPU in torch's allocator."""
+    return step.growth_bytes * (CPU_GROWTH if profile.device == "cpu" else 1) / MIB
 
 
 def peak_mib(step: Step, profile: Profile) -> float:
     """The peak as `peak_train_memory_mib` measures it: a CPU's resident size, or what is allocated on a GPU."""
-    return (WORKER_MIB if profile.device == "cpu" else 0) + model_mib(step) + growth_mib(step, profile)
+    libraries = WORKER_MIB if profile.device == "cpu" else 0
+    return libraries + step.model_bytes / MIB + growth_mib(step, profile)
 
 
 def unfit(step: Step, profile: Profile, memory: Memory) -> str | None:
@@ -58,5 +58,5 @@ def unfit(step: Step, profile: Profile, memory: Memory) -> str | None:
     need = peak_mib(step, profile)
     if need <= memory.mib:
         return None
-    a_worker = f" for each of {profile.workers} workers" if profile.workers > 1 else ""
-    return f"training is predicted to need {need:,.0f} MiB, and {memory.of} has {memory.mib:,} MiB{a_worker}."
+    each = f" for each of {profile.workers} workers" if profile.workers > 1 else ""
+    return f"training is predicted to need {need:,.0f} MiB, and {memory.of} has {memory.mib:,} MiB{each}."

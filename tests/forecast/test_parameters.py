@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 import tiny as tiny_bert
 
-from bench import forecast as planning
 from bench.__main__ import main
 from bench.errors import SourceError
+from bench.forecast import parameters
 from bench.grid import models
 from bench.plugins import registry
 from bench.plugins.specs import build_method, changed_params, parse_all
 from bench.sources.resolve import Resolved, resolve
 from bench.train.model import load_config
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NO_NETWORK = {"HF_HUB_OFFLINE": "1", "BENCH_OFFLINE": "1", "COLUMNS": "200"}
 Planned = Callable[..., tuple[int, str, str]]
 
@@ -45,11 +45,11 @@ def counts(model: str, methods: str, *tasks: str, special_tokens: int | None = N
 
     found, known = registry.methods(), registry.tasks()
     built = [build_method(found, spec) for spec in parse_all(methods)]
-    frame = planning.frame(models.find(model), no_files)
+    frame = parameters.frame(models.find(model), no_files)
     if special_tokens is not None:
         frame = frame.with_special_tokens(special_tokens)
     pairs = [(method, changed_params(method.params)) for method in built]
-    rows = [c.row(model) for c in planning.counts(frame, [known.get(task).plugin() for task in tasks], pairs)]
+    rows = [c.row(model) for c in parameters.counts(frame, [known.get(task).plugin() for task in tasks], pairs)]
     return {(row["task"], f"{row['method']} {row['method_params']}".strip()): row for row in rows}
 
 
@@ -102,7 +102,7 @@ def test_what_ships_for_the_default_model_is_its_own_configuration(embedded: Any
     assert model.shape is not None
     theirs = load_config(embedded(model.source)).to_dict()
     assert {key: theirs[key] for key in model.shape.config} == model.shape.config
-    shipped, read = (planning.frame(m, resolve) for m in (model, model._replace(shape=None)))
+    shipped, read = (parameters.frame(m, resolve) for m in (model, model._replace(shape=None)))
     assert (shipped.single, shipped.pair) == (read.single, read.pair)
 
 
@@ -173,4 +173,4 @@ def test_a_model_that_is_not_shipped_is_resolved() -> None:
         raise SourceError(f"no {source}")
 
     with pytest.raises(SourceError, match="hub:a/b@c"):
-        planning.frame(models.find("hub:a/b@c"), refuse)
+        parameters.frame(models.find("hub:a/b@c"), refuse)

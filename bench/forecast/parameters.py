@@ -1,11 +1,13 @@
-"""What a grid will train, told without weights, data or a GPU: parameters counted on the meta device."""
+"""Parameters that each method of a grid trains, counted on the meta device: without weights, data or a GPU."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from transformers import AutoConfig
 
 from bench.errors import NotApplicable
 from bench.grid import seeds
@@ -14,7 +16,7 @@ from bench.measure.parameters import ParameterCount
 from bench.plugins.method import Method
 from bench.plugins.task import Kind, Task, TaskContext
 from bench.sources.resolve import Resolved
-from bench.train.adaptation import adapt
+from bench.train.adaptation import Adapted, adapt
 from bench.train.model import load_config, load_tokenizer, meta_model, special_tokens
 
 if TYPE_CHECKING:
@@ -24,22 +26,28 @@ Counted = tuple[ParameterCount | None, int | None, str | None]  # parameters, fo
 
 
 class Frame(NamedTuple):
-    """A model as far as counting goes: its configuration, and the special tokens around one text and a pair."""
+    """A model as far as a forecast needs it: its configuration, and the special tokens around one text and a pair."""
 
     config: PreTrainedConfig
     single: tuple[int, ...]
     pair: tuple[int, ...]
 
     def with_special_tokens(self, count: int) -> Frame:
-        """The same model, as if every full input had so many special tokens: one [CLS] and separators."""
+        """The same model, with this many special tokens per input: one [CLS] and separators."""
         tokens = (self.single[0], *self.single[-1:] * (count - 1))
         return self._replace(single=tokens, pair=tokens)
+
+    def context(self, kind: Kind, pair: bool, num_labels: int) -> TaskContext:
+        """What a method is told of a task of this kind."""
+        return TaskContext(
+            "plan", kind, pair, num_labels, self.pair if pair else self.single, int(self.config.pad_token_id or 0)
+        )
 
 
 class Count(NamedTuple):
     """One method on one task. parameters: None where the method does not apply, for the reason given.
 
-    special_tokens: how many a full input of the task has. formula: the count that the paper promises, if any.
+    special_tokens: of a full input of the task. formula: the count that the paper promises, if any.
     """
 
     method: Method
@@ -75,13 +83,11 @@ def frame(model: Model, resolve: Callable[[str], Resolved]) -> Frame:
     """The frame of a model: shipped with the project for one that has a name, else read from its folder.
 
     Raises:
-        SourceError: for a model that is not shipped and cannot be had.
+        SourceError: for a model that is not shipped and unavailable.
     """
     if model.shape is not None:
-        from transformers import AutoConfig
-
         return Frame(AutoConfig.for_model(**model.shape.config), model.shape.single, model.shape.pair)
-    path: Path = resolve(model.source).path
+    path = resolve(model.source).path
     tokenizer = load_tokenizer(path)
     return Frame(load_config(path), special_tokens(tokenizer, False), special_tokens(tokenizer, True))
 
@@ -95,14 +101,12 @@ def counts(frame: Frame, tasks: Sequence[Task], methods: Iterable[tuple[Method, 
 
     @cache
     def counted(at: int, kind: Kind, pair: bool, num_labels: int) -> Counted:
-        method = built[at][0]
-        template = frame.pair if pair else frame.single
-        task = TaskContext("plan", kind, pair, num_labels, template, int(frame.config.pad_token_id or 0))
+        method, context = built[at][0], frame.context(kind, pair, num_labels)
         try:
-            parameters = _on_meta(frame.config, method, task)
+            parameters = on_meta(frame.config, method, context).parameters
         except NotApplicable as reason:
             return None, None, str(reason)
-        return parameters, method.trainable_formula(frame.config, task), None
+        return parameters, method.trainable_formula(frame.config, context), None
 
     return [
         Count(
@@ -114,9 +118,12 @@ def counts(frame: Frame, tasks: Sequence[Task], methods: Iterable[tuple[Method, 
     ]  # fmt: skip
 
 
-def _on_meta(config: PreTrainedConfig, method: Method, task: TaskContext) -> ParameterCount:
-    import torch
+def on_meta(config: PreTrainedConfig, method: Method, task: TaskContext, dropout: float | None = None) -> Adapted:
+    """A model with the method applied, on the meta device; dropout: None leaves the model's own.
 
-    model = meta_model(config, task.kind, task.num_labels)
+    Raises:
+        NotApplicable: as the method's `apply` does.
+    """
+    model = meta_model(config, task.kind, task.num_labels, dropout)
     with torch.device("meta"):
-        return adapt(model, method, task, seeds.streams(0)).parameters
+        return adapt(model, method, task, seeds.streams(0))

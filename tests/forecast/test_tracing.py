@@ -7,7 +7,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
-from bench.forecast.tracking import LiveBytes
+from bench.forecast.tracing import LiveBytes
 
 FLOAT = 4
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from made import PROFILE, cell, failed, record
 
-from bench.forecast.estimate import Estimator, duration
+from bench.forecast.seconds import Estimator, duration
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import pytest
 import tiny as tiny_bert
 import torch
 
-from bench.forecast import steps
-from bench.forecast.steps import Shape, predict
-from bench.forecast.tracking import LiveBytes
+from bench.forecast import step as steps
+from bench.forecast.step import Shape, predict
+from bench.forecast.tracing import LiveBytes
 from bench.grid import seeds
 from bench.plugins import registry
 from bench.plugins.specs import build_method, parse

@@ -1,7 +1,7 @@
-"""One optimiser step of one method, gone through on fake tensors: what it computes and what it keeps in memory.
+"""One optimiser step of a method, traced on fake tensors: what it computes and what it keeps in memory.
 
 The step is the loop's own (`bench.train.loop.update`), so whatever the loop does is in the figures: micro-batches,
-autocast, the gradient clip, AdamW's two states a trained scalar. Nothing below the first trained parameter is
+autocast, the gradient clip, AdamW's two states per trained scalar. Nothing below the first trained parameter is
 differentiated or saved for that, so that the bare head, PASTA and full fine-tuning differ by themselves.
 """
 
@@ -10,24 +10,26 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bench.forecast.fakes import replaced
-from bench.forecast.heap import Heap
-from bench.grid import seeds
-from bench.measure.allocator import MMAP_THRESHOLD, TRIM_THRESHOLD
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from bench.forecast.parameters import on_meta
+from bench.forecast.tracing import LiveBytes, fill_meta
+from bench.measure.flops import counter
 from bench.plugins.method import Method
 from bench.plugins.recipe import Recipe
 from bench.plugins.task import TaskContext
-from bench.train.adaptation import Adapted, adapt, save
-from bench.train.model import meta_model
+from bench.train import kernels
+from bench.train.adaptation import Adapted, save
+from bench.train.data import Batch
+from bench.train.loop import TrainState, update
+from bench.train.placement import Placement
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from transformers import PreTrainedConfig
 
-    from bench.train.data import Batch
-    from bench.train.placement import Placement
-
-STEPS = 2  # the first makes the optimiser's states, and only the second finds them there from its start
+STEPS = 2  # the first creates the optimiser's states, so that only the second has them from its start
 _SAVED_FOR_REAL = 64 * 2**20  # bytes; a larger adapter is not written only to see how large its header is
 
 
@@ -49,92 +51,65 @@ class Step:
 
     flops: of forward and backward pass. eval_flops: of a forward pass of as many examples. model_bytes: parameters
     and buffers of the adapted model. growth_bytes: the most that is alive beside them: what is saved for the backward
-    pass, gradients, optimiser states, the batch. heap_bytes: the resident size that these take in a CPU's heap, see
-    `bench.forecast.heap`. adapter_bytes: of what is saved.
+    pass, gradients, optimiser states, the batch. adapter_bytes: of what is saved.
     """
 
     flops: int
     eval_flops: int
     model_bytes: int
     growth_bytes: int
-    heap_bytes: int
     adapter_bytes: int
 
 
 def predict(
     config: PreTrainedConfig, method: Method, task: TaskContext, recipe: Recipe, placement: Placement, shape: Shape
 ) -> Step:
-    """Go through one optimiser step on the largest batch.
+    """Trace one optimiser step on the largest batch.
 
-    placement: its device need not be there: a GPU's step is gone through with a CPU's operations in the GPU's
-    autocast dtype where torch has no CUDA, as it cannot even name such tensors then.
+    placement: its device need not be there: without CUDA in torch, which then cannot even name such tensors, a GPU's
+    step is traced with a CPU's operations in the GPU's autocast dtype.
 
     Raises:
         NotApplicable: as the method's `apply` does.
     """
-    import torch
-    from torch._subclasses.fake_tensor import FakeTensorMode
-
-    from bench.forecast.tracking import LiveBytes
-    from bench.measure.flops import counter
-    from bench.train.loop import TrainState, update
-
     if placement.device != "cpu" and not torch.cuda.is_available():
         placement = replace(placement, device="cpu")
-    saved = adapter_bytes(method, _on_meta(config, method, task, recipe))
-    adapted = _on_meta(config, method, task, recipe)
+    saved = adapter_bytes(method, on_meta(config, method, task, recipe.dropout))
+    adapted = on_meta(config, method, task, recipe.dropout)
     module = adapted.module
+    kernels.install(module, recipe.masks)
     with FakeTensorMode(), LiveBytes() as live:
-        new = replaced(module, placement.device)
+        fill_meta(module, placement.device)
         model_bytes = live.live
-        head: list[Any] = [new[id(parameter)] for parameter in adapted.head]
-        state = TrainState.of(module, head, recipe, STEPS)
+        state = TrainState.of(module, adapted.head, recipe, STEPS)
         module.train()
         live.restart()
-        live.heap = heap = Heap(MMAP_THRESHOLD, TRIM_THRESHOLD)
         for _ in range(STEPS):
             batch = _batch(config, task, shape, placement.device)
             with counter() as counted:
                 update(state, batch, task.kind, placement)
             state.optimizer.zero_grad(set_to_none=True)
-        peak, heap_peak = live.peak, heap.peak
+        growth = live.peak - model_bytes
         module.eval()
         with torch.no_grad(), counter() as evaluated:
             module(**batch.inputs)
-    flops, eval_flops = int(counted.get_total_flops()), int(evaluated.get_total_flops())
-    return Step(flops, eval_flops, model_bytes, peak - model_bytes, heap_peak, saved)
+    return Step(counted.get_total_flops(), evaluated.get_total_flops(), model_bytes, growth, saved)
 
 
 def adapter_bytes(method: Method, adapted: Adapted) -> int:
     """Bytes of what the method saves; of one of more than 64 MiB the tensors alone, without a file's header.
 
-    The module is filled with real tensors that nobody writes to, which take no memory until something does.
+    The module is filled with real tensors that nothing writes to, which take no memory until something does.
     """
     trained = sum(p.numel() * p.element_size() for p in adapted.module.parameters() if p.requires_grad)
     if trained > _SAVED_FOR_REAL:
         return trained
-    replaced(adapted.module, "cpu")
+    fill_meta(adapted.module, "cpu")
     return save(method, adapted.module)
 
 
-def _on_meta(config: PreTrainedConfig, method: Method, task: TaskContext, recipe: Recipe) -> Adapted:
-    import torch
-
-    from bench.train import kernels
-
-    model = meta_model(config, task.kind, task.num_labels, recipe.dropout)
-    with torch.device("meta"):
-        adapted = adapt(model, method, task, seeds.streams(0))
-    kernels.install(adapted.module, recipe.masks)
-    return adapted
-
-
 def _batch(config: PreTrainedConfig, task: TaskContext, shape: Shape, device: str) -> Batch:
-    """A batch of this shape, of no content, as `bench.train.data.Encoded.batch` makes them."""
-    import torch
-
-    from bench.train.data import Batch
-
+    """A batch of this shape, without content, as `bench.train.data.Encoded.batch` makes them."""
     size = (shape.batch, shape.length)
 
     def empty(*size: int, dtype: Any = torch.int64) -> Tensor:
