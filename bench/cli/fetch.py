@@ -1,4 +1,4 @@
-"""`fetch`: downloads ahead of a run."""
+"""`fetch`: downloads what a run needs, ahead of it."""
 
 from __future__ import annotations
 

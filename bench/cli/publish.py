@@ -1,4 +1,4 @@
-"""`publish`: a results folder made public."""
+"""`publish`: writes results folders as one publication, to a folder or to the hub."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bench.sanitize import one_line
 
 
 def publish(
-    to: Annotated[str, typer.Option("--to", metavar="DIR|hub:OWNER/NAME", help="Where to.")],
+    to: Annotated[str, typer.Option("--to", metavar="DIR|hub:OWNER/NAME", help="Publish here.")],
     folders: Folders = None,
     pscp: PscpSuite = None,
     profile: OnlyProfile = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be published; write nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Copy tables, page and records, with a list of their hashes, to a folder or a data set repository of the hub."""
+    """Write tables, page, records and a list of hashes to a folder or a data set repository on the hub."""
     from bench.publish.folder import contents, named_folders, repository, stale, to_folder, to_hub
 
     console = stderr_console()
@@ -27,7 +27,7 @@ def publish(
     records = merged(folders, profile, console).records
     made = contents(records, pscp_of(pscp))
     for source in named_folders(records):
-        console.print(one_line(f"Mind that the records name a folder of your machine: {source}"), markup=False)
+        console.print(one_line(f"Note: the records contain the path of a local folder: {source}"), markup=False)
     removed = stale(Path(to), made) if name is None else []
     sizes = {path: len(text.encode()) for path, text in made.items()}
     address = to
@@ -39,12 +39,12 @@ def publish(
     if as_json:
         print_json({"to": address, "dry_run": dry_run, "files": sizes, "removed": removed})
         return
-    of_records = [size for path, size in sizes.items() if path.startswith("records/")]
+    records_sizes = [size for path, size in sizes.items() if path.startswith("records/")]
     for path, size in sizes.items():
         if not path.startswith("records/"):
             print(f"{path}  {size:,} bytes")
-    print(f"records/  {len(of_records)} files, {sum(of_records):,} bytes")
+    print(f"records/  {len(records_sizes)} files, {sum(records_sizes):,} bytes")
     for path in removed:
-        print(f"{one_line(path)}  {'would be ' if dry_run else ''}removed: it is no longer part of these results")
+        print(f"{one_line(path)}  {'would be ' if dry_run else ''}removed: no longer part of these results")
     print(f"{'Would be published' if dry_run else 'Published'} to {address}: {len(sizes)} files, "
           f"{sum(sizes.values()):,} bytes.")  # fmt: skip

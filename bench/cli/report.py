@@ -1,4 +1,4 @@
-"""`report`: results folders as one HTML page."""
+"""`report`: writes results folders as one HTML page."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def report(
     profile: OnlyProfile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write one HTML file with tables, charts and failures, to open in any browser, without a network."""
+    """Write one HTML file with tables, charts and failures, for any browser, without a network."""
     from bench import report as pages
     from bench.files import write_atomically
 

@@ -13,16 +13,15 @@ import tempfile
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from huggingface_hub import HfApi
 
 from bench import __version__, report
 from bench.errors import BenchError, StoreError, UsageError
 from bench.files import remove_stale, temporary_path, write_atomically
 from bench.leaderboard import current, files
-
-if TYPE_CHECKING:
-    from bench.records.record import Record
-    from bench.stats.pscp import Pscp
+from bench.records.record import Record
+from bench.stats.pscp import Pscp
 
 SUMS = "SHA256SUMS"
 HUB = "hub:"
@@ -138,8 +137,6 @@ def to_hub(name: str, made: dict[str, str]) -> str:
     Raises:
         PublishError: if the hub refuses or cannot be reached.
     """
-    from huggingface_hub import HfApi  # slow to import
-
     api = HfApi()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "publication"

@@ -20,7 +20,10 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from bench.errors import UsageError
 from bench.files import write_atomically
@@ -30,10 +33,6 @@ from bench.publish.plot import Plot, digest_of
 from bench.sanitize import markdown
 from bench.stats import ALPHA
 from bench.stats.multiple import holm
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from jinja2 import Template
 
 Difference = tuple[float, float, float, bool]
 """Points, the ends of their 95 % interval, and whether they are significant; NaN is unknown."""
@@ -135,8 +134,6 @@ def _pairs_block(folder: Path, method: str) -> str:
 
 
 def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     environment = Environment(
         loader=PackageLoader("bench.publish", "."), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -161,8 +158,6 @@ def _board(folder: Path, name: str) -> tuple[pd.DataFrame, str]:
 
 def _csv(path: Path) -> pd.DataFrame:
     """A CSV file's cells as they are written."""
-    import pandas as pd
-
     try:
         return pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:

@@ -11,14 +11,16 @@ import io
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import matplotlib
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from bench.grid.cell import method_label
 from bench.sanitize import one_line
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
 
 PANELS_A_ROW = 3
 # Okabe and Ito's colours for colour-blind readers, without yellow, which is invisible on white. With eight shapes they
@@ -56,11 +58,6 @@ class Plot:
 
     def draw(self) -> str:
         """An SVG with means and 95 % intervals, and its `digest`; what trains nothing is a level line."""
-        import matplotlib
-        from matplotlib.backends.backend_svg import FigureCanvasSVG
-        from matplotlib.figure import Figure
-        from matplotlib.lines import Line2D
-
         rows = self.rows.assign(
             label=[method_label(*names) for names in zip(self.rows["method"], self.rows["method_params"], strict=True)],
             trainable_params=self.rows["trainable_params"].replace("", "nan").astype(float),

@@ -117,15 +117,22 @@ def _resolve_package(ref: PackageRef, on_progress: OnProgress | None) -> Resolve
 
 
 def _archive(ref: PackageRef, folder: Path, on_progress: OnProgress | None) -> Path:
-    """The archive, its hash checked. A downloaded one is kept for other references into it."""
+    """The archive, its hash checked here too. A downloaded one is kept for other references into it."""
     archive = folder / ref.sha256
-    if archive.exists():
-        with archive.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() == ref.sha256:
-                return archive
+    if _has_sha256(archive, ref.sha256):
+        return archive
     with _temporary_folder(archive) as partial:
         downloaded = download(ref.name, ref.version, ref.sha256, partial, on_progress)
+        if not _has_sha256(downloaded, ref.sha256):
+            raise SourceError(f"{downloaded} does not have sha256 {ref.sha256}.")
         return downloaded.replace(archive) if downloaded.parent == partial else downloaded
+
+
+def _has_sha256(path: Path, sha256: str) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
 
 
 @contextmanager
