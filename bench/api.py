@@ -8,13 +8,13 @@ from inspect import Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, get_type_hints
 
-from bench.leaderboard.merging import merge
+from bench.leaderboard.load import load_records
 from bench.runner.options import DECLARED, DEFAULT_RESULTS, Options
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.leaderboard import Boards
+    from bench.leaderboard.tables import Tables
     from bench.records.record import Record
 
 P = ParamSpec("P")
@@ -42,22 +42,22 @@ class Results:
     @cached_property
     def leaderboard(self) -> pd.DataFrame:
         """A row a method and task, over seeds, from best to worst."""
-        return self._boards.leaderboard.convert_dtypes()
+        return self._tables.leaderboard.convert_dtypes()
 
     @cached_property
     def cells(self) -> pd.DataFrame:
         """A row a cell: one training and its evaluation."""
-        return self._boards.cells.convert_dtypes()
+        return self._tables.cells.convert_dtypes()
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
         """A row for every two methods on a task: how far apart, and how sure."""
-        return self._boards.pairs.convert_dtypes()
+        return self._tables.pairs.convert_dtypes()
 
     @cached_property
     def overall(self) -> pd.DataFrame:
         """A row a method over all tasks: average ranks."""
-        return self._boards.overall.convert_dtypes()
+        return self._tables.overall.convert_dtypes()
 
     @cached_property
     def losses(self) -> pd.DataFrame:
@@ -79,10 +79,10 @@ class Results:
         )
 
     @cached_property
-    def _boards(self) -> Boards:
-        from bench.leaderboard import Boards
+    def _tables(self) -> Tables:
+        from bench.leaderboard.tables import Tables
 
-        return Boards(self.records)
+        return Tables(self.records)
 
     def _long(self, lines: Any, names: Sequence[str]) -> pd.DataFrame:
         import pandas as pd
@@ -107,7 +107,7 @@ def load(*folders: str | Path, profile: str | None = None) -> Results:
         UsageError: for a folder that is not there, or folders that hold more than one profile without a word on
             which is meant.
     """
-    found = merge([Path(folder) for folder in folders] or [DEFAULT_RESULTS], profile)
+    found = load_records([Path(folder) for folder in folders] or [DEFAULT_RESULTS], profile)
     return Results(found.records, found.notes)
 
 
@@ -150,7 +150,7 @@ def run(options: Options) -> Results:
 
     request, console = Request.of(options), Console(stderr=True, highlight=False)
     warn_of_broken_plugins(request.plugins, console)
-    outcome = execute_and_tabulate(prepare([request], console), request, console)
+    outcome, _ = execute_and_tabulate(prepare([request], console), request, console)
     if outcome.interrupted:
         raise KeyboardInterrupt
     return Results(list(outcome.records.values()))

@@ -18,7 +18,7 @@ from bench.errors import UsageError
 from bench.files import write_atomically
 from bench.grid.recipes import FOLDER, File, Tuned, file_name
 from bench.grid.suites import Suite
-from bench.leaderboard.csv import csv_of
+from bench.leaderboard.files import csv_of
 from bench.plugins import registry
 from bench.plugins.method import Method
 from bench.plugins.registry import Registry

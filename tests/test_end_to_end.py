@@ -21,7 +21,7 @@ import pytest
 import tiny_grid
 from tiny_grid import TinyGrid, records
 
-from bench.leaderboard import CELL_COLUMNS, COLUMNS
+from bench.leaderboard.columns import CELLS, LEADERBOARD, names
 
 pytestmark = pytest.mark.slow
 
@@ -109,7 +109,7 @@ def test_a_record_says_why(failing: Ran) -> None:
 
 def test_standard_error_names_the_failures_and_standard_output_is_json_alone(failing: Ran) -> None:
     rows = json.loads(failing.process.stdout)  # although the plugin prints when it is imported
-    assert all(tuple(row) == COLUMNS for row in rows)
+    assert all(tuple(row) == names(LEADERBOARD) for row in rows)
     found = {row["method"]: (row["n_seeds"], row["n_failed"], row["status"], row["score_mean"]) for row in rows}
     assert found["greedy"] == (0, 1, "1 oom", None)
     assert found["refuses"] == (0, 0, "1 skipped", None)
@@ -126,8 +126,8 @@ def test_the_tables_hold_the_failures_too(failing: Ran, cured: Ran) -> None:
         cells = list(csv.DictReader(lines))
     with (cured.results / "leaderboard.csv").open(newline="") as lines:
         board = list(csv.DictReader(lines))
-    assert tuple(cells[0]) == CELL_COLUMNS
-    assert tuple(board[0]) == COLUMNS
+    assert tuple(cells[0]) == names(CELLS)
+    assert tuple(board[0]) == names(LEADERBOARD)
     assert {(row["method"], row["seed"]) for row in cells} == {(name, seed) for name in METHODS for seed in "01"}
     assert {row["method"]: row["status"] for row in board} == {
         **dict.fromkeys(METHODS, "ok"),

@@ -20,7 +20,7 @@ from bench.sanitize import one_line
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.leaderboard.merging import Merged
+    from bench.leaderboard.load import Loaded
     from bench.stats.pscp import Pscp
 
 EXIT_FAILED, EXIT_NOTHING, EXIT_INTERRUPTED = 1, 3, 130  # 3: nothing to compare or show
@@ -94,11 +94,11 @@ def stderr_console() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
-def merged(folders: Sequence[Path] | None, profile: str | None, console: Console) -> Merged:
+def merged(folders: Sequence[Path] | None, profile: str | None, console: Console) -> Loaded:
     """The records of results folders (by default the local one); notes on what was left out go to `console`."""
-    from bench.leaderboard.merging import merge
+    from bench.leaderboard.load import load_records
 
-    found = merge(folders or [DEFAULT_RESULTS], profile)
+    found = load_records(folders or [DEFAULT_RESULTS], profile)
     for note in found.notes:
         console.print(one_line(note), markup=False)
     return found

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,9 +23,7 @@ from bench.cli.common import (
 from bench.sanitize import one_line
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from bench.leaderboard.boards import Name
+    from bench.leaderboard.columns import Name
     from bench.stats.pscp import Pscp
 
 
@@ -45,9 +44,8 @@ def leaderboard(
     """Build the leaderboard of results folders: a table, a CSV file, or JSON."""
     from bench.errors import UsageError
     from bench.files import write_atomically
-    from bench.leaderboard import Boards, files
-    from bench.leaderboard.boards import column_names
-    from bench.leaderboard.csv import csv_of, frame
+    from bench.leaderboard.files import csv_of, package_of
+    from bench.leaderboard.tables import Tables
 
     if into is not None:
         if folders or out or per_cell or pairs or overall or pscp or profile or as_json:
@@ -61,18 +59,18 @@ def leaderboard(
         raise UsageError("Give one of --per-cell, --pairs and --overall: each is a table of its own.")
     which: Name = chosen[0] if chosen else "leaderboard"  # type: ignore[assignment]
     constants = pscp_of(pscp)
-    records = merged(folders, profile, stderr_console()).records
-    lines, names = list(Boards(records, constants).lines(which)), column_names(which, constants)
+    tables = Tables(merged(folders, profile, stderr_console()).records, constants)
+    lines = list(tables.lines(which))
     if out is not None:
-        text = csv_of(lines, names)
+        text = csv_of(lines, tables.columns(which))
         write_atomically(out, text)
-        write_atomically(out.with_suffix(".datapackage.json"), files.describe_one(out.name, which, text, constants))
+        write_atomically(out.with_suffix(".datapackage.json"), package_of(out.name, which, text, constants))
     if as_json:
-        print_json(frame(lines, names).to_dict("records"))
+        print_json(lines)
     elif out is None and which == "cells":
-        sys.stdout.write(csv_of(lines, names))
+        sys.stdout.write(csv_of(lines, tables.columns(which)))
     elif out is None:
-        print("\n\n".join(filter(None, _shown(which, frame(lines, names), constants))))
+        print(_shown(which, lines, constants))
 
 
 def _into(file: Path, check: bool) -> None:
@@ -95,14 +93,11 @@ def _into(file: Path, check: bool) -> None:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _shown(which: str, frame: pd.DataFrame, constants: Pscp | None) -> list[str]:
+def _shown(which: Name, lines: Sequence[dict[str, Any]], constants: Pscp | None) -> str:
     from bench.cli import tables
 
     if which == "pairs":
-        return [tables.pairs_table(frame)]
+        return tables.pairs_table(lines)
     if which == "overall":
-        return [tables.overall_table(frame)]
-    return [
-        tables.leaderboard_table(frame),
-        tables.legend(frame, constants),
-    ]
+        return tables.overall_table(lines)
+    return f"{tables.leaderboard_table(lines)}\n\n{tables.legend(lines, constants)}"

@@ -20,6 +20,7 @@ from bench.runner.options import DECLARED, Options
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bench.leaderboard.tables import Tables
     from bench.runner.plan import Plan
     from bench.runner.request import Request
     from bench.runner.run import Outcome
@@ -49,29 +50,28 @@ def run(
         _show_plan(planned, request, as_json)
         return
     try:
-        outcome = execute_and_tabulate(planned, request, console, process_began())
+        outcome, tables = execute_and_tabulate(planned, request, console, process_began())
     except UsageError:
         raise
     except BenchError as error:  # the plan was right, so the disk is full, read-only or gone
         console.print(f"Error: {error} Finished cells are kept; fix this and rerun the same command.", markup=False)
         raise typer.Exit(EXIT_FAILED) from None
-    _show_outcome(outcome, request, console, as_json)
+    _show_outcome(outcome, tables, request, console, as_json)
     if outcome.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
     if outcome.failed:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _show_outcome(outcome: Outcome, request: Request, console: Console, as_json: bool) -> None:
-    from bench import leaderboard as boards
+def _show_outcome(outcome: Outcome, tables: Tables, request: Request, console: Console, as_json: bool) -> None:
     from bench.cli.tables import leaderboard_table, legend
     from bench.runner.progress import outcome_line
 
-    frame = boards.aggregated(outcome.records.values())
+    lines = tables.lines_of(outcome.records.values())
     if as_json:
-        print_json(frame.to_dict("records"))
+        print_json(lines)
     else:
-        print(f"\n{leaderboard_table(frame)}\n\n{legend(frame)}")
+        print(f"\n{leaderboard_table(lines)}\n\n{legend(lines)}")
     for record in outcome.failed:
         console.print(f"Failed: {outcome_line(record)}", markup=False)
     if outcome.interrupted:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from bench.forecast.seconds import duration
@@ -12,12 +14,12 @@ from bench.sanitize import one_line
 from bench.text import text_table
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bench.stats.pscp import Pscp
 
+Line = Mapping[str, Any]  # of a table, see bench.leaderboard.columns
 
-def leaderboard_table(frame: pd.DataFrame) -> str:
+
+def leaderboard_table(lines: Iterable[Line]) -> str:
     """The leaderboard in the width of a terminal: score with spread, share, memory, speed."""
     rows = [
         {
@@ -33,14 +35,14 @@ def leaderboard_table(frame: pd.DataFrame) -> str:
             "seeds": f"{row['n_seeds']}",
             "status": row["status"],
         }
-        for row in frame.to_dict("records")
+        for row in lines
     ]
     if not rows:
         return "No records."
     return text_table(rows, ("left", "left", "left", *["right"] * (len(rows[0]) - 4), "left"))
 
 
-def pairs_table(frame: pd.DataFrame) -> str:
+def pairs_table(lines: Iterable[Line]) -> str:
     """Every two methods of a task: how far apart, how sure, and what could have been found at all."""
     rows = [
         {
@@ -55,7 +57,7 @@ def pairs_table(frame: pd.DataFrame) -> str:
             "detectable": _number(row["minimum_detectable"], ".4f"),
             "verdict": row["verdict"],
         }
-        for row in frame.to_dict("records")
+        for row in lines
     ]
     if not rows:
         return "No two methods have a score on one task."
@@ -67,25 +69,24 @@ def pairs_table(frame: pd.DataFrame) -> str:
     )
 
 
-def overall_table(frame: pd.DataFrame) -> str:
+def overall_table(lines: Iterable[Line]) -> str:
     """Average ranks over tasks, a table for each model, profile and preset."""
-    if frame.empty:
-        return "Ranks over tasks need two methods that finished the same two tasks."
     parts = []
-    for (model, profile, preset), part in frame.groupby(["model", "profile", "preset"], sort=True):
+    for key, part in groupby(lines, key=itemgetter("model", "profile", "preset")):
+        members = list(part)
         rows = [
             {"method": row["method"], "average rank": f"{row['average_rank']:.2f}", "group": f"{row['group']}"}
-            for row in part.to_dict("records")
+            for row in members
         ]
-        first = part.iloc[0]
+        first = members[0]
         friedman = "" if first["friedman_p"] is None else f" Friedman's p: {first['friedman_p']:.4f}."
         parts.append(
-            f"{one_line(f'{model}, {profile}, {preset}')}: ranks over {first['n_tasks']} tasks\n\n"
+            f"{one_line(', '.join(key))}: ranks over {first['n_tasks']} tasks\n\n"
             f"{text_table(rows, ('left', 'right', 'right'))}\n\n"
             f"Critical difference: {first['critical_difference']:.2f} (Nemenyi, 5 %). "
             f"Methods of one group are closer than\nthat to its best.{friedman}"
         )
-    return "\n\n".join(parts)
+    return "\n\n".join(parts) or "Ranks over tasks need two methods that finished the same two tasks."
 
 
 def _interval(row: Mapping[Any, Any]) -> str:
@@ -124,14 +125,14 @@ def _over(value: float | None, unit: float) -> float | None:
     return None if value is None else value / unit
 
 
-def legend(frame: pd.DataFrame, pscp: Pscp | None = None) -> str:
+def legend(lines: Sequence[Line], pscp: Pscp | None = None) -> str:
     """What the columns of `leaderboard_table` mean; pscp: the constants of that column, where there is one."""
-    kinds = one_line(", ".join(sorted({str(kind) for kind in frame["memory_kind"] if kind})) or "unknown")
-    profiles = ", ".join(sorted(set(frame["profile"])))
+    kinds = one_line(", ".join(sorted({str(row["memory_kind"]) for row in lines if row["memory_kind"]})) or "unknown")
+    profiles = ", ".join(sorted({row["profile"] for row in lines}))
     return (
         "score: mean ± standard deviation over seeds on the test split. group: rows of one group are not told\n"
         "apart by these seeds and test examples. trained, share: without the head. "
-        f"MiB: peak while training ({kinds}).\nProfile: {profiles}. {_tuning(frame)}"
+        f"MiB: peak while training ({kinds}).\nProfile: {profiles}. {_tuning(lines)}"
     ) + (
         f"\nPSCP: score with soft penalties for costs (arXiv 2511.21285), here with\n{pscp}.".replace("; ", "\n")
         if pscp
@@ -139,9 +140,9 @@ def legend(frame: pd.DataFrame, pscp: Pscp | None = None) -> str:
     )
 
 
-def _tuning(frame: pd.DataFrame) -> str:
+def _tuning(lines: Iterable[Line]) -> str:
     """With which budget the rows were tuned: whether the comparison is fair."""
-    budgets = Counter((row["tuning_trials"], row["tuning_examples"]) for row in frame.to_dict("records"))
+    budgets = Counter((row["tuning_trials"], row["tuning_examples"]) for row in lines)
     several = len(budgets) > 1
     parts = [
         (f"from {trials} trials of {examples:,} examples" if trials and examples else "by hand")

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.comparison import messages
 from bench.comparison.judging import Judgement, Outcome, Report
-from bench.leaderboard import Row
+from bench.leaderboard.rows import Row
 from bench.sanitize import markdown
 from bench.text import text_table
 

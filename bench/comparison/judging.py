@@ -19,8 +19,8 @@ from bench.comparison.conditions import obstacle, unsteady
 from bench.comparison.measures import QUANTITIES, Quantity
 from bench.comparison.noise import Noise, Spread, from_rows, log_ratio, ratio_test
 from bench.comparison.rows import ALL_ROWS, Event, Pair, match, row_label
-from bench.leaderboard import Row
-from bench.leaderboard import compare as compare_scores
+from bench.leaderboard.ranking import compare as compare_scores
+from bench.leaderboard.rows import Row
 from bench.records.machines import machine_kind
 from bench.records.record import Record
 from bench.stats import ALPHA

@@ -12,7 +12,7 @@ from collections import defaultdict
 from bench.comparison import messages
 from bench.comparison.judging import Judgement, Report
 from bench.comparison.rows import ALL_ROWS, Event
-from bench.leaderboard import Row
+from bench.leaderboard.rows import Row
 from bench.sanitize import legal
 
 NAME = "bench compare"

@@ -1,12 +1,22 @@
-"""The tables' columns: name, type, unit and meaning, in one place for CSV headers, data packages, pages and people."""
+"""The columns of the tables: name, type, unit and meaning, for CSV headers, data packages and the report page."""
 
 from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from bench.stats.pscp import Pscp
+
+Name = Literal["leaderboard", "cells", "pairs", "overall"]
+TABLES: dict[Name, str] = {
+    "leaderboard": "A row a method and task, over seeds.",
+    "cells": "A row a cell: one training and its evaluation.",
+    "pairs": "A row for every two methods on a task.",
+    "overall": "A row a method over all tasks.",
+}
+
 
 class Column(NamedTuple):
-    """One column. type: as the Frictionless Table Schema names it. unit: None for a text or a bare number."""
+    """One column. type: a Frictionless Table Schema type. unit: None for text and plain numbers."""
 
     name: str
     type: Literal["string", "integer", "number", "datetime"]
@@ -16,19 +26,19 @@ class Column(NamedTuple):
 
 _METHOD = (
     Column("method", "string", "Method, as --methods takes it."),
-    Column("method_params", "string", "Parameters that differ from the method's defaults; empty where none does."),
+    Column("method_params", "string", "Parameters that differ from the method's defaults; empty if none does."),
 )
 _GROUP = (
-    Column("task", "string", "Task; TASK/NAME is an extra test split of a task, scored apart."),
+    Column("task", "string", "Task; TASK/NAME is an extra test split of a task, scored separately."),
     Column("model", "string", "Pretrained encoder."),
     Column("profile", "string", "Hardware profile; numbers of different profiles are not comparable."),
-    Column("preset", "string", "Suite that the budget comes from."),
+    Column("preset", "string", "Suite that sets the budget."),
 )
-_METRIC = Column("metric", "string", "What is scored on the test split.")
+_METRIC = Column("metric", "string", "Metric on the test split.")
 _COSTS = (
-    Column("method_params_count", "integer", "What the method trains plus what it adds and keeps frozen, without the "
+    Column("method_params_count", "integer", "Parameters that the method trains, or adds and keeps frozen, without the "
            "head, by tensor identity.", "parameters"),
-    Column("trainable_params", "integer", "What the method trains, without the head, by tensor identity.",
+    Column("trainable_params", "integer", "Parameters that the method trains, without the head, by tensor identity.",
            "parameters"),
     Column("trainable_share_percent", "number", "trainable_params over the base model with its head.", "%"),
     Column("trainable_share_with_head_percent", "number", "The same with the head's parameters counted as trained.",
@@ -49,13 +59,13 @@ _COSTS = (
     Column("train_seconds", "number", "Time of all optimiser steps of one cell.", "s"),
 )  # fmt: skip
 _RECIPE = (
-    Column("recipe_chosen_by", "string", "Who chose the optimiser settings, on what."),
-    Column("tuning_trials", "integer", "Settings that were tried for this method and task before; empty where nobody "
-           "counted.", "trials"),
-    Column("tuning_examples", "integer", "Training examples that each of these trials saw.", "examples"),
+    Column("recipe_chosen_by", "string", "Who chose the optimiser settings, and on which data."),
+    Column("tuning_trials", "integer", "Settings that were tried before for this method and task; empty if unknown.",
+           "trials"),
+    Column("tuning_examples", "integer", "Training examples of each of these trials.", "examples"),
 )  # fmt: skip
 _VERSIONS = (
-    Column("schema_version", "integer", "Version of the records' form."),
+    Column("schema_version", "integer", "Schema version of the records."),
     Column("bench_version", "string", "Version of this program."),
 )
 
@@ -69,8 +79,8 @@ PSCP = Column(
 )  # fmt: skip
 
 LEADERBOARD = (
-    Column("rank_group", "integer", "Rows of one group are not told apart; 1 is the best. Empty for rows of fewer than "
-           "two seeds."),
+    Column("rank_group", "integer", "Rows of one group do not differ significantly from its best; 1 is the best. Empty "
+           "for rows of fewer than two seeds."),
     *_METHOD,
     *_GROUP,
     _METRIC,
@@ -81,30 +91,30 @@ LEADERBOARD = (
     Column("score_ci95_high", "number", "Upper end of it."),
     Column("n_seeds", "integer", "Seeds that finished."),
     Column("n_failed", "integer", "Seeds that failed, by error, memory, time or interruption."),
-    Column("status", "string", "ok, or what became of the cells that did not finish, counted."),
+    Column("status", "string", "ok, or the statuses of the cells that did not finish, counted."),
     *_COSTS,
     *_RECIPE,
     *_VERSIONS,
 )  # fmt: skip
 
 CELLS = (
-    Column("cell", "string", "Identity of the cell: a hash of all that its numbers depend on."),
+    Column("cell", "string", "Id of the cell: a hash of everything that its numbers depend on."),
     *_METHOD,
     *_GROUP,
-    Column("seed", "integer", "The user's seed."),
+    Column("seed", "integer", "Seed."),
     _METRIC,
     Column("score", "number", "The metric on the test split."),
-    Column("constant_score", "number", "The metric of the best answer that ignores the input."),
-    Column("validation_score", "number", "The metric on the validation split after the last epoch; empty where nothing "
+    Column("constant_score", "number", "The metric of the best constant answer."),
+    Column("validation_score", "number", "The metric on the validation split after the last epoch; empty if nothing "
            "was validated."),
     Column("status", "string", "ok, oom, error, timeout, interrupted or skipped."),
-    Column("reason", "string", "Why, where the status is not ok."),
+    Column("reason", "string", "Why the status is not ok."),
     *_COSTS,
     INFERENCE_FLOPS,
-    Column("machine_gflops", "number", "Rate of one thread's matrix products beside the cell: how fast the machine was "
-           "just then.", "GFLOP/s"),
-    Column("total_seconds", "number", "Time of the whole cell, loading and evaluation included.", "s"),
-    Column("started_at", "datetime", "When the cell began, UTC."),
+    Column("machine_gflops", "number", "Rate of one thread's matrix products, measured with the cell: the speed of the "
+           "machine at that time.", "GFLOP/s"),
+    Column("total_seconds", "number", "Time of the whole cell, including loading and evaluation.", "s"),
+    Column("started_at", "datetime", "Start of the cell, UTC."),
     Column("code", "string", "Hash of the code and libraries that the numbers depend on."),
     *_VERSIONS,
 )  # fmt: skip
@@ -114,15 +124,15 @@ PAIRS = (
     _METRIC,
     Column("method_a", "string", "The method with the better mean, parameters in brackets."),
     Column("method_b", "string", "The other one."),
-    Column("difference", "number", "Mean of a's score minus b's over the seeds that both have."),
+    Column("difference", "number", "Mean of a's score minus b's over common seeds."),
     Column("ci95_low", "number", "Lower end of the difference's 95 % interval, over seeds and test examples."),
     Column("ci95_high", "number", "Upper end of it."),
     Column("p_value", "number", "Two-sided, paired by seed and by example, not corrected."),
     Column("p_holm", "number", "The same, corrected for all pairs of the task (Holm)."),
-    Column("n_seeds", "integer", "Seeds that both have."),
-    Column("n_examples", "integer", "Test examples that both answered; empty where only seeds could be compared."),
-    Column("minimum_detectable", "number", "True difference that this comparison would find with a chance of 80 %, "
-           "before correction."),
+    Column("n_seeds", "integer", "Common seeds."),
+    Column("n_examples", "integer", "Test examples of both; empty if only seeds could be compared."),
+    Column("minimum_detectable", "number", "True difference that this comparison detects with 80 % power, before "
+           "correction."),
     Column("verdict", "string", "a is better; not told apart; no claim (fewer than two common seeds)."),
 )  # fmt: skip
 
@@ -131,10 +141,18 @@ OVERALL = (
     Column("method", "string", "Method, parameters in brackets."),
     Column("n_tasks", "integer", "Tasks that all methods of the table finished."),
     Column("average_rank", "number", "Mean of the method's ranks on these tasks; 1 is the best, ties share."),
-    Column("critical_difference", "number", "Average ranks closer than this are not told apart (Nemenyi, 5 %)."),
-    Column("friedman_p", "number", "Of all methods being alike (Friedman); empty for two methods."),
-    Column("group", "integer", "Methods of one group are not told apart from its best; 1 is the best."),
+    Column("critical_difference", "number", "Average ranks closer than this do not differ significantly (Nemenyi, "
+           "5 %)."),
+    Column("friedman_p", "number", "p-value of all methods being equal (Friedman); empty for two methods."),
+    Column("group", "integer", "Methods of one group do not differ significantly from its best; 1 is the best."),
 )  # fmt: skip
+
+
+def columns_of(name: Name, pscp: Pscp | None = None) -> tuple[Column, ...]:
+    """The columns of a table. pscp adds the cost-aware score, and the FLOPs that it needs, to the leaderboard."""
+    if name == "leaderboard":
+        return LEADERBOARD + ((INFERENCE_FLOPS, PSCP) if pscp else ())
+    return {"cells": CELLS, "pairs": PAIRS, "overall": OVERALL}[name]
 
 
 def names(columns: tuple[Column, ...]) -> tuple[str, ...]:

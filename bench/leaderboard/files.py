@@ -1,51 +1,96 @@
-"""The tables as files of a results folder, with the description of their columns beside them."""
+"""Tables as CSV files, and a Frictionless data package (specs.frictionlessdata.io) that describes their columns."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.files import write_atomically
-from bench.leaderboard.boards import Boards, Name, table_columns
-from bench.leaderboard.package import Table, describe
-from bench.records.record import Record
+from bench.leaderboard.columns import TABLES, Column, Name, columns_of
+from bench.leaderboard.tables import Tables
 from bench.stats.pscp import Pscp
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 PACKAGE = "datapackage.json"
-SUMMARIES: dict[Name, str] = {
-    "leaderboard": "A row a method and task, over seeds.",
-    "cells": "A row a cell: one training and its evaluation.",
-    "pairs": "A row for every two methods on a task.",
-    "overall": "A row a method over all tasks.",
-}
+# Spreadsheets evaluate text that starts with these; some treat the full-width signs as the ASCII ones.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
-def tables(records: Sequence[Record], pscp: Pscp | None = None) -> dict[str, str]:
-    """Every table's text by file name, and `datapackage.json`: the same bytes for the same records."""
-    boards = Boards(records, pscp)
-    texts = {f"{name}.csv": boards.csv(name) for name in SUMMARIES}
-    made = {f"{name}.csv": _table(name, texts[f"{name}.csv"], pscp) for name in SUMMARIES}
-    return {**texts, PACKAGE: describe(made, _constants(pscp))}
-
-
-def describe_one(file: str, name: Name, text: str, pscp: Pscp | None = None) -> str:
-    """The data package of one table, a key of SUMMARIES, that was written to a file of that name."""
-    return describe({file: _table(name, text, pscp)}, _constants(pscp))
-
-
-def _table(name: Name, text: str, pscp: Pscp | None) -> Table:
-    return Table(SUMMARIES[name], table_columns(name, pscp), text)
-
-
-def _constants(pscp: Pscp | None) -> dict[str, Any] | None:
-    return {"pscp": pscp.model_dump(mode="json")} if pscp else None
-
-
-def write(folder: Path, records: Sequence[Record], pscp: Pscp | None = None) -> list[Path]:
-    """Write them into a folder, each whole or not at all; the paths written."""
-    written = []
-    for name, text in tables(records, pscp).items():
+def write(folder: Path, tables: Tables) -> None:
+    """Write every table and the data package into a folder, each atomically."""
+    for name, text in texts(tables).items():
         write_atomically(folder / name, text)
-        written.append(folder / name)
-    return written
+
+
+def texts(tables: Tables) -> dict[str, str]:
+    """Every table and the data package as text, by file name."""
+    made = {f"{name}.csv": csv_of(tables.lines(name), tables.columns(name)) for name in TABLES}
+    resources = [_resource(f"{name}.csv", name, made[f"{name}.csv"], tables.pscp) for name in TABLES]
+    return {**made, PACKAGE: _package(resources, tables.pscp)}
+
+
+def package_of(file: str, name: Name, text: str, pscp: Pscp | None = None) -> str:
+    """The data package of one table that was written to a file."""
+    return _package([_resource(file, name, text, pscp)], pscp)
+
+
+def csv_of(lines: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Lines as CSV: unknown is empty, and no text starts like a spreadsheet formula."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for line in lines:
+        writer.writerow([_safe(line.get(name)) for name in columns])
+    return text.getvalue()
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """A data frame as CSV, as `csv_of` writes it."""
+    return csv_of(table.to_dict("records"), [str(name) for name in table.columns])  # type: ignore[arg-type]
+
+
+def _safe(value: Any) -> Any:
+    if not isinstance(value, str):
+        return None if value != value else value  # NaN is unknown
+    # A lone carriage return would not be quoted, and be read as the end of a line.
+    text = value.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{text}" if value.startswith(FORMULA) else text
+
+
+def _package(resources: Sequence[Mapping[str, Any]], pscp: Pscp | None) -> str:
+    package = {
+        "profile": "tabular-data-package",
+        "name": "pasta-bench-results",
+        "title": "Parameter-efficient tuning methods, compared",
+        **({"pscp": pscp.model_dump(mode="json")} if pscp else {}),
+        "resources": resources,
+    }
+    return json.dumps(package, indent=2, ensure_ascii=False) + "\n"
+
+
+def _resource(file: str, name: Name, text: str, pscp: Pscp | None) -> dict[str, Any]:
+    content = text.encode()
+    return {
+        "profile": "tabular-data-resource",
+        "name": file.removesuffix(".csv"),
+        "path": file,
+        "description": TABLES[name],
+        "format": "csv",
+        "mediatype": "text/csv",
+        "encoding": "utf-8",
+        "bytes": len(content),
+        "hash": f"sha256:{hashlib.sha256(content).hexdigest()}",
+        "schema": {"fields": [_field(column) for column in columns_of(name, pscp)], "missingValues": [""]},
+    }
+
+
+def _field(column: Column) -> dict[str, Any]:
+    unit = {} if column.unit is None else {"unit": column.unit}
+    return {"name": column.name, "type": column.type, "description": column.description, **unit}

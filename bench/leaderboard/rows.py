@@ -1,4 +1,4 @@
-"""Which records belong together: groups that are compared, rows that are averaged, and what of a row is current."""
+"""Which records belong together: groups are compared, rows averaged, and only a row's current records count."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.records.record import Record
 
 
 class Group(NamedTuple):
-    """What is compared: rows of one group differ in method alone. Never across profiles."""
+    """What is compared: the rows of a group differ in method only. Never across profiles."""
 
     task: str
     model: str
@@ -20,7 +20,7 @@ class Group(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What is averaged: cells of one row differ in seed alone."""
+    """What is averaged: the cells of a row differ in seed only."""
 
     group: Group
     method: str
@@ -37,15 +37,15 @@ def row_of(record: Record) -> Row:
 
 
 def by_row(records: Iterable[Record]) -> dict[Row, list[Record]]:
-    """The current records of each row, extra tests as rows of their own; rows and their records in a fixed order."""
+    """The current records of each row, with extra tests as rows of their own; rows and their records are sorted."""
     rows = _current(with_extra_tests(records))
     return {row: sorted(rows[row], key=lambda record: record.cell.seed) for row in sorted(rows)}
 
 
 def with_extra_tests(records: Iterable[Record]) -> list[Record]:
-    """The records, and each once more for each extra test of its task.
+    """The records, and one more for each extra test of its task.
 
-    Which these are, a cell that failed does not say; others of its task do. So its failure shows there too.
+    A failed cell does not say which these are, other cells of its task do: its failure shows there too.
     """
     records = list(records)
     names: dict[str, set[str]] = defaultdict(set)
@@ -55,14 +55,14 @@ def with_extra_tests(records: Iterable[Record]) -> list[Record]:
         record.on(name)
         for record in records
         for name in sorted(names[record.cell.task])
-        if name in record.extra_tests or record.status != "ok"  # a finished one without it was run before there was it
+        if name in record.extra_tests or record.status != "ok"  # a finished cell without it is older than the test
     ]
 
 
 def current(records: Iterable[Record]) -> list[Record]:
-    """The records that belong in one table: of each row those of the code version that ran last.
+    """The records of each row that are of the code version that ran last.
 
-    Numbers of two versions of the code are not averaged: a seed that only the older one ran is left out.
+    Results of two code versions are not averaged: a seed that only the older one ran is left out.
     """
     return [record for members in _current(records).values() for record in members]
 
@@ -78,8 +78,8 @@ def _current(records: Iterable[Record]) -> dict[Row, list[Record]]:
 
 
 def _latest(members: Sequence[Record]) -> list[Record]:
-    """Those of the version that ended last."""
-    last: dict[tuple[str, ...], str] = {}  # when each version ended last
+    """The records of the version that finished last."""
+    last: dict[tuple[str, ...], str] = {}  # when each version finished last
     versions = [_version(record) for record in members]
     for version, record in zip(versions, members, strict=True):
         last[version] = max(last.get(version, ""), record.finished_at)
@@ -87,18 +87,8 @@ def _latest(members: Sequence[Record]) -> list[Record]:
     return [r for r, version in zip(members, versions, strict=True) if version == latest]
 
 
-def scores(members: Iterable[Record]) -> dict[int, float]:
-    """Score by seed of the cells that finished with one."""
-    return {r.cell.seed: r.score for r in members if r.status == "ok" and r.score is not None}
-
-
-def higher_is_better(members: Iterable[Record]) -> bool:
-    """The direction of a row's metric; a row of which nothing finished has none, and then it does not matter."""
-    return next((r.higher_is_better for r in members if r.higher_is_better is not None), True)
-
-
 def _version(record: Record) -> tuple[str, ...]:
-    """What must agree for two cells of a row to be averaged, beyond what the row itself shows."""
+    """What two cells of a row must have in common to be averaged, beyond what the row shows."""
     cell = record.cell
     return (
         cell.code,
@@ -108,3 +98,18 @@ def _version(record: Record) -> tuple[str, ...]:
         cell.profile.model_dump_json(exclude={"summary"}),
         repr(sorted(cell.recipe.items())),
     )
+
+
+def scores(members: Iterable[Record]) -> dict[int, float]:
+    """The scores of finished cells by seed."""
+    return {r.cell.seed: r.score for r in members if r.status == "ok" and r.score is not None}
+
+
+def metric_of(members: Iterable[Record]) -> str | None:
+    """A row's metric; None if no cell got as far as to record it."""
+    return next((r.metric for r in members if r.metric), None)
+
+
+def higher_is_better(members: Iterable[Record]) -> bool:
+    """The direction of a row's metric; of a row without finished cells it is unknown, and does not matter."""
+    return next((r.higher_is_better for r in members if r.higher_is_better is not None), True)

@@ -19,7 +19,9 @@ from huggingface_hub import HfApi
 from bench import __version__, report
 from bench.errors import BenchError, StoreError, UsageError
 from bench.files import remove_stale, temporary_path, write_atomically
-from bench.leaderboard import current, files
+from bench.leaderboard.files import texts
+from bench.leaderboard.rows import current
+from bench.leaderboard.tables import Tables
 from bench.records.record import Record
 from bench.stats.pscp import Pscp
 
@@ -46,7 +48,7 @@ def contents(records: Sequence[Record], pscp: Pscp | None = None) -> dict[str, s
     card = resources.files("bench.publish").joinpath("card.md").read_text(encoding="utf-8")
     made = {
         "README.md": card.format(version=__version__),
-        **files.tables(records, pscp),
+        **texts(Tables(records, pscp)),
         "report.html": report.render(records, pscp),
         **{f"records/{record.id}.json": record.to_json() for record in records},
     }

@@ -10,9 +10,10 @@ from itertools import islice
 from typing import Any
 
 from bench.grid.cell import method_label
-from bench.leaderboard import Boards, Group
-from bench.leaderboard.boards import Name, table_columns
-from bench.leaderboard.columns import Column
+from bench.leaderboard.columns import Column, Name, columns_of
+from bench.leaderboard.files import csv_of
+from bench.leaderboard.rows import Group
+from bench.leaderboard.tables import Tables
 from bench.records.record import Record
 from bench.report.charts import ChartGroup, chart_groups
 from bench.report.formatting import assign_styles, listed, visible
@@ -24,7 +25,12 @@ GROUP = Group._fields
 MAX_ROWS = 5_000  # of a table
 MAX_FAILURES = 500  # with their tracebacks
 MAX_GROUPS = 50  # with charts
-BOARDS: dict[Name, str] = {"leaderboard": "", "cells": " --per-cell", "pairs": " --pairs", "overall": " --overall"}
+LEADERBOARD_OPTIONS: dict[Name, str] = {
+    "leaderboard": "",
+    "cells": " --per-cell",
+    "pairs": " --pairs",
+    "overall": " --overall",
+}
 """The leaderboard's tables, with the option of `leaderboard` that writes them."""
 FILTERS = ("task", "method", "model", "profile", "status")
 
@@ -76,9 +82,9 @@ class Contents:
 
 def contents(records: Sequence[Record], pscp: Pscp | None = None) -> Contents:
     """The page of these records: one a cell, in an order that is always the same."""
-    boards = Boards(records, pscp)
+    leaderboard = Tables(records, pscp)
     styles = assign_styles(method_label(record.cell.method, record.cell.variant) for record in records)
-    described = {name: table_columns(name, pscp) for name in BOARDS}
+    described = {name: columns_of(name, pscp) for name in LEADERBOARD_OPTIONS}
     failures = list(_failures(records))
     plain = {
         "failures": failures[:MAX_FAILURES],
@@ -91,13 +97,13 @@ def contents(records: Sequence[Record], pscp: Pscp | None = None) -> Contents:
         name: make_table(rows, list(rows[0]) if rows else (), styles, VIEWS[name]) for name, rows in plain.items()
     }
     tables["failures"] = _with_rest(tables["failures"], len(failures), " --per-cell")
-    for name, option in BOARDS.items():
-        rows = list(islice(boards.lines(name), MAX_ROWS))
+    for name, option in LEADERBOARD_OPTIONS.items():
+        rows = list(islice(leaderboard.lines(name), MAX_ROWS))
         about = {column.name: column.description for column in described[name]}
         table = make_table(rows, list(about), styles, VIEWS[name], about)
-        tables[name] = _with_rest(table, boards.count(name), option)
-    rows = list(boards.lines("leaderboard"))
-    tables["leaderboard"] = replace(tables["leaderboard"], csv=boards.csv("leaderboard"))
+        tables[name] = _with_rest(table, leaderboard.count(name), option)
+    rows = list(leaderboard.lines("leaderboard"))
+    tables["leaderboard"] = replace(tables["leaderboard"], csv=csv_of(rows, leaderboard.columns("leaderboard")))
     groups = list(dict.fromkeys(_group(row) for row in rows))
     drawn = set(groups[:MAX_GROUPS])
     left_out = f"Charts are of the first {len(drawn)} of {len(groups):,} groups." if len(groups) > len(drawn) else ""

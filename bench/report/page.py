@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.errors import UsageError
-from bench.leaderboard import current
+from bench.leaderboard.rows import current
 from bench.records.record import Record
 from bench.report.contents import contents
 from bench.stats.pscp import Pscp

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 
 from bench.forecast.seconds import duration
+from bench.leaderboard.files import csv_of
 from bench.records.record import Record
 
 # A cell's phases by what they are for. A phase that is not here is part of the rest.
@@ -127,6 +128,4 @@ class Makespan:
 
 def csv(rows: Iterable[dict[str, float | str]]) -> str:
     """The rows as a CSV file's text."""
-    from bench.leaderboard.csv import frame, to_csv
-
-    return to_csv(frame(rows, ("part", "worker_seconds", "percent")))
+    return csv_of(rows, ("part", "worker_seconds", "percent"))

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from bench.files import write_atomically
 from bench.leaderboard import files
-from bench.leaderboard.merging import merge
+from bench.leaderboard.load import load_records
+from bench.leaderboard.tables import Tables
 from bench.plugins import registry
 from bench.plugins.registry import Registry
 from bench.records.store import Store
@@ -70,27 +71,31 @@ def execute(planned: Plan, request: Request, console: Console, makespan: Makespa
         return launch(planned, request, console, makespan)
 
 
-def execute_and_tabulate(planned: Plan, request: Request, console: Console, began: float | None = None) -> Outcome:
+def execute_and_tabulate(
+    planned: Plan, request: Request, console: Console, began: float | None = None
+) -> tuple[Outcome, Tables]:
     """Run the cells that are not finished, and write the tables of the results folder.
 
     began: when the command did, in time.monotonic's seconds; None: now.
     """
     makespan = Makespan(planned.workers, began)
     outcome = execute(planned, request, console, makespan)
-    write_tables(request.results, console)
+    tables = write_tables(request.results, console)
     makespan.end()
     console.print(f"Took {makespan.text()}", markup=False)
     if planned.pending:  # otherwise the timeline of the run that finished the cells stays
         write_atomically(request.results / TIMELINE, csv(makespan.rows()))
-    return outcome
+    return outcome, tables
 
 
-def write_tables(results: Path, console: Console) -> None:
+def write_tables(results: Path, console: Console) -> Tables:
     """Write the tables of all records of a results folder, and print what was left out."""
-    found = merge([results])
+    found = load_records([results])
     for note in found.notes:
         console.print(one_line(note), markup=False)
-    files.write(results, found.records)
+    tables = Tables(found.records)
+    files.write(results, tables)
+    return tables
 
 
 def process_began() -> float:

@@ -37,8 +37,9 @@ def _records(data: bytes) -> object:
     from bench.cli.tables import leaderboard_table, legend, overall_table, pairs_table
     from bench.comparison import formats, judging
     from bench.comparison.junit import as_junit
-    from bench.leaderboard import Boards, files
-    from bench.leaderboard.merging import merge
+    from bench.leaderboard import files
+    from bench.leaderboard.load import load_records
+    from bench.leaderboard.tables import Tables
     from bench.records.store import Store
     from bench.runner.progress import outcome_line
 
@@ -58,15 +59,15 @@ def _records(data: bytes) -> object:
                 content["id"] = name
             text = json.dumps(content)
             (records / f"{name}.json").write_text(text, encoding="utf-8")
-    base, new = (merge([folder / side], "all").records for side in ("base", "new"))
-    found = merge([folder / "base", folder / "new"], "all").records
-    boards = Boards(found)
-    files.tables(found)
+    base, new = (load_records([folder / side], "all").records for side in ("base", "new"))
+    found = load_records([folder / "base", folder / "new"], "all").records
+    tables = Tables(found)
+    files.texts(tables)
     for record in Store(folder / "base").all()[0]:
         outcome_line(record)
     texts = [
-        leaderboard_table(boards.leaderboard), pairs_table(boards.pairs), overall_table(boards.overall),
-        legend(boards.leaderboard),
+        leaderboard_table(tables.lines("leaderboard")), pairs_table(tables.lines("pairs")),
+        overall_table(tables.lines("overall")), legend(list(tables.lines("leaderboard"))),
     ]  # fmt: skip
     compared = judging.compare(base, new)
     texts += [formats.text(compared), formats.as_markdown(compared), as_junit(compared)]

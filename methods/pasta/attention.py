@@ -25,7 +25,7 @@ from bench.cli.common import DEFAULT_RESULTS, AsJson, Mirror, ModelName, Plugins
 from bench.errors import UsageError
 from bench.files import write_atomically
 from bench.grid import models
-from bench.leaderboard.csv import to_csv
+from bench.leaderboard.files import to_csv
 from bench.plugins import registry
 from bench.plugins.method import Method
 from bench.plugins.task import Example, Task

@@ -11,7 +11,7 @@ from asked import options
 from commandline import Bench
 from tiny_grid import TinyGrid
 
-from bench import leaderboard
+from bench.leaderboard import columns
 from bench.records.record import new_record
 from bench.records.store import Store
 from bench.runner.options import Options
@@ -33,7 +33,7 @@ def test_a_dry_run_shows_the_cells_and_writes_nothing(bench: Bench, grid: TinyGr
     names = [("steady", ""), ("chatty", ""), ("steady", "width=2")]
     assert shown == [(seed, *name, False) for seed in (0, 1) for name in names]
     assert len({row["cell"] for row in rows}) == 6
-    assert set(rows[0]) <= {*leaderboard.CELL_COLUMNS, "finished", "estimated_seconds"}
+    assert set(rows[0]) <= {*columns.names(columns.CELLS), "finished", "estimated_seconds"}
     assert all(row["preset"] == "tiny-suite" and row["profile"] == "tiny-cpu" for row in rows)
     assert not results.exists()
     text = bench(*options(grid, results, seeds="2"), "--dry-run").out

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from commandline import Bench
 
-from bench import leaderboard
+from bench.leaderboard.columns import CELLS, LEADERBOARD, names
 
 
 def test_the_leaderboard_as_json_has_the_columns_names(bench: Bench, results: Path) -> None:
-    for more, columns in ((["--per-cell"], leaderboard.CELL_COLUMNS), ([], leaderboard.COLUMNS)):
+    for more, columns in ((["--per-cell"], names(CELLS)), ([], names(LEADERBOARD))):
         rows = json.loads(bench("leaderboard", results, "--json", *more).out)
         assert [tuple(row) for row in rows] == [columns] * len(rows)
     assert [(row["method"], row["score_mean"], row["n_failed"]) for row in rows] == [("a", 0.6, 0), ("b", 0.25, 1)]

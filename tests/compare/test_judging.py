@@ -44,9 +44,9 @@ def outcome(base: list[Record], new: list[Record], name: str, noise: Noise | Non
 
 
 def test_every_quantity_is_a_column_and_has_its_direction() -> None:
-    from bench.leaderboard import CELL_COLUMNS
+    from bench.leaderboard.columns import CELLS, names
 
-    assert [quantity.name for quantity in QUANTITIES if quantity.name not in CELL_COLUMNS] == []
+    assert [quantity.name for quantity in QUANTITIES if quantity.name not in names(CELLS)] == []
     assert [quantity.name for quantity in QUANTITIES if quantity.higher_is_better] == [
         "train_examples_per_second", "eval_examples_per_second"
     ]  # fmt: skip

@@ -16,7 +16,8 @@ from made import measured, memory, record
 from bench.errors import StoreError
 from bench.executors import Job
 from bench.executors.local import LocalExecutor
-from bench.leaderboard import Boards, to_csv
+from bench.leaderboard.files import texts
+from bench.leaderboard.tables import Tables
 from bench.records import store
 from bench.records.machines import machine_kind
 from bench.records.record import Record
@@ -173,7 +174,7 @@ def test_a_workers_log_is_not_written_through_a_link(tmp_path: Path) -> None:
 def test_an_environment_of_any_form_is_no_error(machine: Any) -> None:
     made = record(environment={"machine": machine, "code": "x", "versions": 3})
     machine_kind(made)
-    assert "head" in to_csv(Boards([made]).cells)
+    assert "head" in texts(Tables([made]))["cells.csv"]
 
 
 PREDICTIONS: list[tuple[str, Any, Any, Any]] = [
@@ -250,10 +251,10 @@ def test_nothing_starts_like_a_formula_and_numbers_stay_numbers() -> None:
                reason=f"{sign}2+3", predictions=[0, 1], references=[0, 1])
         for sign in signs for seed in range(2)
     ]  # fmt: skip
-    boards = Boards(made)
-    for table in (boards.leaderboard, boards.cells, boards.pairs, boards.overall):
-        rows = list(csv.reader(io.StringIO(to_csv(table))))
+    made_of = texts(Tables(made))
+    for name in ("leaderboard.csv", "cells.csv", "pairs.csv", "overall.csv"):
+        rows = list(csv.reader(io.StringIO(made_of[name])))
         for text in (cell for row in rows[1:] for cell in row):
             assert not text.startswith(signs) or float(text) <= 0
-    cells = csv.DictReader(io.StringIO(to_csv(boards.cells)))
+    cells = csv.DictReader(io.StringIO(made_of["cells.csv"]))
     assert {row["score"] for row in cells} == {"-0.25"}

@@ -8,7 +8,8 @@ from typing import Any
 import many
 import pytest
 
-from bench.leaderboard import aggregated, pairs, per_cell, to_csv
+from bench.leaderboard.files import texts
+from bench.leaderboard.tables import Tables
 from bench.report.formatting import visible
 
 pytestmark = pytest.mark.slow  # a browser of its own, half a minute in all
@@ -88,9 +89,9 @@ def test_filters_work_together_and_say_how_many_rows_are_left(opened: Any) -> No
     assert column(page, "leaderboard", "Method") == ["ia3"]
 
 
-@pytest.mark.parametrize(("table", "make"), [("leaderboard", aggregated), ("cells", per_cell), ("pairs", pairs)])
+@pytest.mark.parametrize("table", ["leaderboard", "cells", "pairs"])
 @pytest.mark.parametrize("name", ["small", "hostile"])
-def test_a_download_is_the_csv_to_the_byte(opened: Any, tmp_path: Path, name: str, table: str, make: Any) -> None:
+def test_a_download_is_the_csv_to_the_byte(opened: Any, tmp_path: Path, name: str, table: str) -> None:
     found = opened(name)
     section = found.page.locator(f"#{table}")
     if section.locator("details.fold").count():
@@ -100,7 +101,7 @@ def test_a_download_is_the_csv_to_the_byte(opened: Any, tmp_path: Path, name: st
     assert waiting.value.suggested_filename == f"{table}.csv"
     file = tmp_path / "got.csv"
     waiting.value.save_as(file)
-    assert file.read_bytes() == to_csv(make(found.records)).encode()
+    assert file.read_bytes() == texts(Tables(found.records))[f"{table}.csv"].encode()
 
 
 def test_failures_have_a_reason_and_a_folded_traceback(opened: Any) -> None:
@@ -134,7 +135,7 @@ def test_hovering_over_a_point_shows_its_values(opened: Any) -> None:
     chart.scroll_into_view_if_needed()
     row = next(
         line
-        for line in aggregated(found.records).to_dict("records")
+        for line in Tables(found.records).lines("leaderboard")
         if (line["task"], line["method"]) == ("rt-polarity", "pasta")
     )
     chart.locator("path[aria-label*='Method: pasta']").hover(force=True)

@@ -20,7 +20,8 @@ from made import failed, parameters, record
 
 from bench.errors import UsageError
 from bench.grid import suites
-from bench.leaderboard import aggregated, to_csv
+from bench.leaderboard.files import texts
+from bench.leaderboard.tables import Tables
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.report import contents, render
@@ -93,7 +94,7 @@ def test_a_large_page_is_bounded_and_says_what_it_leaves_out(monkeypatch: pytest
     assert re.search(r"These are the first 1 of \d rows\.", text)
     assert "Charts are of the first 2 of 6 groups." in text
     assert (len(whole.charts()), len(Page(text).charts())) == (23, 8)
-    assert Page(text).csv("leaderboard") == to_csv(aggregated(records))
+    assert Page(text).csv("leaderboard") == texts(Tables(records))["leaderboard.csv"]
 
 
 def test_the_policy_names_every_script_and_style_and_allows_nothing_else(small: Page) -> None:
@@ -247,7 +248,7 @@ def test_pscp_is_shown_on_request_with_its_constants() -> None:
     made = [each.model_copy(update={"inference_flops": 10**9}) for each in many.small()]
     text = render(made, constants)
     assert str(constants) in unescape(text)
-    assert Page(text).csv("leaderboard") == to_csv(aggregated(made, constants))
+    assert Page(text).csv("leaderboard") == texts(Tables(made, constants))["leaderboard.csv"]
     assert "pscp" not in render(made)
 
 

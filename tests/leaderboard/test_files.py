@@ -10,7 +10,8 @@ from frictionless import Package
 from made import failed, memory, parameters, record, speed
 
 from bench.grid import suites
-from bench.leaderboard import Boards, columns, files
+from bench.leaderboard import columns, files
+from bench.leaderboard.tables import Tables
 from bench.records.record import Record
 from bench.stats.pscp import Penalty, Pscp
 
@@ -29,11 +30,11 @@ def board() -> list[Record]:
 
 @pytest.mark.parametrize("pscp", [None, PSCP])
 def test_frictionless_finds_nothing_wrong(tmp_path: Path, pscp: Pscp | None) -> None:
-    files.write(tmp_path, board(), pscp)
+    files.write(tmp_path, Tables(board(), pscp))
     report = Package(str(tmp_path / files.PACKAGE)).validate()
     assert report.valid, report.flatten(["rowNumber", "fieldName", "type", "message"])
     package = Package(str(tmp_path / files.PACKAGE))
-    assert {resource.name for resource in package.resources} == set(files.SUMMARIES)
+    assert {resource.name for resource in package.resources} == set(columns.TABLES)
     rows = package.get_resource("leaderboard").read_rows()
     assert rows[0]["trainable_params"] == 10
     assert (rows[0].get("pscp") is not None) == (pscp is not None)
@@ -41,7 +42,7 @@ def test_frictionless_finds_nothing_wrong(tmp_path: Path, pscp: Pscp | None) -> 
 
 def test_frictionless_would_find_something(tmp_path: Path) -> None:
     """So that the test above can fail: another byte, and a text where a number belongs."""
-    files.write(tmp_path, board())
+    files.write(tmp_path, Tables(board()))
     path = tmp_path / "cells.csv"
     path.write_text(path.read_text(encoding="utf-8").replace(",0.5,", ",half,", 1), encoding="utf-8")
     found = {type for (type,) in Package(str(tmp_path / files.PACKAGE)).validate().flatten(["type"])}
@@ -49,13 +50,14 @@ def test_frictionless_would_find_something(tmp_path: Path) -> None:
 
 
 def test_the_same_bytes_in_any_order(tmp_path: Path) -> None:
-    assert files.tables(board()) == files.tables(list(reversed(board())))
-    written = files.write(tmp_path, board())
-    assert {path.name: path.read_bytes().decode() for path in written} == files.tables(board())
+    made = files.texts(Tables(board()))
+    assert files.texts(Tables(reversed(board()))) == made
+    files.write(tmp_path, Tables(board()))
+    assert {path.name: path.read_bytes().decode() for path in tmp_path.iterdir()} == made
 
 
 def test_one_table_described(tmp_path: Path) -> None:
-    about = json.loads(files.describe_one("my.csv", "pairs", "a,b\n", PSCP))
+    about = json.loads(files.package_of("my.csv", "pairs", "a,b\n", PSCP))
     (resource,) = about["resources"]
     assert (resource["path"], resource["bytes"], about["pscp"]["train_memory"]["beta"]) == ("my.csv", 4, 2)
     assert [field["name"] for field in resource["schema"]["fields"]] == list(columns.names(columns.PAIRS))
@@ -72,7 +74,7 @@ def test_no_column_is_described_twice_or_not_at_all() -> None:
 
 def test_pscp_by_hand() -> None:
     # 0.51 mean; 10 of 10 parameters: 1/2. 3 of 1 million FLOPs: (1 + 3)^-0.5 = 1/2. 100 of 100 MiB: 2^-2 = 1/4.
-    row = Boards(board(), PSCP).leaderboard.to_dict("records")[0]
+    row = next(Tables(board(), PSCP).lines("leaderboard"))
     assert row["score_mean"] == pytest.approx(0.51)
     assert row["pscp"] == pytest.approx(0.51 / 16)
     assert row["inference_flops"] == 3_000_000
@@ -85,7 +87,7 @@ def test_pscp_is_unknown_where_a_cost_is_and_not_meant_for_negative_scores() -> 
     assert PSCP.of(0.5, 0, 0, 0) == 0.5
     lower = [record("a", s, 0.5, higher_is_better=False, parameters=parameters(), speed=speed(), memory=memory(),
                     inference_flops=1) for s in range(2)]  # fmt: skip
-    assert Boards(lower, PSCP).leaderboard["pscp"].tolist() == [None]
+    assert [line["pscp"] for line in Tables(lower, PSCP).lines("leaderboard")] == [None]
 
 
 def test_more_cost_is_never_better() -> None:

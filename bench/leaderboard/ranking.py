@@ -1,4 +1,4 @@
-"""Who is better than whom: rows of one group compared pair by pair, grouped, and ranked over tasks."""
+"""Rows of one group compared pair by pair and put into rank groups, and methods ranked over tasks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.leaderboard.rows import Group, Row, higher_is_better, scores
+from bench.leaderboard.rows import Group, Row, higher_is_better, metric_of, scores
 from bench.records.record import Record
 from bench.stats import ALPHA
 from bench.stats.multiple import holm, rank_groups
@@ -21,7 +21,7 @@ from bench.stats.per_example import Floats, shares
 
 
 def sample(members: Iterable[Record]) -> Sample:
-    """What finished of one row, ready to be compared: by example where all seeds were tested on the same ones."""
+    """The finished cells of a row for a comparison, by example if all seeds have the same test examples."""
     scored = {r.cell.seed: r for r in members if r.status == "ok" and r.score is not None}
     found = scores(scored.values())
     tests = {record.references for record in scored.values()}
@@ -40,9 +40,9 @@ def _shares(record: Record) -> Floats | None:
 
 
 def compare(first: Iterable[Record], second: Iterable[Record]) -> Comparison | None:
-    """Compare two rows' records of one task by seed and by example; None where they have no seed in common.
+    """Compare two rows of one task by seed and by example; None where they have no seed in common.
 
-    Only seeds are compared where the two were tested on different examples, or where predictions are not known.
+    They are compared by seed only if their test examples differ or their predictions are unknown.
     """
     return compare_samples(sample(first), sample(second))
 
@@ -63,10 +63,11 @@ class Pair(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Standing:
-    """One group's rows from best to worst, those without a score last, and their rank groups.
+class Ranking:
+    """The rows of a group from best to worst, those without a score last, and their rank groups.
 
-    comparisons, p_holm: of every two of the `scored` first rows, in the order of itertools.combinations.
+    scored: how many rows have a score. comparisons, p_holm: of every two of these, in the order of
+    itertools.combinations.
     """
 
     rows: list[Row]
@@ -81,23 +82,23 @@ class Standing:
             yield Pair(*pair, self.comparisons[at], self.p_holm.get(at))
 
 
-def standings(rows: Mapping[Row, Sequence[Record]]) -> dict[Group, Standing]:
-    """Every group's standing, by group in order.
+def rankings(rows: Mapping[Row, Sequence[Record]]) -> dict[Group, Ranking]:
+    """The ranking of every group, by group in order.
 
     p-values are corrected for all pairs of a group; rows of fewer than two seeds are in no rank group.
     """
     groups: dict[Group, list[Row]] = defaultdict(list)
     for row in rows:
         groups[row.group].append(row)
-    return {group: _standing({row: rows[row] for row in groups[group]}) for group in sorted(groups)}
+    return {group: _ranking({row: rows[row] for row in groups[group]}) for group in sorted(groups)}
 
 
-def pair_lines(found: Mapping[Group, Standing], rows: Mapping[Row, Sequence[Record]]) -> Iterator[dict[str, Any]]:
+def pair_lines(found: Mapping[Group, Ranking], rows: Mapping[Row, Sequence[Record]]) -> Iterator[dict[str, Any]]:
     """A line for each pair; see bench.leaderboard.columns.PAIRS."""
-    for group, standing in found.items():
-        labels = {row: row.label for row in standing.rows}
-        metrics = {row: next((r.metric for r in rows[row] if r.metric), None) for row in standing.rows}
-        for pair in standing.pairs():
+    for group, ranking in found.items():
+        labels = {row: row.label for row in ranking.rows}
+        metrics = {row: metric_of(rows[row]) for row in ranking.rows}
+        for pair in ranking.pairs():
             yield {
                 **group._asdict(),
                 "metric": metrics[pair.better],
@@ -118,30 +119,30 @@ def pair_lines(found: Mapping[Group, Standing], rows: Mapping[Row, Sequence[Reco
 def overall_lines(rows: Mapping[Row, Sequence[Record]]) -> list[dict[str, Any]]:
     """A line for each method over all tasks of a model, profile and preset; see bench.leaderboard.columns.OVERALL.
 
-    Extra tests do not count: their score comes from the same training, and is no second witness. Methods that
-    did not finish every task take no part; where fewer than two tasks or methods are left there is no line.
+    Extra tests do not count: they score the same training once more. Methods that did not finish every task are left
+    out; there are no lines for fewer than two tasks or methods.
     """
-    boards: dict[tuple[str, str, str], dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    results: dict[tuple[str, str, str], dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     for row, members in rows.items():
         if "/" not in row.group.task and (found := scores(members)):
             sign = 1 if higher_is_better(members) else -1
-            boards[row.group[1:]][row.group.task][row.label] = sign * statistics.fmean(found.values())
+            results[row.group[1:]][row.group.task][row.label] = sign * statistics.fmean(found.values())
     lines = []
-    for board, by_task in sorted(boards.items()):
+    for (model, profile, preset), by_task in sorted(results.items()):
         ranked = average_ranks(by_task)
         if ranked is None:
             continue
         ordered = sorted(ranked.ranks, key=lambda label: (ranked.ranks[label], label))
-        apart = {
+        p_values = {
             (a, b): 0.0 if ranked.ranks[b] - ranked.ranks[a] > ranked.critical_difference else 1.0
             for a, b in combinations(ordered, 2)
         }
-        groups = rank_groups(ordered, apart)
+        groups = rank_groups(ordered, p_values)
         lines += [
             {
-                "model": board[0],
-                "profile": board[1],
-                "preset": board[2],
+                "model": model,
+                "profile": profile,
+                "preset": preset,
                 "method": label,
                 "n_tasks": ranked.tasks,
                 "average_rank": ranked.ranks[label],
@@ -154,19 +155,19 @@ def overall_lines(rows: Mapping[Row, Sequence[Record]]) -> list[dict[str, Any]]:
     return lines
 
 
-def _standing(results: Mapping[Row, Sequence[Record]]) -> Standing:
-    # Here, and for no longer: what each test example contributed is large.
+def _ranking(results: Mapping[Row, Sequence[Record]]) -> Ranking:
+    # Shares by example are large: they are freed with each group's samples.
     samples = {row: found for row, members in results.items() if (found := sample(members)).scores}
     means = {row: statistics.fmean(found.scores.values()) for row, found in samples.items()}
     sign = -1 if higher_is_better(r for row in samples for r in results[row]) else 1
     scored = sorted(samples, key=lambda row: (sign * means[row], row))
     compared = compare_all([samples[row] for row in scored])
-    # One seed says nothing of the methods, whatever it says of two trainings.
+    # One seed compares two trainings, not the methods.
     tested = np.flatnonzero((compared.n_seeds > 1) & ~np.isnan(compared.p_values)).tolist()
     adjusted = dict(zip(tested, holm(compared.p_values[tested].tolist()), strict=True))
     places = combinations(range(len(scored)), 2)
-    apart = {pair: adjusted.get(at, 1.0) for at, pair in enumerate(places)}
+    p_values = {pair: adjusted.get(at, 1.0) for at, pair in enumerate(places)}
     several = [at for at, row in enumerate(scored) if len(samples[row].scores) > 1]
-    groups = {scored[at]: group for at, group in rank_groups(several, apart).items()}
+    groups = {scored[at]: group for at, group in rank_groups(several, p_values).items()}
     rest = sorted(results.keys() - samples.keys())
-    return Standing([*scored, *rest], len(scored), compared, adjusted, groups)
+    return Ranking([*scored, *rest], len(scored), compared, adjusted, groups)

@@ -1,4 +1,4 @@
-"""The tables themselves: one line a row, a cell, a pair of rows, or a method over all tasks."""
+"""The tables: a line a row, a cell, a pair of rows, or a method over all tasks."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from bench.leaderboard import columns
-from bench.leaderboard.csv import csv_of, frame
-from bench.leaderboard.rows import Group, Row, by_row, higher_is_better, row_of, scores
-from bench.leaderboard.standings import Standing, overall_lines, pair_lines, standings
+from bench.leaderboard.columns import Name, columns_of, names
+from bench.leaderboard.ranking import Ranking, overall_lines, pair_lines, rankings
+from bench.leaderboard.rows import Group, Row, by_row, higher_is_better, metric_of, row_of, scores, with_extra_tests
 from bench.records.record import Record
 from bench.stats.pscp import Pscp
 from bench.stats.summary import summarise
@@ -19,105 +18,83 @@ from bench.stats.summary import summarise
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = columns.names(columns.LEADERBOARD)
-CELL_COLUMNS = columns.names(columns.CELLS)
-Name = Literal["leaderboard", "cells", "pairs", "overall"]
 
+class Tables:
+    """All tables of some records. Each is computed on first use; what they share is computed once.
 
-def table_columns(name: Name, pscp: Pscp | None = None) -> tuple[columns.Column, ...]:
-    """The columns of a table, in order; with PSCP, the leaderboard has it and the FLOPs that it takes."""
-    if name == "leaderboard":
-        return columns.LEADERBOARD + ((columns.INFERENCE_FLOPS, columns.PSCP) if pscp else ())
-    return {"cells": columns.CELLS, "pairs": columns.PAIRS, "overall": columns.OVERALL}[name]
-
-
-def column_names(name: Name, pscp: Pscp | None = None) -> tuple[str, ...]:
-    """The names of a table's columns, in order."""
-    return columns.names(table_columns(name, pscp))
-
-
-class Boards:
-    """All tables of some records, each made when it is first asked for; what they share is worked out once."""
+    pscp: adds the cost-aware score with these constants to the leaderboard.
+    """
 
     def __init__(self, records: Iterable[Record], pscp: Pscp | None = None) -> None:
-        self._rows, self._pscp = by_row(records), pscp
-
-    @cached_property
-    def _standings(self) -> dict[Group, Standing]:
-        return standings(self._rows)
+        self.pscp, self._rows = pscp, by_row(records)
 
     @cached_property
     def leaderboard(self) -> pd.DataFrame:
-        """`table_columns`, sorted by group and then from best to worst.
+        """A line a row, sorted by group and then from best to worst.
 
-        Costs are medians over the seeds that succeeded; scores are means. An extra test of a task has rows of its
-        own, `TASK/EXTRA_TEST`: their costs are those of the task, their scores not.
+        Costs are medians over the seeds that finished, scores are means. An extra test of a task has rows of its own,
+        `TASK/EXTRA_TEST`, with its own scores and the task's costs.
         """
         return self._frame("leaderboard")
 
     @cached_property
     def cells(self) -> pd.DataFrame:
-        """A line a cell and a line an extra test: columns.CELLS, by group, method, variant and seed."""
+        """A line a cell and a line an extra test of it, by group, method, parameters and seed."""
         return self._frame("cells")
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """Every two rows of a group compared: bench.leaderboard.columns.PAIRS."""
+        """A line for every two rows of a group."""
         return self._frame("pairs")
 
     @cached_property
     def overall(self) -> pd.DataFrame:
-        """Average ranks over tasks: bench.leaderboard.columns.OVERALL; empty where there is only one task or method."""
+        """A line a method over all tasks; empty for one task or one method."""
         return self._frame("overall")
 
-    def csv(self, name: Name) -> str:
-        """One of these tables as `to_csv` writes it, without holding it as a frame."""
-        return csv_of(self.lines(name), column_names(name, self._pscp))
+    def columns(self, name: Name) -> tuple[str, ...]:
+        return names(columns_of(name, self.pscp))
 
     def lines(self, name: Name) -> Iterator[dict[str, Any]]:
-        """The lines of a table, made one at a time; a line may hold more than the table's columns."""
-        if name == "leaderboard":
-            for standing in self._standings.values():
-                for row in standing.rows:
-                    yield _line(row, self._rows[row], standing.groups.get(row), self._pscp)
-        elif name == "cells":
-            for members in self._rows.values():
-                yield from map(_cell_line, members)
-        elif name == "pairs":
-            yield from pair_lines(self._standings, self._rows)
-        else:
-            yield from overall_lines(self._rows)
+        """The lines of a table, computed one at a time; None is unknown."""
+        columns = self.columns(name)
+        return ({key: line.get(key) for key in columns} for line in self._lines(name))
+
+    def lines_of(self, records: Iterable[Record]) -> list[dict[str, Any]]:
+        """The leaderboard's lines for the rows of these records."""
+        wanted = {(*row.group, row.method, row.variant) for row in map(row_of, with_extra_tests(records))}
+        keys = (*Group._fields, "method", "method_params")
+        return [line for line in self.lines("leaderboard") if tuple(line[key] for key in keys) in wanted]
 
     def count(self, name: Name) -> int:
-        """How many lines a table has."""
+        """The number of a table's lines."""
         if name == "cells":
             return sum(map(len, self._rows.values()))
         if name == "pairs":
-            return sum(len(standing.comparisons) for standing in self._standings.values())
-        return len(getattr(self, name))
+            return sum(len(ranking.comparisons) for ranking in self._rankings.values())
+        return sum(1 for _ in self._lines(name))
 
     def _frame(self, name: Name) -> pd.DataFrame:
-        return frame(self.lines(name), column_names(name, self._pscp))
+        import pandas as pd  # its import takes a second, and commands that print text or CSV do without
 
+        # Objects, so that an integer stays one beside an unknown: 4608, not 4608.0.
+        return pd.DataFrame(list(self.lines(name)), columns=list(self.columns(name)), dtype=object)
 
-def aggregated(records: Iterable[Record], pscp: Pscp | None = None) -> pd.DataFrame:
-    """The leaderboard of records, see `Boards`."""
-    return Boards(records, pscp).leaderboard
+    @cached_property
+    def _rankings(self) -> dict[Group, Ranking]:
+        return rankings(self._rows)
 
-
-def per_cell(records: Iterable[Record]) -> pd.DataFrame:
-    """The cells of records, see `Boards`."""
-    return Boards(records).cells
-
-
-def pairs(records: Iterable[Record]) -> pd.DataFrame:
-    """The comparisons of records, see `Boards`."""
-    return Boards(records).pairs
-
-
-def overall(records: Iterable[Record]) -> pd.DataFrame:
-    """The ranks over tasks of records, see `Boards`."""
-    return Boards(records).overall
+    def _lines(self, name: Name) -> Iterable[dict[str, Any]]:
+        """The lines of a table, which may hold more than its columns."""
+        if name == "leaderboard":
+            return (
+                _line(row, self._rows[row], ranking.groups.get(row), self.pscp)
+                for ranking in self._rankings.values()
+                for row in ranking.rows
+            )
+        if name == "cells":
+            return (_cell_line(record) for members in self._rows.values() for record in members)
+        return pair_lines(self._rankings, self._rows) if name == "pairs" else overall_lines(self._rows)
 
 
 def _line(row: Row, members: Sequence[Record], rank: int | None, pscp: Pscp | None) -> dict[str, Any]:
@@ -131,7 +108,7 @@ def _line(row: Row, members: Sequence[Record], rank: int | None, pscp: Pscp | No
         "method": row.method,
         "method_params": row.variant,
         **row.group._asdict(),
-        "metric": next((r.metric for r in members if r.metric), None),
+        "metric": metric_of(members),
         "score_mean": summary and summary.mean,
         "score_std": summary and summary.std,
         "score_ci95_low": summary and summary.ci95_low,
@@ -149,7 +126,7 @@ def _line(row: Row, members: Sequence[Record], rank: int | None, pscp: Pscp | No
 
 
 def _recipe(members: Sequence[Record]) -> dict[str, Any]:
-    """Who tuned a row, and from how much: its cells differ in seed alone, so they have one recipe."""
+    """How a row was tuned: its cells differ in seed only, so they have one recipe."""
     recipe = next((record.recipe for record in members if record.recipe), None)
     return {
         "recipe_chosen_by": recipe and recipe.chosen_by,
@@ -159,13 +136,13 @@ def _recipe(members: Sequence[Record]) -> dict[str, Any]:
 
 
 def _pscp(pscp: Pscp, score: float, costs: Mapping[str, Any], higher_is_better: bool) -> float | None:
-    if not higher_is_better:  # a penalty would make an error smaller, and so better
+    if not higher_is_better:  # a penalty would make an error smaller, that is better
         return None
     return pscp.of(score, costs["trainable_params"], costs["inference_flops"], costs["peak_train_memory_mib"])
 
 
 def _status(members: Sequence[Record]) -> str:
-    """The worst that happened, and how often: `ok`, or for example `2 oom` or `1 error`."""
+    """`ok`, or the other statuses, counted: `2 oom` or `1 error`."""
     counts = Counter(record.status for record in members if record.status != "ok")
     return ", ".join(f"{counts[status]} {status}" for status in sorted(counts)) or "ok"
 
@@ -227,5 +204,5 @@ def _median(values: Sequence[float | int | None]) -> float | int | None:
     known = [value for value in values if value is not None]
     if not known:
         return None
-    # Of whole numbers one that occurred, so that a count stays one.
+    # The median of counts is one of them, so that it stays an integer.
     return statistics.median_low(known) if all(isinstance(value, int) for value in known) else statistics.median(known)

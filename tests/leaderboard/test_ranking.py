@@ -10,8 +10,9 @@ import pytest
 from made import failed, record
 from scipy import stats
 
-from bench.leaderboard import aggregated, compare, overall, pairs
-from bench.leaderboard.columns import OVERALL, PAIRS, names
+from bench.leaderboard.columns import Name
+from bench.leaderboard.ranking import compare
+from bench.leaderboard.tables import Tables
 from bench.records.record import Data, Record
 
 
@@ -25,21 +26,15 @@ def answered(method: str, seed: int, right: np.ndarray, **of: Any) -> Record:
     )  # fmt: skip
 
 
-def lines(frame: Any) -> list[dict[str, Any]]:
-    return list(frame.to_dict("records"))
-
-
-def test_columns_are_those_described() -> None:
-    assert list(pairs([]).columns) == list(names(PAIRS))
-    assert list(overall([]).columns) == list(names(OVERALL))
-    assert all(column.description.endswith(".") for column in (*PAIRS, *OVERALL))
+def lines(name: Name, records: list[Record]) -> list[dict[str, Any]]:
+    return list(Tables(records).lines(name))
 
 
 def test_a_pair_by_hand() -> None:
     """Two seeds, four examples: the numbers of tests/stats/test_paired.py."""
     first = [answered("a", 0, np.array([1, 1, 1, 0])), answered("a", 1, np.array([1, 1, 0, 0]))]
     second = [answered("b", 0, np.array([0, 1, 0, 0])), answered("b", 1, np.array([0, 1, 0, 0]))]
-    (line,) = lines(pairs([*second, *first]))
+    (line,) = lines("pairs", [*second, *first])
     assert (line["method_a"], line["method_b"], line["difference"]) == ("a", "b", 0.375)
     assert (line["n_seeds"], line["n_examples"], line["verdict"]) == (2, 4, "not told apart")
     p = line["p_value"]
@@ -54,7 +49,7 @@ def test_a_pair_by_hand() -> None:
 def test_other_test_examples_are_compared_by_seed_alone() -> None:
     first = [answered("a", seed, np.arange(10) > 2 + seed) for seed in range(3)]
     second = [answered("b", seed, np.arange(12) > 5 + seed) for seed in range(3)]
-    (line,) = lines(pairs([*first, *second]))
+    (line,) = lines("pairs", [*first, *second])
     assert line["n_examples"] is None
     assert line["p_value"] is not None
 
@@ -71,30 +66,30 @@ def test_entities_need_the_names_of_their_labels() -> None:
             for method, better in (("a", 1), ("b", 0))
             for seed in (0, 1, 2)
         ]  # fmt: skip
-        (line,) = lines(pairs(made))
+        (line,) = lines("pairs", made)
         assert line["n_examples"] == examples
 
 
 def test_one_seed_makes_no_claim() -> None:
     made = [answered("a", 0, np.arange(500) > 5), answered("b", 0, np.arange(500) > 400)]
-    (line,) = lines(pairs(made))
+    (line,) = lines("pairs", made)
     assert line["p_value"] < 1e-6
     assert (line["p_holm"], line["verdict"]) == (None, "no claim")
-    assert [row["rank_group"] for row in lines(aggregated(made))] == [None, None]
+    assert [row["rank_group"] for row in lines("leaderboard", made)] == [None, None]
 
 
 def test_failed_rows_have_no_pairs_and_stand_last() -> None:
     made = [answered("b", seed, np.arange(9) > seed) for seed in range(2)] + [failed("a", seed) for seed in range(2)]
-    assert lines(pairs(made)) == []
-    assert [row["method"] for row in lines(aggregated(made))] == ["b", "a"]
+    assert lines("pairs", made) == []
+    assert [row["method"] for row in lines("leaderboard", made)] == ["b", "a"]
 
 
 def test_groups_follow_the_pairs() -> None:
     draw = np.random.default_rng(1)
     rates = {"a": 0.9, "b": 0.9, "c": 0.6, "d": 0.59}
     made = [answered(method, seed, draw.random(1000) < rate) for method, rate in rates.items() for seed in range(3)]
-    assert {row["method"]: row["rank_group"] for row in lines(aggregated(made))} == {"a": 1, "b": 1, "c": 2, "d": 2}
-    verdicts = {(line["method_a"] + line["method_b"]): line["verdict"] for line in lines(pairs(made))}
+    assert {row["method"]: row["rank_group"] for row in lines("leaderboard", made)} == {"a": 1, "b": 1, "c": 2, "d": 2}
+    verdicts = {(line["method_a"] + line["method_b"]): line["verdict"] for line in lines("pairs", made)}
     apart = {pair for pair, verdict in verdicts.items() if verdict == "a is better"}
     assert apart == {x + y for x in "ab" for y in "cd"}
 
@@ -102,7 +97,7 @@ def test_groups_follow_the_pairs() -> None:
 def test_lower_may_be_better() -> None:
     made = [record(method, seed, score + seed / 1000, higher_is_better=False)
             for method, score in (("a", 0.9), ("b", 0.1)) for seed in range(3)]  # fmt: skip
-    (line,) = lines(pairs(made))
+    (line,) = lines("pairs", made)
     assert (line["method_a"], line["difference"]) == ("b", pytest.approx(-0.8))
 
 
@@ -113,7 +108,7 @@ def test_ranks_over_tasks_by_hand() -> None:
     scores = {"one": {"a": 0.9, "b": 0.8}, "two": {"a": 0.7, "b": 0.6}, "three": {"a": 0.5, "b": 0.55}}
     made = [record(method, seed, score, of={"task": task})
             for task, row in scores.items() for method, score in row.items() for seed in (0, 1)]  # fmt: skip
-    found = lines(overall(made))
+    found = lines("overall", made)
     assert [(line["method"], line["n_tasks"]) for line in found] == [("a", 3), ("b", 3)]
     assert [line["average_rank"] for line in found] == pytest.approx([4 / 3, 5 / 3])
     assert found[0]["critical_difference"] == pytest.approx(1.960 * math.sqrt(2 * 3 / 18), 1e-3)
@@ -123,18 +118,18 @@ def test_ranks_over_tasks_by_hand() -> None:
 def test_many_tasks_make_groups() -> None:
     made = [record(method, 0, score, of={"task": f"t{task}"})
             for task in range(9) for method, score in (("a", 0.9), ("b", 0.5))]  # fmt: skip
-    assert [line["group"] for line in lines(overall(made))] == [1, 2]  # ranks 1 and 2, critical difference 0.65
+    assert [line["group"] for line in lines("overall", made)] == [1, 2]  # ranks 1 and 2, critical difference 0.65
 
 
 def test_a_method_that_lacks_a_task_and_extra_tests_take_no_part() -> None:
     made = [record(method, 0, 0.5, of={"task": task}) for method in "abc" for task in ("one", "two")
             if (method, task) != ("c", "two")]  # fmt: skip
     made += [failed("c", 0, of={"task": "two"})]
-    assert [line["method"] for line in lines(overall(made))] == ["a", "b"]
-    assert lines(overall([record("a", 0, of={"task": "one"}), record("b", 0, of={"task": "one/harder"})])) == []
+    assert [line["method"] for line in lines("overall", made)] == ["a", "b"]
+    assert lines("overall", ([record("a", 0, of={"task": "one"}), record("b", 0, of={"task": "one/harder"})])) == []
 
 
 def test_profiles_and_presets_are_ranked_apart() -> None:
     made = [record(method, 0, 0.5, of={"task": task, "preset": preset})
             for method in "ab" for task in ("one", "two") for preset in ("quick", "full")]  # fmt: skip
-    assert [line["preset"] for line in lines(overall(made))] == ["full", "full", "quick", "quick"]
+    assert [line["preset"] for line in lines("overall", made)] == ["full", "full", "quick", "quick"]

@@ -1,0 +1,41 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+from made import failed, memory, parameters, record, speed
+
+from bench.cli.tables import leaderboard_table, legend
+from bench.leaderboard.tables import Tables
+from bench.plugins.method import Recipe
+from bench.records.record import Record
+
+
+def lines(*records: Record) -> list[dict[str, object]]:
+    return list(Tables(records).lines("leaderboard"))
+
+
+def test_the_leaderboard_shows_score_group_costs_and_status() -> None:
+    costs = {"parameters": parameters(), "speed": speed(), "memory": memory()}
+    made = lines(
+        *(record("pasta", seed, 0.9 + seed / 1000, **costs) for seed in range(3)),
+        record("lora", 0, None, of={"variant": "r=4"}),
+        failed("head", 0, "oom"),
+    )
+    shown = leaderboard_table(made).splitlines()
+    (pasta,), (lora,), (head,) = ([line for line in shown if name in line] for name in ("pasta", "lora[r=4]", "head"))
+    costs_shown = ["10", "1.000", "100", "50"]  # trained, share, MiB, examples/s
+    assert pasta.split() == ["sms-spam", "pasta", "matthews", "0.9010", "±", "0.0010", "1", *costs_shown, "3", "ok"]
+    assert lora.split()[:4] == ["sms-spam", "lora[r=4]", "matthews", "-"]
+    assert head.endswith("1 oom")
+    assert "Profile: cpu." in legend(made)
+    assert leaderboard_table([]) == "No records."
+    assert "unknown" in legend([])
+
+
+def test_the_legend_says_how_rows_were_tuned() -> None:
+    recipe = Recipe(learning_rate=1, epochs=1, chosen_by="tune", trials=7, trial_examples=8064)
+    by_hand = recipe.model_copy(update={"chosen_by": "me", "trials": None, "trial_examples": None})
+    tuned = legend(lines(*(record(name, recipe=recipe) for name in "ab")))
+    assert tuned.endswith("Recipes chosen from 7 trials of 8,064 examples.")
+    mixed = legend(lines(record("a", recipe=recipe), *(record(name, recipe=by_hand) for name in "bc")))
+    assert "Recipes chosen by hand (2 rows); from 7 trials of 8,064 examples (1 row)." in mixed
