@@ -25,7 +25,7 @@ GROUP = Group._fields
 MAX_ROWS = 5_000  # of a table
 MAX_FAILURES = 500  # with their tracebacks
 MAX_GROUPS = 50  # with charts
-LEADERBOARD_OPTIONS: dict[Name, str] = {
+OPTIONS: dict[Name, str] = {
     "leaderboard": "",
     "cells": " --per-cell",
     "pairs": " --pairs",
@@ -84,7 +84,7 @@ def contents(records: Sequence[Record], pscp: Pscp | None = None) -> Contents:
     """The page of these records: one a cell, in an order that is always the same."""
     leaderboard = Tables(records, pscp)
     styles = assign_styles(method_label(record.cell.method, record.cell.variant) for record in records)
-    described = {name: columns_of(name, pscp) for name in LEADERBOARD_OPTIONS}
+    described = {name: columns_of(name, pscp) for name in OPTIONS}
     failures = list(_failures(records))
     plain = {
         "failures": failures[:MAX_FAILURES],
@@ -97,7 +97,7 @@ def contents(records: Sequence[Record], pscp: Pscp | None = None) -> Contents:
         name: make_table(rows, list(rows[0]) if rows else (), styles, VIEWS[name]) for name, rows in plain.items()
     }
     tables["failures"] = _with_rest(tables["failures"], len(failures), " --per-cell")
-    for name, option in LEADERBOARD_OPTIONS.items():
+    for name, option in OPTIONS.items():
         rows = list(islice(leaderboard.lines(name), MAX_ROWS))
         about = {column.name: column.description for column in described[name]}
         table = make_table(rows, list(about), styles, VIEWS[name], about)
