@@ -1,4 +1,4 @@
-"""Running finished cells again, and saying what of them came out the same."""
+"""Finished cells run again and compared with their records bit for bit."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from bench import profiles
 from bench.errors import BenchError, SourceError, UsageError
 from bench.executors import Executor, Finished, Job, Lost
 from bench.grid.cell import NUMERIC_LIBRARIES, code_version
-from bench.lockfile import part_of
 from bench.measure import environment
 from bench.plugins import registry
 from bench.profiles.probe import probe
@@ -23,13 +23,16 @@ from bench.runner.plan import Fetching, fetch
 from bench.sources.digest import tree_digest
 from bench.train.assignment import Assignment
 
+# What a code version depends on that a record's environment tells.
+CODE_ENTRIES = {"python", "code.commit", *(f"versions.{name}" for name in NUMERIC_LIBRARIES)}
+
 
 @dataclass(frozen=True)
-class Verdict:
-    """What became of one cell that was to be run again.
+class Verification:
+    """The result of one cell.
 
-    same: whether it came out the same bit for bit; None: it was not run, and `refusal` says why. differences: what
-    differs. surroundings: what else differs, where something does: why it may.
+    same: whether it is the same bit for bit; None: it was not run, and `refusal` says why. differences: what differs in
+    it. surroundings: what differs in its environment, where something differs in it.
     """
 
     record: Record
@@ -52,51 +55,44 @@ class Verdict:
         }
 
 
-def differences(old: Record, new: Record) -> list[str]:
-    """In what two records of one cell differ of that which must be the same bit for bit."""
-    if new.status != "ok":
-        return [f"it ended as {new.status}: {new.reason}"]
-    found = []
-    if old.data is not None and new.data is not None and old.data.digest != new.data.digest:
-        found.append(f"the data read was {old.data.digest} and is {new.data.digest}")
-    if old.losses != new.losses:
-        at = next((i for i, (a, b) in enumerate(zip(old.losses, new.losses, strict=False)) if a != b), None)
-        found.append("the number of steps differs" if at is None else f"the loss differs from step {at + 1} on")
-    found += _answers_differ(old, new, "")
-    for name in sorted(old.extra_tests.keys() | new.extra_tests.keys()):
-        found += _answers_differ(old.on(name), new.on(name), f" on {name}")
-    return found
+@dataclass(frozen=True)
+class Inputs:
+    """Where the plugins and sources of recorded cells are found.
 
-
-def _answers_differ(old: Record, new: Record, where: str) -> list[str]:
-    found = []
-    if old.predictions != new.predictions:
-        count = sum(a != b for a, b in zip_longest(old.predictions, new.predictions))
-        found.append(f"{count} of {len(old.predictions)} predictions{where} differ")
-    if old.scores != new.scores:
-        found.append(f"the score{where} was {old.score} and is {new.score}")
-    return found
-
-
-def excuses(old: Record, new: Record) -> list[str]:
-    """What differs in the surroundings of two records of one cell: reasons why they may not agree.
-
-    What only one of them tells is no difference: an older record tells less. A setting that is not there is not set.
+    copies: files and folders to use in place of every recorded source with the same content.
     """
-    found = []
-    for what in ("machine", "compute", "versions", "python", "platform", "container", "settings", "code"):
-        before, after = old.environment.get(what), new.environment.get(what)
-        if isinstance(before, dict) and isinstance(after, dict):
-            keys = before.keys() | after.keys() if what == "settings" else before.keys() & after.keys()
-            differing = sorted(key for key in keys if before.get(key) != after.get(key))
-            found += [f"{what}.{key} was {before.get(key)!r} and is {after.get(key)!r}" for key in differing]
-        elif before != after and what in old.environment and what in new.environment:
-            found.append(f"{what} was {before!r} and is {after!r}")
-    return found
+
+    plugins: Sequence[Path] = ()
+    mirror: Path | None = None
+    copies: Sequence[Path] = ()
+    on_progress: Fetching | None = None
+
+    @cached_property
+    def by_content(self) -> dict[str, Path]:
+        return {tree_digest(path): path.expanduser().resolve() for path in self.copies}
+
+    def path(self, what: str, source: str, revision: str) -> Path:
+        """Where the content of a recorded source is on this machine.
+
+        Raises:
+            BenchError: if it is unavailable, or has changed.
+        """
+        if revision in self.by_content:
+            return self.by_content[revision]
+        advice = f"Give a copy of it with --copy PATH: any file or folder with the content {revision}."
+        try:
+            found = fetch({what: source}, self.mirror, self.on_progress)[what]
+        except SourceError as error:
+            if source.startswith(("package:", "hub:")):
+                raise
+            raise SourceError(f"{error} {advice}") from None
+        if found.revision != revision:
+            raise UsageError(f"The {what} {source} was {revision} and is {found.revision} here. {advice}")
+        return found.path
 
 
-def drawn(records: Sequence[Record], count: int, seed: int) -> list[Record]:
-    """So many records by chance, the same for a seed on every machine; more are the same and others."""
+def sample(records: Sequence[Record], count: int, seed: int) -> list[Record]:
+    """Randomly chosen records; the same ones for a seed on every machine. A larger count adds to those of a smaller."""
 
     def key(record: Record) -> str:
         return hashlib.sha256(f"{seed}:{record.id}".encode()).hexdigest()
@@ -104,106 +100,78 @@ def drawn(records: Sequence[Record], count: int, seed: int) -> list[Record]:
     return sorted(records, key=key)[:count]
 
 
-def repeated(
-    records: Sequence[Record],
-    executor: Executor,
-    mirror: Path | None = None,
-    plugins: Sequence[Path] = (),
-    copies: Sequence[Path] = (),
-    told: Fetching | None = None,
-) -> Iterator[Verdict]:
-    """Run recorded cells again from their own sources, storing nothing; a verdict each, as it is known.
-
-    Args:
-        copies: files and folders that stand in for recorded sources wherever the content is the same.
-    """
-    held = {tree_digest(path): path for path in copies}
-    assignments: dict[str, Assignment] = {}
+def verify_cells(records: Sequence[Record], executor: Executor, inputs: Inputs) -> Iterator[Verification]:
+    """Run recorded cells again from their own sources, without storing anything; a result each, as it is known."""
+    jobs: list[Job] = []
     by_id = {record.id: record for record in records}
     for record in records:
         try:
-            assignments[record.id] = _assignment(record, mirror, plugins, held, told)
+            jobs.append(Job(record.id, _assignment(record, inputs)))
         except BenchError as error:
-            yield Verdict(record, None, refusal=str(error))
-    jobs = [Job(key, assignment) for key, assignment in assignments.items()]
+            yield Verification(record, None, refusal=str(error))
     with closing(executor.run(jobs)) as events:
         for event in events:
             if isinstance(event, Finished):
-                record, again = by_id[event.key], Record(**event.result)
-                found = differences(record, again)
-                yield Verdict(record, not found, found, excuses(record, again) if found else [])
+                old, new = by_id[event.key], Record(**event.result)
+                found = differences(old, new)
+                yield Verification(old, not found, found, environment_differences(old, new) if found else [])
             elif isinstance(event, Lost):
-                yield Verdict(by_id[event.key], False, [f"it did not finish this time: {event.reason}"])
+                yield Verification(by_id[event.key], False, [f"it did not finish this time: {event.reason}"])
 
 
-def _assignment(
-    record: Record, mirror: Path | None, plugins: Sequence[Path], held: dict[str, Path], told: Fetching | None
-) -> Assignment:
+def differences(old: Record, new: Record) -> list[str]:
+    """What differs between two records of one cell and must not."""
+    if new.status != "ok":
+        return [f"it ended as {new.status}: {new.reason}"]
+    found = []
+    if old.data is not None and new.data is not None and old.data.digest != new.data.digest:
+        found.append(f"the data was {old.data.digest} and is {new.data.digest}")
+    if old.losses != new.losses:
+        at = next((i for i, (a, b) in enumerate(zip(old.losses, new.losses, strict=False)) if a != b), None)
+        found.append("the number of steps differs" if at is None else f"the loss differs from step {at + 1} on")
+    for name in (None, *sorted(old.extra_tests.keys() | new.extra_tests.keys())):
+        before, after, where = (old, new, "") if name is None else (old.on(name), new.on(name), f" on {name}")
+        if before.predictions != after.predictions:
+            count = sum(a != b for a, b in zip_longest(before.predictions, after.predictions))
+            found.append(f"{count} of {len(before.predictions)} predictions{where} differ")
+        if before.scores != after.scores:
+            found.append(f"the score{where} was {before.score} and is {after.score}")
+    return found
+
+
+def environment_differences(old: Record, new: Record) -> list[str]:
+    """What differs in the environments of two records of one cell: why their numbers may differ."""
+    return [each.text("in the record", "now") for each in environment.diff(old.environment, new.environment)]
+
+
+def _assignment(record: Record, inputs: Inputs) -> Assignment:
     """What a worker needs to run a recorded cell again.
 
     Raises:
-        BenchError: if the code or the sources are not those of the record, so that it would be another cell, or
-            if they or the profile are not to be had here.
+        BenchError: if the code or a source has changed, so that it would be another cell, or if a source or the
+            profile is unavailable here.
     """
-    cell = record.cell
+    cell, plugins = record.cell, inputs.plugins
     if record.status != "ok":
         raise UsageError(f"Cell {record.id} ended as {record.status}; only a finished cell can be verified.")
-    files = [registry.methods(plugins).get(cell.method).file, registry.tasks(plugins).get(cell.task).file]
-    code = code_version(files)
+    code = code_version([registry.methods(plugins).get(cell.method).file, registry.tasks(plugins).get(cell.task).file])
     if code != cell.code:
-        raise UsageError(f"The cell was run by code version {cell.code}, this is {code}: {_other_code(record)}")
-    places = {
-        what: _place(what, source, revision, mirror, held, told)
-        for what, source, revision in (
-            ("task", cell.task_source, cell.task_revision),
-            ("model", cell.model_source, cell.model_revision),
-        )
-    }
+        raise UsageError(f"The cell was run by code version {cell.code}, and this is {code}: {_why_other_code(record)}")
+    data = inputs.path("task", cell.task_source, cell.task_revision)
+    model = inputs.path("model", cell.model_source, cell.model_revision)
     profiles.require(cell.profile, probe())
-    return Assignment(
-        cell=cell, data=places["task"], model=places["model"], plugins=tuple(plugins), workers=1, results=None
-    )
+    return Assignment(cell=cell, data=data, model=model, plugins=tuple(plugins), workers=1, results=None)
 
 
-def _place(
-    what: str, source: str, revision: str, mirror: Path | None, held: dict[str, Path], told: Fetching | None
-) -> Path:
-    """Where the content of a recorded source lies here."""
-    if revision in held:
-        return held[revision].expanduser().resolve()
-    copy = f"Give a copy of it with --copy PATH: whatever has the content {revision} will do."
-    try:
-        found = fetch({what: source}, mirror, told)[what]
-    except SourceError as error:
-        if source.startswith(("package:", "hub:")):
-            raise
-        raise SourceError(f"{error} {copy}") from None
-    if found.revision != revision:
-        raise UsageError(f"The {what} {source} was {revision} and is {found.revision} here. {copy}")
-    return found.path
-
-
-def _other_code(record: Record) -> str:
-    """Why the code version of a record is not this one, as far as can be told, and what to do."""
+def _why_other_code(record: Record) -> str:
+    """Why the code version of a record is not this one, as far as records tell, and what to do."""
     then, now = record.environment, environment.snapshot()
-    versions, code = part_of(then, "versions"), part_of(then, "code")
-    found = [
-        f"{name} was {versions[name]} and is {now['versions'].get(name)}"
-        for name in NUMERIC_LIBRARIES
-        if name in versions and versions[name] != now["versions"].get(name)
-    ]
-    if then.get("python") not in (None, now["python"]):
-        found.append(f"Python was {then['python']} and is {now['python']}")
-    commit, dirty = code.get("commit"), code.get("dirty")
-    if commit != now["code"]["commit"]:
-        found.append(f"the commit was {commit} and is {now['code']['commit']}")
-    if now["code"]["dirty"]:
-        found.append("this checkout has changes that no commit holds")
-    if dirty:
-        found.append("so had the one that it was run from, and they cannot be had from its commit")
-    if not found:
-        found.append("a file that was given with --plugin is another one")
+    found = [each.text("in the record", "here") for each in environment.diff(then, now) if each.name in CODE_ENTRIES]
+    recorded = environment.part(then, "code")
+    for where, code in (("the record's", recorded), ("this", now["code"])):
+        if code.get("dirty"):
+            found.append(f"{where} checkout has uncommitted changes")
     return (
-        f"{'; '.join(found)}. Check out commit {commit} and install the libraries of the record "
-        "(`python -m bench freeze --constraints FILE` writes them)."
+        f"{'; '.join(found or ['a file given with --plugin differs'])}. Check out commit {recorded.get('commit')} and "
+        "install the libraries of the record (`python -m bench freeze --constraints FILE` writes them)."
     )

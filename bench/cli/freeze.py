@@ -21,23 +21,23 @@ def freeze(
     profile: OnlyProfile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write down what results were made with, for `run --frozen` and for strangers."""
+    """Write a lock file: what results were made with, for `run --frozen` and for others who reproduce them."""
     from bench import lockfile
     from bench.files import write_atomically
 
     console = stderr_console()
     records = lockfile.finished(merged(folders, profile, console).records)
-    frozen = lockfile.freeze(records)
-    write_atomically(out, frozen.to_toml(len(records)))
+    lock = lockfile.freeze(records)
+    write_atomically(out, lock.to_toml(len(records)))
     if constraints is not None:
-        write_atomically(constraints, frozen.constraints(len(records)))
-    if frozen.dirty:
-        console.print("Some of these cells were run with changes that no commit holds: nobody else can have that code.")
+        write_atomically(constraints, lock.constraints(len(records)))
+    if lock.dirty:
+        console.print("Some of these cells were run with uncommitted changes, so their code cannot be checked out.")
     if as_json:
-        print_json(frozen.model_dump(mode="json"))
+        print_json(lock.model_dump(mode="json"))
         return
     written = " and ".join(str(path) for path in (out, constraints) if path is not None)
     print(
-        f"{len(records)} finished cells, {len(frozen.versions)} libraries, {len(frozen.models)} models, "
-        f"{len(frozen.tasks)} tasks: written to {written}."
+        f"{len(records)} finished cells, {len(lock.versions)} libraries, {len(lock.models)} models, "
+        f"{len(lock.tasks)} tasks: written to {written}."
     )

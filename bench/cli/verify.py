@@ -15,7 +15,7 @@ from bench.sanitize import one_line
 if TYPE_CHECKING:
     from bench.records.record import Record
     from bench.records.store import Store
-    from bench.verify import Verdict
+    from bench.verify import Verification
 
 EXIT_REFUSED = 2
 
@@ -47,30 +47,31 @@ def verify(
     console = stderr_console()
     for record in records:
         console.print(one_line(f"Running {record.cell.label}, seed {record.cell.seed}, again ..."), markup=False)
-    verdicts: list[Verdict] = []
+    verifications: list[Verification] = []
     with FetchDisplay(console) as display:
         executor = run.local_executor(1, None)
-        for verdict in verifying.repeated(records, executor, mirror, plugin or (), copy or (), display.told):
-            verdicts.append(verdict)
+        inputs = verifying.Inputs(plugin or (), mirror, copy or (), display.told)
+        for verification in verifying.verify_cells(records, executor, inputs):
+            verifications.append(verification)
             if len(records) > 1:
-                console.print(f"[{len(verdicts)}/{len(records)}] {_line(verdict)}", markup=False)
+                console.print(f"[{len(verifications)}/{len(records)}] {_line(verification)}", markup=False)
     order = [record.id for record in records]
-    verdicts.sort(key=lambda verdict: order.index(verdict.record.id))
+    verifications.sort(key=lambda verification: order.index(verification.record.id))
     one = len(records) == 1 and random is None
-    if one and verdicts[0].refusal:
-        raise UsageError(verdicts[0].refusal)
+    if one and verifications[0].refusal:
+        raise UsageError(verifications[0].refusal)
     if as_json:
-        print_json(verdicts[0].to_json() if one else [verdict.to_json() for verdict in verdicts])
+        print_json(verifications[0].to_json() if one else [verification.to_json() for verification in verifications])
     elif one:
-        print(_line(verdicts[0]))
-        if not verdicts[0].same:
-            surroundings = "; ".join(verdicts[0].surroundings) or "nothing that is recorded"
-            print(one_line(f"What else is different: {surroundings}."))
+        print(_line(verifications[0]))
+        if not verifications[0].same:
+            surroundings = "; ".join(verifications[0].surroundings) or "nothing that is recorded"
+            print(one_line(f"Also different: {surroundings}."))
     else:
-        _show(verdicts)
-    if any(verdict.same is False for verdict in verdicts):
+        _show(verifications)
+    if any(verification.same is False for verification in verifications):
         raise typer.Exit(EXIT_FAILED)
-    if not all(verdict.same for verdict in verdicts):
+    if not all(verification.same for verification in verifications):
         raise typer.Exit(EXIT_REFUSED)
 
 
@@ -85,39 +86,38 @@ def _chosen(store: Store, cells: Sequence[str], random: int | None, seed: int) -
     records = lockfile.finished(store.all()[0])
     if not records:
         raise UsageError(f"There is no finished cell in {store.root}.")
-    return verifying.drawn(records, random, seed)
+    return verifying.sample(records, random, seed)
 
 
-def _line(verdict: Verdict) -> str:
-    record = verdict.record
-    if verdict.same:
+def _line(verification: Verification) -> str:
+    record = verification.record
+    if verification.same:
         found = (
             f"the same bit for bit: {len(record.losses)} losses, {len(record.predictions)} predictions, "
             f"{record.metric} {record.score}."
         )
-    elif verdict.same is None:
-        found = f"not run: {verdict.refusal}"
+    elif verification.same is None:
+        found = f"not run: {verification.refusal}"
     else:
-        found = f"not the same: {'; '.join(verdict.differences)}."
+        found = f"not the same: {'; '.join(verification.differences)}."
     return one_line(f"{record.id}: {found}")
 
 
-def _show(verdicts: Sequence[Verdict]) -> None:
+def _show(verifications: Sequence[Verification]) -> None:
     from bench.text import text_table
 
     words = {True: "yes", False: "no", None: "not run"}
     print(
         text_table(
             {
-                "cell": verdict.record.id,
-                "what": verdict.record.cell.label,
-                "seed": str(verdict.record.cell.seed),
-                "the same": words[verdict.same],
-                "reasons": "; ".join(verdict.reasons),
+                "cell": verification.record.id,
+                "what": verification.record.cell.label,
+                "seed": str(verification.record.cell.seed),
+                "the same": words[verification.same],
+                "reasons": "; ".join(verification.reasons),
             }
-            for verdict in verdicts
+            for verification in verifications
         )
     )
-    print(
-        f"\n{sum(bool(verdict.same) for verdict in verdicts)} of {len(verdicts)} cells came out the same bit for bit."
-    )
+    same = sum(bool(verification.same) for verification in verifications)
+    print(f"\n{same} of {len(verifications)} cells are the same bit for bit.")

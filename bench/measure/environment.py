@@ -13,9 +13,9 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.profiles.probe import probe
 
@@ -100,6 +100,42 @@ def settings() -> dict[str, str]:
         for name, value in sorted(os.environ.items())
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in _SETTINGS) and not set(value) & {"/", "\\"}
     }
+
+
+def part(environment: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A part of a record's environment, which may hold anything; empty where the record has none."""
+    found = environment.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+class Difference(NamedTuple):
+    """An entry of an environment that has two values; name: dotted, such as `versions.torch`."""
+
+    name: str
+    before: Any
+    after: Any
+
+    def text(self, before: str, after: str) -> str:
+        """In words. before, after: where each value is found, such as "in the record" and "here"."""
+        old, new = ("missing" if value is None else value for value in (self.before, self.after))
+        return f"{self.name} is {old} {before} and {new} {after}"
+
+
+def diff(before: Mapping[str, Any], after: Mapping[str, Any], within: str = "") -> list[Difference]:
+    """What differs between two environments, or two parts of them; within: the part's name and a dot.
+
+    An entry that only one of them has is no difference, since older records say less. It is one in `settings`, where
+    it means that the variable is not set.
+    """
+    names = dict.fromkeys([*before, *after]) if within == "settings." else [name for name in before if name in after]
+    found: list[Difference] = []
+    for name in names:
+        old, new = before.get(name), after.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += diff(old, new, f"{within}{name}.")
+        elif old != new:
+            found.append(Difference(f"{within}{name}", old, new))
+    return found
 
 
 def code(root: Path = _ROOT) -> dict[str, Any]:

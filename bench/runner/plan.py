@@ -82,10 +82,10 @@ def plan(request: Request, on_progress: Fetching | None = None) -> Plan:
         BenchError: for wrong names, parameters, profiles and sources, for what the lock file does not allow, and for a
             record that only a newer bench reads.
     """
-    lock = Path(request.options.frozen) if request.options.frozen else None
-    frozen = lockfile.load(lock) if lock else None
-    if lock and frozen:
-        lockfile.require_environment(lock, frozen)
+    lock_path = request.options.frozen and Path(request.options.frozen)
+    lock = lockfile.load(lock_path) if lock_path else None
+    if lock_path and lock:
+        lockfile.require_environment(lock_path, lock)
     methods, tasks = registry.methods(request.plugins), registry.tasks(request.plugins)
     built = [build_method(methods, spec) for spec in request.methods]
     _check_recipes(request.suite, methods, tasks)
@@ -93,8 +93,8 @@ def plan(request: Request, on_progress: Fetching | None = None) -> Plan:
     found = fetch(references(request.tasks, request.model, request.plugins), request.mirror, on_progress)
     assignments = {each.cell.id: each for each in _assignments(request, built, profile, found)}
     cells = [each.cell for each in assignments.values()]
-    if lock and frozen:
-        lockfile.require_cells(lock, frozen, cells)
+    if lock_path and lock:
+        lockfile.require_cells(lock_path, lock, cells)
     store = Store(request.results)
     stamps = {key: store.stamp(key) for key in assignments}
     done, damaged = _look_at(store, [key for key, stamp in stamps.items() if stamp])
