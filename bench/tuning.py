@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.errors import UsageError
 from bench.files import write_atomically
-from bench.grid.recipes import FOLDER, File, Tuned, file_name
+from bench.grid.recipes import FOLDER, File, RecipeStore, Tuned, file_name
 from bench.grid.suites import Suite
 from bench.leaderboard.files import csv_of
 from bench.plugins import registry
@@ -82,7 +82,7 @@ def trials(request: Request, count: int, epochs: float, min_steps: int) -> list[
                     "task_recipes": {},
                 }
             ),
-            tuned=False,
+            recipes=RecipeStore(shipped=False),
         )
         for at in range(count)
     ]

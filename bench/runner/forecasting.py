@@ -17,7 +17,7 @@ from bench.plugins.specs import build_method, changed_params
 from bench.profiles.probe import probe
 from bench.records.record import new_record
 from bench.records.store import Store
-from bench.runner.plan import Plan, recipe_store
+from bench.runner.plan import Plan
 from bench.runner.request import Request
 from bench.sources.resolve import local, resolve
 from bench.train.model import load_tokenizer, quiet_libraries
@@ -55,7 +55,7 @@ def _forecast(request: Request, special_tokens: int | None) -> tuple[Setting, li
         frame=shape,
         tokenizer=load_tokenizer(here.path) if here else None,
         suite=request.suite,
-        recipes=recipe_store(request),
+        recipes=request.recipes,
         profile=wanted,
         memory=memory.available(wanted, machine),
         rate=rate(wanted, machine),

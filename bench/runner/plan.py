@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from bench import lockfile, profiles
 from bench.errors import StoreError, UsageError
 from bench.grid import models
 from bench.grid.cell import Cell, code_version
-from bench.grid.recipes import RecipeStore
+from bench.grid.recipes import Overrides
 from bench.grid.suites import Suite
 from bench.plugins import registry
 from bench.plugins.method import Method
@@ -32,18 +32,21 @@ Fetching = Callable[[str, int, int | None], None]  # what, bytes so far, bytes i
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of a grid, what is finished already, and what a worker needs for each of the others.
+    """The cells of a grid: what workers need for each, by id, and the records of those that are finished.
 
-    stamps: of every cell's record, taken before it was read. damaged: a sentence on each record that is none.
+    stamps: of every cell's record, taken before it was read. damaged: a sentence for each unreadable record.
     """
 
-    cells: list[Cell]
-    finished: dict[str, Record]
     assignments: dict[str, Assignment]
+    finished: dict[str, Record]
     workers: int
     why_profile: str
     stamps: dict[str, Stamp | None] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
+
+    @property
+    def cells(self) -> list[Cell]:
+        return [assignment.cell for assignment in self.assignments.values()]
 
     @cached_property
     def pending(self) -> list[Cell]:
@@ -53,10 +56,10 @@ class Plan:
 def fetch(
     references: Mapping[str, str], mirror: Path | None, on_progress: Fetching | None = None
 ) -> dict[str, Resolved]:
-    """Bring every source here, by the name it goes by.
+    """Download the sources that are not here yet; what each resolved to, by its name.
 
     Raises:
-        SourceError: for the first that cannot be had.
+        SourceError: for the first that is unavailable.
     """
 
     def found(name: str, reference: str) -> Resolved:
@@ -75,30 +78,31 @@ def references(tasks: Sequence[str], model: str, plugins: Sequence[Path] = ()) -
     }
 
 
-def plan(request: Request, on_progress: Fetching | None = None) -> Plan:
-    """Turn a request into cells: everything is checked and fetched before anything runs.
+def plan(*requests: Request, on_progress: Fetching | None = None) -> Plan:
+    """Turn requests that differ in their suites alone into cells: everything is checked and fetched first.
 
     Raises:
         BenchError: for wrong names, parameters, profiles and sources, for what the lock file does not allow, and for a
             record that only a newer bench reads.
     """
-    lock_path = request.options.frozen and Path(request.options.frozen)
-    lock = lockfile.load(lock_path) if lock_path else None
-    if lock_path and lock:
-        lockfile.require_environment(lock_path, lock)
-    methods, tasks = registry.methods(request.plugins), registry.tasks(request.plugins)
+    request = requests[0]
+    path = request.options.frozen and Path(request.options.frozen)
+    lock = (path, lockfile.load(path)) if path else None
+    if lock:
+        lockfile.require_environment(*lock)
+    methods = registry.methods(request.plugins)
     built = [build_method(methods, spec) for spec in request.methods]
-    _check_recipes(request.suite, methods, tasks)
+    for each in requests:
+        _check_recipes(each.suite, methods, registry.tasks(request.plugins))
     profile, why = _profile(request)
     found = fetch(references(request.tasks, request.model, request.plugins), request.mirror, on_progress)
-    assignments = {each.cell.id: each for each in _assignments(request, built, profile, found)}
-    cells = [each.cell for each in assignments.values()]
-    if lock_path and lock:
-        lockfile.require_cells(lock_path, lock, cells)
+    assignments = {made.cell.id: made for each in requests for made in _assignments(each, built, profile, found)}
+    if lock:
+        lockfile.require_cells(*lock, (made.cell for made in assignments.values()))
     store = Store(request.results)
     stamps = {key: store.stamp(key) for key in assignments}
-    done, damaged = _look_at(store, [key for key, stamp in stamps.items() if stamp])
-    return Plan(cells, {} if request.options.force else done, assignments, profile.workers, why, stamps, damaged)
+    finished, damaged = _look_at(store, [key for key, stamp in stamps.items() if stamp])
+    return Plan(assignments, {} if request.options.force else finished, profile.workers, why, stamps, damaged)
 
 
 def _profile(request: Request) -> tuple[Profile, str]:
@@ -126,17 +130,17 @@ def _assignments(
     methods, tasks = registry.methods(request.plugins), registry.tasks(request.plugins)
     model = models.find(request.model)
     model_files = found[f"model {model.name}"]
-    recipes = recipe_store(request)
-    results = request.results.resolve()
-    # Once a method and task, not once a seed: both read files.
-    pairs = list(product(request.tasks, built))
-    code = {
-        (task, method.name): code_version([methods.get(method.name).file, tasks.get(task).file])
-        for task, method in pairs
-    }
-    overrides = {(task, method): recipes.overrides(method, task, request.suite) for task, method in pairs}
+
+    @cache  # once a method and task, not once a seed: both read files
+    def version(method: str, task: str) -> str:
+        return code_version([methods.get(method).file, tasks.get(task).file])
+
+    @cache
+    def overrides(method: Method, task: str) -> Overrides:
+        return request.recipes.overrides(method, task, request.suite)
+
     for seed, task, method in product(request.seeds, request.tasks, built):
-        data, changed = found[f"task {task}"], overrides[task, method]
+        data, changed = found[f"task {task}"], overrides(method, task)
         cell = Cell(
             method=method.name,
             params=method.params.model_dump(mode="json"),
@@ -152,7 +156,7 @@ def _assignments(
             budget=request.suite.budget,
             recipe=changed.settings,
             seed=seed,
-            code=code[task, method.name],
+            code=version(method.name, task),
         )
         yield Assignment(
             cell=cell,
@@ -160,36 +164,10 @@ def _assignments(
             model=model_files.path,
             plugins=tuple(request.plugins),
             workers=profile.workers,
-            results=results,
+            results=request.results.resolve(),
             keep_adapter=request.options.keep_adapters,
             recipe_sources=changed.sources,
         )
-
-
-def together(plans: Sequence[Plan]) -> Plan:
-    """Plans of one profile and results folder as one, cells in the plans' order; at least one plan."""
-    first = plans[0]
-    return Plan(
-        list({cell.id: cell for each in plans for cell in each.cells}.values()),
-        {key: record for each in plans for key, record in each.finished.items()},
-        {key: assignment for each in plans for key, assignment in each.assignments.items()},
-        first.workers,
-        first.why_profile,
-        {key: stamp for each in plans for key, stamp in each.stamps.items()},
-        list(dict.fromkeys(fault for each in plans for fault in each.damaged)),
-    )
-
-
-def recipe_store(request: Request) -> RecipeStore:
-    """The tuned recipes that a request uses.
-
-    Raises:
-        UsageError: if there is no such folder as the request names.
-    """
-    folder = Path(request.options.recipes) if request.options.recipes else None
-    if folder is not None and not folder.is_dir():
-        raise UsageError(f"--recipes {folder}: there is no such folder; `python -m bench tune` writes one.")
-    return RecipeStore(folder) if request.tuned else RecipeStore(shipped=False)
 
 
 def _look_at(store: Store, cell_ids: Sequence[str]) -> tuple[dict[str, Record], list[str]]:

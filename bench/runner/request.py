@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
 from bench import profiles
 from bench.errors import UsageError
 from bench.grid import suites
+from bench.grid.recipes import RecipeStore
 from bench.grid.suites import Suite
 from bench.plugins.specs import Spec, parse_all, split_list
 from bench.runner.options import DEFAULT_RESULTS, Names, Options, PathLike, Seeds
@@ -22,11 +23,7 @@ MOST_SEEDS = 1000  # a larger count is more likely meant as the number of one se
 
 @dataclass(frozen=True)
 class Request:
-    """A grid to run.
-
-    options: as given; the fields that follow are what those of the same names mean. tuned: whether tuned recipes are
-    used, which a trial of `tune` must not.
-    """
+    """A grid to run. options: as given; the fields that follow are what those of the same names mean."""
 
     options: Options
     suite: Suite
@@ -38,7 +35,7 @@ class Request:
     results: Path = DEFAULT_RESULTS
     mirror: Path | None = None
     plugins: Sequence[Path] = ()
-    tuned: bool = True
+    recipes: RecipeStore = field(default_factory=RecipeStore)
 
     @classmethod
     def of(cls, options: Options) -> Request:
@@ -60,9 +57,13 @@ class Request:
             results=Path(options.results),
             mirror=None if options.mirror is None else Path(options.mirror),
             plugins=_paths(options.plugin),
+            recipes=RecipeStore(None if options.recipes is None else Path(options.recipes)),
         )
         if not request.tasks:
             raise UsageError("No task was given; `python -m bench list tasks` shows them.")
+        folder = request.recipes.folder
+        if folder is not None and not folder.is_dir():
+            raise UsageError(f"--recipes {folder}: there is no such folder; `python -m bench tune` writes one.")
         return request
 
     @property

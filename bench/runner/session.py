@@ -22,7 +22,7 @@ from bench.records.store import Store
 from bench.runner.backend import launch
 from bench.runner.forecasting import skip_unfit
 from bench.runner.makespan import Makespan, csv
-from bench.runner.plan import Plan, plan, together
+from bench.runner.plan import Plan, plan
 from bench.runner.progress import FetchDisplay
 from bench.runner.request import Request
 from bench.runner.run import Outcome
@@ -39,12 +39,10 @@ def prepare(requests: Sequence[Request], console: Console, *, record_skipped: bo
     Raises:
         BenchError: as `plan` does.
     """
-    plans = []
-    for request in requests:
-        with FetchDisplay(console) as display:
-            planned = plan(request, display.told)
-        plans.append(skip_unfit(planned, request, record_skipped) if request.options.skip_unfit else planned)
-    return together(plans)
+    with FetchDisplay(console) as display:
+        planned = plan(*requests, on_progress=display.told)
+    request = requests[0]
+    return skip_unfit(planned, request, record_skipped) if request.options.skip_unfit else planned
 
 
 def warn_of_broken_plugins(plugins: Sequence[Path], console: Console) -> None:

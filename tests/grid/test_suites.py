@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.errors import UsageError
 from bench.grid import models, suites
+from bench.grid.recipes import RecipeStore
 from bench.grid.suites import PRESETS, Budget, Suite
 from bench.plugins import registry
 from bench.plugins.recipe import Recipe
@@ -101,7 +103,8 @@ def test_the_papers_suites_expand_to_cells_with_the_papers_recipe(
     )
     specs = [parse(entry) for entry in suite.methods]
     # Of what was tuned here nothing is in a suite.
-    request = Request(Options(), suite, specs, suite.tasks, suite.seeds, suite.model, "cpu", tmp_path, tuned=False)
+    request = Request(Options(), suite, specs, suite.tasks, suite.seeds, suite.model, "cpu", tmp_path)
+    request = replace(request, recipes=RecipeStore(shipped=False))
     cells = plan(request).cells
     assert len(cells) == len(tasks) * len(suite.methods) * len(suite.seeds)
     assert {cell.task for cell in cells} == tasks

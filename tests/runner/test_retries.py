@@ -56,7 +56,7 @@ class Told:
 @pytest.fixture
 def planned(tmp_path: Path) -> Plan:
     assignment = Assignment(cell=cell(), data=tmp_path, model=tmp_path, plugins=(), workers=1, results=tmp_path)
-    return Plan([cell()], {}, {cell().id: assignment}, 1, "")
+    return Plan({cell().id: assignment}, {}, 1, "")
 
 
 @pytest.mark.parametrize("stores", [True, False])

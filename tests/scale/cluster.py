@@ -197,7 +197,7 @@ def drive(
     while True:
         began = time.process_time()
         finished = {id: found for id in by_id if (found := store.finished(id))}
-        planned = Plan(cells, finished, assignments, WORKERS, "simulated")
+        planned = Plan(assignments, finished, WORKERS, "simulated")
         if not planned.pending:
             return Driven(runs, driver, planning + time.process_time() - began, cluster, cells)
         runs += 1

@@ -128,7 +128,7 @@ def test_every_trial_is_a_suite_scored_on_validation_with_the_same_budget() -> N
     for number, each in enumerate((first, second), start=1):
         assert each.suite.name == f"mine-trial-{number}"
         assert each.suite.budget == Budget(train_examples=100, test_examples=7, score_on="validation")
-        assert not each.tuned
+        assert not each.recipes.shipped
         assert set(each.suite.recipes) == {"head", "lora"}
         for settings in each.suite.recipes.values():
             assert (settings["epochs"], settings["min_steps"]) == (4, 250)
