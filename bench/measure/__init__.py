@@ -1,1 +1,1 @@
-"""What a run cost and where it ran: time, throughput, memory, parameters, environment. One module each."""
+"""What a run cost and where it ran: time, memory, parameters, FLOPs, environment. One module each."""

@@ -1,16 +1,16 @@
-"""How a worker's C library takes memory, set so that training faults few pages in, takes little, and can be predicted.
+"""Settings of a worker's C library, for few page faults while training and little, predictable memory.
 
-glibc, left alone, gives the end of its heap back after many a step and faults it in again with the next. And it keeps
-small freed blocks in caches; those that lie between tensors, left over from aligning them, keep the holes around them
-from being used as one, so that a training takes up to a third more memory, by chance. Measured for LoRA on minilm-l6,
-32 x 64 tokens: 7,700 page faults a step and a growth of 650 MiB as glibc comes, 700 and 490 MiB as it is set here.
+By default glibc returns the end of its heap to the system after many steps, and the next step faults it in again. It
+also keeps small freed blocks in caches; between tensors they fragment the heap, so that a training takes up to a third
+more memory, by chance. Measured for LoRA on minilm-l6, 32 x 64 tokens: 7,700 page faults a step and a growth of 650 MiB
+with the defaults, 700 and 490 MiB with these settings.
 """
 
 from __future__ import annotations
 
-# In bytes. The largest that every glibc takes (HEAP_MAX_SIZE / 2, malloc/malloc.c): a larger block is mapped apart.
+# Bytes. The largest that every glibc takes (HEAP_MAX_SIZE / 2, malloc/malloc.c); larger blocks are mapped separately.
 MMAP_THRESHOLD = 32 * 2**20
-# More than any heap's free end: it is given back between cells, by malloc_trim, and not within one.
+# More than any heap's free end: it is returned between cells, by malloc_trim, and not within one.
 TRIM_THRESHOLD = 2**31 - 1
 
 

@@ -1,4 +1,4 @@
-"""The environment a record was made in: machine, versions, code and the settings that influence its numbers.
+"""The environment of a record: machine, versions, code, and the settings that influence its numbers.
 
 Records are published, so nothing here names the host, the user or a folder.
 """
@@ -21,10 +21,10 @@ from bench.profiles.probe import probe
 
 _ROOT = Path(__file__).resolve().parents[2]
 _GIT_TIMEOUT_S = 5.0
-# Set while git runs a hook, perhaps another repository's: they would outweigh the folder given with -C.
+# Set while git runs a hook, perhaps of another repository: they would override the folder given with -C.
 _GIT_REDIRECTS = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}
 
-# Always named, None where it is not installed. What these require in turn is named too: it decides as well.
+# Always named; None where not installed. What these require in turn is named too.
 _DISTRIBUTIONS = (
     "pasta-bench",
     "torch",
@@ -69,15 +69,14 @@ _SETTINGS = (
 def snapshot() -> dict[str, Any]:
     """The environment as a JSON-able dictionary: python, platform, container, machine, versions, code, and more.
 
-    A version that is not installed, and a commit or dirty flag that cannot be had, is None. What torch computes with
-    (compute) and the settings are read at each call, since a profile sets some; the rest is found once in a process.
-    The caller owns the result.
+    Unknown versions, commits and dirty flags are None. `compute` and `settings` are read at each call, since a profile
+    sets some of them; the rest once in a process. The caller may change the result.
     """
     return {**copy.deepcopy(_fixed()), "compute": compute(), "settings": settings()}
 
 
 def compute() -> dict[str, Any]:
-    """What torch computes with in this process: threads, vector units, libraries. Empty where it is not imported."""
+    """What torch computes with in this process: threads, vector units, libraries. Empty if it is not imported."""
     if "torch" not in sys.modules:
         return {}
     import torch
@@ -141,8 +140,8 @@ def diff(before: Mapping[str, Any], after: Mapping[str, Any], within: str = "") 
 def code(root: Path = _ROOT) -> dict[str, Any]:
     """The git commit of the checkout at this root, and whether tracked files or new .py files differ from it.
 
-    Both are None where root is not the top of a checkout: an installed package may lie inside somebody
-    else's, whose commit says nothing about this code.
+    Both are None where root is not the top of a checkout: an installed package may be inside another project's
+    checkout, whose commit says nothing about this code.
     """
     head = _git(root, "rev-parse", "--show-toplevel", "HEAD")
     if head is None:
@@ -161,9 +160,9 @@ def code(root: Path = _ROOT) -> dict[str, Any]:
 
 
 def anonymous(text: str) -> str:
-    """A text without this machine's folders: of a traceback's files their last three parts, of the home folder `~`.
+    """A text without this machine's folders: files in tracebacks keep their last three parts, home becomes `~`.
 
-    Half characters, as of a file's name that is not UTF-8, become question marks: no record could be read with them.
+    Lone surrogates, as in file names that are not UTF-8, become question marks: no record with them could be read.
     """
     text = text.encode("utf-8", "replace").decode("utf-8")
     text = _IN_TRACEBACK.sub(lambda found: f'File "{_end_of(found[1])}"', text)
@@ -180,7 +179,7 @@ def _end_of(path: str) -> str:
 
 @functools.cache
 def _fixed() -> dict[str, Any]:
-    """What does not change while the process lives."""
+    """What does not change while the process runs."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -194,8 +193,8 @@ def _fixed() -> dict[str, Any]:
 def versions(roots: Iterable[str]) -> dict[str, str | None]:
     """The installed versions of these distributions and of all that they require, by name; None: not installed.
 
-    Read from their metadata: importing all of these would take seconds. What else is installed is nobody's business:
-    a record is published, and another project's packages may be private.
+    Read from their metadata: importing all of these would take seconds. Other installed packages are not named: records
+    are published, and another project's packages may be private.
     """
     from packaging.utils import canonicalize_name
 
@@ -216,7 +215,7 @@ def versions(roots: Iterable[str]) -> dict[str, str | None]:
 
 
 def _requirements(lines: Iterable[str], extra: str) -> Iterator[tuple[str, set[str]]]:
-    """The names and extras that apply here, of a distribution's requirements; what nobody can read is passed over."""
+    """The names and extras of a distribution's requirements that apply here; unreadable ones are left out."""
     from packaging.markers import InvalidMarker
     from packaging.requirements import InvalidRequirement, Requirement
 
@@ -228,14 +227,11 @@ def _requirements(lines: Iterable[str], extra: str) -> Iterator[tuple[str, set[s
 
 
 def container(root: Path = Path("/")) -> str | None:
-    """The kind of container that this process runs in, as far as containers say; None: none that does.
-
-    Which image it was made of cannot be seen from inside.
-    """
+    """The kind of container that this process runs in; None: none that can be recognised."""
     if os.environ.get("APPTAINER_NAME") or os.environ.get("SINGULARITY_NAME"):
         return "apptainer"
-    marks = {".dockerenv": "docker", "run/.containerenv": "podman"}
-    return next((kind for mark, kind in marks.items() if (root / mark).exists()), None)
+    files = {".dockerenv": "docker", "run/.containerenv": "podman"}
+    return next((kind for file, kind in files.items() if (root / file).exists()), None)
 
 
 def _git(root: Path, *arguments: str) -> str | None:
@@ -249,7 +245,7 @@ def _git(root: Path, *arguments: str) -> str | None:
             encoding="utf-8",
             errors="replace",
             timeout=_GIT_TIMEOUT_S,
-            # status would otherwise rewrite the index, and so contend with the user's own git.
+            # Otherwise `status` would rewrite the index, and contend with the user's own git.
             env={**inherited, "GIT_OPTIONAL_LOCKS": "0"},
         )
     except (OSError, subprocess.SubprocessError):

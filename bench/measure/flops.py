@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def counter() -> FlopCounterMode:
-    """torch's counter, which also knows the attention of a CPU, forward and backward.
+    """torch's counter, extended by the attention kernels of a CPU, forward and backward.
 
-    Matrix products and attention count, a multiply and an add as two. Element-wise work (activations, normalisation,
-    PASTA's additions) does not, as is usual. Attention's backward pass counts the scores that it computes again.
+    Matrix products and attention count, a multiply and an add as two operations. Element-wise work (activations,
+    normalisation, PASTA's additions) does not, as is usual. Scores that attention's backward pass recomputes do.
     """
     import torch
     from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
@@ -25,7 +25,7 @@ def counter() -> FlopCounterMode:
     def backward(gradient: Any, query: Any, key: Any, value: Any, *rest: Any, **more: Any) -> int:
         return int(sdpa_backward_flop_count(gradient, query, key, value))
 
-    # torch knows attention's fused kernels on CUDA; the CPU's have other names and are the same sums.
+    # torch counts the fused kernels of CUDA; those of a CPU have other names and the same formulas.
     aten = torch.ops.aten
     on_cpu = {
         aten._scaled_dot_product_flash_attention_for_cpu: forward,
@@ -35,7 +35,7 @@ def counter() -> FlopCounterMode:
 
 
 def forward_flops(model: nn.Module, inputs: Mapping[str, Tensor]) -> int:
-    """FLOPs of one call of the model in evaluation mode, counted as `counter` says."""
+    """FLOPs of one call of the model in evaluation mode, see `counter`."""
     import torch
 
     was_training = model.training

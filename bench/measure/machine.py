@@ -1,4 +1,4 @@
-"""How fast the machine is just now, so that a slow hour is not taken for slow code."""
+"""How fast the machine is at this moment, to tell a slow machine from slow code."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from contextlib import contextmanager
 
 SIZE = 512
 ROUNDS = 15
-# A batch of products a round, so that a GPU's rounds are long enough for its clock.
+# Products a round: enough for a GPU's clock.
 PRODUCTS = {"cpu": 1, "cuda": 64}
 
 
 def matmul_gflops(device: str) -> float:
     """The rate of float32 matrix products, 512 x 512, in GFLOP/s: the median of a few rounds, about 0.1 s.
 
-    On a CPU by one thread: what the program does with threads is the program's own, and must not hide in here.
+    On a CPU with one thread: this is about the machine, not about how the program uses threads.
     """
     import torch
 
@@ -29,7 +29,7 @@ def matmul_gflops(device: str) -> float:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """torch computes with so many threads, and then with as many as before."""
+    """torch computes with this many threads, and afterwards with as many as before."""
     import torch
 
     before = torch.get_num_threads()

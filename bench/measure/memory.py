@@ -1,9 +1,9 @@
-"""The most memory that a stretch of work used.
+"""The peak memory of a stretch of work, and what keeps it comparable from cell to cell.
 
-On CUDA that is torch's own account of the device. On a CPU it is the resident size of this process: Linux
-keeps its high-water mark, which can be reset and read, so nothing is sampled and the work is not slowed. (The
-kernel counts in batches of pages per core, so the mark may be off by some 0.1 MiB for each busy core.) Where
-the mark cannot be had, a thread samples the resident size.
+On CUDA it is torch's own account of the device. On a CPU it is the resident size of this process: Linux keeps its
+high-water mark, which can be reset and read, so that nothing is sampled and the work is not slowed. (The kernel counts
+pages in batches per core, so the mark may be off by some 0.1 MiB for each busy core.) Where there is no such mark, a
+thread samples the resident size.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import ctypes
 import gc
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, Self
@@ -24,26 +24,27 @@ if TYPE_CHECKING:
 Kind = Literal["cuda-allocated", "cpu-rss", "cpu-rss-sampled"]
 
 _MIB = 2**20
-_SAMPLE_S = 0.01
-# Kernel and torch keep one high-water mark each, so that an inner window would wipe out the outer one's.
+_SAMPLE_SECONDS = 0.01
+# Kernel and torch keep one high-water mark each: an inner measurement would reset the outer one's.
 _in_use = threading.Lock()
 
 
-class MemoryWindow:
-    """Context manager that finds the peak memory of its body.
+class PeakMemory:
+    """Context manager that measures the peak memory of its body.
 
-        with MemoryWindow(device) as window:
+        with PeakMemory(device) as memory:
             train()
-        window.peak_mib
+            with memory.paused():
+                validate()
+        memory.peak_mib
 
-    The results are there after the body, also after one that raised, and are None where unknown. Windows may
-    follow each other but not nest or overlap in a process: RuntimeError. Child processes are not counted.
+    The results are None where unknown; they are also there if the body raised. Two measurements cannot overlap in a
+    process: RuntimeError. Child processes do not count.
 
-    peak_mib: the peak in MiB, with what was there before the window (libraries, the model).
-    growth_mib: the peak over the level at the window's start, in MiB.
-    reserved_mib: on CUDA the peak that torch had reserved from the device, in MiB; None on a CPU.
-    kind: what was measured: "cuda-allocated", "cpu-rss", or "cpu-rss-sampled", which can miss what lasts less
-        than 10 ms; None where nothing could be.
+    peak_mib: the peak in MiB, with what was there before (libraries, the model).
+    growth_mib: the peak over the level at the start, in MiB.
+    reserved_mib: on CUDA the peak that torch reserved from the device, in MiB; None on a CPU.
+    kind: what was measured. "cpu-rss-sampled" may miss what lasts less than 10 ms.
     """
 
     def __init__(self, device: "str | torch.device", proc: Path = Path("/proc")) -> None:
@@ -54,104 +55,61 @@ class MemoryWindow:
         self._device = str(device)
         self._proc = proc
         self._gauge: _Gauge | None = None
+        self._start_mib: float | None = None
 
     def __enter__(self) -> Self:
         if not _in_use.acquire(blocking=False):
-            raise RuntimeError("memory windows cannot nest or overlap: another one is open in this process")
+            raise RuntimeError("memory is being measured already: measurements in one process cannot overlap")
         try:
             self._gauge = _open_gauge(self._device, self._proc)
         except BaseException:
             _in_use.release()
             raise
+        if self._start_mib is None:
+            self._start_mib = self._gauge.level_mib
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         gauge, self._gauge = self._gauge, None
+        if gauge is None:  # an error ended a pause
+            return
         try:
-            if gauge is not None:
-                self._conclude(gauge)
+            self._add(gauge)
         except RuntimeError:
-            # A device that failed in the body fails again here; the body's own error is the one to show.
+            # A device that failed in the body fails again here: the body's own error is the one to show.
             if error is None:
                 raise
         except OSError:
-            pass  # what cannot be read is unknown, and no reason to lose the work that was measured
+            pass  # unknown, which is no reason to lose the work that was measured
         finally:
             _in_use.release()
 
-    def _conclude(self, gauge: "_Gauge") -> None:
-        peak_mib, self.reserved_mib = gauge.close()
-        if peak_mib is None or gauge.level_mib is None:
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Memory used in this body does not count. Does nothing while nothing is being measured."""
+        running = self._gauge is not None
+        if running:
+            self.__exit__(None, None, None)
+        yield
+        if running:
+            self.__enter__()
+
+    def _add(self, gauge: "_Gauge") -> None:
+        peak_mib, reserved_mib = gauge.close()
+        if reserved_mib is not None:
+            self.reserved_mib = max(reserved_mib, self.reserved_mib or 0.0)
+        if peak_mib is None or gauge.level_mib is None or self._start_mib is None:
             return
-        # The mark may lag a little behind the level, see above; a peak below its start is no peak.
-        self.peak_mib = max(peak_mib, gauge.level_mib)
-        self.growth_mib = self.peak_mib - gauge.level_mib
+        # The mark may lag a little behind the level: the peak is at least the level.
+        self.peak_mib = max(peak_mib, gauge.level_mib, self.peak_mib or 0.0)
+        self.growth_mib = self.peak_mib - self._start_mib
         self.kind = gauge.kind
 
 
-class MemoryWindows:
-    """The peak of a stretch of work with breaks that are not to be counted, such as validation between epochs.
-
-    Enter it for the work and `paused()` for a break; outside of the work, a pause does nothing. The fields
-    are MemoryWindow's; growth is over the level at the start of the first part.
-    """
-
-    def __init__(self, device: "str | torch.device") -> None:
-        self._device = device
-        self._parts: list[MemoryWindow] = []
-        self._open: MemoryWindow | None = None
-
-    def __enter__(self) -> Self:
-        self._open = MemoryWindow(self._device)
-        self._parts.append(self._open)
-        self._open.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        window, self._open = self._open, None
-        if window is not None:
-            window.__exit__(kind, error, trace)
-
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """A break: memory used in the body is not counted."""
-        working = self._open is not None
-        if working:
-            self.__exit__(None, None, None)
-        yield
-        if working:
-            self.__enter__()
-
-    @property
-    def kind(self) -> Kind | None:
-        return next((part.kind for part in self._parts if part.kind), None)
-
-    @property
-    def peak_mib(self) -> float | None:
-        return _most(part.peak_mib for part in self._parts)
-
-    @property
-    def reserved_mib(self) -> float | None:
-        return _most(part.reserved_mib for part in self._parts)
-
-    @property
-    def growth_mib(self) -> float | None:
-        first, peak = (self._parts[0] if self._parts else None), self.peak_mib
-        if first is None or first.peak_mib is None or first.growth_mib is None or peak is None:
-            return None
-        return peak - (first.peak_mib - first.growth_mib)
-
-
-def _most(values: Iterable[float | None]) -> float | None:
-    return max((value for value in values if value is not None), default=None)
-
-
 class _Gauge(Protocol):
-    """Starts to measure when made."""
+    """Measures from its creation on."""
 
     kind: Kind
     level_mib: float | None  # at the start
@@ -188,7 +146,7 @@ class _HighWaterGauge:
 
     def __init__(self, proc: Path) -> None:
         self._status = proc / "self/status"
-        (proc / "self/clear_refs").write_text("5")  # 5 is: set the mark to the present size (man 5 proc)
+        (proc / "self/clear_refs").write_text("5")  # 5 sets the mark to the present size (man 5 proc)
         self.level_mib: float | None = self._read_mib("VmRSS")
         self._read_mib("VmHWM")
 
@@ -219,7 +177,7 @@ class _SampledGauge:
         return self._peak_mib, None
 
     def _watch(self) -> None:
-        while not self._stop.wait(_SAMPLE_S):
+        while not self._stop.wait(_SAMPLE_SECONDS):
             self._sample()
 
     def _sample(self) -> None:
@@ -229,7 +187,7 @@ class _SampledGauge:
 
 
 def _open_gauge(device: str, proc: Path) -> _Gauge:
-    """The best gauge there is for this device, started."""
+    """The best gauge for this device, started."""
     if device.partition(":")[0] == "cuda":
         return _CudaGauge(device)
     return_freed_memory()
@@ -237,6 +195,26 @@ def _open_gauge(device: str, proc: Path) -> _Gauge:
         return _HighWaterGauge(proc)
     except OSError:
         return _SampledGauge()
+
+
+def _rss_mib() -> float | None:
+    """This process's resident size; None where the system does not tell."""
+    try:
+        return float(psutil.Process().memory_info().rss) / _MIB
+    except (psutil.Error, OSError):
+        return None
+
+
+def return_freed_memory() -> None:
+    """Return freed memory to the system.
+
+    A warm worker holds what an earlier cell freed, in uncollected cycles and in the C library's heap. It would count
+    in this cell's level, and allocations served from it would not show as growth.
+    """
+    gc.collect()
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # only glibc has it
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def freeze_gc() -> None:
@@ -250,33 +228,13 @@ def freeze_gc() -> None:
     gc.freeze()
 
 
-def return_freed_memory() -> None:
-    """Hand freed memory back to the system.
-
-    A warm worker keeps what an earlier cell freed, in cycles not yet collected and in the C library's heap.
-    It would count in this cell's level, and hide this cell's growth by serving its allocations.
-    """
-    gc.collect()
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # only glibc has it
-            ctypes.CDLL(None).malloc_trim(0)
-
-
-def _rss_mib() -> float | None:
-    """This process's resident size, None where the system does not tell."""
-    try:
-        return float(psutil.Process().memory_info().rss) / _MIB
-    except (psutil.Error, OSError):
-        return None
-
-
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception means that memory ran out, on the device or on the host."""
-    if isinstance(error, MemoryError) or "torch" not in sys.modules:  # no time to import it
+    if isinstance(error, MemoryError) or "torch" not in sys.modules:  # this is no time to import it
         return isinstance(error, MemoryError)
     import torch
 
-    # torch's CPU allocator has no exception of its own.
+    # torch's CPU allocator has no exception class of its own.
     return isinstance(error, torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
     )

@@ -1,4 +1,4 @@
-"""Who trains what: parameters counted by tensor identity, in the buckets method, head and backbone."""
+"""Counts of parameters by tensor identity: the method's, the head's and the backbone's."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class ParameterCount:
 
     base: the model as pretrained, its head included; the denominator of every share.
     trainable: those that train, without the head. head: those of the head that train.
-    method: all that the method is: those that it trains, and those that it added and keeps frozen, be they
-    parameters or buffers (such as VeRA's random projections).
+    method: those that the method trains, and frozen parameters and buffers that it added (such as VeRA's random
+    projections).
     """
 
     base: int
@@ -44,7 +44,7 @@ class ParameterLedger:
 
     def __init__(self, model: nn.Module, head: Iterable[nn.Parameter]) -> None:
         self._before = {id(parameter): parameter for parameter in model.parameters()}
-        self._buffers = {id(buffer): buffer for buffer in model.buffers()}  # kept, so that no id is used again
+        self._buffers = {id(buffer): buffer for buffer in model.buffers()}  # held, so that no id is reused
         self._head = {id(parameter) for parameter in head}
 
     def count(self, adapted: nn.Module) -> ParameterCount:
@@ -53,7 +53,7 @@ class ParameterLedger:
         trainable = {key: parameter for key, parameter in now.items() if parameter.requires_grad}
         added: dict[int, Tensor] = {key: parameter for key, parameter in now.items() if key not in self._before}
         for buffer in adapted.buffers():
-            if id(buffer) not in self._buffers and buffer.is_floating_point():  # whole numbers are places, not weights
+            if id(buffer) not in self._buffers and buffer.is_floating_point():  # integers are indices, not weights
                 added[id(buffer)] = buffer
         own = {**added, **trainable}
         return ParameterCount(

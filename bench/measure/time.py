@@ -1,4 +1,4 @@
-"""Where the time went: named phases with an honest rest, and the arithmetic of throughput."""
+"""Time: named phases of a cell, with the rest that no phase covers, and the throughput of optimiser steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DROPPED_STEPS = 3  # the first steps of a training pay for caches, allocators an
 
 
 class Timeline:
-    """Named phases of one cell, in seconds; a phase inside another interrupts it. (The idea is mteb's timing.py.)"""
+    """Named phases of one cell, in seconds; a phase inside another interrupts it. (After mteb's timing.py.)"""
 
     def __init__(self) -> None:
         self._begin = time.perf_counter()
@@ -22,13 +22,13 @@ class Timeline:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Claim the time of a block for `name`; a name used again adds up."""
-        self._turn_over()
+        """Count the time of a block as `name`; a name that is used again adds up."""
+        self._count()
         self._open.append(name)
         try:
             yield
         finally:
-            self._turn_over()
+            self._count()
             self._open.pop()
 
     def __getitem__(self, name: str) -> float:
@@ -36,12 +36,12 @@ class Timeline:
         return self._phases.get(name, 0.0)
 
     def seconds(self) -> dict[str, float]:
-        """Every phase, then `untracked` (what no phase claims) and `total`."""
+        """Every phase, then `untracked` (outside all phases) and `total`."""
         total = time.perf_counter() - self._begin
         return {**self._phases, "untracked": total - sum(self._phases.values()), "total": total}
 
-    def _turn_over(self) -> None:
-        """Give the time since the last change to the innermost phase."""
+    def _count(self) -> None:
+        """Add the time since the last change to the innermost phase."""
         now = time.perf_counter()
         if self._open:
             self._phases[self._open[-1]] = self._phases.get(self._open[-1], 0.0) + now - self._since
@@ -59,7 +59,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Throughput:
-    """What the steps say. None where there were too few to say anything."""
+    """Throughput and step times; None where there were too few steps."""
 
     examples_per_second: float | None
     tokens_per_second: float | None
@@ -72,8 +72,7 @@ class Throughput:
 def throughput(steps: Sequence[Step], dropped: int = DROPPED_STEPS) -> Throughput:
     """Examples over time, summed over the steps after the first `dropped`.
 
-    It is the sum of examples over the sum of seconds, not a mean of ratios and not all examples over one
-    step's time. Percentiles interpolate linearly between step times.
+    It is the sum of examples over the sum of seconds, not a mean of ratios. Percentiles interpolate linearly.
     """
     import numpy as np
 
@@ -97,13 +96,13 @@ class StepClock:
 
     def __init__(self, device: str) -> None:
         self._cuda = device.startswith("cuda")
-        self._marks: list[tuple[Any, Any, int, int]] = []
+        self._spans: list[tuple[Any, Any, int, int]] = []
 
     @contextmanager
     def step(self, examples: int, tokens: int) -> Iterator[None]:
         begin = self._now()
         yield
-        self._marks.append((begin, self._now(), examples, tokens))
+        self._spans.append((begin, self._now(), examples, tokens))
 
     def _now(self) -> Any:
         if not self._cuda:
@@ -120,7 +119,7 @@ class StepClock:
             import torch
 
             torch.cuda.synchronize()
-        return [Step(self._between(begin, end), examples, tokens) for begin, end, examples, tokens in self._marks]
+        return [Step(self._between(begin, end), examples, tokens) for begin, end, examples, tokens in self._spans]
 
     def _between(self, begin: Any, end: Any) -> float:
         """Seconds."""

@@ -1,7 +1,7 @@
-"""What this machine offers: the cores and memory a process may really use, and its GPUs.
+"""What this machine offers: the cores and memory that a process may use, and its GPUs.
 
-A container or a batch system often allows less than the machine has, so the limits of the process's control
-group count, not only the hardware. Anything that cannot be read is None, never zero.
+Containers and batch systems often allow less than the machine has, so the limits of the process's control group count
+as well as the hardware. What cannot be read is None, never zero.
 """
 
 import math
@@ -37,7 +37,7 @@ class Gpu(BaseModel):
 
 
 class Machine(BaseModel):
-    """The hardware and system this process runs on, without anything that names the machine or its user."""
+    """The hardware and system of this process, without anything that names the machine or its user."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -61,17 +61,17 @@ class Machine(BaseModel):
 
     @property
     def summary(self) -> str:
-        """One line for people: "2 cores allowed, 24,105 MiB, no GPU"."""
+        """One line: "2 cores allowed, 24,105 MiB, no GPU"."""
         cores = f"{self.cpu_cores_allowed} core{'s' if self.cpu_cores_allowed != 1 else ''} allowed"
         gpus = ", ".join(f"{gpu.name} with {gpu.memory_mib:,} MiB" for gpu in self.gpus) or "no GPU"
         return f"{cores}, {self.usable_memory_mib:,} MiB, {gpus}"
 
 
 def probe(proc: Path = _PROC, sys: Path = _SYS, dev: Path = _DEV) -> Machine:
-    """Look at this machine; the roots are there for tests.
+    """Look at this machine; tests give other roots.
 
-    torch is imported only where something hints at a GPU. Asking torch about one starts CUDA in this process,
-    which must from then on spawn its workers and not fork them.
+    torch is imported only if there may be a GPU. Asking torch about one starts CUDA in this process, which from then on
+    must spawn its workers, not fork them.
     """
     return Machine(
         cpu_model=_cpuinfo(proc, "model name") or platform.processor() or None,
@@ -88,9 +88,9 @@ def probe(proc: Path = _PROC, sys: Path = _SYS, dev: Path = _DEV) -> Machine:
 
 
 def cpu_cores_allowed(proc: Path = _PROC, sys: Path = _SYS) -> int:
-    """Logical CPUs this process may use at once: the least of its affinity and its CPU quota, at least 1.
+    """Logical CPUs that this process may use at once: the lesser of its affinity and its CPU quota, at least 1.
 
-    A fractional quota is rounded up (1.5 CPUs count as 2): rounding down would leave paid-for time unused.
+    A fractional quota is rounded up (1.5 CPUs count as 2): rounding down would leave CPU time unused.
     """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([affinity, *map(math.ceil, _cpu_quotas(proc, sys))]))
@@ -105,16 +105,16 @@ def memory_limit_mib(proc: Path = _PROC, sys: Path = _SYS) -> int | None:
 
 
 def cpu_capabilities(proc: Path = _PROC) -> tuple[str, ...]:
-    """The vector units the kernel shows that matter to matrix products, such as ("avx2", "avx512f")."""
+    """The vector units that matter to matrix products, such as ("avx2", "avx512f")."""
     flags = set((_cpuinfo(proc, "flags") or _cpuinfo(proc, "Features") or "").split())
     return tuple(name for name in _CAPABILITIES if name in flags)
 
 
 def gpus(proc: Path = _PROC, sys: Path = _SYS, dev: Path = _DEV) -> tuple[Gpu, ...]:
-    """The CUDA GPUs that torch sees, in its order, so CUDA_VISIBLE_DEVICES is heeded; may be empty."""
+    """The CUDA GPUs that torch sees (CUDA_VISIBLE_DEVICES applies), in its order."""
     if not _nvidia_hinted(proc, dev):
         return ()
-    import torch  # costs seconds, so only where it may find something
+    import torch  # takes seconds
 
     if not torch.cuda.is_available():
         return ()
@@ -133,7 +133,7 @@ def gpus(proc: Path = _PROC, sys: Path = _SYS, dev: Path = _DEV) -> tuple[Gpu, .
 
 
 def _nvidia_hinted(proc: Path, dev: Path) -> bool:
-    """Whether anything cheap to see suggests an NVIDIA GPU (dxg is how WSL passes one through)."""
+    """Whether there may be an NVIDIA GPU, by signs that are cheap to check (dxg is how WSL passes one through)."""
     return (
         (proc / "driver/nvidia").exists()
         or (dev / "dxg").exists()
@@ -157,8 +157,8 @@ def _cpu_quotas(proc: Path, sys: Path) -> Iterator[float]:
 def _cgroup_folders(controller: str, proc: Path, sys: Path) -> Iterator[Path]:
     """The folders of this process's control group and of all above it; controller "" is the v2 hierarchy.
 
-    A container often cannot see its own path, only the root, which then is its own group: so a folder may
-    not exist, and its readers must take that as no limit.
+    A container often sees only the root, which then is its own group, and not its own path: a folder that does not
+    exist means no limit.
     """
     for line in (_text(proc / "self/cgroup") or "").splitlines():
         _, _, rest = line.partition(":")
@@ -180,13 +180,13 @@ def _cpuinfo(proc: Path, key: str) -> str | None:
 
 
 def _number(path: Path) -> int | None:
-    """The file's non-negative whole number; None where it is absent or says something else ("max", "-1")."""
+    """The non-negative whole number in a file; None where there is none ("max", "-1", no file)."""
     text = _text(path) or ""
     return int(text) if text.isdigit() else None
 
 
 def _text(path: Path) -> str | None:
-    """The file's text without its outer blanks; None where it cannot be read."""
+    """A file's text, stripped; None where it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:

@@ -17,7 +17,7 @@ from bench.grid.recipes import Overrides, resolve_recipe
 from bench.measure import environment
 from bench.measure.flops import forward_flops
 from bench.measure.machine import matmul_gflops
-from bench.measure.memory import MemoryWindow, MemoryWindows
+from bench.measure.memory import PeakMemory
 from bench.measure.time import Timeline, throughput
 from bench.plugins import metrics, registry
 from bench.plugins.method import Method
@@ -59,7 +59,7 @@ class CellRun:
         self.cell = self.assignment.cell
         self.record = new_record(self.cell)
         self.device = self.cell.profile.device
-        self.train_memory, self.eval_memory = MemoryWindows(self.device), MemoryWindow(self.device)
+        self.train_memory, self.eval_memory = PeakMemory(self.device), PeakMemory(self.device)
 
     def run_steps(self) -> None:
         with self.timeline.phase("set up"):
@@ -220,7 +220,7 @@ class CellRun:
         )
 
     @contextmanager
-    def _measured(self, memory: MemoryWindow | MemoryWindows) -> Iterator[None]:
+    def _measured(self, memory: PeakMemory) -> Iterator[None]:
         with ExitStack() as stack:
             with self.timeline.phase("free memory"):
                 stack.enter_context(memory)

@@ -24,7 +24,7 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
     "no task": ({"tasks": " , "}, "No task was given; `python -m bench list tasks` shows them"),
     "model": ({"model": "minilm"}, "There is no model 'minilm'; did you mean 'minilm-l6'?"),
     "model folder": ({"model": "./nowhere"}, "There is no file or folder nowhere"),
-    "profile": ({"profile": "cpuu"}, "There is no profile 'cpuu'. Did you mean cpu?"),
+    "profile": ({"profile": "cpuu"}, "There is no profile 'cpuu'; did you mean 'cpu'?"),
     "profile file": ({"profile": "./no.toml"}, "Profile file ./no.toml cannot be read"),
     "suite": ({"suite": "quik"}, "There is no suite 'quik'; did you mean 'quick'?"),
     "preset": ({"suite": None, "preset": "qick"}, "There is no preset 'qick'; did you mean 'quick'?"),

@@ -20,7 +20,7 @@ def main(folder: str, name: str, batch_size: int, length: int) -> None:
 
     from bench import profiles
     from bench.grid import seeds
-    from bench.measure.memory import MemoryWindow
+    from bench.measure.memory import PeakMemory
     from bench.plugins import registry
     from bench.plugins.specs import build_method, parse
     from bench.plugins.task import TaskContext
@@ -36,7 +36,7 @@ def main(folder: str, name: str, batch_size: int, length: int) -> None:
     profiles.apply(profile)
     context = TaskContext("measured", "classification", False, 2, (101, 102), 0)
 
-    def trained(folder: Path, batch_size: int, length: int, steps: int) -> MemoryWindow:
+    def trained(folder: Path, batch_size: int, length: int, steps: int) -> PeakMemory:
         method = build_method(registry.methods(), parse(name))
         recipe = method.recipe(context, load_config(folder))
         adapted = adapt(load_model(folder, "classification", 2, recipe.dropout), method, context, seeds.streams(0))
@@ -48,7 +48,7 @@ def main(folder: str, name: str, batch_size: int, length: int) -> None:
         ids[:, 0], ids[:, -1] = 101, 102
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
         batch = Batch(inputs, torch.zeros(batch_size, dtype=torch.int64), batch_size, batch_size, batch_size * length)
-        with MemoryWindow("cpu") as window:
+        with PeakMemory("cpu") as window:
             for _ in range(steps):
                 update(state, batch, "classification", Placement.of(profile))
                 state.optimizer.zero_grad(set_to_none=True)

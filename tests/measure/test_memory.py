@@ -1,4 +1,4 @@
-"""Memory windows against allocations of known size."""
+"""Peak memory against allocations of known size."""
 
 import gc
 import platform
@@ -7,16 +7,16 @@ import time
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
 
 from bench.measure import memory
-from bench.measure.memory import MemoryWindow
+from bench.measure.memory import PeakMemory, freeze_gc
 
 MIB = 2**20
-# The kernel counts resident pages in batches, so its mark may lag by a little.
-SLACK_MIB = 2.0
+SLACK_MIB = 2.0  # the kernel counts resident pages in batches, so its mark may lag by a little
 
 has_high_water_mark = pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="the kernel keeps no high-water mark that can be reset"
@@ -30,62 +30,53 @@ def touched(size_mib: int) -> bytearray:
     return block
 
 
+def found(measured: PeakMemory) -> tuple[Any, ...]:
+    return measured.peak_mib, measured.growth_mib, measured.reserved_mib, measured.kind
+
+
+def about(size_mib: float) -> Any:
+    """At least this much but for the kernel's lag, and at most 20 MiB more."""
+    return pytest.approx(size_mib + 10 - SLACK_MIB / 2, abs=10 + SLACK_MIB / 2)
+
+
 @has_high_water_mark
-def test_the_peak_of_memory_freed_before_the_end_is_seen() -> None:
-    with MemoryWindow("cpu") as window:
+def test_the_peak_of_memory_freed_before_the_end_is_seen_and_what_was_there_before_is_no_growth() -> None:
+    model = touched(100)
+    with PeakMemory("cpu") as first:
         block = touched(200)
         del block
-    assert window.kind == "cpu-rss"
-    assert window.growth_mib is not None
-    assert window.peak_mib is not None
-    assert 200 - SLACK_MIB <= window.growth_mib <= 220
-    assert window.peak_mib > window.growth_mib
-    assert window.reserved_mib is None
-
-    with MemoryWindow("cpu") as after:
+    assert first.kind == "cpu-rss"
+    assert first.growth_mib == about(200)
+    assert first.peak_mib is not None
+    assert first.peak_mib >= 300 - SLACK_MIB
+    with PeakMemory("cpu") as second:
         pass
-    assert after.growth_mib is not None
-    assert after.growth_mib < 20
-    assert after.peak_mib is not None
-    assert after.peak_mib < window.peak_mib - 150
-
-
-class Cycle:
-    def __init__(self) -> None:
-        self.me = self
-
-
-def test_what_is_frozen_is_left_out_of_collections_and_garbage_is_not_kept() -> None:
-    garbage, kept = Cycle(), Cycle()
-    gone, there = weakref.ref(garbage), weakref.ref(kept)
-    del garbage
-    try:
-        memory.freeze_gc()
-        assert gone() is None
-        assert there() is kept
-        assert gc.get_freeze_count() > 0
-        assert not any(each is kept for each in gc.get_objects())
-        later = Cycle()
-        gone = weakref.ref(later)
-        del later
-        gc.collect()
-        assert gone() is None
-    finally:
-        gc.unfreeze()
-    assert gc.get_freeze_count() == 0
+    assert len(model) == 100 * MIB
+    assert second.growth_mib == about(0)
+    assert second.peak_mib is not None
+    assert second.peak_mib < first.peak_mib - 150
 
 
 @has_high_water_mark
-def test_what_was_there_before_is_in_the_peak_and_not_in_the_growth() -> None:
-    model = touched(100)
-    with MemoryWindow("cpu") as window:
-        block = touched(50)
-        del block
-    assert len(model) == 100 * MIB
-    assert window.growth_mib is not None
-    assert window.peak_mib is not None
-    assert 50 - SLACK_MIB <= window.growth_mib <= 70
-    assert window.peak_mib >= 150 - SLACK_MIB
+def test_what_a_pause_takes_does_not_count_and_growth_is_over_the_level_at_the_start() -> None:
+    with PeakMemory("cpu") as measured:
+        kept = touched(40)
+        with measured.paused():
+            block = touched(200)
+            del block
+        more = touched(30)
+    with measured.paused():
+        touched(200)
+    assert len(kept) + len(more) == 70 * MIB
+    assert measured.growth_mib == about(70)
+
+
+def test_an_error_in_a_pause_ends_the_measurement_too() -> None:
+    measured = PeakMemory("cpu")
+    with pytest.raises(KeyError), measured, measured.paused():
+        raise KeyError
+    with PeakMemory("cpu"):
+        pass
 
 
 @has_high_water_mark
@@ -96,12 +87,12 @@ def test_garbage_of_an_earlier_cell_is_not_counted() -> None:
         cycle.append(cycle)
         before_mib = psutil.Process().memory_info().rss / MIB
         del cycle
-        with MemoryWindow("cpu") as window:
+        with PeakMemory("cpu") as measured:
             pass
     finally:
         gc.enable()
-    assert window.peak_mib is not None
-    assert window.peak_mib < before_mib - 90
+    assert measured.peak_mib is not None
+    assert measured.peak_mib < before_mib - 90
 
 
 @has_high_water_mark
@@ -114,75 +105,71 @@ def test_the_heap_an_earlier_cell_left_does_not_hide_growth() -> None:
     earlier = small_blocks(100)
     last = earlier.pop()  # keeps the heap from shrinking by itself
     del earlier
-    with MemoryWindow("cpu") as window:
+    with PeakMemory("cpu") as measured:
         blocks = small_blocks(60)
         del blocks
     assert last
-    assert window.growth_mib is not None
-    assert 60 - SLACK_MIB <= window.growth_mib <= 80
+    assert measured.growth_mib == about(60)
 
 
 def test_a_body_that_raises_is_measured_and_its_error_passes() -> None:
-    window = MemoryWindow("cpu")
-    with pytest.raises(MemoryError, match="mine"), window:
+    measured = PeakMemory("cpu")
+    with pytest.raises(MemoryError, match="mine"), measured:
         raise MemoryError("mine")
-    assert window.peak_mib is not None
-    with MemoryWindow("cpu") as following:
-        pass
-    assert following.peak_mib is not None
+    assert measured.peak_mib is not None
 
 
-def test_windows_do_not_nest() -> None:
-    with MemoryWindow("cpu") as outer, pytest.raises(RuntimeError, match="cannot nest"), MemoryWindow("cpu"):
+def test_measurements_do_not_overlap() -> None:
+    with PeakMemory("cpu") as outer, pytest.raises(RuntimeError, match="cannot overlap"), PeakMemory("cpu"):
         pass
     assert outer.peak_mib is not None
 
 
 def test_without_a_high_water_mark_the_size_is_sampled(tmp_path: Path) -> None:
-    with MemoryWindow("cpu", proc=tmp_path) as window:
+    with PeakMemory("cpu", proc=tmp_path) as measured:
         block = touched(100)
         time.sleep(0.1)
         del block
-    assert window.kind == "cpu-rss-sampled"
-    assert window.growth_mib is not None
-    assert 100 - SLACK_MIB <= window.growth_mib <= 120
-    assert window.reserved_mib is None
+    assert measured.kind == "cpu-rss-sampled"
+    assert measured.growth_mib == about(100)
+    assert measured.reserved_mib is None
 
 
-@pytest.mark.parametrize("status", ["Name:\tpython\n", "VmRSS:\t 2048 kB\n", "VmHWM:\t 2048 kB\n"])
-def test_a_status_without_both_sizes_is_not_used(tmp_path: Path, status: str) -> None:
+@pytest.fixture
+def status(tmp_path: Path) -> Path:
+    """The file with the sizes of a process, in a /proc of the test's own."""
     (tmp_path / "self").mkdir()
-    (tmp_path / "self/status").write_text(status)
-    with MemoryWindow("cpu", proc=tmp_path) as window:
+    return tmp_path / "self/status"
+
+
+@pytest.mark.parametrize("text", ["Name:\tpython\n", "VmRSS:\t 2048 kB\n", "VmHWM:\t 2048 kB\n"])
+def test_a_status_without_both_sizes_is_not_used(tmp_path: Path, status: Path, text: str) -> None:
+    status.write_text(text)
+    with PeakMemory("cpu", proc=tmp_path) as measured:
         pass
-    assert window.kind == "cpu-rss-sampled"
+    assert measured.kind == "cpu-rss-sampled"
 
 
-def test_the_mark_is_reset_and_read_in_mib(tmp_path: Path) -> None:
-    (tmp_path / "self").mkdir()
-    status = tmp_path / "self/status"
-    status.write_text("VmHWM:\t    2048 kB\nVmRSS:\t    2048 kB\n")
-    with MemoryWindow("cpu", proc=tmp_path) as window:
+@pytest.mark.parametrize(
+    ("begin", "end", "expected"),
+    [
+        ("VmHWM: 2048 kB\nVmRSS:\t 2048 kB\n", "VmHWM:\t    5120 kB\nVmRSS: 3072 kB\n", (5.0, 3.0, None, "cpu-rss")),
+        # A mark that lags behind the level is no negative growth.
+        ("VmHWM: 2000 kB\nVmRSS: 2048 kB\n", "VmHWM: 2000 kB\nVmRSS: 2048 kB\n", (2.0, 0.0, None, "cpu-rss")),
+        ("VmHWM: 2048 kB\nVmRSS: 2048 kB\n", None, (None, None, None, None)),
+    ],
+)
+def test_the_mark_is_reset_and_read(
+    tmp_path: Path, status: Path, begin: str, end: str | None, expected: tuple[Any, ...]
+) -> None:
+    status.write_text(begin)
+    with PeakMemory("cpu", proc=tmp_path) as measured:
         assert (tmp_path / "self/clear_refs").read_text() == "5"
-        status.write_text("VmHWM:\t    5120 kB\nVmRSS:\t    3072 kB\n")
-    assert (window.peak_mib, window.growth_mib, window.kind) == (5.0, 3.0, "cpu-rss")
-
-
-def test_a_mark_that_lags_behind_the_level_is_no_negative_growth(tmp_path: Path) -> None:
-    (tmp_path / "self").mkdir()
-    (tmp_path / "self/status").write_text("VmHWM:\t 2000 kB\nVmRSS:\t 2048 kB\n")
-    with MemoryWindow("cpu", proc=tmp_path) as window:
-        pass
-    assert (window.peak_mib, window.growth_mib) == (2.0, 0.0)
-
-
-def test_a_mark_that_can_no_longer_be_read_is_unknown(tmp_path: Path) -> None:
-    (tmp_path / "self").mkdir()
-    status = tmp_path / "self/status"
-    status.write_text("VmHWM:\t 2048 kB\nVmRSS:\t 2048 kB\n")
-    with MemoryWindow("cpu", proc=tmp_path) as window:
-        status.unlink()
-    assert (window.peak_mib, window.growth_mib, window.kind) == (None, None, None)
+        if end is None:
+            status.unlink()
+        else:
+            status.write_text(end)
+    assert found(measured) == expected
 
 
 def test_where_nothing_can_be_read_all_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,40 +177,29 @@ def test_where_nothing_can_be_read_all_is_unknown(tmp_path: Path, monkeypatch: p
         raise psutil.AccessDenied
 
     monkeypatch.setattr(psutil.Process, "memory_info", refused)
-    with MemoryWindow("cpu", proc=tmp_path) as window:
+    with PeakMemory("cpu", proc=tmp_path) as measured:
         pass
-    assert (window.peak_mib, window.growth_mib, window.reserved_mib, window.kind) == (None, None, None, None)
+    assert found(measured) == (None, None, None, None)
 
 
 class FakeCuda:
-    """torch.cuda as far as a window uses it, noting each call."""
+    """torch.cuda as far as a measurement uses it, noting each call."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, ...]] = []
         self.broken = False
+        self.peaks = iter([300 * MIB, 200 * MIB])
 
-    def synchronize(self, device: str) -> None:
-        if self.broken:
-            raise RuntimeError("CUDA error: device-side assert triggered")
-        self.calls.append(("synchronize", device))
+    def __getattr__(self, name: str) -> Any:
+        results = {"memory_allocated": lambda: 100 * MIB, "max_memory_allocated": lambda: next(self.peaks)}
 
-    def empty_cache(self) -> None:
-        self.calls.append(("empty_cache",))
+        def call(*device: str) -> Any:
+            if name == "synchronize" and self.broken:
+                raise RuntimeError("CUDA error: device-side assert triggered")
+            self.calls.append((name, *device))
+            return results.get(name, lambda: 512 * MIB)()
 
-    def reset_peak_memory_stats(self, device: str) -> None:
-        self.calls.append(("reset_peak_memory_stats", device))
-
-    def memory_allocated(self, device: str) -> int:
-        self.calls.append(("memory_allocated", device))
-        return 100 * MIB
-
-    def max_memory_allocated(self, device: str) -> int:
-        self.calls.append(("max_memory_allocated", device))
-        return 300 * MIB
-
-    def max_memory_reserved(self, device: str) -> int:
-        self.calls.append(("max_memory_reserved", device))
-        return 512 * MIB
+        return call
 
 
 @pytest.fixture
@@ -234,7 +210,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
 
 
 def test_cuda_is_synchronised_and_reset_around_the_work(cuda: FakeCuda) -> None:
-    with MemoryWindow("cuda:1") as window:
+    with PeakMemory("cuda:1") as measured:
         cuda.calls.append(("work",))
     assert cuda.calls == [
         ("synchronize", "cuda:1"),
@@ -246,8 +222,10 @@ def test_cuda_is_synchronised_and_reset_around_the_work(cuda: FakeCuda) -> None:
         ("max_memory_allocated", "cuda:1"),
         ("max_memory_reserved", "cuda:1"),
     ]
-    assert (window.peak_mib, window.growth_mib, window.reserved_mib) == (300.0, 200.0, 512.0)
-    assert window.kind == "cuda-allocated"
+    assert found(measured) == (300.0, 200.0, 512.0, "cuda-allocated")
+    with measured:  # the higher peak of two parts stays
+        pass
+    assert found(measured) == (300.0, 200.0, 512.0, "cuda-allocated")
 
 
 def test_a_device_that_fails_does_not_hide_the_bodys_error(cuda: FakeCuda) -> None:
@@ -255,22 +233,38 @@ def test_a_device_that_fails_does_not_hide_the_bodys_error(cuda: FakeCuda) -> No
         cuda.broken = True
         raise ValueError("the body's own")
 
-    window = MemoryWindow("cuda")
-    with pytest.raises(ValueError, match="the body's own"), window:
+    measured = PeakMemory("cuda")
+    with pytest.raises(ValueError, match="the body's own"), measured:
         fail()
-    assert (window.peak_mib, window.reserved_mib, window.kind) == (None, None, None)
+    assert found(measured) == (None, None, None, None)
 
 
-def test_a_device_that_fails_at_the_end_of_a_good_body_is_an_error(cuda: FakeCuda) -> None:
-    with pytest.raises(RuntimeError, match="device-side assert"), MemoryWindow("cuda"):
+@pytest.mark.parametrize("at", ["start", "end"])
+def test_a_device_that_fails_is_an_error_and_leaves_the_next_measurement_free(cuda: FakeCuda, at: str) -> None:
+    cuda.broken = at == "start"
+    with pytest.raises(RuntimeError, match="device-side assert"), PeakMemory("cuda"):
         cuda.broken = True
     assert not memory._in_use.locked()
 
 
-def test_a_device_that_fails_at_the_start_leaves_the_next_window_free(cuda: FakeCuda) -> None:
-    cuda.broken = True
-    with pytest.raises(RuntimeError, match="device-side assert"), MemoryWindow("cuda"):
-        pass
-    with MemoryWindow("cpu") as following:
-        pass
-    assert following.peak_mib is not None
+class Cycle:
+    def __init__(self) -> None:
+        self.me = self
+
+
+def test_what_is_frozen_is_left_out_of_collections_and_garbage_is_not_kept() -> None:
+    garbage, kept = Cycle(), Cycle()
+    gone, there = weakref.ref(garbage), weakref.ref(kept)
+    del garbage
+    try:
+        freeze_gc()
+        assert gone() is None
+        assert there() is kept
+        assert not any(each is kept for each in gc.get_objects())
+        later = Cycle()
+        gone = weakref.ref(later)
+        del later
+        gc.collect()
+        assert gone() is None
+    finally:
+        gc.unfreeze()

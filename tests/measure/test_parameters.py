@@ -1,4 +1,6 @@
-"""The parameter ledger on modules small enough to count on paper."""
+"""Counts of parameters on modules small enough to count on paper."""
+
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -15,85 +17,70 @@ class Model(nn.Module):
         self.body, self.head = nn.Linear(3, 4), nn.Linear(4, 2)
 
 
-def frozen() -> tuple[Model, ParameterLedger]:
-    model = Model()
+def frozen(model: Model) -> ParameterLedger:
     model.requires_grad_(False)
-    return model, ParameterLedger(model, model.head.parameters())
+    return ParameterLedger(model, model.head.parameters())
 
 
-def test_nothing_trains() -> None:
-    model, ledger = frozen()
-    assert ledger.count(model) == ParameterCount(base=26, trainable=0, head=0, method=0)
+def trains(*names: str) -> Callable[[Model], None]:
+    return lambda model: [model.get_parameter(name).requires_grad_(True) for name in names]  # type: ignore[return-value]
 
 
-def test_the_head_is_counted_apart() -> None:
-    model, ledger = frozen()
-    model.head.requires_grad_(True)
-    count = ledger.count(model)
-    assert count == ParameterCount(base=26, trainable=0, head=10, method=0)
-    assert count.share_percent == 0
-    assert count.share_with_head_percent == pytest.approx(100 * 10 / 26)
-
-
-def test_a_part_of_the_head_that_is_frozen_does_not_count() -> None:
-    model, ledger = frozen()
-    model.head.weight.requires_grad_(True)
-    assert ledger.count(model).head == 8
-
-
-def test_parts_of_the_backbone_that_train_are_the_methods() -> None:
-    model, ledger = frozen()
-    model.head.requires_grad_(True)
-    model.body.bias.requires_grad_(True)
-    count = ledger.count(model)
-    assert count == ParameterCount(base=26, trainable=4, head=10, method=4)
-    assert count.share_percent == pytest.approx(100 * 4 / 26)
-    assert count.share_with_head_percent == pytest.approx(100 * 14 / 26)
-
-
-def test_what_a_method_adds_does_not_enlarge_the_base() -> None:
-    model, ledger = frozen()
+def adds_a_layer(model: Model, frozen_weight: bool = False) -> None:
     model.added = nn.Linear(3, 5)
-    assert ledger.count(model) == ParameterCount(base=26, trainable=20, head=0, method=20)
+    model.added.weight.requires_grad_(not frozen_weight)
 
 
-def test_frozen_tensors_that_a_method_adds_are_its_own_but_do_not_train() -> None:
-    """As VeRA's shared random matrices."""
-    model, ledger = frozen()
-    model.added = nn.Linear(3, 5)
-    model.added.weight.requires_grad_(False)
-    assert ledger.count(model) == ParameterCount(base=26, trainable=5, head=0, method=20)
+def replaces_the_head(model: Model) -> None:
+    model.head = nn.Linear(4, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "trainable", "head", "method"),
+    [
+        (trains(), 0, 0, 0),
+        (trains("head.weight", "head.bias"), 0, 10, 0),
+        (trains("head.weight"), 0, 8, 0),
+        (trains("body.bias", "head.weight", "head.bias"), 4, 10, 4),
+        (adds_a_layer, 20, 0, 20),
+        (lambda model: adds_a_layer(model, frozen_weight=True), 5, 0, 20),  # as VeRA's shared random matrices
+        (replaces_the_head, 15, 0, 15),  # it is no longer the head that was counted
+        (lambda model: model.requires_grad_(True), 16, 10, 16),
+    ],
+)
+def test_counts_by_hand(change: Callable[[Model], None], trainable: int, head: int, method: int) -> None:
+    model = Model()
+    ledger = frozen(model)
+    change(model)
+    count = ledger.count(model)
+    assert count == ParameterCount(base=26, trainable=trainable, head=head, method=method)
+    assert ledger.count(nn.Sequential(model)) == count  # a wrapper changes nothing
+    assert count.share_percent == pytest.approx(100 * trainable / 26)
+    assert count.share_with_head_percent == pytest.approx(100 * (trainable + head) / 26)
+
+
+def test_what_a_method_leaves_out_is_not_counted() -> None:
+    model = Model()
+    ledger = frozen(model)
+    model.requires_grad_(True)
+    assert ledger.count(model.body) == ParameterCount(base=26, trainable=16, head=0, method=16)
 
 
 def test_a_shared_tensor_counts_once() -> None:
     model = Model()
     model.twin = nn.Linear(3, 4)
     model.twin.weight = model.body.weight
-    model.requires_grad_(False)
-    ledger = ParameterLedger(model, model.head.parameters())
+    ledger = frozen(model)
     model.body.weight.requires_grad_(True)
     model.added = nn.Module()
     model.added.weight = model.body.weight  # added, but no new tensor
     assert ledger.count(model) == ParameterCount(base=26 + 4, trainable=12, head=0, method=12)
 
 
-def test_a_wrapper_changes_nothing_and_what_it_leaves_out_is_gone() -> None:
-    model, ledger = frozen()
-    model.requires_grad_(True)
-    assert ledger.count(nn.Sequential(model)) == ParameterCount(base=26, trainable=16, head=10, method=16)
-    assert ledger.count(model.body) == ParameterCount(base=26, trainable=16, head=0, method=16)
-
-
-def test_a_head_that_a_method_replaces_is_no_longer_the_head() -> None:
-    model, ledger = frozen()
-    model.head = nn.Linear(4, 3)
-    assert ledger.count(model) == ParameterCount(base=26, trainable=15, head=0, method=15)
-
-
-def test_numbers_that_a_method_adds_as_buffers_are_its_own_and_places_are_not() -> None:
-    model, _ = frozen()
+def test_float_buffers_that_a_method_adds_are_counted_and_integer_ones_are_not() -> None:
+    model = Model()
     model.body.register_buffer("of_the_base", torch.zeros(7))
-    ledger = ParameterLedger(model, model.head.parameters())
+    ledger = frozen(model)
     model.norm = nn.BatchNorm1d(4, affine=False)  # a running mean and variance, and a count of batches
     model.twin = nn.Module()
     model.twin.register_buffer("shared", model.norm.running_mean)

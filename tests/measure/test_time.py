@@ -35,7 +35,7 @@ def spend(clock: Clock, timeline: Timeline, phase: str, seconds: float, failing:
             raise ZeroDivisionError
 
 
-def test_phases_add_up_with_an_honest_rest(clock: Clock) -> None:
+def test_phases_add_up_with_the_rest(clock: Clock) -> None:
     timeline = Timeline()
     clock.now += 1
     spend(clock, timeline, "load", 2)
@@ -60,15 +60,8 @@ def test_a_phase_inside_another_interrupts_it(clock: Clock) -> None:
     assert timeline.seconds() == {"train": 7, "wait": 30, "untracked": 0, "total": 37}
 
 
-def test_a_phase_that_fails_is_counted(clock: Clock) -> None:
-    timeline = Timeline()
-    with pytest.raises(ZeroDivisionError):
-        spend(clock, timeline, "load", 3, failing=True)
-    assert timeline.seconds() == {"load": 3, "untracked": 0, "total": 3}
-
-
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 100), st.floats(0, 100)), max_size=8))
-def test_what_no_phase_claims_is_never_negative(work: list[tuple[str, float, float]]) -> None:
+def test_what_is_outside_all_phases_is_never_negative(work: list[tuple[str, float, float]]) -> None:
     clock = Clock()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measure.time, "perf_counter", clock)
@@ -124,14 +117,9 @@ def test_steps_on_a_processor_are_timed_one_by_one(clock: Clock) -> None:
         clock.now += 10  # between steps: not counted
         with steps.step(examples, 10 * examples):
             clock.now += seconds
-    assert steps.steps() == [Step(2.0, 4, 40), Step(3.0, 5, 50)]
-
-
-def test_a_step_that_fails_is_no_step(clock: Clock) -> None:
-    steps = StepClock("cpu")
-    with pytest.raises(KeyError), steps.step(1, 1):
+    with pytest.raises(KeyError), steps.step(1, 1):  # a step that fails does not count
         raise KeyError
-    assert steps.steps() == []
+    assert steps.steps() == [Step(2.0, 4, 40), Step(3.0, 5, 50)]
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])

@@ -115,13 +115,13 @@ def test_where_nothing_fits_no_profile_is_advised() -> None:
     ("wrong", "near"), [("cpu2core", "cpu-2core"), ("gpu-24", "gpu-24gb"), ("CPU", "cpu"), ("atuo", "auto")]
 )
 def test_an_unknown_name_gets_the_nearest(wrong: str, near: str) -> None:
-    with pytest.raises(ProfileError, match=f"no profile '{wrong}'. Did you mean {near}[?]"):
+    with pytest.raises(ProfileError, match=f"no profile '{wrong}'; did you mean '{near}'[?] There are: auto, cpu, "):
         profiles.resolve(wrong, a_machine())
 
 
 @pytest.mark.parametrize("name", ["", "zzz"])
 def test_a_name_near_to_none_gets_the_list(name: str) -> None:
-    with pytest.raises(ProfileError, match=r"^There is no profile '\w*'. Profiles: auto, cpu, cpu-2core"):
+    with pytest.raises(ProfileError, match=rf"^There is no profile '{name}'\. There are: auto, cpu, cpu-2core"):
         profiles.load(name)
 
 
@@ -136,41 +136,34 @@ def test_a_profile_of_ones_own(write: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"thread": 2, "threads": None}, "unknown field 'thread', did you mean 'threads'"),
-        ({"zzz": 2}, "unknown field 'zzz'"),
-        ({"dtype": None}, "field 'dtype' is missing"),
-        ({"dtype": "float8"}, "field 'dtype' should be 'float32', 'bfloat16' or 'float16', not 'float8'"),
-        ({"threads": "two"}, "field 'threads' should be a valid integer or should be 'all', not 'two'"),
-        ({"workers": 0}, "field 'workers' should be greater than or equal to 1, not 0"),
-        ({"workers": True}, "field 'workers' should be a valid integer, not True"),
-        ({"micro_batch_size": 32.0}, "field 'micro_batch_size' should be a valid integer, not 32.0"),
-        ({"deterministic": "yes"}, "field 'deterministic' should be a valid boolean, not 'yes'"),
-        ({"name": "a b/c"}, "field 'name' should match pattern"),
-        ({"name": "auto"}, "name 'auto' is reserved"),
-        ({"device": "cuda"}, "min_gpu_memory_mib belongs to device 'cuda'"),
-        ({"min_gpu_memory_mib": 8000}, "min_gpu_memory_mib belongs to device 'cuda'"),
-        ({"dtype": "float16"}, "dtype 'float16' needs device 'cuda'"),
-        ({"workers": 2}, "min_cores must be at least threads x workers = 4, not 2"),
+        ({"zzz": 2}, "at 'zzz': Extra inputs are not permitted"),
+        ({"dtype": None}, "at 'dtype': Field required"),
+        ({"dtype": "float8"}, "at 'dtype': Input should be 'float32', 'bfloat16' or 'float16'"),
+        ({"threads": "two"}, "at 'threads."),
+        ({"workers": 0}, "at 'workers': Input should be greater than or equal to 1"),
+        ({"workers": True}, "at 'workers': Input should be a valid integer"),
+        ({"micro_batch_size": 32.0}, "at 'micro_batch_size': Input should be a valid integer"),
+        ({"deterministic": "yes"}, "at 'deterministic': Input should be a valid boolean"),
+        ({"name": "a b/c"}, "at 'name': String should match pattern"),
+        ({"name": "auto"}, ": name 'auto' is reserved"),
+        ({"device": "cuda"}, ": min_gpu_memory_mib is required with device 'cuda'"),
+        ({"min_gpu_memory_mib": 8000}, ": min_gpu_memory_mib is required with device 'cuda', and only there"),
+        ({"dtype": "float16"}, ": dtype 'float16' needs device 'cuda'"),
+        ({"workers": 2}, ": min_cores must be at least threads x workers = 4, not 2"),
+        ({"processes": 2}, ": processes must be 1 or left out: a cell trains in one process"),
     ],
 )
 def test_a_wrong_field_is_named(write: Any, changes: dict[str, Any], message: str) -> None:
     path = write(**changes)
     with pytest.raises(ProfileError) as caught:
         profiles.load(path)
-    assert str(caught.value).startswith(f"Profile file {path}: {message}")
+    assert f"Profile file {path} is wrong{'' if message.startswith(':') else ' '}{message}" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("former", [{"processes": 1}, {"exclusive": True}, {"exclusive": False, "processes": 1}])
 def test_fields_of_earlier_versions_are_accepted_and_dropped(write: Any, former: dict[str, Any]) -> None:
     assert profiles.load(write(**former)) == profiles.load(write())
-
-
-def test_several_processes_a_cell_are_refused(write: Any) -> None:
-    with pytest.raises(
-        ProfileError, match=r"mine\.toml: processes must be 1 or left out: a cell trains in one process"
-    ):
-        profiles.load(write(processes=2))
 
 
 @pytest.mark.parametrize("content", [b'name = "mine', b"\xff\xfe"])
@@ -190,7 +183,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_a_file_may_not_pass_for_a_built_in(write: Any) -> None:
     assert profiles.load(write(name="cpu-2core")) == profiles.load("cpu-2core")
-    with pytest.raises(ProfileError, match="takes the name of the built-in profile cpu-2core"):
+    with pytest.raises(ProfileError, match="has the name of the built-in profile cpu-2core and other settings"):
         profiles.load(write(name="cpu-2core", micro_batch_size=8))
 
 
