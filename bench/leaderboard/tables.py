@@ -66,14 +66,6 @@ class Tables:
         keys = (*Group._fields, "method", "method_params")
         return [line for line in self.lines("leaderboard") if tuple(line[key] for key in keys) in wanted]
 
-    def count(self, name: Name) -> int:
-        """The number of a table's lines."""
-        if name == "cells":
-            return sum(map(len, self._rows.values()))
-        if name == "pairs":
-            return sum(len(ranking.comparisons) for ranking in self._rankings.values())
-        return sum(1 for _ in self._lines(name))
-
     def _frame(self, name: Name) -> pd.DataFrame:
         import pandas as pd  # its import takes a second, and commands that print text or CSV do without
 

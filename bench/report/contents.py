@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any
 
 from bench.grid.cell import method_label
@@ -96,13 +95,13 @@ def contents(records: Sequence[Record], pscp: Pscp | None = None) -> Contents:
     tables = {
         name: make_table(rows, list(rows[0]) if rows else (), styles, VIEWS[name]) for name, rows in plain.items()
     }
-    tables["failures"] = _with_rest(tables["failures"], len(failures), " --per-cell")
+    tables["failures"] = replace(tables["failures"], rest=_rest(len(failures), MAX_FAILURES, " --per-cell"))
+    lines = {name: list(leaderboard.lines(name)) for name in OPTIONS}
     for name, option in OPTIONS.items():
-        rows = list(islice(leaderboard.lines(name), MAX_ROWS))
         about = {column.name: column.description for column in described[name]}
-        table = make_table(rows, list(about), styles, VIEWS[name], about)
-        tables[name] = _with_rest(table, leaderboard.count(name), option)
-    rows = list(leaderboard.lines("leaderboard"))
+        table = make_table(lines[name][:MAX_ROWS], list(about), styles, VIEWS[name], about)
+        tables[name] = replace(table, rest=_rest(len(lines[name]), MAX_ROWS, option))
+    rows = lines["leaderboard"]
     tables["leaderboard"] = replace(tables["leaderboard"], csv=csv_of(rows, leaderboard.columns("leaderboard")))
     groups = list(dict.fromkeys(_group(row) for row in rows))
     drawn = set(groups[:MAX_GROUPS])
@@ -115,12 +114,12 @@ def _group(row: Row) -> tuple[Any, ...]:
     return tuple(row[key] for key in GROUP)
 
 
-def _with_rest(table: Table, count: int, option: str) -> Table:
-    """The table, which says so if it does not have all rows."""
-    if len(table.lines) == count:
-        return table
-    rest = f"`python -m bench leaderboard{option} --out FILE.csv` writes all."
-    return replace(table, rest=f"These are the first {len(table.lines):,} of {count:,} rows. {rest}")
+def _rest(count: int, limit: int, option: str) -> str:
+    """Which rows are missing, in a sentence."""
+    if count <= limit:
+        return ""
+    command = f"`python -m bench leaderboard{option} --out FILE.csv`"
+    return f"These are the first {limit:,} of {count:,} rows. {command} writes all."
 
 
 def _facts(records: Sequence[Record]) -> list[tuple[str, str]]:
