@@ -11,21 +11,13 @@ from collections.abc import Mapping, Sequence
 from enum import Enum, EnumMeta
 from functools import cache, reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import create_model, model_validator
 
 from bench.errors import UsageError
-from bench.plugins.method import Method, MethodFamily, Params
-from bench.plugins.recipe import Recipe
-from bench.plugins.search_space import rates
+from bench.plugins import Method, MethodFamily, Params, Recipe, TaskContext, rates
 from methods._peft import Names, Numbers, put
-
-if TYPE_CHECKING:
-    from torch import nn
-    from transformers import PreTrainedConfig, PreTrainedModel
-
-    from bench.plugins.task import TaskContext
 
 _REFUSED = {
     "adalora": "it moves rank between matrices by calls from the training loop and adds a term to the loss",
@@ -138,7 +130,7 @@ class _PeftMethod(Method):
     member: ClassVar[str]
     space = rates(2e-4, 2e-2)
 
-    def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
+    def recipe(self, task: TaskContext, config: Any) -> Recipe:
         prompts = self.params.config().is_prompt_learning
         return Recipe(
             learning_rate=3e-2 if prompts else 2e-3,
@@ -147,7 +139,7 @@ class _PeftMethod(Method):
             chosen_by=f"not tuned: {'prompt_tuning' if prompts else 'lora'}'s settings, a first guess for all of PEFT",
         )
 
-    def apply(self, model: PreTrainedModel, task: TaskContext) -> nn.Module:
+    def apply(self, model: Any, task: TaskContext) -> Any:
         put(model, self.params.config(), self.name)
         return model
 
@@ -188,30 +180,22 @@ def _default(field: Any) -> Any:
 
 
 def _simple(hint: Any) -> Any:
-    """A field's type as a parameter's; None: it is not a simple one."""
+    """A field's type as a parameter's: a number, a flag, a word or a list of some; None: it is another type."""
     if hint in (int, float, bool, str):
         return hint
     if isinstance(hint, EnumMeta):
         members: Any = hint
-        values = [each.value for each in members]
-        return Literal[tuple(values)]
-    origin, args = get_origin(hint), get_args(hint)
+        return Literal[tuple(each.value for each in members)]
+    origin, args = get_origin(hint), [each for each in get_args(hint) if each is not types.NoneType]
     if origin is Literal:
         return Literal[tuple(each for each in args if each not in _HIDDEN_CHOICES)]
     if origin is list:
-        return {(str,): Names, (int,): Numbers}.get(args)
-    if origin in (Union, types.UnionType):
-        return _simple_union([each for each in args if each is not types.NoneType])
-    return None
-
-
-def _simple_union(parts: list[Any]) -> Any:
-    """A list or one of its items is a list; one of some words or any word is one of these words."""
-    lists = [part for part in parts if get_origin(part) is list]
-    choices = [part for part in parts if get_origin(part) is Literal or isinstance(part, EnumMeta)]
-    if lists:
-        parts = [part for part in parts if part not in get_args(lists[0])]
-    elif choices:
-        parts = [part for part in parts if part is not str]
-    simple = [_simple(part) for part in parts]
+        return {str: Names, int: Numbers}.get(args[0])
+    if origin not in (Union, types.UnionType):
+        return None
+    # A list or one of its items is a list; one of some words or any word is one of these words.
+    covered = {item for each in args if get_origin(each) is list for item in get_args(each)}
+    if not covered and any(get_origin(each) is Literal or isinstance(each, EnumMeta) for each in args):
+        covered = {str}
+    simple = [_simple(each) for each in args if each not in covered]
     return None if None in simple else reduce(operator.or_, simple)

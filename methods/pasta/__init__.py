@@ -4,23 +4,14 @@ The class `Pasta` is the harness's plugin. `attach`, `save`, `load`, `use` and `
 your own; see `methods.pasta.adapter`.
 """
 
-from __future__ import annotations
-
 import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import NotApplicable
-from bench.plugins.method import Method
-from bench.plugins.recipe import Recipe
-from bench.plugins.search_space import rates
+from bench.plugins import Method, NotApplicable, Recipe, TaskContext, rates
 from methods.pasta.params import PastaParams, layout
 
 if TYPE_CHECKING:
-    from torch import nn
-    from transformers import PreTrainedConfig, PreTrainedModel
-
-    from bench.plugins.task import TaskContext
     from methods.pasta.adapter import attach, load, names, save, use
 
 __all__ = ["Pasta", "PastaParams", "attach", "load", "names", "save", "use"]
@@ -42,7 +33,7 @@ class Pasta(Method):
     Params = PastaParams
     space = rates(2e-3, 2e-1)
 
-    def recipe(self, task: TaskContext, config: PreTrainedConfig) -> Recipe:
+    def recipe(self, task: TaskContext, config: Any) -> Recipe:
         return Recipe(
             learning_rate=3e-2,
             epochs=6,
@@ -52,7 +43,7 @@ class Pasta(Method):
             chosen_by="this project, rt-polarity validation, seed 0, 13 trials",
         )
 
-    def apply(self, model: PreTrainedModel, task: TaskContext) -> nn.Module:
+    def apply(self, model: Any, task: TaskContext) -> Any:
         from methods.pasta.adapter import add
 
         try:
@@ -60,18 +51,18 @@ class Pasta(Method):
         except ValueError as error:  # another model family, or a layer that this one does not have
             raise NotApplicable(str(error)) from None
 
-    def trainable_formula(self, config: PreTrainedConfig, task: TaskContext) -> int:
+    def trainable_formula(self, config: Any, task: TaskContext) -> int:
         return layout(self.params, config, task.template).count
 
     def starts_at_base(self) -> bool:
         return self.params.init_std == 0
 
-    def save(self, model: nn.Module, folder: Path) -> None:
+    def save(self, model: Any, folder: Path) -> None:
         from methods.pasta.adapter import save
 
         save(model, folder)
 
-    def load(self, model: nn.Module, folder: Path) -> None:
+    def load(self, model: Any, folder: Path) -> None:
         from methods.pasta.adapter import load
 
         load(model, folder)

@@ -97,16 +97,13 @@ class Attachment(nn.Module):
         """
         if name not in self.adapters:
             raise ValueError(f"There is no adapter {name!r} on this model; there are: {', '.join(self.adapters)}.")
-        found = self.adapters[name]
-        assert isinstance(found, SpecialTokenVectors)
+        found: Any = self.adapters[name]
         return found
 
     def head(self, name: str) -> nn.ModuleDict | None:
         """An adapter's own head; None: the model's is its."""
-        for known, head in self.heads.items():
-            if known == name and isinstance(head, nn.ModuleDict):
-                return head
-        return None
+        heads: dict[str, Any] = dict(self.heads.items())
+        return heads.get(name)
 
     def copy_of_head(self, model: PreTrainedModel) -> nn.ModuleDict:
         """The model's own head once more, without the hook that lets other heads answer in its place."""

@@ -130,16 +130,9 @@ def study(question: Question) -> Study:
         BenchError: if the model, its attention, the head or the adapter is unavailable.
     """
     quiet_libraries()
-    task, splits = question.task, read(question.task, question.data)
-    split = next((name for name in ("validation", "test") if splits.get(name)), None)
-    if split is None:
-        raise UsageError(f"The task {task.name} has neither validation nor test examples.")
-    tokenizer = load_tokenizer(question.model_path)
-    examples = splits[split][: question.examples]
-    texts = tokenise(task, examples, tokenizer)
+    task, tokenizer = question.task, load_tokenizer(question.model_path)
+    split, texts, whole, picture = _texts(question, tokenizer)
     slots = slot_names(tokenizer, texts)
-    sentence = [question.sentence or _pleasant(examples, texts)]
-    picture = tokenise(task, sentence, tokenizer, max_length=min(task.max_length, PICTURE_TOKENS))
     module: Any = load_model(question.model_path, task.kind, task.num_labels)
     module.set_attn_implementation("eager")  # the faster implementations never form the matrix
     maps = {BEFORE: attention_maps(module, picture)}
@@ -174,13 +167,29 @@ def study(question: Question) -> Study:
             "layer": layer,
             "head": head,
             "tokens": _token_texts(tokenizer, picture["input_ids"][0]),
-            "cut": len(tokenise(task, sentence, tokenizer)["input_ids"][0]) > len(picture["input_ids"][0]),
+            "cut": len(whole["input_ids"][0]) > len(picture["input_ids"][0]),
         },
         "heads": shares.to_dict("records"),
     }
     marks = np.asarray(picture["special_tokens_mask"][0], dtype=bool)
     pairs = [token_pairs(about["sentence"], marks, each[layer - 1, head - 1], when) for when, each in maps.items()]
     return Study(about, shares, pd.concat(pairs, ignore_index=True))
+
+
+def _texts(question: Question, tokenizer: PreTrainedTokenizerBase) -> tuple[str, *tuple[BatchEncoding, ...]]:
+    """The split that is measured, its texts, and the sentence of the picture: all of it, and as long as is drawn."""
+    task, splits = question.task, read(question.task, question.data)
+    split = next((name for name in ("validation", "test") if splits.get(name)), None)
+    if split is None:
+        raise UsageError(f"The task {task.name} has neither validation nor test examples.")
+    examples = splits[split][: question.examples]
+    texts = tokenise(task, examples, tokenizer)
+    # Neither very short nor too long for a picture; where there is none, the shortest.
+    lengths = [len(ids) for ids in texts["input_ids"]]
+    fitting = (at for at, length in enumerate(lengths) if PLEASANT_TOKENS // 2 <= length <= PLEASANT_TOKENS)
+    sentence = question.sentence or examples[next(fitting, int(np.argmin(lengths)))]
+    pictured = [tokenise(task, [sentence], tokenizer, min(task.max_length, most)) for most in (10**6, PICTURE_TOKENS)]
+    return split, texts, *pictured
 
 
 def token_pairs(sentence: Mapping[str, Any], special: np.ndarray, attention: np.ndarray, when: str) -> pd.DataFrame:
@@ -210,13 +219,6 @@ def _token_texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list
         text if text and "\ufffd" not in text else str(tokenizer.convert_ids_to_tokens(token))
         for token, text in decoded
     ]
-
-
-def _pleasant(examples: Sequence[Example], texts: BatchEncoding) -> Example:
-    """The first example that is neither very short nor too long for a picture; the shortest where there is none."""
-    lengths = [len(ids) for ids in texts["input_ids"]]
-    fitting = (at for at, length in enumerate(lengths) if PLEASANT_TOKENS // 2 <= length <= PLEASANT_TOKENS)
-    return examples[next(fitting, int(np.argmin(lengths)))]
 
 
 def text_of(found: Study) -> str:
@@ -271,14 +273,17 @@ def command(
         raise UsageError("Give --layer and --head together.")
     usual, plugins = suite_of(None, None), plugin or ()
     model, task = model or usual.model, task or usual.tasks[0]
-    plugin_task, label = registry.tasks(plugins).get(task).plugin(), models.find(model).name
-    example = _example(plugin_task, sentence, pair)
+    reader, label = registry.tasks(plugins).get(task).plugin(), models.find(model).name
+    if (pair is not None) != (sentence is not None and reader.pair):
+        raise UsageError("Give --pair together with --sentence if the task is one of pairs, and only then.")
+    words = tuple(sentence.split()) if sentence and reader.kind == "token-classification" else sentence
+    example = None if words is None else Example(words, 0, pair)
     method = saved_method(adapter, registry.methods(plugins)) if adapter else None
     with FetchDisplay(stderr_console()) as display:
         at = fetch(references([task], model, plugins), mirror, display.told)
     paths = at[f"model {label}"].path, at[f"task {task}"].path
     chosen = (layer, head) if layer and head else None
-    question = Question(label, paths[0], plugin_task, paths[1], examples, chosen, example, method, adapter)
+    question = Question(label, paths[0], reader, paths[1], examples, chosen, example, method, adapter)
     found = study(question)
     name = "-".join([label, task, *([adapter.resolve().name] if adapter else [])])
     out = out or DEFAULT_RESULTS / "attention" / re.sub(r"[^\w.-]+", "-", name)
@@ -291,18 +296,6 @@ def command(
         print_json({**found.about, "files": [str(out / file) for file in files]})
     else:
         print(f"{text_of(found)}\n\nWritten to {out}: {', '.join(files)}.")
-
-
-def _example(task: Task, sentence: str | None, pair: str | None) -> Example | None:
-    """The sentence to picture as an example of the task; None: none was given."""
-    if sentence is None:
-        if pair is not None:
-            raise UsageError("--pair is the second part of a --sentence, and there is none.")
-        return None
-    if task.pair != (pair is not None):
-        wanted = "needs --pair, the second part" if task.pair else "has no second part; leave --pair out"
-        raise UsageError(f"A sentence of the task {task.name} {wanted}.")
-    return Example(tuple(sentence.split()) if task.kind == "token-classification" else sentence, 0, pair)
 
 
 def main() -> None:

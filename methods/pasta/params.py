@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from bench.plugins.method import Params
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedConfig
+from bench.plugins import Params
 
 _RANGE = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?")  # four digits: more layers than any model has, and a short tuple
 
@@ -76,7 +73,7 @@ class Layout:
         return layers * slots * hidden
 
 
-def layout(params: PastaParams, config: PreTrainedConfig, template: Sequence[int]) -> Layout:
+def layout(params: PastaParams, config: Any, template: Sequence[int]) -> Layout:
     """The vectors for a model of this configuration and inputs framed by these special tokens.
 
     Args:

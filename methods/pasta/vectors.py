@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from methods.pasta.families import family_of
 from methods.pasta.params import PastaParams, layout
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedConfig
 
 
 class SpecialTokenVectors(nn.Module):
@@ -26,7 +23,7 @@ class SpecialTokenVectors(nn.Module):
         template: ids of the special tokens of a full input, in order: one a slot.
     """
 
-    def __init__(self, params: PastaParams, config: PreTrainedConfig, template: Sequence[int]) -> None:
+    def __init__(self, params: PastaParams, config: Any, template: Sequence[int]) -> None:
         super().__init__()
         self.params = params
         self.template = tuple(template)

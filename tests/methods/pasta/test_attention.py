@@ -350,9 +350,9 @@ def test_a_long_sentence_is_cut_for_its_picture(
         (["--layer", "4", "--head", "1"], "no head 1 in layer 4: there are layers 1 to 3 with heads 1 to 4"),
         (["--layer", "1", "--head", "5"], "no head 5 in layer 1"),
         (["--examples", "0"], "Invalid value"),
-        (["--pair", "good"], "--pair is the second part of a --sentence"),
-        (["--sentence", "good", "--pair", "bad"], "the task tiny has no second part; leave --pair out"),
-        (["--task", "record-match", "--sentence", "good"], "the task record-match needs --pair"),
+        (["--pair", "good"], "Give --pair together with --sentence"),
+        (["--sentence", "good", "--pair", "bad"], "Give --pair together with --sentence"),
+        (["--task", "record-match", "--sentence", "good"], "Give --pair together with --sentence"),
         (["--adapter", "nowhere"], "nowhere is not an adapter"),
     ],
 )

@@ -49,31 +49,25 @@ def test_the_dropout_of_the_family_is_the_default(family: str) -> None:
 
 
 UNSUPPORTED = {
-    "gpt2": ("is a decoder", lambda: transformers.GPT2Config(vocab_size=20, n_embd=8, n_layer=1, n_head=2)),
-    "llama": ("is a decoder", lambda: transformers.LlamaConfig(**SMALL, intermediate_size=8)),
-    "bart": (
-        "encoder-decoder",
-        lambda: transformers.BartConfig(
-            vocab_size=20, d_model=8, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
-            decoder_attention_heads=2, encoder_ffn_dim=8, decoder_ffn_dim=8,
-        ),
+    "gpt2": lambda: transformers.GPT2Config(vocab_size=20, n_embd=8, n_layer=1, n_head=2),
+    "bart": lambda: transformers.BartConfig(
+        vocab_size=20, d_model=8, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=8, decoder_ffn_dim=8,
     ),
-    "roformer": ("does not know", lambda: transformers.RoFormerConfig(**SMALL, intermediate_size=8)),
+    "roformer": lambda: transformers.RoFormerConfig(**SMALL, intermediate_size=8),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", UNSUPPORTED)
 def test_an_unsupported_model_is_refused_by_name_with_those_that_are_supported(name: str) -> None:
-    reason, make = UNSUPPORTED[name]
-    model = transformers.AutoModelForSequenceClassification.from_config(make())
+    model = transformers.AutoModelForSequenceClassification.from_config(UNSUPPORTED[name]())
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    with pytest.raises(UnsupportedModel, match=reason) as caught:
+    with pytest.raises(UnsupportedModel, match=f"does not support '{name}'") as caught:
         add(model, (2, 3), PastaParams())
-    assert name in str(caught.value)
     assert all(family in str(caught.value) for family in FAMILIES)
     assert model.state_dict().keys() == before.keys()
     context = TaskContext("none", "classification", False, 2, (2, 3), 0)
-    with pytest.raises(NotApplicable, match=reason):  # the harness skips the cell with this reason
+    with pytest.raises(NotApplicable, match="does not support"):  # the harness skips the cell with this reason
         Pasta(PastaParams()).apply(model, context)
 
 
