@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from tabulate import tabulate
 
 from bench.sanitize import one_line
 
-LEAST_WIDTH = 16  # a column is not made narrower than this
+LEAST_WIDTH = 12  # a column is not made narrower than this
 
 
 def text_table(rows: Iterable[Mapping[str, Any]], align: Sequence[str] | None = None) -> str:
@@ -20,16 +21,15 @@ def text_table(rows: Iterable[Mapping[str, Any]], align: Sequence[str] | None = 
     On a terminal, wide columns are wrapped so that the table fits.
     """
     shown = [{key: one_line(str(cell)) for key, cell in row.items()} for row in rows]
-    widths = _fitting(shown, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
-    return tabulate(
-        shown, headers="keys", tablefmt="simple", disable_numparse=True, colalign=align, maxcolwidths=widths
-    )
+    if shown and sys.stdout.isatty():
+        widths = _fitting(shown, shutil.get_terminal_size().columns)
+        shown = [{key: textwrap.fill(cell, widths[key]) for key, cell in row.items()} for row in shown]
+    return tabulate(shown, headers="keys", tablefmt="simple", disable_numparse=True, colalign=align)
 
 
-def _fitting(rows: Sequence[Mapping[str, str]], width: int) -> list[int]:
-    """The widths of the columns, the widest made narrower until all fit, as far as LEAST_WIDTH allows."""
-    keys = list(rows[0]) if rows else []
-    widths = [max(len(key), *(len(row[key]) for row in rows)) for key in keys]
-    while sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > LEAST_WIDTH:
-        widths[widths.index(max(widths))] -= 1
+def _fitting(rows: Sequence[Mapping[str, str]], width: int) -> dict[str, int]:
+    """The width of each column: the widest are made narrower until all fit, as far as LEAST_WIDTH allows."""
+    widths = {key: max(len(key), *(len(row[key]) for row in rows)) for key in rows[0]}
+    while sum(widths.values()) + 2 * (len(widths) - 1) > width and max(widths.values()) > LEAST_WIDTH:
+        widths[max(widths, key=widths.__getitem__)] -= 1
     return widths

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.common import (
+    DEFAULT_RESULTS,
     EXIT_FAILED,
+    EXIT_NOTHING,
     AsJson,
     Folders,
     OnlyProfile,
@@ -29,19 +30,23 @@ if TYPE_CHECKING:
 
 def leaderboard(
     folders: Folders = None,
-    out: Annotated[Path | None, typer.Option(help="Write the CSV here, and NAME.datapackage.json beside it.")] = None,
-    per_cell: Annotated[bool, typer.Option("--per-cell", help="One row a cell instead of one a method.")] = False,
-    pairs: Annotated[bool, typer.Option("--pairs", help="One row for every two methods of a task.")] = False,
-    overall: Annotated[bool, typer.Option("--overall", help="One row a method: average ranks over tasks.")] = False,
-    into: Annotated[
-        Path | None, typer.Option(help="Make the blocks of this Markdown file anew; each names its folder.")
+    out: Annotated[
+        Path | None, typer.Option(help="Write the table as CSV, and NAME.datapackage.json beside it.")
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="With --into: write nothing, end with 1 if stale.")] = False,
+    per_cell: Annotated[
+        bool, typer.Option("--per-cell", help="One row per cell instead of one per method and task.")
+    ] = False,
+    pairs: Annotated[bool, typer.Option("--pairs", help="One row per pair of methods on a task.")] = False,
+    overall: Annotated[bool, typer.Option("--overall", help="One row per method: average ranks over tasks.")] = False,
+    into: Annotated[
+        Path | None, typer.Option(help="Update the blocks of this Markdown file; each names its results folder.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="With --into: write nothing, exit with 1 if stale.")] = False,
     pscp: PscpSuite = None,
     profile: OnlyProfile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Build the leaderboard of results folders: a table, a CSV file, or JSON."""
+    """Print the leaderboard of results folders as a table or JSON, or write it as CSV."""
     from bench.errors import UsageError
     from bench.files import write_atomically
     from bench.leaderboard.files import csv_of, package_of
@@ -59,18 +64,23 @@ def leaderboard(
         raise UsageError("Give one of --per-cell, --pairs and --overall: each is a table of its own.")
     which: Name = chosen[0] if chosen else "leaderboard"  # type: ignore[assignment]
     constants = pscp_of(pscp)
-    tables = Tables(merged(folders, profile, stderr_console()).records, constants)
+    console = stderr_console()
+    records = merged(folders, profile, console).records
+    tables = Tables(records, constants)
     lines = list(tables.lines(which))
     if out is not None:
-        text = csv_of(lines, tables.columns(which))
+        text, package = csv_of(lines, tables.columns(which)), out.with_suffix(".datapackage.json")
         write_atomically(out, text)
-        write_atomically(out.with_suffix(".datapackage.json"), package_of(out.name, which, text, constants))
+        write_atomically(package, package_of(out.name, which, text, constants))
+        console.print(f"Written: {out} ({len(lines)} rows), {package}", markup=False)
     if as_json:
         print_json(lines)
-    elif out is None and which == "cells":
-        sys.stdout.write(csv_of(lines, tables.columns(which)))
-    elif out is None:
+    elif out is None and records:
         print(_shown(which, lines, constants))
+    if not records:
+        where = ", ".join(map(str, folders or [DEFAULT_RESULTS]))
+        console.print(f"There are no records in {where}; `python -m bench run` writes some.", markup=False)
+        raise typer.Exit(EXIT_NOTHING)
 
 
 def _into(file: Path, check: bool) -> None:
@@ -100,4 +110,6 @@ def _shown(which: Name, lines: Sequence[dict[str, Any]], constants: Pscp | None)
         return tables.pairs_table(lines)
     if which == "overall":
         return tables.overall_table(lines)
+    if which == "cells":
+        return tables.cells_table(lines)
     return f"{tables.leaderboard_table(lines)}\n\n{tables.legend(lines, constants)}"

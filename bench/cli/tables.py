@@ -69,6 +69,25 @@ def pairs_table(lines: Iterable[Line]) -> str:
     )
 
 
+def cells_table(lines: Iterable[Line]) -> str:
+    """Every cell: its score or why there is none, and what its training cost."""
+    rows = [
+        {
+            "cell": row["cell"],
+            "task": row["task"],
+            "method": method_label(row["method"], row["method_params"]),
+            "seed": f"{row['seed']}",
+            "score": f"{row['metric'] or ''} {_number(row['score'], '.4f')}".strip(),
+            "MiB": _number(row["peak_train_memory_mib"], ",.0f"),
+            "ex/s": _number(row["train_examples_per_second"], ",.0f"),
+            "time": "-" if row["total_seconds"] is None else duration(row["total_seconds"]),
+            "status": row["status"] if row["reason"] is None else f"{row['status']}: {row['reason']}",
+        }
+        for row in lines
+    ]
+    return text_table(rows, ("left", "left", "left", "right", "left", *["right"] * 3, "left"))
+
+
 def overall_table(lines: Iterable[Line]) -> str:
     """Average ranks over tasks, a table for each model, profile and preset."""
     parts = []

@@ -101,7 +101,9 @@ class Registry(Generic[P]):
             return self._member(self.families[family], family, member)
         members = [f"{name}:{each}" for name, found in self.families.items() for each in found.plugin().members()]
         known = [*self.found, *(f"{family}:NAME" for family in self.families)]
-        raise UsageError(f"There is no {what} {name!r}{suggest(name, known, members)}")
+        raise UsageError(
+            f"There is no {what} {name!r}{suggest(name, known, members)} A {what} of your own needs --plugin FILE."
+        )
 
     def _member(self, found: Found[MethodFamily], family_name: str, member: str) -> Found[P]:
         family, name = found.plugin(), f"{family_name}:{member}"

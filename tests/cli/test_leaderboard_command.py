@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from pathlib import Path
 
+import pytest
 from commandline import Bench
 
 from bench.leaderboard.columns import CELLS, LEADERBOARD, names
@@ -22,17 +22,14 @@ def test_the_leaderboard_as_json_has_the_columns_names(bench: Bench, results: Pa
 def test_the_leaderboard_as_csv(bench: Bench, results: Path, tmp_path: Path) -> None:
     out = tmp_path / "made" / "board.csv"
     done = bench("leaderboard", results, "--out", out)
-    assert (done.code, done.out, done.err) == (0, "", "")
+    assert (done.code, done.out) == (0, "")
+    assert done.err == f"Written: {out} (2 rows), {out.with_suffix('.datapackage.json')}\n"
     with out.open(newline="") as lines:
         assert [row["method"] for row in csv.DictReader(lines)] == ["a", "b"]
-    done = bench("leaderboard", results, "--per-cell")
-    cells = list(csv.DictReader(io.StringIO(done.out)))
-    assert [(row["method"], row["seed"], row["status"]) for row in cells] == [
-        ("a", "0", "ok"),
-        ("a", "1", "ok"),
-        ("b", "0", "ok"),
-        ("b", "1", "oom"),
-    ]
+    bench("leaderboard", results, "--per-cell", "--out", out)
+    with out.open(newline="") as lines:
+        found = [(row["method"], row["seed"], row["status"]) for row in csv.DictReader(lines)]
+    assert found == [("a", "0", "ok"), ("a", "1", "ok"), ("b", "0", "ok"), ("b", "1", "oom")]
 
 
 def test_a_file_and_json_at_once_hold_the_same_rows(bench: Bench, results: Path, tmp_path: Path) -> None:
@@ -49,6 +46,21 @@ def test_the_leaderboard_for_people(bench: Bench, results: Path) -> None:
     assert "matthews 0.6000 ± 0.1414" in done.out
     assert "1 oom" in done.out
     assert "Profile: cpu." in done.out
+
+
+def test_cells_for_people(bench: Bench, results: Path) -> None:
+    lines = bench("leaderboard", results, "--per-cell").out.splitlines()
+    assert lines[0].split() == ["cell", "task", "method", "seed", "score", "MiB", "ex/s", "time", "status"]
+    assert lines[2].split()[1:] == ["sms-spam", "a", "0", "matthews", "0.5000", "-", "-", "10", "s", "ok"]
+    assert lines[5].split("  ")[-1] == "oom: a case of oom"
+
+
+@pytest.mark.parametrize("more", [[], ["--json"], ["--pairs"]])
+def test_an_empty_folder_is_nothing_to_show(more: list[str], bench: Bench, tmp_path: Path) -> None:
+    done = bench("leaderboard", tmp_path, *more)
+    assert done.code == 3
+    assert done.out == ("[]\n" if more == ["--json"] else "")
+    assert done.err == f"There are no records in {tmp_path}; `python -m bench run` writes some.\n"
 
 
 def test_damaged_records_are_left_out_aloud(bench: Bench, results: Path) -> None:

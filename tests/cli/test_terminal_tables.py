@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from made import failed, memory, parameters, record, speed
 
 from bench.cli.tables import leaderboard_table, legend
 from bench.leaderboard.tables import Tables
 from bench.plugins.method import Recipe
 from bench.records.record import Record
+from bench.text import text_table
 
 
 def lines(*records: Record) -> list[dict[str, object]]:
@@ -30,6 +32,17 @@ def test_the_leaderboard_shows_score_group_costs_and_status() -> None:
     assert "Profile: cpu." in legend(made)
     assert leaderboard_table([]) == "No records."
     assert "unknown" in legend([])
+
+
+def test_a_table_is_wrapped_to_fit_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"name": "pasta", "count": "22,713,216", "summary": "one trained vector per special token " * 3}]
+    assert len(text_table(rows).splitlines()) == 3
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = text_table(rows, ("left", "right", "left")).splitlines()
+    assert len(lines) > 3
+    assert max(map(len, lines)) <= 60
+    assert "22,713,216" in lines[2]
 
 
 def test_the_legend_says_how_rows_were_tuned() -> None:

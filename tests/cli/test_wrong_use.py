@@ -21,6 +21,7 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
     "parameter": ({"methods": "steady[widht=2]"}, "steady: there is no parameter 'widht', did you mean 'width'?"),
     "value": ({"methods": "steady[width=x]"}, "steady: width='x' is not allowed: input should be a valid integer"),
     "task": ({"tasks": "tny"}, "There is no task 'tny'; did you mean 'tiny'?"),
+    "own task": ({"tasks": "mine"}, "A task of your own needs --plugin FILE."),
     "no task": ({"tasks": " , "}, "No task was given; `python -m bench list tasks` shows them"),
     "model": ({"model": "minilm"}, "There is no model 'minilm'; did you mean 'minilm-l6'?"),
     "model folder": ({"model": "./nowhere"}, "There is no file or folder nowhere"),

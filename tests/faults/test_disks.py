@@ -79,7 +79,7 @@ def test_results_that_may_only_be_read_are_refused_before_anything_runs(quick: Q
     assert_refused(quick.run(disk / "new", "--seeds", 1), "Read-only file system")
     assert len(quick.lines("computed")) == 3
     shown = quick.grid.bench("leaderboard", str(results), "--per-cell")  # what is there can still be looked at
-    assert (shown.returncode, shown.stdout.count("\n")) == (0, 4)
+    assert (shown.returncode, shown.stdout.count("\n")) == (0, 5)
     subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
     assert quick.run(results, "--seeds", 2).returncode == 0
     keeping.assert_kept(before, results)
