@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from string import ascii_lowercase
 
 import numpy as np
 
-from bench.plugins.task import Example, Splits, Task
+from bench.plugins.task import Example, Task
 
-KINDS = ("classification", "pair", "regression", "token-classification")
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
 WORDS = [
-    "the",
-    "film",
-    "is",
-    "very",
-    "good",
-    "bad",
-    "not",
-    "and",
-    "of",
-    "play",
-    "##ed",
-    "##ly",
-    "##ing",
-    "street",
-    "road",
-]
-VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *dict.fromkeys([*WORDS, *LETTERS, *(f"##{c}" for c in LETTERS)])]
+    "the", "film", "is", "very", "good", "bad", "not", "and", "of", "play", "##ed", "##ly", "##ing", "street", "road",
+]  # fmt: skip
+VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *ascii_lowercase, *(f"##{c}" for c in ascii_lowercase)]
 VOCAB += ["[", "]", ".", "!", "1", "2"]
 
 
 class _Tiny(Task):
-    summary = "made up"
-    source = "./nowhere"
-    max_length = 16
-
-    def read(self, path: Path) -> Splits:
-        raise NotImplementedError
+    summary, source, max_length = "made up", "./nowhere", 16
 
 
 class TinyClassification(_Tiny):
@@ -56,9 +35,8 @@ class TinyTokens(_Tiny):
     name, kind, labels, metric = "tiny-tokens", "token-classification", ("O", "B-X", "I-X"), "entity_f1"
 
 
-_TASKS: dict[str, type[Task]] = dict(
-    zip(KINDS, (TinyClassification, TinyPair, TinyRegression, TinyTokens), strict=True)
-)
+KINDS = ("classification", "pair", "regression", "token-classification")
+_TASKS = dict(zip(KINDS, (TinyClassification, TinyPair, TinyRegression, TinyTokens), strict=True))
 
 
 def task(kind: str) -> Task:
@@ -71,18 +49,18 @@ def examples(kind: str, count: int = 12, seed: int = 0) -> list[Example]:
     draw = np.random.default_rng(seed)
     plain = [word for word in WORDS if not word.startswith("##")] + ["played", "badly", "goodly"]
 
-    def text() -> list[str]:
+    def words() -> list[str]:
         found: list[str] = draw.choice(plain, size=draw.integers(1, 21)).tolist()
         return found
 
     def example() -> Example:
-        words = text()
+        text = words()
         if kind == "token-classification":
-            return Example(tuple(words), tuple(draw.integers(0, 3, size=len(words)).tolist()))
+            return Example(tuple(text), tuple(draw.integers(0, 3, size=len(text)).tolist()))
         if kind == "regression":
-            return Example(" ".join(words), float(draw.normal()))
+            return Example(" ".join(text), float(draw.normal()))
         if kind == "pair":
-            return Example(" ".join(words), int(draw.integers(2)), " ".join(text()))
-        return Example(" ".join(words), int(draw.integers(3)))
+            return Example(" ".join(text), int(draw.integers(2)), " ".join(words()))
+        return Example(" ".join(text), int(draw.integers(3)))
 
     return [example() for _ in range(count)]

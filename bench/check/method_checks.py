@@ -1,4 +1,4 @@
-"""What every method promises. Each clause looks at a trial: the method on one kind of task."""
+"""What every method must do. Each check examines a trial: the method on one kind of task."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bench.check import Clause, clause, examples, first_line
+from bench.check import examples
+from bench.check.checks import Check
 from bench.check.encoder import logits
 from bench.check.trial import SEED, STEPS, TRAINING_SEED, Tensors, Trial
+from bench.errors import first_error, first_line
 from bench.grid import seeds
 from bench.plugins import specs
 from bench.plugins.recipe import Recipe
@@ -28,106 +30,99 @@ CLOSE = 1e-5  # of the largest logit: what float32 leaves of a sum done in anoth
 FORMATS = (".safetensors", ".json")
 
 
-@clause("apply takes a frozen encoder and returns a module that answers with logits of the task's shape.")
-def applies(trial: Trial) -> str | None:
-    try:
-        applied = trial.applied
-    except AttributeError:
-        returned: Any = trial.make().apply(trial.encoder.model(trial.kind), trial.encoder.context(trial.kind))
-        if isinstance(returned, nn.Module):
-            raise
-        return f"apply returns {returned!r}, and not the module to call"
-    labels = examples.task(trial.kind).num_labels
-    batch = trial.data.batch(range(len(trial.data))).inputs["input_ids"]
-    shape = (*(batch.shape if trial.kind == "token-classification" else batch.shape[:1]), labels)
-    if applied.logits.shape != shape:
-        return f"the logits have the shape {tuple(applied.logits.shape)}, and not {tuple(shape)}"
-    return None if applied.logits.isfinite().all() else "not every logit is finite"
+def applies(trial: Trial) -> Iterator[str]:
+    """apply takes a frozen encoder and returns a module that answers with logits of the task's shape."""
+    found = trial.applied.logits
+    tokens = trial.data.batch(range(len(trial.data))).inputs["input_ids"].shape
+    shape = (*tokens[: 2 if trial.kind == "token-classification" else 1], examples.task(trial.kind).num_labels)
+    if found.shape != shape:
+        yield f"the logits have the shape {tuple(found.shape)}, not {shape}"
+    if not found.isfinite().all():
+        yield "not every logit is finite"
 
 
-@clause("recipe gives valid settings, the same each time, and says who chose them.")
-def recipe(trial: Trial) -> str | None:
+def recipe(trial: Trial) -> Iterator[str]:
+    """recipe gives valid settings, the same each time, and says who chose them."""
     task, config = trial.encoder.context(trial.kind), trial.encoder.config(trial.kind)
     first: Any
     first, again = (trial.make().recipe(task, config) for _ in range(2))
     if not isinstance(first, Recipe):
-        return f"recipe returns {first!r}, and not a Recipe"
+        yield f"recipe returns {first!r}, not a Recipe"
     if first != again:
-        return "recipe gives other settings when it is asked again"
+        yield "recipe gives other settings when it is called again"
     Recipe.model_validate(first.model_dump())  # it may have been constructed unchecked
-    return None if first.chosen_by.strip() else "recipe does not say who chose its settings (chosen_by)"
+    if not first.chosen_by.strip():
+        yield "recipe does not say who chose its settings (chosen_by)"
 
 
-@clause("The head stays as the harness drew it, in its values and its structure: methods at one seed share one start.")
-def head_untouched(trial: Trial) -> str | None:
-    return trial.applied.head_fault
+def head_untouched(trial: Trial) -> Iterator[str]:
+    """The head stays as the harness drew it, in its values and its structure: all methods start from one head."""
+    if trial.applied.head_error:
+        yield trial.applied.head_error
 
 
-@clause("What declares itself trainable is what a gradient reaches and what moves, all of it and nothing else.")
-def trainables_real(trial: Trial) -> str | None:
+def trainables_real(trial: Trial) -> Iterator[str]:
+    """The parameters that are marked as trainable, and nothing else, get a gradient and change."""
     for shape in trial.applied.hidden:
-        return f"a gradient reaches a tensor of shape {shape} that is no trainable parameter of the module"
+        yield f"a gradient reaches a tensor of shape {shape} that is no trainable parameter of the module"
     before, after = trial.applied.tensors.trainable, trial.trained.tensors.trainable
     for name in sorted(before.keys() ^ after.keys()):
-        return f"{name} {'no longer trains' if name in before else 'trains only'} after a few steps"
+        yield f"{name} {'no longer trains' if name in before else 'trains only'} after a few steps"
     for name in before:
         if torch.equal(before[name], after[name]):
-            return f"{name} is trainable and does not move in {STEPS} steps"
-    return None
+            yield f"{name} is trainable and does not change in {STEPS} steps"
 
 
-@clause("Every frozen tensor, buffers included, stays as it is to the bit, while applying and while training.")
-def frozen_unchanged(trial: Trial) -> str | None:
-    if trial.applied.frozen_fault:
-        return trial.applied.frozen_fault
+def frozen_unchanged(trial: Trial) -> Iterator[str]:
+    """Every frozen tensor, buffers included, stays bit-identical while the method is applied and trained."""
+    if trial.applied.frozen_error:
+        yield trial.applied.frozen_error
     before, after = trial.applied.tensors.frozen, trial.trained.tensors.frozen
     trainable = trial.applied.tensors.trainable.keys() | trial.trained.tensors.trainable.keys()
     for name in sorted((before.keys() ^ after.keys()) - trainable):
-        return f"{name} is {'gone' if name in before else 'new'} after a few steps"
+        yield f"{name} is {'gone' if name in before else 'new'} after a few steps"
     for name in before.keys() & after.keys():
         if not torch.equal(before[name], after[name]):
-            return f"{name} is frozen and changes while training"
-    return None
+            yield f"{name} is frozen and changes in training"
 
 
-@clause("Every trainable tensor gets a gradient that is not zero within a few steps.")
-def gradients(trial: Trial) -> str | None:
+def gradients(trial: Trial) -> Iterator[str]:
+    """Every trainable tensor gets a gradient that is not zero within a few steps."""
     for name, size in trial.trained.gradients.items():
         if not size > 0:
-            return f"{name} is trainable and its gradient is {size} in every step"
-    return None
+            yield f"{name} is trainable and its gradient is {size} in every step"
 
 
-@clause("The number of parameters that train, the head left out, is that of trainable_formula, where there is one.")
-def count(trial: Trial) -> str | None:
-    config = trial.encoder.config(trial.kind)
-    promised = trial.make().trainable_formula(config, trial.encoder.context(trial.kind))
+def count(trial: Trial) -> Iterator[str]:
+    """The number of parameters that train, without the head, is that of trainable_formula, where there is one."""
+    promised = trial.make().trainable_formula(trial.encoder.config(trial.kind), trial.encoder.context(trial.kind))
     real = trial.applied.adapted.parameters.trainable
-    return None if promised in (None, real) else f"trainable_formula says {promised!r}, and {real} parameters train"
+    if promised not in (None, real):
+        yield f"trainable_formula says {promised!r}, but {real} parameters train"
 
 
-@clause("A method that says it starts at the base model gives the base model's logits to the bit, and no other does.")
-def starts_at_base(trial: Trial) -> str | None:
+def starts_at_base(trial: Trial) -> Iterator[str]:
+    """starts_at_base tells whether the untrained method gives exactly the base model's logits."""
     base, mine = trial.encoder.base(trial.kind, SEED)[1], trial.applied.logits
     says = trial.make().starts_at_base()
-    if torch.equal(mine, base) == says:
-        return None
-    found = f"are {_distance(mine, base):.1g} of their size away from" if says else "are"
-    return f"starts_at_base says {says}, and the untrained logits {found} the base model's"
+    if torch.equal(mine, base) != says:
+        found = f"differ from the base model's by {_distance(mine, base):.1g}" if says else "are the base model's"
+        yield f"starts_at_base says {says}, and the untrained logits {found}"
 
 
-@clause("Train mode and evaluation mode give the same logits where every dropout is 0.")
-def modes_agree(trial: Trial) -> str | None:
+def modes_agree(trial: Trial) -> Iterator[str]:
+    """Train mode and evaluation mode give the same logits where every dropout is 0."""
     module = trial.trained.module
     with _dropout_off(module):
         evaluated = logits(module, trial.data)
         away = _distance(logits(module.train(), trial.data), evaluated)
     module.eval()
-    return None if away <= CLOSE else f"without dropout the logits of the two modes are {away:.1g} of their size apart"
+    if away > CLOSE:
+        yield f"without dropout the logits of the two modes differ by {away:.1g}"
 
 
-@clause("An example's logits do not depend on which examples it shares a batch with.")
-def batch_independent(trial: Trial) -> str | None:
+def batch_independent(trial: Trial) -> Iterator[str]:
+    """An example's logits do not depend on which examples it shares a batch with."""
     module, data = trial.trained.module, trial.data
     together = logits(module, data)
     for at in sorted(range(len(data)), key=lambda at: data.lengths[at])[:3]:  # the shortest are padded most
@@ -136,29 +131,27 @@ def batch_independent(trial: Trial) -> str | None:
         shared = together[at][: len(alone)] if trial.kind == "token-classification" else together[at]
         away = float((alone - shared).abs().max() / together.abs().max())
         if away > 10 * CLOSE:
-            return f"alone, an example's logits are {away:.1g} of their size away from those in a padded batch"
-    return None
+            yield f"an example's logits alone and in a padded batch differ by {away:.1g}"
 
 
-@clause("A save and a load give the same logits to the bit, and only safetensors and JSON files are written.")
-def save_and_load(trial: Trial) -> str | None:
+def save_and_load(trial: Trial) -> Iterator[str]:
+    """Saving and loading gives exactly the same logits, and only safetensors and JSON files are written."""
     trained = trial.trained.module
     want = logits(trained, trial.data)
     with TemporaryDirectory() as folder:
         saved = Path(folder, "adapter")
         trial.make().save(trained, saved)
-        if fault := _files_fault(saved):
-            return fault
+        yield from _file_errors(saved)
         if not torch.equal(logits(trained, trial.data), want):
-            return "save changes the model that it saves"
+            yield "save changes the model that it saves"
         other = trial.fresh(seed=SEED + 1).module
         trial.make().load(other, saved)
-    away = _distance(logits(other, trial.data), want)
-    return f"after a load the logits are {away:.1g} of their size away from the saved model's" if away else None
+    if away := _distance(logits(other, trial.data), want):
+        yield f"the loaded model's logits differ from the saved model's by {away:.1g}"
 
 
-@clause("An adapter that does not fit is refused with a ValueError.")
-def misfit_refused(trial: Trial) -> str | None:
+def misfit_refused(trial: Trial) -> Iterator[str]:
+    """An adapter that does not fit is refused with a ValueError."""
     with TemporaryDirectory() as folder:
         saved, module = Path(folder), trial.fresh(SEED).module
         trial.make().save(module, saved)
@@ -169,33 +162,33 @@ def misfit_refused(trial: Trial) -> str | None:
                     trial.make().load(module, saved)
                 except ValueError:
                     continue
-                except Exception as error:  # noqa: BLE001 - which one it is, is the finding
-                    return f"a file {what} is refused with a {first_line(error)}, and not with a ValueError"
-                return f"a file {what} is loaded without a word"
-    return None
+                except Exception as error:  # noqa: BLE001 - any other class is what is looked for
+                    yield f"a file {what} is refused with a {first_line(error)}, not with a ValueError"
+                yield f"a file {what} is loaded without an error"
 
 
-@clause("One seed gives one start: whatever apply draws comes from torch's global generator, which it never reseeds.")
-def one_start(trial: Trial) -> str | None:
+def one_start(trial: Trial) -> Iterator[str]:
+    """One seed gives one start: apply draws from torch's global generator alone, and never reseeds it."""
     if trial.applied.initial_seed != seeds.streams(SEED)[seeds.METHOD_INIT]:
-        return "apply seeds torch's global generator anew: every repetition would be the same run"
+        yield "apply reseeds torch's global generator: every repetition would be the same run"
     first = trial.applied.tensors
-    with _other_chance():
-        again = Tensors.of(trial.fresh(SEED).module)
+    random.seed()  # Python's and numpy's generators are not the harness's: another state must not matter
+    np.random.seed()
+    again = Tensors.of(trial.fresh(SEED).module)
     for tensors, others in ((first.trainable, again.trainable), (first.frozen, again.frozen)):
         for name in tensors:
             if name not in others or not torch.equal(tensors[name], others[name]):
-                return f"{name} starts differently at one seed: it is not drawn from torch's global generator"
-    return None
+                yield f"{name} starts differently at one seed: it is not drawn from torch's global generator"
 
 
-@clause("A step of training does not reseed torch's global generator.")
-def generator_kept(trial: Trial) -> str | None:
-    return None if trial.trained.initial_seed == TRAINING_SEED else "a step seeds torch's global generator anew"
+def generator_kept(trial: Trial) -> Iterator[str]:
+    """A training step does not reseed torch's global generator."""
+    if trial.trained.initial_seed != TRAINING_SEED:
+        yield "a step reseeds torch's global generator"
 
 
-@clause("Parameters written as JSON, or as key=value on the command line, are read back as the same.")
-def params_text(trial: Trial) -> str | None:
+def params_text(trial: Trial) -> Iterator[str]:
+    """Parameters written as JSON, or as key=value on the command line, are read back unchanged."""
     method = trial.make()
     params, identity = method.params, method.params.model_dump(mode="json")
     text = specs.params_text(params)
@@ -207,30 +200,21 @@ def params_text(trial: Trial) -> str | None:
         try:
             found = read().model_dump(mode="json")
         except ValidationError as error:
-            fault = error.errors()[0]
-            return f"{'.'.join(map(str, fault['loc']))} in {what} is not read back: {fault['msg']}"
+            name, reason = first_error(error)
+            yield f"{name} in {what} cannot be read back: {reason}"
+            return
         for key, value in identity.items():
             if found[key] != value:
-                return f"{key} is {value!r}, and in {what} it is read back as {found[key]!r}"
-    return None
+                yield f"{key} is {value!r}, and in {what} it is read back as {found[key]!r}"
 
 
-EVERY_KIND: tuple[Clause[Trial], ...] = (
-    applies,  # the first: where it does not hold, the others say nothing
-    recipe,
-    head_untouched,
-    trainables_real,
-    frozen_unchanged,
-    gradients,
-    count,
-    starts_at_base,
-    generator_kept,
-    modes_agree,
-    batch_independent,
-    save_and_load,
-)
-ONE_KIND: tuple[Clause[Trial], ...] = (misfit_refused, one_start, params_text)
-"""What does not depend on the task is looked at on the first kind that the method applies to."""
+EVERY_KIND: tuple[Check[Trial], ...] = (
+    applies,  # the first: unless it passes, the others have nothing to look at
+    recipe, head_untouched, trainables_real, frozen_unchanged, gradients, count, starts_at_base, generator_kept,
+    modes_agree, batch_independent, save_and_load,
+)  # fmt: skip
+ONE_KIND: tuple[Check[Trial], ...] = (misfit_refused, one_start, params_text)
+"""What does not depend on the task is checked on the first kind that the method applies to."""
 
 
 def _distance(one: Tensor, other: Tensor) -> float:
@@ -240,7 +224,7 @@ def _distance(one: Tensor, other: Tensor) -> float:
 
 @contextmanager
 def _dropout_off(module: nn.Module) -> Iterator[None]:
-    """Families keep their dropouts in modules, attributes and configurations; all are called so."""
+    """Model families keep dropouts in modules, attributes and configurations; all have the word in their name."""
     before: list[tuple[Any, str, float]] = []
     for part in module.modules():
         is_dropout = isinstance(part, nn.modules.dropout._DropoutNd)
@@ -257,39 +241,25 @@ def _dropout_off(module: nn.Module) -> Iterator[None]:
             setattr(place, name, value)
 
 
-def _files_fault(folder: Path) -> str | None:
-    files = sorted(file for file in folder.rglob("*") if file.is_file()) if folder.is_dir() else []
+def _file_errors(folder: Path) -> Iterator[str]:
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
     if not any(file.suffix == ".safetensors" for file in files):
-        return "save writes no safetensors file, and the head at least is trained"
+        yield "save writes no safetensors file, although the head is trained"
     for file in files:
         if file.suffix not in FORMATS:
-            return f"save writes {file.name}; only safetensors and JSON files are safe to pass on"
+            yield f"save writes {file.name}; only safetensors and JSON files are safe to share"
         try:
             load_file(file) if file.suffix == ".safetensors" else json.loads(file.read_text(encoding="utf-8"))
         except (SafetensorError, ValueError) as error:
-            return f"{file.name} is not what its name says: {first_line(error)}"
-    return None
+            yield f"{file.name} has another format than its name says: {first_line(error)}"
 
 
 def _misfits(tensors: dict[str, Tensor]) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Adapters that do not fit where these do, each with what is wrong."""
     name = next(iter(tensors))
     yield f"without {name}", {key: value for key, value in tensors.items() if key != name}
-    yield "with a tensor too many", {**tensors, "one.more": torch.zeros(1)}
-    yield f"with a dimension too many in {name}", {**tensors, name: tensors[name].unsqueeze(-1).contiguous()}
+    yield "with an extra tensor", {**tensors, "one.more": torch.zeros(1)}
+    yield f"with an extra dimension in {name}", {**tensors, name: tensors[name].unsqueeze(-1).contiguous()}
     wide = next((key for key, value in tensors.items() if value.dim() and len(value) > 1), None)
-    if wide is not None:  # what copy_ would broadcast without a word
+    if wide is not None:  # which copy_ would broadcast
         yield f"with one row of {len(tensors[wide])} in {wide}", {**tensors, wide: tensors[wide][:1].contiguous()}
-
-
-@contextmanager
-def _other_chance() -> Iterator[None]:
-    """The other generators of a Python process in a state that they were not in before."""
-    python, numpy = random.getstate(), np.random.get_state()
-    random.seed(20221)
-    np.random.seed(20221)
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)

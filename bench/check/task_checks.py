@@ -1,208 +1,226 @@
-"""What every task promises: of what it declares, and of the data that it reads."""
+"""What every task must do: in what it declares, and in the data that it reads.
+
+python -m bench.check.task_checks MODULE FILE CLASS SOURCE       prints the digest of what a task reads
+"""
 
 from __future__ import annotations
 
+import hashlib
+import importlib
+import inspect
 import itertools
+import json
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from bench.check import Clause, clause
-from bench.check.reading import Reading, digest
+from bench.check.checks import Check
 from bench.errors import SourceError
 from bench.plugins import metrics
+from bench.plugins.registry import load_file
 from bench.plugins.splits import identity
-from bench.plugins.task import SPLITS, Example, Label, Task
+from bench.plugins.task import SPLITS, Example, Label, Splits, Task
 from bench.sources.references import parse
 
 SHORTEST = 8  # the four special tokens of a pair on RoBERTa, and two pieces of each text
 
 
-@clause("labels suit the kind: distinct names, in BIO for token classification, and none for a regression.")
-def labels(reading: Reading) -> str | None:
+@dataclass
+class Reading:
+    """A task and what it reads, once. source: the file or folder, or why it is unavailable."""
+
+    task: type[Task]
+    source: Path | SourceError
+
+    @cached_property
+    def splits(self) -> Splits:
+        if isinstance(self.source, SourceError):
+            raise self.source
+        return self.task().read(self.source)
+
+    def examples(self) -> Iterator[tuple[str, Any]]:
+        """Every example with its place, whatever `read` returned as one."""
+        for name, found in self.splits.items():
+            for at, example in enumerate(found):
+                yield f"{name}[{at}]", example
+
+
+def labels(reading: Reading) -> Iterator[str]:
+    """labels suit the kind: distinct names, in BIO for token classification, and none for a regression."""
     task = reading.task
     names: Any = task.labels  # whatever a third party put there
     if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
-        return f"labels must be a sequence of names, and is {names!r}"
+        yield f"labels must be a sequence of names, and is {names!r}"
     if len(set(names)) < len(names):
-        return f"labels names {next(name for name in names if list(names).count(name) > 1)!r} twice"
+        yield f"labels names {next(name for name in names if list(names).count(name) > 1)!r} twice"
     if task.kind == "regression":
-        return f"a regression has no labels, and these are named: {', '.join(names)}" if names else None
-    if len(names) < 2:
-        return f"there are at least two labels to choose from, and labels is {names!r}"
+        if names:
+            yield f"a regression has no labels, and these are named: {', '.join(names)}"
+    elif len(names) < 2:
+        yield f"there must be at least two labels, and labels is {names!r}"
     if task.kind == "token-classification":
         if task.pair:
-            return "token classification reads one text, and pair is True"
+            yield "token classification reads one text, and pair is True"
         for name in names:
             if name != "O" and name[:2] not in ("B-", "I-"):
-                return f"the label {name!r} is none of O, B-..., I-..., which entities are scored by"
+                yield f"the label {name!r} is none of O, B-..., I-..., by which entities are scored"
             if name[:2] == "I-" and f"B-{name[2:]}" not in names:
-                return f"the label {name!r} goes on with what no label begins"
-    return None
+                yield f"the label {name!r} continues an entity that no label begins"
 
 
-@clause("metric is one for this kind of task.")
-def metric(reading: Reading) -> str | None:
+def metric(reading: Reading) -> Iterator[str]:
+    """metric is one for this kind of task."""
     task = reading.task
-    fits = [name for name, info in metrics.METRICS.items() if info.kind == task.kind]
+    fits = [name for name, each in metrics.METRICS.items() if each.kind == task.kind]
     if task.metric not in fits:
-        return f"{task.metric!r} does not score {task.kind}; these do: {', '.join(fits)}"
-    perfect = _score(task, _made_up(task))
-    return None if perfect is not None else f"{task.metric!r} is not defined for {len(task.labels)} labels"
+        yield f"{task.metric!r} does not score {task.kind}; these do: {', '.join(fits)}"
+    every = list(range(len(task.labels)))
+    answers: Any = {"regression": [0.0, 1.0, 2.0], "token-classification": [every, every]}.get(task.kind, every * 2)
+    if _perfect_score(task, answers) is None:
+        yield f"{task.metric!r} is undefined for {len(task.labels)} labels"
 
 
-@clause("max_length is a number of tokens that leaves room for a text.")
-def max_length(reading: Reading) -> str | None:
+def max_length(reading: Reading) -> Iterator[str]:
+    """max_length is a number of tokens that leaves room for a text."""
     length: Any = reading.task.max_length
     if type(length) is not int or length < SHORTEST:
-        return f"max_length must be a whole number of at least {SHORTEST}, and is {length!r}"
-    return None
+        yield f"max_length must be a whole number of at least {SHORTEST}, and is {length!r}"
 
 
-@clause("citation says whose data it is.")
-def citation(reading: Reading) -> str | None:
+def citation(reading: Reading) -> Iterator[str]:
+    """citation says whose data it is."""
     text: Any = reading.task.citation
-    return None if isinstance(text, str) and text.strip() else f"citation must say whose data it is, and is {text!r}"
+    if not isinstance(text, str) or not text.strip():
+        yield f"citation must say whose data it is, and is {text!r}"
 
 
-@clause("source is a pinned reference.")
-def source(reading: Reading) -> str | None:
+def source(reading: Reading) -> Iterator[str]:
+    """source is a pinned reference."""
     try:
         parse(reading.task.source)
     except SourceError as error:
-        return str(error)
-    return None
+        yield str(error)
 
 
-@clause("read gives train, validation, test and the extra tests, each a list of examples that is not empty.")
-def reads(reading: Reading) -> str | None:
+def reads(reading: Reading) -> Iterator[str]:
+    """read gives train, validation, test and the extra tests, each a list of examples that is not empty."""
     try:
         splits: Any = reading.splits
     except SourceError as error:
-        return f"{error} (--no-data leaves the data out)"
+        yield f"{error} (--no-data skips the data)"
     if not isinstance(splits, dict):
-        return f"read returns a {type(splits).__name__}, and not a dict of splits"
+        yield f"read returns a {type(splits).__name__}, not a dict of splits"
     expected = (*SPLITS, *reading.task.extra_tests)
     for name in sorted(set(expected) ^ splits.keys()):
-        return f"the split {name!r} is {'missing' if name in expected else 'not declared (extra_tests)'}"
+        yield f"the split {name!r} is {'missing' if name in expected else 'not declared (extra_tests)'}"
     for name, found in splits.items():
         if not isinstance(found, list) or not found:
-            return f"the split {name!r} is {'empty' if found == [] else 'not a list'}"
-        for at, example in enumerate(found):
-            if not isinstance(example, Example):
-                return f"{name}[{at}] is a {type(example).__name__}, and not an Example"
-    return None
+            yield f"the split {name!r} is {'empty' if found == [] else 'not a list'}"
+    for where, example in reading.examples():
+        if not isinstance(example, Example):
+            yield f"{where} is a {type(example).__name__}, not an Example"
 
 
-@clause("Reading the same files again gives the same examples in the same order, in another process too.")
-def reads_alike(reading: Reading) -> str | None:
-    if reading.digest_elsewhere() == digest(reading.splits):
-        return None
-    return "another process reads the same files differently: an order may come from chance, or from a set"
+def reads_alike(reading: Reading) -> Iterator[str]:
+    """Reading the same files again gives the same examples in the same order, in another process too."""
+    # An interpreter that hashes strings differently orders sets differently.
+    task = reading.task
+    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": seed}
+    where = [task.__module__, inspect.getfile(task), task.__qualname__, str(reading.source)]
+    done = subprocess.run([sys.executable, "-m", __name__, *where], env=env, capture_output=True, text=True)
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        yield f"another process cannot read the files: {last}"
+    if done.stdout.split()[-1] != digest(reading.splits):
+        yield "another process reads the same files differently: an order may be random, or that of a set"
 
 
-@clause("No input of validation or a test stands in train, and none of a test in validation.")
-def splits_disjoint(reading: Reading) -> str | None:
+def splits_disjoint(reading: Reading) -> Iterator[str]:
+    """No input of validation or a test is in train, and none of a test in validation."""
     inputs = {name: {identity(example) for example in found} for name, found in reading.splits.items()}
-    tests = [name for name in inputs if name not in ("train", "validation")]  # of which two may ask the same
+    tests = [name for name in inputs if name not in ("train", "validation")]  # of which two may share an input
     for one, other in [("train", "validation"), *itertools.product(("train", "validation"), tests)]:
         if common := inputs[one] & inputs[other]:
             text = min(common).replace("\x1f", " | ").strip(" |")
-            return f"{len(common)} inputs stand in {one} and in {other}, such as {_short(text)}"
-    return None
+            yield f"{len(common)} inputs are both in {one} and in {other}, such as {_short(text)}"
 
 
-@clause("Texts are of the kind's type and not blank, and there is a second one where the task says so.")
-def texts(reading: Reading) -> str | None:
+def texts(reading: Reading) -> Iterator[str]:
+    """Texts are of the kind's type and not blank, and there is a second one where the task says so."""
     words = reading.task.kind == "token-classification"
-    for where, example in _examples(reading):
-        text: Any = example.text
+    for where, example in reading.examples():
+        text, pair = example.text, example.pair
         parts = text if words and isinstance(text, tuple) else (text,)
         if isinstance(text, tuple) != words or not parts or not all(isinstance(part, str) for part in parts):
-            return f"{where}: the text must be {'a tuple of words' if words else 'a string'}, and is {_short(text)}"
+            yield f"{where}: the text must be {'a tuple of words' if words else 'a string'}, and is {_short(text)}"
         if not all(part.strip() for part in parts):
-            return f"{where}: the text is blank, or one of its words: {_short(text)}"
-        pair: Any = example.pair
+            yield f"{where}: the text, or one of its words, is blank: {_short(text)}"
         if (pair is not None) != reading.task.pair:
-            return f"{where}: pair is {_short(pair)}, and the task's pair is {reading.task.pair}"
+            yield f"{where}: pair is {_short(pair)}, and the task's pair is {reading.task.pair}"
         if pair is not None and not (isinstance(pair, str) and pair.strip()):
-            return f"{where}: the second text is no string or blank: {_short(pair)}"
-    return None
+            yield f"{where}: the second text is no string, or blank: {_short(pair)}"
 
 
-@clause("Labels are of the kind's type and in its range, and no class is tested that train does not show.")
-def labels_in_range(reading: Reading) -> str | None:
+def labels_in_range(reading: Reading) -> Iterator[str]:
+    """Labels are of the kind's type and in its range, and every class of test is also in train."""
     task = reading.task
-    for where, example in _examples(reading):
-        if fault := _label_fault(task, example):
-            return f"{where}: {fault}"
+    for where, example in reading.examples():
+        for error in _label_errors(task, example):
+            yield f"{where}: {error}"
     if task.kind == "classification":
-        shown, asked = ({example.label for example in reading.splits[name]} for name in ("train", "test"))
-        for label in sorted(asked - shown, key=repr):
-            return f"train has no example of label {label} ({task.labels[int(str(label))]}), which test asks for"
-    return None
+        train, test = ({example.label for example in reading.splits[name]} for name in ("train", "test"))
+        for label in sorted(test - train, key=repr):
+            yield f"test has examples of label {label} ({task.labels[int(str(label))]}), and train has none"
 
 
-@clause("The metric scores right answers best, and tells them from the best answer that ignores the input.")
-def scores(reading: Reading) -> str | None:
+def _label_errors(task: type[Task], example: Any) -> Iterator[str]:
+    label = example.label
+    if task.kind == "regression":
+        if type(label) is not float or not math.isfinite(label):
+            yield f"the label must be a finite float, and is {label!r}"
+        return
+    words = task.kind == "token-classification"
+    each = label if words else (label,)
+    if not isinstance(each, tuple) or any(type(index) is not int for index in each):
+        yield f"the label must be {'a tuple of ints' if words else 'an int'}, and is {_short(label)}"
+    if words and len(label) != len(example.text):
+        yield f"there are {len(label)} labels for {len(example.text)} words"
+    for index in each:
+        if not 0 <= index < len(task.labels):
+            yield f"the label {index} is none of the {len(task.labels)} that are declared"
+
+
+def scores(reading: Reading) -> Iterator[str]:
+    """The metric is best for the right answers, and worse for the best answer that ignores the input."""
     task = reading.task
     seen = [_plain(example.label) for example in reading.splits["train"]]
     better = 1 if metrics.METRICS[task.metric].higher_is_better else -1
     for name in ("test", *task.extra_tests):
         references = [_plain(example.label) for example in reading.splits[name]]
-        perfect = _score(task, references)
+        perfect = _perfect_score(task, references)
         if perfect is None:
-            return f"the {task.metric} of right answers to {name} is not defined"
+            yield f"the {task.metric} of the right answers to {name} is undefined"
+            return
         constant = metrics.constant_answer(task.metric, seen, references, task.labels)
         if constant is None and task.kind != "regression":  # a constant has no correlation
-            return f"the {task.metric} of one answer to all of {name} is not defined"
+            yield f"the {task.metric} of one answer to all of {name} is undefined"
         if constant is not None and better * constant >= better * perfect:
-            return f"one answer to all of {name} is as good as the right ones"
-    return None
+            yield f"one answer to all of {name} is as good as the right ones"
 
 
-STATIC: tuple[Clause[Reading], ...] = (labels, metric, max_length, citation, source)
-DATA: tuple[Clause[Reading], ...] = (
-    reads,  # the first: where it does not hold, the others say nothing
-    texts,
-    labels_in_range,
-    splits_disjoint,
-    scores,
-    reads_alike,
-)
+STATIC: tuple[Check[Reading], ...] = (labels, metric, max_length, citation, source)
+# `reads` is the first: unless it passes, the others have nothing to look at.
+DATA: tuple[Check[Reading], ...] = (reads, texts, labels_in_range, splits_disjoint, scores, reads_alike)
 
 
-def _examples(reading: Reading) -> Iterator[tuple[str, Example]]:
-    for name, found in reading.splits.items():
-        for at, example in enumerate(found):
-            yield f"{name}[{at}]", example
-
-
-def _label_fault(task: type[Task], example: Example) -> str | None:
-    label: Any = example.label
-    if task.kind == "regression":
-        fits = type(label) is float and math.isfinite(label)
-        return None if fits else f"the label must be a finite float, and is {label!r}"
-    each = label if task.kind == "token-classification" else (label,)
-    if not isinstance(each, tuple) or any(type(index) is not int for index in each):
-        return f"the label must be {'a tuple of ints' if each is label else 'an int'}, and is {_short(label)}"
-    if each is label and len(label) != len(example.text):
-        return f"there are {len(label)} labels for {len(example.text)} words"
-    for index in each:
-        if not 0 <= index < len(task.labels):
-            return f"the label {index} is none of the {len(task.labels)} that are declared"
-    return None
-
-
-def _made_up(task: type[Task]) -> list[Any]:
-    """Right answers that use every label."""
-    if task.kind == "regression":
-        return [0.0, 1.0, 2.0]
-    every = list(range(len(task.labels)))
-    return [every, every] if task.kind == "token-classification" else every * 2
-
-
-def _score(task: type[Task], references: list[Any]) -> float | None:
+def _perfect_score(task: type[Task], references: list[Any]) -> float | None:
     return metrics.score(task.metric, references, references, task.labels)[task.metric]
 
 
@@ -213,3 +231,17 @@ def _plain(label: Label) -> Any:
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def digest(splits: Splits) -> str:
+    """A hash of every text and label, and of their order."""
+    return hashlib.sha256(json.dumps(splits, sort_keys=True, default=repr).encode()).hexdigest()
+
+
+def main(module: str, file: str, name: str, source: str) -> None:
+    found = load_file(Path(file)) if module.startswith("bench_plugin_") else importlib.import_module(module)
+    print(digest(getattr(found, name)().read(Path(source))))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

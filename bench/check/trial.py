@@ -1,33 +1,35 @@
-"""One method on one kind of task: applied, looked at, trained for a few steps, looked at again."""
+"""One method on one kind of task: applied, examined, trained for a few steps, examined again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bench.check.encoder import Encoder, logits
-from bench.check.pretrained import Pretrained
 from bench.grid import seeds
 from bench.plugins.method import Method
 from bench.plugins.recipe import Recipe
 from bench.train import loop
 from bench.train.adaptation import Adapted
 from bench.train.data import Encoded
+from bench.train.model import head_modules
 from bench.train.placement import Placement
 
 SEED = 0
-TRAINING_SEED = seeds.streams(SEED)[seeds.TRAINING]  # none that a plugin would think of
+TRAINING_SEED = seeds.streams(SEED)[seeds.TRAINING]  # none that a plugin would use by itself
 STEPS = 3  # LoRA's first matrix has no gradient before its second, which starts at zero, has moved
 RECIPE = Recipe(learning_rate=1e-2, epochs=0.01, min_steps=STEPS, batch_size=4, chosen_by="the contract")
+Parts = dict[str, tuple[nn.Module, type]]  # of a head, by name
 
 
 @dataclass(frozen=True)
 class Tensors:
-    """Copies of a module's parameters and buffers by name, those that train apart."""
+    """Copies of a module's tensors by name: of the parameters that train, and of the others and the buffers."""
 
     trainable: dict[str, Tensor]
     frozen: dict[str, Tensor]
@@ -44,18 +46,18 @@ class Tensors:
 
 @dataclass(frozen=True)
 class Applied:
-    """A method just applied, before any training. Training the module changes none of the rest.
+    """A method just applied. Training the module changes none of the rest.
 
-    logits: in evaluation mode. head_fault and frozen_fault: what is no longer as it was, as a sentence.
-    initial_seed: that of torch's global generator. hidden: shapes of tensors that a gradient reaches although
-    they are no trainable parameter of the module.
+    logits: in evaluation mode. head_error, frozen_error: of what `apply` must not change. initial_seed: that of
+    torch's global generator. hidden: shapes of tensors that a gradient reaches although they are no trainable
+    parameter of the module.
     """
 
     adapted: Adapted
     logits: Tensor
     tensors: Tensors
-    head_fault: str | None
-    frozen_fault: str | None
+    head_error: str | None
+    frozen_error: str | None
     initial_seed: int
     hidden: list[tuple[int, ...]]
 
@@ -71,7 +73,7 @@ class Trained:
 
 
 class Trial:
-    """What the clauses look at; each part is made when it is first asked for, and once.
+    """What the checks of a method examine; each part is made when it is first used, and once.
 
     Args:
         make: gives a new instance of the method.
@@ -82,19 +84,16 @@ class Trial:
         self.make = make
         self.kind = kind
         self.encoder = encoder
-
-    @property
-    def data(self) -> Encoded:
-        return self.encoder.data(self.kind)
+        self.data = encoder.data(kind)
 
     def fresh(self, seed: int) -> Adapted:
-        """A copy of the encoder of its own with the method on it, in evaluation mode."""
+        """A copy of the encoder with the method on it, in evaluation mode."""
         return self.encoder.adapted(self.make(), self.kind, seed)
 
     @cached_property
     def applied(self) -> Applied:
         model = self.encoder.model(self.kind)
-        before = Pretrained(model)
+        head, before = _head_parts(model), _tensors(model)
         adapted = self.encoder.adapted(self.make(), self.kind, SEED, model)
         initial_seed = torch.initial_seed()
         base, _ = self.encoder.base(self.kind, SEED)
@@ -102,8 +101,8 @@ class Trial:
             adapted,
             logits(adapted.module, self.data),
             Tensors.of(adapted.module),
-            before.head_fault(adapted.module, base),
-            before.frozen_fault(base),
+            next(_head_errors(model, adapted.module, base, head, before), None),
+            next(_frozen_errors(base, head, before), None),
             initial_seed,
             _hidden(adapted.module, self.data),  # the last: it calls the module in train mode, which may do anything
         )
@@ -112,7 +111,8 @@ class Trial:
     def trained(self) -> Trained:
         """The module of `applied` after a few steps of the harness's own loop, in evaluation mode."""
         adapted = self.applied.adapted
-        trainable = {name: p for name, p in adapted.module.named_parameters() if p.requires_grad}
+        module = adapted.module
+        trainable = {name: p for name, p in module.named_parameters() if p.requires_grad}
         gradients = dict.fromkeys(trainable, 0.0)
 
         def watch(name: str, parameter: Tensor) -> None:
@@ -125,26 +125,55 @@ class Trial:
         initial_seed = torch.initial_seed()
         for hook in hooks:
             hook.remove()
-        adapted.module.eval()
-        return Trained(adapted.module, Tensors.of(adapted.module), gradients, initial_seed)
+        module.eval()
+        return Trained(module, Tensors.of(module), gradients, initial_seed)
+
+
+# `base` is the same model without the method, its head drawn alike; `head` and `before` are the model's before `apply`.
+
+
+def _head_errors(model: Any, adapted: nn.Module, base: Any, head: Parts, before: dict[str, Tensor]) -> Iterator[str]:
+    now = _head_parts(model)
+    for name in head | now:
+        if now.get(name) != head.get(name):
+            yield f"apply changed {name!r}, which belongs to the head"
+    there, reached = _tensors(model), {id(parameter) for parameter in adapted.parameters()}
+    for name, expected in _tensors(base).items():
+        if name.rpartition(".")[0] in head:
+            if there.get(name) is not before[name]:
+                yield f"apply replaced the head's {name!r} with another tensor"
+            if not torch.equal(there[name], expected):
+                yield f"apply changed the values of the head's {name!r}"
+            if isinstance(there[name], nn.Parameter) and id(there[name]) not in reached:
+                yield f"the head's {name!r} is no parameter of the module that apply returns"
+
+
+def _frozen_errors(base: Any, head: Parts, before: dict[str, Tensor]) -> Iterator[str]:
+    for name, expected in _tensors(base).items():
+        frozen = name.rpartition(".")[0] not in head and not before[name].requires_grad
+        if frozen and not torch.equal(before[name], expected):
+            yield f"apply changed {name!r}, which is pretrained and frozen"
+
+
+def _head_parts(model: Any) -> Parts:
+    """Every module of the head with its class: wrapping and replacing change one of them."""
+    names = head_modules(model).keys()
+    return {name: (part, type(part)) for name, part in model.named_modules() if name.split(".")[0] in names}
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers; one that two modules share is there under both names."""
+    parameters = module.named_parameters(remove_duplicate=False)
+    return dict([*parameters, *module.named_buffers(remove_duplicate=False)])
 
 
 def _hidden(module: nn.Module, data: Encoded) -> list[tuple[int, ...]]:
     """Shapes of the leaves of the loss's graph that are no trainable parameter of the module."""
     declared = {id(parameter) for parameter in module.parameters() if parameter.requires_grad}
-    module.train()
     batch = data.batch(range(len(data)))
-    loss = loop.loss_sum(data.kind, module(**batch.inputs).logits, batch.labels)
+    nodes: list[Any] = [loop.loss_sum(data.kind, module.train()(**batch.inputs).logits, batch.labels).grad_fn]
     module.eval()
-    found: list[tuple[int, ...]] = []
-    seen, waiting = set(), [loss.grad_fn]
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        leaf = getattr(node, "variable", None)  # what accumulates a gradient has one
-        if leaf is not None and id(leaf) not in declared:
-            found.append(tuple(leaf.shape))
-        waiting.extend(parent for parent, _ in node.next_functions)
-    return found
+    for node in nodes:  # grows in the loop
+        nodes += {parent for parent, _ in node.next_functions if parent is not None} - set(nodes)
+    leaves = [node.variable for node in nodes if hasattr(node, "variable")]  # of nodes that accumulate a gradient
+    return [tuple(leaf.shape) for leaf in leaves if id(leaf) not in declared]

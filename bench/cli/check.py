@@ -1,4 +1,4 @@
-"""`check`: plugins held to the contract."""
+"""`check`: whether plugins keep the contract."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from bench.errors import SourceError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.check.plugins import Plugin
-    from bench.check.report import Report
+    from bench.check.checks import Report
+    from bench.check.selection import Plugin
 
 
 def check(
@@ -41,28 +41,29 @@ def check(
         typer.Option("--model", help="The encoder that methods are tried on. Default: a tiny random BERT."),
     ] = None,
     mirror: Mirror = None,
-    no_data: Annotated[bool, typer.Option("--no-data", help="Leave out what needs a task's data.")] = False,
+    no_data: Annotated[bool, typer.Option("--no-data", help="Skip the checks that need a task's data.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds that one plugin may take.", min=0.001)] = 600,
     as_json: AsJson = False,
 ) -> None:
-    """Hold methods and tasks to the plugin contract, clause by clause."""
+    """Check that methods and tasks keep the plugin contract."""
     from rich.markup import escape
 
     from bench.check import checking
-    from bench.check.plugins import wanted
+    from bench.check.selection import select
 
     console = stderr_console()
-    found, files = wanted(plugins or (), plugin or ())
-    tasks = [] if no_data else [each.spec for each in found if each.type == "task" and each.fault is None]
+    found, files = select(plugins or (), plugin or ())
+    tasks = [] if no_data else [each.spec for each in found if each.type == "task" and each.error is None]
     folder, data = _fetch(model, tasks, files, mirror, console)
+    inputs = checking.Inputs(tuple(files), folder, data)
     reports: list[Report] = []
     with _interruptible(), console.status("Starting") as status:
 
-        def told(current: Plugin, clause: str, on: str | None) -> None:
+        def on_progress(current: Plugin, check: str, on: str | None) -> None:
             where = f" on {on}" if on else ""
-            status.update(f"{len(reports) + 1} of {len(found)}, {escape(current.spec)}: {clause}{where}")
+            status.update(f"{len(reports) + 1} of {len(found)}, {escape(current.spec)}: {check}{where}")
 
-        for report in checking.check(found, files, model=folder, data=data, timeout=timeout, told=told):
+        for report in checking.check(found, inputs, timeout, on_progress):
             reports.append(report)
             if not as_json:
                 print("\n".join(report.lines()), flush=True)
@@ -83,7 +84,7 @@ def _interruptible() -> Iterator[None]:
 def _fetch(
     model: str | None, tasks: Sequence[str], files: Sequence[Path], mirror: Path | None, console: Console
 ) -> tuple[Path | None, dict[str, Path | SourceError]]:
-    """The model's folder, and where each task's source is, or why it cannot be had."""
+    """The model's folder, and where each task's source is, or why it is unavailable."""
     from bench.grid import models
     from bench.plugins import registry
     from bench.runner.plan import fetch

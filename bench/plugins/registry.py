@@ -257,8 +257,9 @@ def _classes(module: ModuleType, base: type[T]) -> list[type[T]]:
 
 
 def summary_of(plugin: type[Any]) -> str:
-    """What a plugin says it is: its `summary`, else the first line of its docstring."""
-    return plugin.summary or next(iter((plugin.__doc__ or "").strip().splitlines()), "")
+    """What a plugin says it is: its `summary`, else the first line of its docstring, or of a parent class's."""
+    docs = (each.__doc__ for each in plugin.__mro__ if each not in _REQUIRED and each is not object)
+    return plugin.summary or next((doc.strip().splitlines()[0] for doc in docs if doc and doc.strip()), "")
 
 
 def _definition_error(plugin: type[Any]) -> str | None:

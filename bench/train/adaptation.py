@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from bench.errors import BenchError, UsageError, first_error, first_line
+from bench.errors import BenchError, PluginError, UsageError, first_error, first_line
 from bench.grid import seeds
 from bench.measure.parameters import ParameterCount, ParameterLedger
 from bench.plugins.method import Method
@@ -44,6 +44,8 @@ def adapt(model: PreTrainedModel, method: Method, task: TaskContext, cell_seeds:
     ledger = ParameterLedger(model, head)
     torch.manual_seed(cell_seeds[seeds.METHOD_INIT])
     module = method.apply(model, task)
+    if not isinstance(module, torch.nn.Module):
+        raise PluginError(f"apply of {method.name} returns {module!r}, not the module to call")
     for parameter in head:
         parameter.requires_grad_(True)
     return Adapted(module, head, ledger.count(module))

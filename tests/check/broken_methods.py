@@ -1,7 +1,7 @@
-"""Methods that break one promise each, by the clause that has to catch them. All else about them is as it should be.
+"""Methods that violate one requirement each, by the check that has to find it. All else about them is right.
 
-BROKEN holds, for each clause, its methods and a part of what is said of each. A method for which ALSO names
-clauses cannot break its own without them.
+BROKEN holds, for each check, its methods and a part of the error. A method for which ALSO names checks cannot fail
+its own without them.
 """
 
 import copy
@@ -14,27 +14,40 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bench.errors import NotApplicable
-from bench.plugins.method import Method, Params
-from bench.plugins.recipe import Recipe
+from bench.plugins import Method, Recipe
 
 BROKEN: dict[str, dict[type[Method], str]] = {}
 ALSO: dict[type[Method], set[str]] = {}
 
 
-def breaks(clause: str, said: str, *also: str) -> Any:
+def breaks(check: str, error: str, *also: str) -> Any:
     def note(plugin: type[Method]) -> type[Method]:
         plugin.name = plugin.__name__
-        BROKEN.setdefault(clause, {})[plugin] = said
+        BROKEN.setdefault(check, {})[plugin] = error
         ALSO[plugin] = set(also)
         return plugin
 
     return note
 
 
+def variant(name: str, **members: Any) -> type[Method]:
+    """`Shift` with other functions."""
+    return type(name, (Shift,), members)
+
+
+def shifts(name: str, shifted: Any) -> type[Method]:
+    """`Shift` with another forward pass: shifted(the embeddings' module, their output)."""
+    return variant(name, shifted=lambda self, embeddings, args, output: shifted(embeddings, output))
+
+
+def training(embeddings: Any) -> bool:
+    return embeddings.training and torch.is_grad_enabled()
+
+
 # applies
 
 
-@breaks("applies", "apply returns None")
+@breaks("applies", "PluginError: apply of ForgetsToReturn returns None, not the module to call")
 class ForgetsToReturn(Shift):
     def apply(self, model, task):
         super().apply(model, task)
@@ -52,7 +65,7 @@ class Leaves(Shift):
         raise SystemExit(3)
 
 
-@breaks("applies", "the logits have the shape (12, 4), and not (12, 3)")
+@breaks("applies", "the logits have the shape (12, 4), not (12, 3)")
 class AddsALabel(Shift):
     def apply(self, model, task):
         def widened(module, args, output):
@@ -62,72 +75,48 @@ class AddsALabel(Shift):
         return super().apply(model, task)
 
 
-@breaks("applies", "not every logit is finite")
-class Overflows(Shift):
-    def shifted(self, embeddings, args, output):
-        return output + embeddings.shift * float("inf")
-
+infinite = shifts("Overflows", lambda embeddings, output: output + embeddings.shift * float("inf"))
+breaks("applies", "not every logit is finite")(infinite)
 
 # recipe
 
 
-@breaks("recipe", "ValidationError")
-class UncheckedRecipe(Shift):
-    def recipe(self, task, config):
-        return Recipe.model_construct(learning_rate=-1.0, epochs=1, chosen_by="nobody")
+def recipes(error: str, name: str, recipe: Any) -> None:
+    breaks("recipe", error)(variant(name, recipe=lambda self, task, config: recipe()))
 
 
-@breaks("recipe", "recipe returns {'learning_rate': 0.01}")
-class DictRecipe(Shift):
-    def recipe(self, task, config):
-        return {"learning_rate": 0.01}
-
-
-@breaks("recipe", "other settings")
-class RandomRecipe(Shift):
-    def recipe(self, task, config):
-        return Recipe(learning_rate=float(torch.rand(()) + 0.1), epochs=1, chosen_by="a die")
-
-
-@breaks("recipe", "who chose")
-class NobodysRecipe(Shift):
-    def recipe(self, task, config):
-        return Recipe(learning_rate=0.01, epochs=1, chosen_by=" ")
-
-
-@breaks("recipe", "KeyError: 'classification'")
-class RecipeForPairsAlone(Shift):
-    def recipe(self, task, config):
-        rates = {"pair": 0.01}
-        return Recipe(learning_rate=rates[task.kind], epochs=1, chosen_by="nobody")
-
+recipes("ValidationError", "Unchecked", lambda: Recipe.model_construct(learning_rate=-1.0, epochs=1, chosen_by="me"))
+recipes("recipe returns {'learning_rate': 0.01}, not a Recipe", "Dict", lambda: {"learning_rate": 0.01})
+recipes(
+    "other settings", "Random", lambda: Recipe(learning_rate=float(torch.rand(()) + 0.1), epochs=1, chosen_by="a die")
+)
+recipes("who chose", "Anonymous", lambda: Recipe(learning_rate=0.01, epochs=1, chosen_by=" "))
 
 # head-untouched
 
 
-@breaks("head-untouched", "changed the values of the head's 'classifier.weight'")
+@breaks("head-untouched", "apply changed the values of the head's 'classifier.weight'")
 class ScalesTheHead(Shift):
     def apply(self, model, task):
-        with torch.no_grad():
-            model.classifier.weight.mul_(2)
+        model.classifier.weight.data.mul_(2)
         return super().apply(model, task)
 
 
-@breaks("head-untouched", "apply has changed 'classifier', which is the head's")
+@breaks("head-untouched", "apply changed 'classifier', which belongs to the head")
 class WrapsTheHead(Shift):
     def apply(self, model, task):
         model.classifier = nn.Sequential(model.classifier)
         return super().apply(model, task)
 
 
-@breaks("head-untouched", "another tensor in the place of the head's 'classifier.bias'")
+@breaks("head-untouched", "apply replaced the head's 'classifier.bias' with another tensor")
 class ReplacesTheBias(Shift):
     def apply(self, model, task):
         model.classifier.bias = nn.Parameter(model.classifier.bias.detach().clone(), requires_grad=False)
         return super().apply(model, task)
 
 
-@breaks("head-untouched", "is no parameter of the module", "save-and-load")
+@breaks("head-untouched", "is no parameter of the module that apply returns", "save-and-load")
 class ReturnsACopy(Shift):
     """The harness lets the head of what it gave train; the copy's stays as it is."""
 
@@ -149,7 +138,7 @@ class HidesAVector(Shift):
         return model
 
 
-@breaks("trainables-real", "spare is trainable and does not move", "gradients", "count")
+@breaks("trainables-real", "spare is trainable and does not change", "gradients", "count")
 class SparesAVector(Shift):
     def apply(self, model, task):
         model.base_model.spare = nn.Parameter(torch.ones(3))
@@ -160,7 +149,7 @@ class SparesAVector(Shift):
 class StopsTraining(Shift):
     def shifted(self, embeddings, args, output):
         output = super().shifted(embeddings, args, output)
-        if embeddings.training and torch.is_grad_enabled():
+        if training(embeddings):
             embeddings.shift.requires_grad_(False)
         return output
 
@@ -168,7 +157,7 @@ class StopsTraining(Shift):
 # frozen-unchanged
 
 
-@breaks("frozen-unchanged", "calls is frozen and changes while training")
+@breaks("frozen-unchanged", "calls is frozen and changes in training")
 class CountsItsCalls(Shift):
     def apply(self, model, task):
         model.base_model.embeddings.register_buffer("calls", torch.zeros(()))
@@ -179,17 +168,17 @@ class CountsItsCalls(Shift):
         return super().shifted(embeddings, args, output)
 
 
-@breaks("frozen-unchanged", "apply has changed 'bert.embeddings.LayerNorm.weight', which is pretrained and frozen")
+@breaks("frozen-unchanged", "apply changed 'bert.embeddings.LayerNorm.weight', which is pretrained and frozen")
 class RewritesANorm(Shift):
     def apply(self, model, task):
         model.base_model.embeddings.LayerNorm.weight.data.mul_(1.5)
         return super().apply(model, task)
 
 
-@breaks("frozen-unchanged", "bert.embeddings.LayerNorm.bias is frozen and changes while training", "save-and-load")
+@breaks("frozen-unchanged", "bert.embeddings.LayerNorm.bias is frozen and changes in training", "save-and-load")
 class TrainsByItself(Shift):
     def shifted(self, embeddings, args, output):
-        if embeddings.training and torch.is_grad_enabled():
+        if training(embeddings):
             embeddings.LayerNorm.bias.data.mul_(0.9)
         return super().shifted(embeddings, args, output)
 
@@ -202,63 +191,60 @@ class AddsABufferLater(Shift):
         return super().shifted(embeddings, args, output)
 
 
-# gradients
+# gradients and count
 
 
-@breaks("gradients", "drift is trainable and its gradient is 0.0 in every step")
-class DriftsWithoutAGradient(Shift):
-    """It moves, but not by learning."""
+class _WithAnother(Shift):
+    """With a second parameter beside the vector."""
+
+    start = torch.ones(3)
 
     def apply(self, model, task):
         model = super().apply(model, task)
-        model.base_model.embeddings.drift = nn.Parameter(torch.ones(3))
+        model.base_model.embeddings.other = nn.Parameter(self.start.clone())
         return model
+
+    def trainable_formula(self, config, task):
+        return config.hidden_size + self.start.numel()
+
+
+@breaks("gradients", "other is trainable and its gradient is 0.0 in every step")
+class DriftsWithoutAGradient(_WithAnother):
+    """It changes, but not by learning."""
 
     def shifted(self, embeddings, args, output):
         if embeddings.training:
-            embeddings.drift.data.add_(1)
+            embeddings.other.data.add_(1)
         return super().shifted(embeddings, args, output)
-
-    def trainable_formula(self, config, task):
-        return config.hidden_size + 3
 
 
 @breaks("gradients", "shift is trainable and its gradient is 0.0 in every step", "trainables-real")
-class StaysAtASaddle(Shift):
+class StaysAtASaddle(_WithAnother):
     """A product of two zeros has no gradient, however long it is trained."""
+
+    start = torch.zeros(())
 
     def apply(self, model, task):
         model = super().apply(model, task)
-        model.base_model.embeddings.gate = nn.Parameter(torch.zeros(()))
         model.base_model.embeddings.shift.data.zero_()
         return model
 
     def shifted(self, embeddings, args, output):
-        return output + embeddings.gate * embeddings.shift
-
-    def trainable_formula(self, config, task):
-        return config.hidden_size + 1
+        return output + embeddings.other * embeddings.shift
 
     def starts_at_base(self):
         return True
 
 
-# count
-
-
-@breaks("count", "trainable_formula says 33, and 32 parameters train")
-class Miscounts(Shift):
-    def trainable_formula(self, config, task):
-        return config.hidden_size + 1
-
+breaks("count", "trainable_formula says 33, but 32 parameters train")(
+    variant("Miscounts", trainable_formula=lambda self, config, task: config.hidden_size + 1)
+)
 
 # starts-at-base
 
-
-@breaks("starts-at-base", "of their size away from the base model's")
-class ClaimsToStartAtBase(Shift):
-    def starts_at_base(self):
-        return True
+breaks("starts-at-base", "starts_at_base says True, and the untrained logits differ from the base model's by")(
+    variant("ClaimsToStartAtBase", starts_at_base=lambda self: True)
+)
 
 
 @breaks("starts-at-base", "starts_at_base says False, and the untrained logits are the base model's")
@@ -269,26 +255,21 @@ class DeniesToStartAtBase(Shift):
         return model
 
 
-# generator-kept
+# generator-kept, modes-agree, batch-independent
 
 
-@breaks("generator-kept", "a step seeds torch's global generator anew")
+@breaks("generator-kept", "a step reseeds torch's global generator")
 class SeedsEveryStep(Shift):
     def shifted(self, embeddings, args, output):
         torch.manual_seed(0)
         return super().shifted(embeddings, args, output)
 
 
-# modes-agree
+louder = shifts("Louder", lambda embeddings, output: output + embeddings.shift * (2 if embeddings.training else 1))
+breaks("modes-agree", "without dropout the logits of the two modes differ by")(louder)
 
 
-@breaks("modes-agree", "without dropout the logits of the two modes are")
-class LouderInTraining(Shift):
-    def shifted(self, embeddings, args, output):
-        return output + embeddings.shift * (2 if embeddings.training else 1)
-
-
-@breaks("modes-agree", "without dropout the logits of the two modes are")
+@breaks("modes-agree", "without dropout the logits of the two modes differ by")
 class AlwaysDropsOut(Shift):
     """A slip that torch invites: functional.dropout drops in evaluation too."""
 
@@ -298,25 +279,17 @@ class AlwaysDropsOut(Shift):
         return output + nn.functional.dropout(embeddings.shift, 0.5)
 
 
-# batch-independent
-
-
-@breaks("batch-independent", "away from those in a padded batch")
-class LooksAtTheBatch(Shift):
-    def shifted(self, embeddings, args, output):
-        return super().shifted(embeddings, args, output) - output.mean(0, keepdim=True)
-
-
-@breaks("batch-independent", "away from those in a padded batch")
-class LooksAtPadding(Shift):
-    def shifted(self, embeddings, args, output):
-        return output + embeddings.shift * output.shape[1] / 10
+for seen in (
+    shifts("SeesTheBatch", lambda embeddings, output: output + embeddings.shift - output.mean(0, keepdim=True)),
+    shifts("SeesPadding", lambda embeddings, output: output + embeddings.shift * output.shape[1] / 10),
+):
+    breaks("batch-independent", "an example's logits alone and in a padded batch differ by")(seen)
 
 
 # save-and-load
 
 
-@breaks("save-and-load", "after a load the logits are")
+@breaks("save-and-load", "the loaded model's logits differ from the saved model's by")
 class ForgetsTheHead(Shift):
     def save(self, model, folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -330,33 +303,36 @@ class ForgetsTheHead(Shift):
         shift.data.copy_(saved["shift"])
 
 
-@breaks("save-and-load", "after a load the logits are")
-class SavesHalfPrecision(Shift):
+class _SavesMore(Shift):
     def save(self, model, folder):
         super().save(model, folder)
+        self.more(model.base_model.embeddings.shift, folder)
+
+
+@breaks("save-and-load", "the loaded model's logits differ from the saved model's by")
+class SavesHalfPrecision(_SavesMore):
+    def more(self, shift, folder):
         tensors = load_file(folder / "adapter.safetensors")
         save_file({name: tensor.half() for name, tensor in tensors.items()}, folder / "adapter.safetensors")
 
 
 @breaks("save-and-load", "save writes adapter.pt; only safetensors and JSON files")
-class Pickles(Shift):
-    def save(self, model, folder):
-        super().save(model, folder)
-        torch.save(model.base_model.embeddings.shift, folder / "adapter.pt")
+class Pickles(_SavesMore):
+    def more(self, shift, folder):
+        torch.save(shift, folder / "adapter.pt")
 
 
-@breaks("save-and-load", "adapter.json is not what its name says")
-class PicklesInDisguise(Shift):
-    def save(self, model, folder):
-        super().save(model, folder)
-        torch.save(model.base_model.embeddings.shift, folder / "adapter.json")
+@breaks("save-and-load", "adapter.json has another format than its name says")
+class PicklesInDisguise(_SavesMore):
+    def more(self, shift, folder):
+        torch.save(shift, folder / "adapter.json")
 
 
 @breaks("save-and-load", "save writes no safetensors file")
-class SavesAsText(Shift):
-    def save(self, model, folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        self.describe(folder, shift=model.base_model.embeddings.shift.tolist())
+class SavesAsText(_SavesMore):
+    def more(self, shift, folder):
+        (folder / "adapter.safetensors").unlink()
+        self.describe(folder, shift=shift.tolist())
 
 
 @breaks("save-and-load", "save changes the model that it saves")
@@ -369,31 +345,31 @@ class RoundsWhatItSaves(Shift):
 # misfit-refused
 
 
-@breaks("misfit-refused", "a file without bert.embeddings.shift is loaded without a word")
-class LoadsWhatThereIs(Shift):
+class _LoadsTensors(Shift):
     def load(self, model, folder):
-        saved = load_file(folder / "adapter.safetensors")
-        model.load_state_dict(saved, strict=False)
+        trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.fill(trained, load_file(folder / "adapter.safetensors"))
+
+    def fill(self, trained, saved):
+        for name, parameter in trained.items():
+            parameter.data.copy_(saved[name])
 
 
-@breaks("misfit-refused", "is refused with a KeyError")
-class LoadsByName(Shift):
-    def load(self, model, folder):
-        saved = load_file(folder / "adapter.safetensors")
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad:
-                parameter.data.copy_(saved[name])
+@breaks("misfit-refused", "a file without bert.embeddings.shift is loaded without an error")
+class LoadsWhatThereIs(_LoadsTensors):
+    def fill(self, trained, saved):
+        super().fill({name: p for name, p in trained.items() if name in saved}, saved)
+
+
+breaks("misfit-refused", "is refused with a KeyError")(type("LoadsByName", (_LoadsTensors,), {}))
 
 
 @breaks("misfit-refused", "a file with one row of")
-class Broadcasts(Shift):
-    def load(self, model, folder):
-        saved = load_file(folder / "adapter.safetensors")
-        trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+class Broadcasts(_LoadsTensors):
+    def fill(self, trained, saved):
         if saved.keys() != trained.keys() or any(saved[name].dim() != p.dim() for name, p in trained.items()):
             raise ValueError("does not fit")
-        for name, parameter in trained.items():
-            parameter.data.copy_(saved[name])
+        super().fill(trained, saved)
 
 
 # one-start
@@ -408,7 +384,7 @@ class DrawsWithNumpy(Shift):
         return model
 
 
-@breaks("one-start", "apply seeds torch's global generator anew")
+@breaks("one-start", "apply reseeds torch's global generator")
 class SeedsItself(Shift):
     def apply(self, model, task):
         torch.manual_seed(42)
@@ -418,37 +394,24 @@ class SeedsItself(Shift):
 # params-text
 
 
-class TupleParams(Params):
-    std: float = 0.5
-    dropout: float = 0.2
+class TupleParams(Shift.Params):
     targets: tuple[str, ...] = ("query", "value")  # as text, query+value
 
 
-class CommaParams(Params):
-    std: float = 0.5
-    dropout: float = 0.2
+class CommaParams(Shift.Params):
     pattern: str = "query,value"
 
 
-class SetParams(Params):
-    std: float = 0.5
-    dropout: float = 0.2
+class SetParams(Shift.Params):
     names: frozenset[str] = frozenset({"query"})
 
 
-@breaks("params-text", "targets in [std=0.5,dropout=0.2,targets=query+value] is not read back")
-class WantsATuple(Shift):
-    Params = TupleParams
-
-
-@breaks("params-text", "UsageError: 'value' in 'TakesACommaAsText[")
-class TakesACommaAsText(Shift):
-    Params = CommaParams
-
-
-@breaks("params-text", "names in [std=0.5,dropout=0.2,names=frozenset({'query'})] is not read back")
-class TakesASet(Shift):
-    Params = SetParams
+for name, params, error in (
+    ("WantsATuple", TupleParams, "targets in [std=0.5,dropout=0.2,targets=query+value] cannot be read back"),
+    ("TakesACommaAsText", CommaParams, "UsageError: 'value' in 'TakesACommaAsText["),
+    ("TakesASet", SetParams, "names in [std=0.5,dropout=0.2,names=frozenset({'query'})] cannot be read back"),
+):
+    breaks("params-text", error)(variant(name, Params=params))
 
 
 class AppliesToNothing(Shift):

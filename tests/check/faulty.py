@@ -12,6 +12,6 @@ class Crashes(Shift):
         os._exit(3)
 
 
-class Silent(Seasons):
-    name = "silent"
-    summary = ""
+class Lonely(Seasons):
+    name = "lonely"
+    labels = ("cold",)

@@ -3,10 +3,7 @@
 import json
 from pathlib import Path
 
-from bench.plugins.method import Method, Params
-from bench.plugins.recipe import Recipe
-from bench.plugins.splits import cut
-from bench.plugins.task import Example, Task
+from bench.plugins import Example, Method, Params, Recipe, Task, cut
 
 
 class ShiftParams(Params):
@@ -18,8 +15,6 @@ class Shift(Method):
     """One trained vector, added to the embedding of every token."""
 
     name = "shift"
-    summary = "one trained vector on every embedding"
-    paper = "none"
     Params = ShiftParams
 
     def recipe(self, task, config):
@@ -46,8 +41,9 @@ class Shift(Method):
 
 
 class Seasons(Task):
+    """Is a day warm?"""
+
     name = "seasons"
-    summary = "is a day warm"
     kind = "classification"
     source = str(Path(__file__).with_name("seasons.json"))
     labels = ("cold", "warm")

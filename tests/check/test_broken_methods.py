@@ -1,18 +1,18 @@
-"""Each clause catches the methods that break its promise; a method that keeps all of them passes."""
+"""Each check finds the methods that violate its requirement; a method that meets all of them passes."""
 
 import broken_methods
 import pytest
 from honest_plugins import Shift
 
-from bench.check.checking import method_outcomes
+from bench.check.checks import Report, check_name, run_check
 from bench.check.encoder import Encoder
 from bench.check.method_checks import EVERY_KIND, ONE_KIND
-from bench.check.plugins import Plugin
-from bench.check.report import Report
+from bench.check.selection import Plugin
 from bench.check.trial import Trial
-from bench.plugins.method import Method
+from bench.check.worker import method_outcomes
+from bench.plugins import Method
 
-CLAUSES = {clause.name: clause for clause in (*EVERY_KIND, *ONE_KIND)}
+CHECKS = {check_name(check): check for check in (*EVERY_KIND, *ONE_KIND)}
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +24,8 @@ def make(plugin: type[Method]) -> Method:
     return plugin(plugin.Params())
 
 
-def test_every_clause_has_a_method_that_breaks_it() -> None:
-    assert broken_methods.BROKEN.keys() == CLAUSES.keys()
+def test_every_check_has_a_method_that_fails_it() -> None:
+    assert broken_methods.BROKEN.keys() == CHECKS.keys()
 
 
 def test_a_method_that_keeps_the_contract_passes(encoder: Encoder) -> None:
@@ -35,19 +35,21 @@ def test_a_method_that_keeps_the_contract_passes(encoder: Encoder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("clause", "plugin"), [(clause, plugin) for clause, every in broken_methods.BROKEN.items() for plugin in every]
+    ("check", "plugin"), [(check, plugin) for check, every in broken_methods.BROKEN.items() for plugin in every]
 )
-def test_a_broken_promise_is_caught_and_named(encoder: Encoder, clause: str, plugin: type[Method]) -> None:
+def test_a_violation_is_found_and_named(encoder: Encoder, check: str, plugin: type[Method]) -> None:
     trial = Trial(lambda: make(plugin), "classification", encoder)
-    looked_at = [CLAUSES["applies"]] if clause == "applies" else list(CLAUSES.values())
-    failed = {found.clause: found.reason for found in (each.check(trial) for each in looked_at) if found.status != "ok"}
-    assert broken_methods.BROKEN[clause][plugin] in (failed[clause] or "")
-    assert failed.keys() == {clause} | broken_methods.ALSO[plugin], failed
+    examined = [CHECKS["applies"]] if check == "applies" else list(CHECKS.values())
+    failed = {
+        found.check: found.reason for found in (run_check(each, trial) for each in examined) if found.status != "ok"
+    }
+    assert broken_methods.BROKEN[check][plugin] in (failed[check] or "")
+    assert failed.keys() == {check} | broken_methods.ALSO[plugin], failed
 
 
-def test_where_a_method_cannot_be_applied_nothing_else_is_said(encoder: Encoder) -> None:
+def test_where_a_method_cannot_be_applied_no_other_check_runs(encoder: Encoder) -> None:
     outcomes = list(method_outcomes(lambda: make(broken_methods.Raises), encoder))
-    assert [outcome.clause for outcome in outcomes] == ["applies"] * 4
+    assert [outcome.check for outcome in outcomes] == ["applies"] * 4
     outcomes = list(method_outcomes(lambda: make(broken_methods.AppliesToNothing), encoder))
     assert [(outcome.status, outcome.reason) for outcome in outcomes] == [("skipped", "it is for other encoders")] * 4
     report = Report(Plugin("x", "method"), outcomes)

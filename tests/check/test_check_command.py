@@ -5,13 +5,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from bench.check import Outcome, checking
-from bench.check.plugins import Plugin, wanted
-from bench.check.report import Report
+from bench.check import checking
+from bench.check.checks import Outcome, Report
+from bench.check.selection import Plugin, select
 from bench.plugins import registry
 
 HERE = Path(__file__).parent
@@ -33,72 +32,72 @@ def check(*arguments: object) -> subprocess.CompletedProcess[str]:
 def test_plugins_that_keep_the_contract() -> None:
     done = check("shift[std=0.1]", "seasons", "--plugin", GOOD)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == ["shift[std=0.1]: 15 clauses on 4 kinds of task: ok", "seasons: 11 clauses: ok"]
+    assert done.stdout.splitlines() == ["shift[std=0.1]: 15 checks on 4 kinds of task: ok", "seasons: 11 checks: ok"]
 
 
 def test_a_file_of_faulty_plugins_as_json() -> None:
     done = check(FAULTY, "--no-data", "--json")
     assert done.returncode == 1
-    silent, crashes = json.loads(done.stdout)
-    assert (silent["plugin"], silent["type"], silent["status"]) == ("silent", "task", "failed")
-    assert silent["clauses"] == [
+    lonely, crashes = json.loads(done.stdout)
+    assert (lonely["plugin"], lonely["type"], lonely["status"]) == ("lonely", "task", "failed")
+    assert lonely["clauses"] == [
         {
             "clause": "registered",
-            "promise": "The plugin can be imported, and says what a plugin must.",
+            "promise": "The plugin can be imported and defines what a plugin must.",
             "status": "failed",
-            "reason": "Silent needs a summary or a docstring",
+            "reason": "Lonely.labels must name at least two labels",
             "on": None,
         }
     ]
     assert (crashes["plugin"], crashes["type"], crashes["status"]) == ("crashes", "method", "failed")
     (crash,) = crashes["clauses"]
     assert crash["clause"] == "finishes"
-    assert crash["reason"].endswith(", while looking at applies")
+    assert crash["reason"].endswith(", during the check applies")
 
 
 def test_a_plugin_that_hangs_is_given_up() -> None:
     plugin = Plugin("hangs", "task")
-    (report,) = checking.check([plugin], [HANGING], data={"hangs": GOOD}, timeout=1)
+    (report,) = checking.check([plugin], checking.Inputs((HANGING,), data={"hangs": GOOD}), timeout=1)
     (outcome,) = report.outcomes
-    assert (outcome.clause, outcome.status, report.status) == ("finishes", "failed", "failed")
+    assert (outcome.check, outcome.status, report.status) == ("finishes", "failed", "failed")
 
 
 def test_everything_is_meant_where_nothing_is_named() -> None:
-    found, files = wanted([], [FAULTY])
-    names = {each.spec for each in found if each.fault is None}
+    found, files = select([], [FAULTY])
+    names = {each.spec for each in found if each.error is None}
     assert {*registry.methods().names(), *registry.tasks().names(), "crashes"} <= names
-    assert [each for each in found if each.fault] == [Plugin("silent", "task", "Silent needs a summary or a docstring")]
+    assert [each for each in found if each.error] == [
+        Plugin("lonely", "task", "Lonely.labels must name at least two labels")
+    ]
     assert files == [FAULTY]
 
 
 def test_a_name_twice_is_checked_once_and_a_broken_one_is_no_wrong_use() -> None:
-    found, _ = wanted(["pasta", "pasta", "pasta[init_std=0]", "silent"], [FAULTY])
-    assert [(each.spec, each.type, bool(each.fault)) for each in found] == [
+    found, _ = select(["pasta", "pasta", "pasta[init_std=0]", "lonely"], [FAULTY])
+    assert [(each.spec, each.type, bool(each.error)) for each in found] == [
         ("pasta", "method", False),
         ("pasta[init_std=0]", "method", False),
-        ("silent", "task", True),
+        ("lonely", "task", True),
     ]
 
 
 def test_a_file_that_cannot_be_imported_is_reported(tmp_path: Path) -> None:
     broken = tmp_path / "damaged.py"
     broken.write_text("raise LookupError('no luck')")
-    found, _ = wanted([str(broken)], [])
+    found, _ = select([str(broken)], [])
     assert found == [Plugin("damaged", "file", "LookupError: no luck")]
-    everything, _ = wanted([], [broken])
-    assert [each for each in everything if each.fault] == found
+    everything, _ = select([], [broken])
+    assert [each for each in everything if each.error] == found
 
 
 def lines(*outcomes: tuple[str, str | None, str | None]) -> list[str]:
-    made: list[Any] = [
-        Outcome(clause, "It does.", "failed" if reason else "ok", reason, on) for clause, on, reason in outcomes
-    ]
+    made = [Outcome(check, "It does.", "failed" if reason else "ok", reason, on) for check, on, reason in outcomes]
     return Report(Plugin("x", "method"), made).lines()
 
 
 def test_what_people_read() -> None:
-    assert lines(("a", None, None), ("b", None, None)) == ["x: 2 clauses: ok"]
-    assert lines(("a", "pair", None), ("a", "regression", None)) == ["x: 1 clauses on 2 kinds of task: ok"]
+    assert lines(("a", None, None), ("b", None, None)) == ["x: 2 checks: ok"]
+    assert lines(("a", "pair", None), ("a", "regression", None)) == ["x: 1 checks on 2 kinds of task: ok"]
     found = lines(("a", "pair", "no"), ("a", "regression", "no"), ("b", "pair", "nor this"), ("b", "regression", None))
-    assert found == ["x: 2 of 2 clauses broken", "  a: no", "  b (pair): nor this"]
-    assert lines(("a", None, "no")) == ["x: 1 of 1 clauses broken", "  a: no"]
+    assert found == ["x: 2 of 2 checks failed", "  a: no", "  b (pair): nor this"]
+    assert lines(("a", None, "no")) == ["x: 1 of 1 checks failed", "  a: no"]

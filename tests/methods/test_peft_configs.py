@@ -111,7 +111,7 @@ def test_what_cannot_work_here_is_refused_with_the_reason(member: str) -> None:
     "spec", [spec if spec in QUICK else pytest.param(spec, marks=pytest.mark.slow) for spec in SPECS]
 )
 def test_every_other_config_keeps_the_contract(tiny: Any, tmp_path: Path, spec: str) -> None:
-    """The clauses of test_method_contract, on one kind of task."""
+    """The checks of test_method_contract, on one kind of task."""
     method, data, base = build(spec), tiny.data("pair"), tiny.model("pair")
     adapted = tiny.adapted(method, "pair")
     base.classifier.load_state_dict(adapted.module.classifier.state_dict())

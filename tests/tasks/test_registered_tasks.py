@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from bench.check import Clause
-from bench.check.reading import Reading
-from bench.check.task_checks import DATA, STATIC, reads_alike
+from bench.check.checks import Check, check_name, run_check
+from bench.check.task_checks import DATA, STATIC, Reading, reads_alike
 from bench.plugins import registry
 from bench.plugins.task import SPLITS, Splits
 from bench.sources.references import HubRef, parse
@@ -53,7 +52,7 @@ def reading(located: Callable[[str], Path]) -> Callable[[str], Reading]:
     def read(name: str) -> Reading:
         if name not in _readings:
             source = located(name)
-            _readings[name] = Reading(TASKS[name], lambda: source)
+            _readings[name] = Reading(TASKS[name], source)
         return _readings[name]
 
     return read
@@ -70,16 +69,16 @@ def plain(text: str | tuple[str, ...] | None) -> str:
     return re.sub(r"\W+", " ", joined.lower()).strip()
 
 
-@pytest.mark.parametrize("clause", STATIC, ids=lambda clause: clause.name)
+@pytest.mark.parametrize("check", STATIC, ids=check_name)
 @pytest.mark.parametrize("name", TASKS)
-def test_what_is_declared_keeps_the_contract(name: str, clause: Clause[Reading]) -> None:
-    assert clause.check(Reading(TASKS[name], Path)).reason is None
+def test_what_is_declared_keeps_the_contract(name: str, check: Check[Reading]) -> None:
+    assert run_check(check, Reading(TASKS[name], Path())).reason is None
 
 
-@pytest.mark.parametrize("clause", [each for each in DATA if each is not reads_alike], ids=lambda clause: clause.name)
+@pytest.mark.parametrize("check", [each for each in DATA if each is not reads_alike], ids=check_name)
 @every_task
-def test_what_is_read_keeps_the_contract(reading: Any, name: str, clause: Clause[Reading]) -> None:
-    assert clause.check(reading(name)).reason is None
+def test_what_is_read_keeps_the_contract(reading: Any, name: str, check: Check[Reading]) -> None:
+    assert run_check(check, reading(name)).reason is None
 
 
 @every_task
@@ -139,7 +138,7 @@ def test_sizes_and_contents_are_the_recorded_ones(splits: Any, name: str) -> Non
 
 @pytest.mark.parametrize("name", [param for param in NAMES if param.values[0] not in EMBEDDED])
 def test_what_is_not_recorded_is_read_once_more(reading: Any, name: str) -> None:
-    assert reads_alike.check(reading(name)).reason is None
+    assert run_check(reads_alike, reading(name)).reason is None
 
 
 def test_the_extra_test_of_addresses_is_the_recorded_one(splits: Any) -> None:
