@@ -1,56 +1,196 @@
-"""Data that cells share, and that one cell leaves nothing to the next."""
+"""Cells in this process, start to record: what a record holds, how a cell ends, and that it leaves nothing behind."""
 
 from __future__ import annotations
 
+import csv
 import gc
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import tiny_grid
+import torch
 from made import cell
 from tiny_grid import TinyGrid
+from torch import nn
 
 from bench import profiles
+from bench.executors import Retire
 from bench.grid.suites import Budget
-from bench.measure import memory
-from bench.plugins import registry
+from bench.measure.memory import freeze_gc
+from bench.plugins import metrics, registry
 from bench.records.record import Record
+from bench.records.store import Store
 from bench.train import data as train_data
 from bench.train import worker
 from bench.train.assignment import Assignment
 from bench.train.data import prepare, read
-from bench.train.model import load_model
+
+HARDER = [("the very bad road", 0), ("a street of good film", 1), ("not good", 0), ("not bad and not good", 1)]
+NUMBERS = ("losses", "validation_scores", "chosen_epoch", "predictions", "references", "scores", "constant_score")
 
 
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> TinyGrid:
-    return tiny_grid.build(tmp_path_factory.mktemp("grid"))
+    return tiny_grid.build(tmp_path_factory.mktemp("plain"))
+
+
+@pytest.fixture(scope="module")
+def extra_grid(tmp_path_factory: pytest.TempPathFactory) -> TinyGrid:
+    """The tiny grid, its task with an extra test."""
+    grid = tiny_grid.build(tmp_path_factory.mktemp("extra"))
+    file, data = grid.folder / "tiny_task.py", grid.folder / "tiny.tsv"
+    text = file.read_text(encoding="utf-8")
+    text = text.replace("    max_length = 16\n", '    max_length = 16\n    extra_tests = ("harder",)\n')
+    text = text.replace("name in SPLITS}", 'name in (*SPLITS, "harder")}')
+    assert text.count("harder") == 2
+    file.write_text(text, encoding="utf-8")
+    rows = "".join(f"harder\t{label}\t{words} {number}\n" for number in "12" for words, label in HARDER)
+    data.write_text(data.read_text(encoding="utf-8") + rows, encoding="utf-8")
+    return grid
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _frozen_gc() -> Iterator[None]:
+    """As in a worker: a cell collects garbage several times, which would take most of its time."""
+    freeze_gc()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
-def _nothing_prepared() -> None:
+def _as_it_was() -> Iterator[None]:
     prepare.cache_clear()
+    before = torch.are_deterministic_algorithms_enabled()
+    yield
+    torch.use_deterministic_algorithms(before)
+
+
+def assignment(
+    grid: TinyGrid, method: str = "steady", results: Path | None = None, budget: Budget | None = None, **changes: Any
+) -> Assignment:
+    asked = cell(
+        method,
+        task="tiny",
+        profile=profiles.load(str(grid.profile)),
+        budget=budget or Budget(choose="best"),
+        **{"recipe": {"epochs": 3, "min_steps": 0}, "params": {}, **changes},
+    )
+    files = tuple(grid.folder / name for name in ("tiny_task.py", "tiny_methods.py"))
+    return Assignment(asked, grid.folder / "tiny.tsv", grid.model, files, 1, results, results is not None)
+
+
+def run_cell(grid: TinyGrid, method: str = "steady", **changes: Any) -> Record:
+    record = worker.run_cell(assignment(grid, method, **changes), lambda data: None)
+    assert record.status == "ok", record.traceback
+    return record
 
 
 def task_of(grid: TinyGrid) -> Any:
     return registry.tasks([grid.folder / "tiny_task.py"]).get("tiny").plugin
 
 
-def run_cell(grid: TinyGrid, method: str = "steady", **changes: Any) -> Record:
-    asked = cell(
-        method,
-        params=changes.pop("params", {}),
-        task="tiny",
-        profile=profiles.load(str(grid.profile)),
-        budget=changes.pop("budget", Budget(choose="best")),
-        recipe={"epochs": 2, "min_steps": 0},
-        **changes,
-    )
-    files = tuple(grid.folder / name for name in ("tiny_task.py", "tiny_methods.py"))
-    record = worker.run_cell(Assignment(asked, grid.folder / "tiny.tsv", grid.model, files, 1, None), lambda data: None)
-    assert record.status == "ok", record.traceback
-    return record
+# What a record holds
+
+
+def test_a_record_is_complete_and_true(grid: TinyGrid, tmp_path: Path) -> None:
+    reports: list[dict[str, Any]] = []
+    asked = assignment(grid, results=tmp_path, budget=Budget(choose="best", test_examples=12))
+    content = worker.run(asked, reports.append)
+    record = Store(tmp_path).read(asked.cell.id)
+    assert record == Record(**content)
+    assert record is not None
+    assert record.references == [at % 2 for at in range(12)]
+    right = sum(a == b for a, b in zip(record.predictions, record.references, strict=True))
+    assert (record.scores["accuracy"], record.constant_score) == (right / 12, 0.5)
+    assert len(record.validation_scores) == 3
+    assert record.chosen_epoch == record.validation_scores.index(max(filter(None, record.validation_scores))) + 1
+    assert record.data is not None
+    assert record.data.examples == {"train": 24, "validation": 8, "test": 12}
+    assert record.data.label_counts["train"] == {"bad": 12, "good": 12}
+    assert record.parameters is not None
+    assert (record.parameters.head, record.parameters.trainable, record.parameters.method) == (2 * 32 + 2, 0, 0)
+    assert record.speed is not None
+    assert record.speed.steps_counted + record.speed.steps_dropped == record.last_step == len(record.losses) == 18
+    assert (record.speed.workers, record.speed.exclusive) == (1, True)
+    assert (record.speed.machine_gflops or 0) > 0
+    assert record.memory is not None
+    assert (record.memory.train_peak_mib or 0) > 0
+    assert 1e4 < (record.inference_flops or 0) < 1e8
+    adapter = Store(tmp_path).adapter(asked.cell.id)
+    assert record.adapter_bytes == sum(file.stat().st_size for file in adapter.iterdir()) > 4 * record.parameters.head
+    phases = {name: seconds for name, seconds in record.timeline.items() if name != "total"}
+    assert math.isclose(sum(phases.values()), record.timeline["total"], rel_tol=1e-9)
+    assert {"set up", "read data", "load model", "batching", "train", "validate", "test", "save"} <= phases.keys()
+    assert record.environment["versions"]["torch"]
+    assert reports[0]["steps"] == 18
+
+
+def test_what_is_scored_on_validation_is_the_same_training_and_never_sees_test(grid: TinyGrid) -> None:
+    """The score is that which a cell scored on test found on validation; the record holds nothing of test."""
+    usual = run_cell(grid, budget=Budget(validation_examples=6))
+    trial = run_cell(grid, budget=Budget(validation_examples=6, score_on="validation"))
+    assert trial.losses == usual.losses
+    assert trial.score == usual.validation_scores[0] is not None
+    assert trial.validation_scores == []
+    splits = read(task_of(grid)(), grid.folder / "tiny.tsv")
+    assert trial.references == [example.label for example in splits["validation"][:6]]
+    assert trial.data is not None
+    assert trial.data.examples == {"train": 24, "validation": 0, "test": 6}
+
+
+def test_an_extra_test_is_scored_apart_and_changes_nothing_else(grid: TinyGrid, extra_grid: TinyGrid) -> None:
+    plain, record = run_cell(grid), run_cell(extra_grid)
+    extra = record.extra_tests["harder"]
+    assert extra.references == [label for _ in "12" for _, label in HARDER]
+    assert len(extra.predictions) == 8
+    assert extra.scores == metrics.score("accuracy", extra.predictions, extra.references, ("bad", "good"))
+    assert extra.constant_score == 0.5
+    assert record.data is not None
+    assert record.data.examples == {"train": 24, "validation": 8, "test": 16, "harder": 8}
+    assert record.data.label_counts["harder"] == {"bad": 4, "good": 4}
+    assert record.timeline["extra tests"] > 0
+    assert plain.extra_tests == {}
+    for what in NUMBERS:
+        assert getattr(record, what) == getattr(plain, what), what
+
+
+def test_the_budget_of_test_is_that_of_an_extra_test(extra_grid: TinyGrid) -> None:
+    record = run_cell(extra_grid, budget=Budget(test_examples=5))
+    assert (len(record.predictions), len(record.extra_tests["harder"].predictions)) == (5, 5)
+
+
+# How a cell ends
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "reason"),
+    [
+        ("raises", "error", "ValueError: no such luck"),
+        ("greedy", "oom", "MemoryError"),
+        ("diverges", "error", "TrainingError: the loss is nan at step 3 of 18"),
+        ("refuses", "skipped", "it needs a model with wings"),
+    ],
+)
+def test_a_cell_that_fails_ends_as_a_record(
+    grid: TinyGrid, tmp_path: Path, method: str, status: str, reason: str
+) -> None:
+    asked = assignment(grid, method, tmp_path)
+    result = worker.run(asked, lambda data: None)
+    assert isinstance(result, Retire) == (status == "oom")  # a process that ran out of memory is replaced
+    record = Record(**(result.result if isinstance(result, Retire) else result))
+    assert record == Store(tmp_path).read(asked.cell.id)
+    assert (record.status, record.reason) == (status, reason)
+    assert (record.traceback is None) == (status == "skipped")
+    assert str(grid.folder.parents[1]) not in (record.traceback or "")
+    assert record.scores == {}
+    assert record.metric == "accuracy"
+
+
+# What a cell leaves to the next
 
 
 def test_data_is_prepared_once_for_a_task_a_model_and_a_budget(grid: TinyGrid) -> None:
@@ -64,67 +204,60 @@ def test_data_is_prepared_once_for_a_task_a_model_and_a_budget(grid: TinyGrid) -
     assert first.context == other.context
 
 
-def test_what_is_scored_on_validation_is_the_same_training_and_never_sees_test(grid: TinyGrid) -> None:
-    """The score is that which a cell scored on test found on validation; of test there is nothing in the record."""
-    usual = run_cell(grid, budget=Budget(validation_examples=6))
-    trial = run_cell(grid, budget=Budget(validation_examples=6, score_on="validation"))
-    assert trial.losses == usual.losses
-    assert trial.score == usual.validation_scores[0] is not None
-    assert trial.validation_scores == []
-    splits = read(task_of(grid)(), grid.folder / "tiny.tsv")
-    assert trial.references == [example.label for example in splits["validation"][:6]]
-    assert trial.data is not None
-    assert trial.data.examples == {"train": 24, "validation": 0, "test": 6}
-
-
-@pytest.mark.slow
 def test_a_cell_after_others_is_as_the_first_of_its_process(grid: TinyGrid, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Weights in the file's pages and shared data: what `full` writes into must not be what the next one reads."""
+    """Weights in the file's pages and shared data: what `full` writes must not be what the next cell reads."""
     fresh = run_cell(grid)
     files = {path: path.read_bytes() for path in grid.model.iterdir()}
-    made = run_cell(grid, "full")
-    assert made.parameters is not None
-    assert made.parameters.trainable > 10_000
+    full = run_cell(grid, "full")
+    assert full.parameters is not None
+    assert full.parameters.trainable > 10_000
     monkeypatch.setattr(train_data, "encode", None)  # not tokenised again
     again = run_cell(grid)
-    for what in ("losses", "predictions", "references", "scores", "data", "validation_scores", "parameters"):
+    for what in (*NUMBERS, "data", "parameters"):
         assert getattr(again, what) == getattr(fresh, what), what
     assert {path: path.read_bytes() for path in grid.model.iterdir()} == files
 
 
-def test_what_a_full_training_writes_stays_in_its_own_copy(grid: TinyGrid) -> None:
-    import torch
-
-    one, other = (load_model(grid.model, "classification", 2) for _ in range(2))
-    before = {name: parameter.detach().clone() for name, parameter in other.base_model.named_parameters()}
-    with torch.no_grad():
-        for parameter in one.parameters():
-            parameter.add_(1)
-    third = load_model(grid.model, "classification", 2)
-    for model in (other, third):
-        assert all(torch.equal(p, before[name]) for name, p in model.base_model.named_parameters())
-
-
 def test_nothing_of_a_cell_outlives_the_next_ones_start(grid: TinyGrid) -> None:
-    """Settling between cells must not take a model out of the reach of the garbage collector for ever."""
-    from torch import nn
+    """Freezing between cells must not take a model out of the garbage collector's reach for ever."""
 
-    try:
-        memory.freeze_gc()
+    def modules() -> int:
+        freeze_gc()
         gc.unfreeze()
-        before = sum(issubclass(type(each), nn.Module) for each in gc.get_objects())
-        memory.freeze_gc()
-        for method, params in (("pasta", {}), ("lora", {}), ("full", {}), ("steady", {})):
-            run_cell(grid, method, params=params)
-        memory.freeze_gc()
-        gc.unfreeze()
-        assert sum(issubclass(type(each), nn.Module) for each in gc.get_objects()) == before
-    finally:
-        gc.unfreeze()
+        return sum(issubclass(type(each), nn.Module) for each in gc.get_objects())
+
+    gc.unfreeze()
+    before = modules()
+    freeze_gc()
+    for method in ("pasta", "lora", "full", "steady"):
+        run_cell(grid, method)
+    assert modules() == before
+    freeze_gc()
 
 
-def test_labels_and_numbers_of_a_split_are_arrays(grid: TinyGrid) -> None:
-    made = prepare(task_of(grid), grid.folder / "tiny.tsv", grid.model, Budget()).splits["train"]
-    assert made.references == [at % 2 for at in range(24)]
-    assert isinstance(made.labels, np.ndarray)
-    assert made.inputs["input_ids"][0].dtype == np.int32
+# From the command line
+
+
+@pytest.mark.slow
+def test_rows_and_verify_of_an_extra_test(extra_grid: TinyGrid) -> None:
+    grid, results = extra_grid, extra_grid.folder / "results"
+    done = grid.run(results, "steady,raises", "--seeds", "2", "--json")
+    assert done.returncode == 1  # one of the methods raises
+    rows = {(row["task"], row["method"]): row for row in json.loads(done.stdout)}
+    assert set(rows) == {(task, method) for task in ("tiny", "tiny/harder") for method in ("steady", "raises")}
+    records = tiny_grid.records(results)
+    harder = [records[f"steady/{seed}"]["extra_tests"]["harder"]["scores"]["accuracy"] for seed in (0, 1)]
+    assert rows["tiny/harder", "steady"]["score_mean"] == pytest.approx(sum(harder) / 2)
+    assert rows["tiny/harder", "raises"]["status"] == "2 error"
+    with (results / "cells.csv").open(newline="") as lines:
+        cells = [row for row in csv.DictReader(lines) if row["task"] == "tiny/harder" and row["status"] == "ok"]
+    assert [float(row["score"]) for row in cells] == harder
+
+    one = records["steady/0"]
+    done = grid.bench("verify", one["id"], "--results", str(results), "--json", *grid.plugins)
+    assert json.loads(done.stdout)["same"] is True
+    one["extra_tests"]["harder"]["predictions"][0] ^= 1
+    path = Path(results, "records", f"{one['id']}.json")
+    path.write_text(json.dumps(one), encoding="utf-8")
+    done = grid.bench("verify", one["id"], "--results", str(results), "--json", *grid.plugins)
+    assert json.loads(done.stdout)["differences"] == ["1 of 8 predictions on harder differ"]

@@ -126,8 +126,3 @@ def test_nothing_is_kept_where_the_backbone_trains_or_drops_out(tiny: tiny_bert.
     made.module.bert.encoder.layer[0].attention.output.dropout.p = 0.1
     assert feature_cache(made.module, 4) is None
     assert feature_cache(nn.Linear(2, 2), 4) is None
-
-
-def test_the_recipe_of_head_makes_use_of_it(tiny: tiny_bert.Tiny) -> None:
-    made = head()
-    assert made.recipe(tiny.context("classification"), tiny_bert.config()).dropout == 0.0

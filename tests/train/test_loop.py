@@ -20,8 +20,7 @@ from bench.plugins.specs import build_method, parse
 from bench.train import loop
 from bench.train.adaptation import Adapted
 from bench.train.data import Encoded
-from bench.train.evaluation import PredictionError, predict
-from bench.train.loop import Callbacks, TrainingError, TrainState, loss_sum, total_steps, update
+from bench.train.loop import Callbacks, Progress, TrainingError, TrainState, loss_sum, total_steps, update
 from bench.train.placement import Placement
 
 every_kind = pytest.mark.parametrize("kind", tiny_bert.KINDS)
@@ -38,20 +37,6 @@ def fit(
     return loop.train(adapted, data, recipe, placement or Placement(), seed, Callbacks(**callbacks))
 
 
-def optimizer_of_one() -> torch.optim.Optimizer:
-    return torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-
-
-@pytest.mark.parametrize(("total", "warmup"), [(10, 0), (10, 1), (10, 3), (10, 10), (1, 0), (1, 1), (7, 6)])
-def test_the_learning_rate_is_that_of_transformers(total: int, warmup: int) -> None:
-    optimizer = optimizer_of_one()
-    schedule = get_linear_schedule_with_warmup(optimizer, warmup, total)
-    for step in range(total + 3):
-        assert loop.learning_rate_factor(step, total, warmup) == pytest.approx(schedule.get_last_lr()[0], abs=1e-12)
-        optimizer.step()
-        schedule.step()
-
-
 @pytest.mark.parametrize("ratio", [0.0, 0.06, 0.3, 1.0])
 def test_no_step_of_a_training_has_a_learning_rate_of_zero(monkeypatch: pytest.MonkeyPatch, ratio: float) -> None:
     """The schedule over total + 1 steps, without its last, which is zero, and its first, where that is zero."""
@@ -65,7 +50,7 @@ def test_no_step_of_a_training_has_a_learning_rate_of_zero(monkeypatch: pytest.M
     monkeypatch.setattr(torch.optim.AdamW, "step", watch)
     model = Linear()
     fit(model.adapted, numbers(40), tiny_bert.recipe(learning_rate=0.5, warmup_ratio=ratio))
-    optimizer = optimizer_of_one()
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     schedule = get_linear_schedule_with_warmup(optimizer, round(ratio * 10), 11)
     want = []
     for _ in range(11):
@@ -103,14 +88,6 @@ def test_steps_of_a_training(examples: int, batch: int, epochs: float, least: in
 def test_whole_epochs_have_whole_batches(examples: int, batch: int, epochs: int) -> None:
     steps = total_steps(examples, tiny_bert.recipe(batch_size=batch, epochs=epochs))
     assert steps == epochs * -(-examples // batch)
-
-
-@every_kind
-def test_the_loss_is_that_of_transformers(tiny: Any, kind: str) -> None:
-    model, batch = tiny.model(kind), tiny.data(kind).batch(range(12))
-    output = model(**batch.inputs, labels=batch.labels)
-    loss = loss_sum(tiny_bert.task(kind).kind, output.logits, batch.labels) / batch.scored
-    assert loss.item() == pytest.approx(output.loss.item(), rel=1e-5)
 
 
 def test_the_loss_by_hand() -> None:
@@ -199,35 +176,6 @@ def numbers(count: int) -> Encoded:
     return Encoded("classification", 0, inputs, labels, labels.tolist(), [])
 
 
-@pytest.mark.parametrize("step", [1, 3, 5])
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_loss_that_is_no_number_names_its_step(step: int, value: float) -> None:
-    with pytest.raises(TrainingError, match=rf"the loss is (nan|inf) at step {step} of 5$"):
-        fit(Linear(fail_at=step, value=value).adapted, numbers(20), tiny_bert.recipe())
-
-
-@every_kind
-def test_answers_that_are_no_numbers_are_a_fault(kind: str, tiny: tiny_bert.Tiny) -> None:
-    """The largest of logits that are NaN is a class like any other."""
-    adapted, data = tiny.adapted(build("head"), kind), tiny.data(kind)
-    assert len(predict(adapted.module, data, Placement(eval_batch=4))) == len(data)
-
-    def spoil(module: nn.Module, inputs: Any, output: Any) -> None:
-        output.logits[0] = math.nan  # of one example in each batch
-
-    adapted.module.register_forward_hook(spoil)
-    batches = math.ceil(len(data) / 4)
-    with pytest.raises(PredictionError, match=rf"predictions for {batches} of {len(data)} examples are not numbers$"):
-        predict(adapted.module, data, Placement(eval_batch=4))
-
-
-def test_nothing_to_train_is_said() -> None:
-    with pytest.raises(TrainingError, match="nothing to train"):
-        fit(Linear().requires_grad_(False).adapted, numbers(20), tiny_bert.recipe())
-    with pytest.raises(TrainingError, match="nothing to train"):
-        fit(Linear().adapted, numbers(0), tiny_bert.recipe())
-
-
 def test_a_training_that_did_nothing_is_void() -> None:
     assert fit(Linear(ignore=True).adapted, numbers(8), tiny_bert.recipe()).void == "every gradient was zero"
     still = fit(Linear().adapted, numbers(8), tiny_bert.recipe(learning_rate=1e-30))
@@ -236,14 +184,17 @@ def test_a_training_that_did_nothing_is_void() -> None:
     assert fit(Linear().adapted, numbers(8), tiny_bert.recipe()).void is None
 
 
-def test_weight_decay_shrinks_matrices_and_leaves_vectors() -> None:
-    """Without gradients AdamW only decays: each step takes the share learning rate x decay of a matrix."""
-    model = Linear(ignore=True)
-    fit(model.adapted, numbers(12), tiny_bert.recipe(learning_rate=0.1, weight_decay=0.5, warmup_ratio=0))
-    rates = (0.1, 0.1 * 3 / 4, 0.1 * 2 / 4)
-    want = 0.5 * math.prod(1 - 0.5 * rate for rate in rates)
-    assert model.body.flatten().tolist() == pytest.approx([want, want])
-    assert torch.equal(model.bias, torch.ones(2))
+@pytest.mark.parametrize("step", [1, 3, 5])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_is_an_error_that_names_the_step(step: int, value: float) -> None:
+    with pytest.raises(TrainingError, match=rf"the loss is (nan|inf) at step {step} of 5$"):
+        fit(Linear(fail_at=step, value=value).adapted, numbers(20), tiny_bert.recipe())
+
+
+def test_nothing_to_train_is_an_error() -> None:
+    for model, count in ((Linear().requires_grad_(False), 20), (Linear(), 0)):
+        with pytest.raises(TrainingError, match="nothing to train"):
+            fit(model.adapted, numbers(count), tiny_bert.recipe())
 
 
 @pytest.mark.parametrize(
@@ -254,92 +205,54 @@ def test_weight_decay_shrinks_matrices_and_leaves_vectors() -> None:
         ([0.1, 0.1, 0.1, 0.1], False, 1),
         ([None, 0.2, None, 0.1], True, 2),
         ([-3.0, -2.0, -1.0, None], True, 3),
+        ([None, None, None, None], True, None),  # without any score the last epoch stays
     ],
 )
-def test_the_best_epoch_is_restored(scores: list[float | None], higher: bool, chosen: int) -> None:
+def test_the_best_epoch_is_restored(scores: list[float | None], higher: bool, chosen: int | None) -> None:
     model = Linear()
-    kept, left = [], iter(scores)
+    epochs, left = [], iter(scores)
 
-    def after_epoch() -> float | None:
+    def validate() -> float | None:
         model.eval()
-        kept.append([p.detach().clone() for p in model.parameters()])
+        epochs.append([p.detach().clone() for p in model.parameters()])
         return next(left)
 
     modes: list[bool] = []
     model.register_forward_pre_hook(lambda module, args: modes.append(module.training))
-    done = fit(model.adapted, numbers(8), tiny_bert.recipe(epochs=4), validate=after_epoch, higher_is_better=higher)
-    assert done.chosen_epoch == chosen
-    assert done.validation_scores == scores
-    assert len({tuple(tensors[0].flatten().tolist()) for tensors in kept}) == 4
-    for parameter, tensor in zip(model.parameters(), kept[chosen - 1], strict=True):
+    recipe = tiny_bert.recipe(epochs=4)
+    done = fit(model.adapted, numbers(8), recipe, validate=validate, higher_is_better=higher)
+    assert (done.chosen_epoch, done.validation_scores) == (chosen, scores)
+    assert len({tuple(tensors[0].flatten().tolist()) for tensors in epochs}) == 4
+    for parameter, tensor in zip(model.parameters(), epochs[(chosen or 4) - 1], strict=True):
         assert torch.equal(parameter, tensor)
-    assert all(modes)  # back in training mode after each look at the validation split
+    assert all(modes)  # in training mode again after each validation
 
 
-def test_without_any_score_the_last_epoch_stands() -> None:
-    model = Linear()
-    done = fit(model.adapted, numbers(8), tiny_bert.recipe(epochs=2), validate=lambda: None)
-    assert done.chosen_epoch is None
-    assert done.validation_scores == [None, None]
-    assert fit(Linear().adapted, numbers(8), tiny_bert.recipe()).validation_scores == []
-
-
-def test_a_part_of_an_epoch_is_scored_at_its_end() -> None:
+def test_a_part_of_an_epoch_is_validated_at_its_end() -> None:
     calls: list[int] = []
     model = Linear()
-    after: Callable[[], float] = lambda: calls.append(model.calls) or 0.0  # noqa: E731
-    fit(model.adapted, numbers(16), tiny_bert.recipe(epochs=2.5), validate=after)
+    validate: Callable[[], float] = lambda: calls.append(model.calls) or 0.0  # noqa: E731
+    fit(model.adapted, numbers(16), tiny_bert.recipe(epochs=2.5), validate=validate)
     assert calls == [4, 8, 10]
 
 
-@every_kind
-def test_answers_come_in_the_datas_order_whatever_the_batch_size(tiny: Any, kind: str) -> None:
-    data, module = tiny.data(kind, 11), tiny.adapted(build("pasta"), kind).module
-    if kind != "regression":  # so that no label is the answer everywhere
-        mean = tiny_bert.logits(module, data).flatten(0, -2).mean(0)
-        module.classifier.bias.data -= mean
-    want: list[Any] = []
-    for i in range(11):
-        with torch.no_grad():
-            logits = module(**data.batch([i]).inputs).logits[0]
-        if kind == "regression":
-            want.append(float(logits[0]))
-        elif kind == "token-classification":
-            starts = data.word_starts[i]
-            want.append([-1 if at < 0 else int(logits[at].argmax()) for at in starts])
-        else:
-            want.append(int(logits.argmax()))
-    for size in (1, 4, 100):
-        module.train()  # predict has to see to the mode itself
-        answers = predict(module, data, Placement(eval_batch=size))
-        assert not module.training
-        assert answers == (pytest.approx(want, abs=1e-5) if kind == "regression" else want)
-    assert len({str(answer) for answer in want}) > 1
-    if kind == "token-classification":
-        assert any(-1 in row for row in want)
-        assert [len(row) for row in want] == [len(row) for row in data.references]
-
-
 def test_steps_and_tokens_are_counted_and_reported(tiny: Any) -> None:
-    data, told = tiny.data("pair"), []
-    timeline = Timeline()
+    data, timeline, reported = tiny.data("pair"), Timeline(), list[Progress]()
     recipe = tiny_bert.recipe(batch_size=5, epochs=2)
-    adapted, callbacks = tiny.adapted(build("head"), "pair"), Callbacks(on_progress=told.append)
+    adapted, callbacks = tiny.adapted(build("head"), "pair"), Callbacks(on_progress=reported.append)
     done = loop.train(adapted, data, recipe, Placement(), 7, callbacks, timeline)
     assert sorted(step.examples for step in done.steps) == [2, 2, 5, 5, 5, 5]
     assert sum(step.tokens for step in done.steps) == 2 * data.lengths.sum()
-    assert (told[0].step, told[-1].step, told[0].steps) == (1, 6, 6)
-    assert told[-1].loss == pytest.approx(done.losses[-1])
+    assert (reported[0].step, reported[-1].step, reported[0].steps) == (1, 6, 6)
+    assert reported[-1].loss == pytest.approx(done.losses[-1])
     assert {"train", "batching"} <= timeline.seconds().keys()
 
 
 def test_mixed_precision_trains_close_to_full(tiny: Any) -> None:
-    recipe = tiny_bert.recipe(epochs=1)
-    runs = [
-        fit(
-            tiny.adapted(build("pasta[dropout=0]"), "pair"), tiny.data("pair"), recipe, Placement(autocast=dtype)
-        ).losses
+    method, data = build("pasta[dropout=0]"), tiny.data("pair")
+    full, mixed = (
+        fit(tiny.adapted(method, "pair"), data, tiny_bert.recipe(), Placement(autocast=dtype)).losses
         for dtype in (None, torch.bfloat16)
-    ]
-    assert runs[0] != runs[1]
-    assert runs[0] == pytest.approx(runs[1], abs=0.3)
+    )
+    assert full != mixed
+    assert full == pytest.approx(mixed, abs=0.3)

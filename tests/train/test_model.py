@@ -80,20 +80,22 @@ def test_a_head_has_the_models_spread_and_no_bias(tiny: Any) -> None:
     assert not model.classifier.bias.any()
 
 
-@pytest.mark.parametrize("broken", ["nothing", "no weights", "pickled weights", "no config", "config"])
-def test_a_folder_that_is_no_model_is_said_to_be_none(tiny_model_dir: Path, tmp_path: Path, broken: str) -> None:
+@pytest.mark.parametrize(
+    "broken", ["nothing", "no weights", "pickled weights", "damaged weights", "no config", "config"]
+)
+def test_a_folder_that_is_no_model_is_an_error_of_its_files(tiny_model_dir: Path, tmp_path: Path, broken: str) -> None:
     folder = tmp_path / "model"
-    shutil.copytree(tiny_model_dir, folder)
-    if broken == "nothing":
-        shutil.rmtree(folder)
-    elif broken == "no weights":
+    if broken != "nothing":
+        shutil.copytree(tiny_model_dir, folder)
+    if broken in ("no weights", "pickled weights"):
         (folder / "model.safetensors").unlink()
-    elif broken == "pickled weights":
-        (folder / "model.safetensors").unlink()
+    if broken == "pickled weights":
         torch.save(tiny_bert.safetensors(tiny_model_dir), folder / "pytorch_model.bin")
+    elif broken == "damaged weights":
+        (folder / "model.safetensors").write_bytes(b"not tensors")
     elif broken == "no config":
         (folder / "config.json").unlink()
-    else:
+    elif broken == "config":
         (folder / "config.json").write_text("{")
     with pytest.raises(SourceError, match=r"The encoder in .* cannot be loaded"):
         load_model(folder, "classification", 2)
@@ -105,9 +107,11 @@ def test_a_folder_without_a_tokenizer_is_said_to_have_none(tmp_path: Path) -> No
         load_tokenizer(tmp_path)
 
 
-def test_a_damaged_weights_file_is_the_users_to_mend(tiny_model_dir: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "model"
-    shutil.copytree(tiny_model_dir, folder)
-    (folder / "model.safetensors").write_bytes(b"not tensors")
-    with pytest.raises(SourceError, match=r"The encoder in .* cannot be loaded"):
-        load_model(folder, "classification", 2)
+def test_a_full_training_writes_to_its_own_copy_of_the_weights(tiny_model_dir: Path) -> None:
+    one, other = (load_model(tiny_model_dir, "classification", 2) for _ in range(2))
+    before = {name: parameter.detach().clone() for name, parameter in other.base_model.named_parameters()}
+    with torch.no_grad():
+        for parameter in one.parameters():
+            parameter.add_(1)
+    for model in (other, load_model(tiny_model_dir, "classification", 2)):
+        assert all(torch.equal(p, before[name]) for name, p in model.base_model.named_parameters())
