@@ -83,13 +83,6 @@ def test_a_special_tokens_name_in_a_text_is_only_text(tiny: Any, word: str) -> N
         assert special == [AT["[CLS]"], *[AT["[SEP]"]] * (2 if task.pair else 1)]
 
 
-def test_regression_labels_are_numbers(tiny: Any) -> None:
-    data = encode(tiny_bert.task("regression"), [Example("good", 1.5), Example("bad", -2)], tiny.tokenizer)
-    batch = data.batch([0, 1])
-    assert batch.labels.dtype == torch.float32
-    assert batch.labels.tolist() == [1.5, -2.0]
-
-
 def test_a_word_is_labelled_and_scored_once_at_its_first_piece(tiny: Any) -> None:
     examples = [Example(("the", "film", "badly", "played"), (0, 1, 2, 0)), Example(("good",), (1,))]
     data = encode(tiny_bert.task("token-classification"), examples, tiny.tokenizer)
@@ -124,10 +117,9 @@ def test_a_word_cut_in_the_middle_keeps_its_label(tiny: Any) -> None:
     assert data.labels[0].tolist() == [IGNORED, *[0] * 13, 1, IGNORED]
 
 
-def test_a_word_that_the_tokenizer_drops_has_no_answer(tiny: Any) -> None:
-    data = encode(
-        tiny_bert.task("token-classification"), [Example(("good", "\u200b", "film"), (0, 1, 2))], tiny.tokenizer
-    )
+def test_a_word_that_the_tokenizer_drops_is_not_scored(tiny: Any) -> None:
+    task = tiny_bert.task("token-classification")
+    data = encode(task, [Example(("good", "\u200b", "film"), (0, 1, 2))], tiny.tokenizer)
     starts = data.word_starts[0].tolist()
     assert starts[0] == 1
     assert len(starts) == len(data.references[0]) == 3
