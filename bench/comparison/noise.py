@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import from_json
 
 from bench.comparison.measures import NOISY
-from bench.errors import UsageError
+from bench.errors import UsageError, first_error
 from bench.records.machines import MachineKind, machine_kind
 from bench.records.record import Record
 from bench.stats.combined import minimum_detectable
@@ -220,9 +220,7 @@ def load(path: Path) -> Noise:
     try:
         return Noise.model_validate(from_json(path.read_bytes(), allow_inf_nan=False))
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"]))
-        raise UsageError(f"{path} does not hold the noise of a machine: {where}: {fault['msg']}.") from None
+        raise UsageError(f"{path} does not hold the noise of a machine: {': '.join(first_error(error))}.") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from None
     except ValueError as error:

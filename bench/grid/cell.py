@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from bench.grid.plugin_code import meaning, sources
 from bench.grid.suites import Budget
+from bench.plugins.specs import method_label
 from bench.profiles import Profile
 
 # Raise it with a change in bench/ that moves a number of a cell: a loss, an answer, a score, a count. Every cell then
@@ -88,11 +89,6 @@ def _number(name: str, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_number(name, each) for each in value]
     return value
-
-
-def method_label(method: str, variant: str) -> str:
-    """A method with the parameters that differ from its defaults, as the command line takes it."""
-    return f"{method}[{variant}]" if variant else method
 
 
 def code_version(plugin_files: Iterable[Path]) -> str:

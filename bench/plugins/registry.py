@@ -58,10 +58,6 @@ class Found(Generic[T]):
     file: Path
     origin: str
 
-    @property
-    def summary(self) -> str:
-        return summary_of(self.plugin)
-
 
 @dataclass(frozen=True)
 class Broken:

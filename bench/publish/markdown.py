@@ -27,7 +27,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from bench.errors import UsageError
 from bench.files import write_atomically
-from bench.grid.cell import method_label
+from bench.plugins.specs import method_label
 from bench.publish.folder import SUMS, changed
 from bench.publish.plot import Plot, digest_of
 from bench.sanitize import markdown

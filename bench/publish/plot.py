@@ -19,7 +19,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.grid.cell import method_label
+from bench.plugins.specs import method_label
 from bench.sanitize import one_line
 
 PANELS_A_ROW = 3

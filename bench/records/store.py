@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from bench.errors import StoreError, UsageError
+from bench.errors import StoreError, UsageError, first_error
 from bench.files import remove_stale, write_atomically
 from bench.records.record import READABLE_VERSIONS, Record
 
@@ -160,8 +160,7 @@ def read_file(path: Path) -> Record:
             )
         record = Record.model_validate(content)
     except ValidationError as error:
-        fault = error.errors()[0]
-        raise StoreError(f"{path} is not a record: {'.'.join(map(str, fault['loc']))}: {fault['msg']}.") from None
+        raise StoreError(f"{path} is not a record: {': '.join(first_error(error))}.") from None
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read as a record: {error}.") from None
     if record.id != path.stem:

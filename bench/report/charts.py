@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from bench.grid.cell import method_label
 from bench.leaderboard.rows import Group
+from bench.plugins.specs import method_label
 from bench.records.record import Record
 from bench.report.formatting import UNKNOWN, Style, column_label, listed, shown, visible
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.grid.cell import method_label
 from bench.leaderboard.columns import Column, Name, columns_of
 from bench.leaderboard.files import csv_of
 from bench.leaderboard.rows import Group
 from bench.leaderboard.tables import Tables
+from bench.plugins.specs import method_label
 from bench.records.record import Record
 from bench.report.charts import ChartGroup, chart_groups
 from bench.report.formatting import assign_styles, listed, visible

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from bench.grid.cell import method_label
 from bench.leaderboard.files import csv_of
+from bench.plugins.specs import method_label
 from bench.report.formatting import UNKNOWN, Style, column_label, listed, shown, visible, with_interval
 
 Row = Mapping[str, Any]

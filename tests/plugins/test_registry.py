@@ -202,7 +202,7 @@ def test_regression_needs_no_labels_and_a_docstring_serves_as_summary(write: Wri
         '    """A task.\n\n    More."""\n    name = "good-task"\n',
     )
     found = registry.tasks([write(text)]).get("good-task")
-    assert (found.plugin().num_labels, found.summary) == (1, "A task.")
+    assert (found.plugin().num_labels, registry.summary_of(found.plugin)) == (1, "A task.")
 
 
 def test_a_name_that_is_taken_stays_with_the_first(write: Write) -> None:
