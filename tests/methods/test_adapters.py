@@ -9,7 +9,6 @@ import tiny_encoders
 import torch
 from torch.nn.functional import layer_norm
 
-from bench.errors import NotApplicable
 from bench.plugins import registry
 from bench.plugins.specs import build_method, parse
 
@@ -121,31 +120,6 @@ def test_adapters_come_after_dropout_and_before_the_residual() -> None:
     assert torch.allclose(output(hidden, residual), want, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("params", "trained"),
-    [
-        # by hand: m = 64 and d = 16: 2 m d + d + m = 2128; 5 norms of 2 * 16
-        ("", 4 * 2128 + 160),
-        ("layer_norms=false", 4 * 2128),
-        ("placement=pfeiffer", 2 * 2128),
-        ("placement=pfeiffer,layer_norms=true,bottleneck=2", 2 * 82 + 160),
-    ],
-)
-def test_the_count_is_the_papers(params: str, trained: int) -> None:
-    adapted = tiny_encoders.adapted(adapters(params), "bert")
-    assert adapted.parameters.trainable == trained
-    formula = adapters(params).trainable_formula(adapted.module.config, tiny_encoders.context("bert"))
-    assert formula == trained
-
-
-def test_layer_norms_of_the_head_are_not_the_methods() -> None:
-    """All that trains outside the head: adapters and the backbone's own norms."""
-    module = tiny_encoders.adapted(adapters(), "electra").module
-    names = [name for name, p in module.named_parameters() if p.requires_grad and not name.startswith("classifier")]
-    assert all("adapter" in name or "LayerNorm" in name for name in names)
-    assert sum("LayerNorm" in name for name in names) == 2 * (2 * LAYERS + 1)
-
-
 def test_a_copy_has_adapters_of_its_own() -> None:
     module, inputs = stirred("placement=pfeiffer", "bert"), tiny_encoders.batch("bert")
     twin, before = copy.deepcopy(module), module(**inputs).logits
@@ -155,9 +129,3 @@ def test_a_copy_has_adapters_of_its_own() -> None:
                 parameter.zero_()
     assert torch.equal(module(**inputs).logits, before)
     assert not torch.allclose(twin(**inputs).logits, before)
-
-
-@pytest.mark.parametrize("family", sorted(set(tiny_encoders.FAMILIES) - set(tiny_encoders.BERT_LIKE)))
-def test_other_families_are_refused_by_name(family: str) -> None:
-    with pytest.raises(NotApplicable, match=f"^adapters do not know the model family {family!r}; they know: bert, "):
-        tiny_encoders.adapted(adapters(), family)

@@ -6,7 +6,6 @@ import pytest
 import tiny_encoders
 import torch
 
-from bench.errors import NotApplicable
 from bench.plugins import registry
 from bench.plugins.specs import build_method, parse
 
@@ -58,20 +57,7 @@ def test_keys_values_and_feed_forward_activations_are_rescaled_and_nothing_else(
     assert (want - plain).abs().max() > 1e-2
 
 
-@pytest.mark.parametrize("family", SCALED)
-def test_it_trains_three_vectors_a_layer(family: str) -> None:
-    adapted = tiny_encoders.adapted(ia3(), family)
-    assert adapted.parameters.trainable == LAYERS * (2 * D + INNER) == 112
-    assert ia3().trainable_formula(adapted.module.config, tiny_encoders.context(family)) == 112
-
-
 def test_pefts_own_targets_hit_the_attentions_output_too() -> None:
     """Why the named method has its own: endings of names match more than the paper scales."""
     method = build_method(registry.methods(), parse("peft:ia3"))
     assert tiny_encoders.adapted(method, "bert").parameters.trainable == LAYERS * (3 * D + INNER)
-
-
-@pytest.mark.parametrize("family", ["modernbert", "albert"])
-def test_families_without_those_modules_are_refused_by_name(family: str) -> None:
-    with pytest.raises(NotApplicable, match=f"^ia3 does not know the model family {family!r}; it knows: bert, "):
-        tiny_encoders.adapted(ia3(), family)

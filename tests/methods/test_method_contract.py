@@ -1,7 +1,6 @@
 """The contract of every registered method on every kind of task. A new file in methods/ is held to it by itself."""
 
 import itertools
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from bench.plugins import registry
 from bench.plugins.method import Method
 from bench.plugins.specs import build_method, parse
 from bench.train.adaptation import Adapted
+from methods.peft_configs import PeftConfigs
 
 # Each method with its defaults, and what else is worth holding to the contract.
 DEFAULTS = registry.methods().names()
@@ -30,17 +30,42 @@ VARIANTS = [
     "adapters[bottleneck=3,layer_norms=false]",
     "adapters[placement=pfeiffer]",
     "adapters[placement=pfeiffer,layer_norms=true]",
-    "peft:lora[use_dora=true]",
-    "peft:vera[r=64]",
-    "peft:p_tuning[num_virtual_tokens=2,encoder_reparameterization_type=LSTM]",
 ]
+# Members of the family peft that need more than their defaults on a BERT whose layers are 32 wide.
+NEEDED = {
+    "c3a": "block_size=8",
+    "ln_tuning": "target_modules=LayerNorm",
+    "miss": "r=8",
+    "psoft": "r=8",
+    "road": "group_size=8",
+    "shira": "r=4",
+    "trainable_tokens": "token_indices=2+3",
+    "vblora": "num_vectors=16,vector_length=8",
+    "waveft": "n_frequency=40",
+}
+MEMBERS = [f"peft:{member}[{NEEDED.get(member, '')}]" for member in PeftConfigs().members()]
+MEMBERS += [
+    "peft:ia3[init_ia3_weights=false]",
+    "peft:lora[bias=all,target_modules=all-linear]",
+    "peft:lora[init_lora_weights=gaussian,layers_to_transform=0+2]",
+    "peft:lora[init_lora_weights=orthogonal]",
+    "peft:lora[use_dora=true]",
+    "peft:p_tuning[encoder_reparameterization_type=LSTM,num_virtual_tokens=2]",
+    "peft:prefix_tuning[prefix_projection=true]",
+]
+# Checks that PEFT's own code fails.
+EXCEPTIONS = {
+    ("peft:lily[]", "batch-independent"): "experts are weighted by their mean over the batch, padding included",
+    ("peft:pvera[]", "modes-agree"): "draws noise while training",
+}
+QUICK_MEMBERS = {"peft:ia3[]", "peft:ln_tuning[target_modules=LayerNorm]", "peft:prefix_tuning[]", "peft:vera[]"}
 METHODS = registry.methods()
 # Defaults on every kind of task; variants on the two that differ most, the rest with the slow tests.
 TRIALS = [
     pytest.param((spec, kind), id=f"{spec}-{kind}", marks=[] if quick else pytest.mark.slow)
     for spec, kind in itertools.product([*DEFAULTS, *VARIANTS], tiny_bert.KINDS)
     for quick in [spec in DEFAULTS or kind in ("pair", "token-classification")]
-]
+] + [pytest.param((spec, "pair"), id=spec, marks=[] if spec in QUICK_MEMBERS else pytest.mark.slow) for spec in MEMBERS]
 
 
 def build(spec: str) -> Method:
@@ -68,8 +93,11 @@ def passes(check: Check[Trial], trial: Trial) -> None:
 
 
 @pytest.mark.parametrize("check", EVERY_KIND, ids=check_name)
-def test_check(trial: Trial, check: Check[Trial]) -> None:
-    passes(check, trial)
+def test_check(request: pytest.FixtureRequest, trial: Trial, check: Check[Trial]) -> None:
+    if (request.node.callspec.params["trial"][0], check_name(check)) in EXCEPTIONS:
+        assert run_check(check, trial).status == "failed"
+    else:
+        passes(check, trial)
 
 
 @pytest.mark.parametrize("check", ONE_KIND, ids=check_name)
@@ -89,15 +117,6 @@ def adapted(encoder: Encoder) -> Any:
     return make
 
 
-@pytest.mark.parametrize("kind", tiny_bert.KINDS)
-def test_what_is_counted_is_what_there_is(encoder: Encoder, adapted: Any, kind: str) -> None:
-    one = adapted("lora", kind)
-    assert one.parameters.head == (tiny_bert.HIDDEN + 1) * tiny_bert.task(kind).num_labels
-    assert one.parameters.base == sum(p.numel() for p in encoder.model(kind).parameters())
-    trainable = sum(p.numel() for p in one.module.parameters() if p.requires_grad)
-    assert one.parameters.trainable == trainable - one.parameters.head == 3 * 2 * 2 * 8 * 32
-
-
 @pytest.mark.parametrize(("spec", "count"), [("pasta", 1), ("lora", 2 * tiny_bert.LAYERS), ("prompt_tuning", 1)])
 def test_another_seed_draws_another_start(adapted: Any, spec: str, count: int) -> None:
     first, other = (dict(adapted(spec, "pair", seed).module.named_parameters()) for seed in (3, 4))
@@ -113,9 +132,3 @@ def test_the_head_depends_on_the_seed_alone(adapted: Any) -> None:
     assert torch.equal(first, adapted("lora", "pair").head[0])
     assert not torch.equal(first, adapted("pasta", "pair", 1).head[0])
     assert len(set(seeds.streams(0).values())) == 4
-
-
-def test_an_adapter_of_another_task_is_refused(adapted: Any, tmp_path: Path) -> None:
-    build("pasta").save(adapted("pasta", "pair").module, tmp_path)
-    with pytest.raises(ValueError, match="does not fit"):
-        build("pasta").load(adapted("pasta", "classification").module, tmp_path)

@@ -2,105 +2,70 @@
 
 from typing import Any
 
-import peft
 import pytest
 import tiny as tiny_bert
 import torch
 from peft import LoraConfig, PromptTuningConfig, TaskType, get_peft_model
 
+from bench.errors import UsageError
 from bench.plugins.registry import methods
 from bench.plugins.specs import build_method, parse
 
-TYPES = {"token-classification": TaskType.TOKEN_CLS}
+LORA = "lora[r=3,alpha=5,targets=query+key+value]"
+CONFIGS = {
+    "lora": LoraConfig(r=8, lora_alpha=16, target_modules=["query", "value"]),
+    LORA: LoraConfig(r=3, lora_alpha=5, target_modules=["query", "key", "value"]),
+    "prompt_tuning[tokens=1]": PromptTuningConfig(num_virtual_tokens=1),
+    "prompt_tuning[tokens=20]": PromptTuningConfig(num_virtual_tokens=20),
+}
 
 
 def method(spec: str) -> Any:
     return build_method(methods(), parse(spec))
 
 
-def same_head(peft_model: Any, model: Any) -> None:
-    """Copy our head into the copy of it that PEFT trains."""
-    theirs = peft_model.base_model.model.classifier if hasattr(peft_model.base_model, "model") else None
-    theirs = theirs if theirs is not None else peft_model.base_model.classifier
-    theirs.modules_to_save["default"].load_state_dict(model.classifier.state_dict())
+def own(module: Any) -> dict[str, torch.Tensor]:
+    """What trains beside the head, by the names that it has without PEFT's own model around it."""
+    trained = {name: p for name, p in module.named_parameters() if p.requires_grad and "classifier" not in name}
+    return {name.replace("base_model.model.", "").removeprefix("bert."): p for name, p in trained.items()}
 
 
 @pytest.mark.parametrize("kind", tiny_bert.KINDS)
-@pytest.mark.parametrize("spec", ["lora", "lora[r=3,alpha=5,targets=query+key+value]"])
-def test_lora_gives_pefts_logits(tiny: Any, kind: str, spec: str) -> None:
-    mine, params = tiny.model(kind), method(spec).params
-    targets = list(params.targets or ("query", "value"))  # of BERT, by default
-    tiny.adapted(method(spec), kind, model=mine)
-    theirs = get_peft_model(
-        tiny.model(kind),
-        LoraConfig(
-            task_type=TYPES.get(kind, TaskType.SEQ_CLS),
-            r=params.r,
-            lora_alpha=params.alpha,
-            target_modules=targets,
-            lora_dropout=params.dropout,
-        ),
-    ).eval()
-    ours = {name: p for name, p in mine.named_parameters() if "lora_" in name}
-    other = {name.removeprefix("base_model.model."): p for name, p in theirs.named_parameters() if "lora_" in name}
+@pytest.mark.parametrize("spec", [*CONFIGS, "peft:vera[r=5]", "peft:loha[r=3,alpha=4]", "peft:lora[use_dora=true,r=2]"])
+def test_logits_are_those_of_pefts_own_models(tiny: Any, spec: str, kind: str) -> None:
+    """Segments reach the model, and the settings PEFT, whichever way a config is put on it."""
+    mine, data = tiny.adapted(method(spec), kind).module, tiny.data(kind)
+    config = CONFIGS[spec] if spec in CONFIGS else method(spec).params.config()
+    config.task_type = TaskType.TOKEN_CLS if kind == "token-classification" else TaskType.SEQ_CLS
+    theirs: Any = get_peft_model(tiny.model(kind), config).eval()
+    ours, other = own(mine), own(theirs)
     assert ours.keys() == other.keys()
-    assert len(ours) == 2 * tiny_bert.LAYERS * len(targets)
-    torch.manual_seed(0)
+    draw = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, parameter in ours.items():
-            parameter.normal_(std=0.3)
+            parameter.normal_(std=0.3, generator=draw)
             other[name].copy_(parameter)
-    same_head(theirs, mine)
-    data = tiny.data(kind)
+    (head,) = (part for name, part in theirs.named_modules() if name.endswith("classifier"))
+    head.modules_to_save["default"].load_state_dict(mine.classifier.state_dict())
     got, want = tiny_bert.logits(mine, data), tiny_bert.logits(theirs, data)
+    if kind == "token-classification" and isinstance(config, PromptTuningConfig):
+        want = want[:, -int(data.lengths.max()) :]  # PEFT gives the virtual tokens' logits as well
+    assert torch.allclose(got, want, rtol=0, atol=1e-5)
     base = tiny.model(kind)
     base.classifier.load_state_dict(mine.classifier.state_dict())
-    assert torch.allclose(got, want, rtol=0, atol=1e-5)
-    assert (got - tiny_bert.logits(base, data)).abs().max() > 1e-2  # the update matters
-
-
-@pytest.mark.parametrize("kind", tiny_bert.KINDS)
-@pytest.mark.parametrize("tokens", [1, 20])
-def test_prompt_tuning_gives_pefts_logits(tiny: Any, kind: str, tokens: int) -> None:
-    mine = tiny.model(kind)
-    tiny.adapted(method(f"prompt_tuning[tokens={tokens}]"), kind, model=mine)
-    config = PromptTuningConfig(task_type=TYPES.get(kind, TaskType.SEQ_CLS), num_virtual_tokens=tokens)
-    theirs = get_peft_model(tiny.model(kind), config).eval()
-    want_class = {"token-classification": peft.PeftModelForTokenClassification}
-    assert type(theirs) is want_class.get(kind, peft.PeftModelForSequenceClassification)
-    (prompt,) = [p for name, p in mine.named_parameters() if "prompt_encoder" in name]
-    with torch.no_grad():
-        prompt.normal_(std=0.5, generator=torch.Generator().manual_seed(0))
-        theirs.prompt_encoder["default"].embedding.weight.copy_(prompt)
-    same_head(theirs, mine)
-    data = tiny.data(kind)
-    got, want = tiny_bert.logits(mine, data), tiny_bert.logits(theirs, data)
-    if kind == "token-classification":
-        want = want[:, -int(data.lengths.max()) :]  # PEFT gives the virtual tokens' logits as well
-    assert got.shape == want.shape
-    assert torch.allclose(got, want, rtol=0, atol=1e-6)
-
-
-def trained_backbone(model: Any) -> set[str]:
-    return {name for name, p in model.named_parameters() if p.requires_grad and name.startswith("bert.")}
+    assert (got - tiny_bert.logits(base, data)).abs().max() > 1e-2  # what was added matters
 
 
 @pytest.mark.parametrize("kind", tiny_bert.KINDS)
 def test_bitfit_trains_the_biases_and_nothing_else(tiny: Any, kind: str) -> None:
-    model = tiny.model(kind)
-    names = {name for name, _ in model.named_parameters()}
-    tiny.adapted(method("bitfit"), kind, model=model)
-    biases = {name for name in names if name.startswith("bert.") and name.endswith(".bias")}
-    assert trained_backbone(model) == biases
-    pooler = kind != "token-classification"
-    assert len(biases) == 8 * tiny_bert.LAYERS + 1 + pooler
+    model = tiny.adapted(method("bitfit"), kind).module
+    trained = {name for name, p in model.named_parameters() if p.requires_grad and name.startswith("bert.")}
+    assert trained == {name for name, _ in model.bert.named_parameters(prefix="bert") if name.endswith(".bias")}
+    assert len(trained) == 8 * tiny_bert.LAYERS + 1 + (kind != "token-classification")
 
 
-@pytest.mark.parametrize("kind", tiny_bert.KINDS)
-def test_full_trains_everything_and_head_nothing_but_the_head(tiny: Any, kind: str) -> None:
-    full, head = tiny.model(kind), tiny.model(kind)
-    tiny.adapted(method("full"), kind, model=full)
-    tiny.adapted(method("head"), kind, model=head)
+def test_full_trains_everything_and_head_nothing_but_the_head(tiny: Any) -> None:
+    full, head = (tiny.adapted(method(name), "pair").module for name in ("full", "head"))
     assert all(p.requires_grad for p in full.parameters())
     assert {name for name, p in head.named_parameters() if p.requires_grad} == {"classifier.weight", "classifier.bias"}
 
@@ -108,8 +73,6 @@ def test_full_trains_everything_and_head_nothing_but_the_head(tiny: Any, kind: s
 @pytest.mark.parametrize(
     "bad", ["lora[r=0]", "lora[alpha=-1]", "lora[dropout=1]", "prompt_tuning[tokens=0]", "lora[rank=4]", "bitfit[r=1]"]
 )
-def test_bad_parameters_are_the_users_to_mend(bad: str) -> None:
-    from bench.errors import UsageError
-
+def test_bad_parameters_are_refused(bad: str) -> None:
     with pytest.raises(UsageError, match=bad.partition("[")[0]):
         method(bad)

@@ -14,8 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny as tiny_bert
+import tiny_families as families
 import tiny_grid
 import torch
+import transformers
 from commandline import Bench, Done
 from tiny_grid import TinyGrid
 
@@ -34,9 +36,9 @@ HEADS = 4
 FILES = ["heads.csv", "heads.png", "sentence.csv", "sentence.png"]
 
 
-def of(tiny: Any, *written: str, pair: bool = False) -> Any:
+def of(tokenizer: Any, *written: str, pair: bool = False) -> Any:
     examples = [Example(text, 0, "bad road" if pair else None) for text in written]
-    return tokenise(tiny_bert.task("pair" if pair else "classification"), examples, tiny.tokenizer)
+    return tokenise(tiny_bert.task("pair" if pair else "classification"), examples, tokenizer)
 
 
 def eager(model: Any) -> Any:
@@ -87,7 +89,7 @@ def attention_by_hand(weights: dict[str, np.ndarray], ids: list[int], segments: 
 @pytest.mark.parametrize("pair", [False, True])
 def test_shares_are_those_computed_by_hand(tiny: Any, pair: bool) -> None:
     # "[SEP]" in a text is five characters or so, and no special token. An empty text cannot be measured.
-    encoding = of(tiny, "the film is very good", "bad", "not [SEP] good", *([] if pair else [""]), pair=pair)
+    encoding = of(tiny.tokenizer, "the film is very good", "bad", "not [SEP] good", *([] if pair else [""]), pair=pair)
     names = ["share_[CLS]", "share_[SEP]_1", "share_[SEP]_2"] if pair else ["share_[CLS]", "share_[SEP]"]
     weights = {name: tensor.double().numpy() for name, tensor in tiny_bert.safetensors(tiny.path).items()}
     expected = np.zeros((len(names) + 2, tiny_bert.LAYERS, HEADS))
@@ -110,9 +112,9 @@ def test_shares_are_those_computed_by_hand(tiny: Any, pair: bool) -> None:
 
 
 def test_nothing_to_measure_is_an_error(tiny: Any) -> None:
-    encoding = of(tiny, "good film")
+    encoding = of(tiny.tokenizer, "good film")
     encoding["special_tokens_mask"] = [[0] * len(ids) for ids in encoding["input_ids"]]
-    for texts in (of(tiny, "", ""), encoding):
+    for texts in (of(tiny.tokenizer, "", ""), encoding):
         with pytest.raises(UsageError, match="nothing to measure"):
             measured(tiny, tiny.model("classification"), texts)
 
@@ -123,14 +125,14 @@ def test_heads_that_ask_nothing_give_exactly_the_uniform_baseline(tiny: Any) -> 
         for name, parameter in model.named_parameters():
             if ".query." in name:
                 parameter.zero_()
-    found = measured(tiny, model, of(tiny, "the film", "very bad and not good", pair=True))
+    found = measured(tiny, model, of(tiny.tokenizer, "the film", "very bad and not good", pair=True))
     assert found["uniform_share"][0] > 0.1
     np.testing.assert_allclose(found["special_share"], found["uniform_share"], rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize("spec", ["lora", "head", "bitfit"])
 def test_a_method_before_training_changes_nothing_at_all(tiny: Any, spec: str) -> None:
-    model, texts = tiny.model("pair"), of(tiny, "the film", "very bad", pair=True)
+    model, texts = tiny.model("pair"), of(tiny.tokenizer, "the film", "very bad", pair=True)
     before = measured(tiny, model, texts)
     method = build_method(registry.methods(), parse(spec))
     pd.testing.assert_frame_equal(
@@ -142,61 +144,37 @@ def test_a_method_that_lengthens_the_sequence_is_refused(tiny: Any) -> None:
     method = build_method(registry.methods(), parse("prompt_tuning[tokens=5]"))
     module = adapt(tiny.model("classification"), method, tiny.context("classification"), seeds.streams(0)).module
     with pytest.raises(UsageError, match="8 x 8 on a text of 3 tokens: the method adds positions of its own"):
-        measured(tiny, module, of(tiny, "good"))
+        measured(tiny, module, of(tiny.tokenizer, "good"))
 
 
-SIZES = {"vocab_size": len(tiny_bert.VOCAB), "pad_token_id": tiny_bert.PAD}
-COMMON = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48, **SIZES}
-SPECIAL = {"bos_token_id": 2, "cls_token_id": 2, "eos_token_id": 3, "sep_token_id": 3}
-RELATIVE = {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]}
-FAMILIES: dict[str, dict[str, Any]] = {
-    "roberta": COMMON,
-    "distilbert": {"dim": 32, "n_layers": 3, "n_heads": 4, "hidden_dim": 48, **SIZES},
-    "electra": {**COMMON, "embedding_size": 16},
-    "albert": {**COMMON, "embedding_size": 16},
-    "mpnet": COMMON,
-    "deberta": {**COMMON, **RELATIVE},
-    "deberta-v2": {**COMMON, **RELATIVE},
-    "modernbert": {**COMMON, **SPECIAL},
-}
+@pytest.mark.parametrize("family", families.NAMES)
+def test_every_family_returns_its_attention(tiny: Any, family: str) -> None:
+    tokenizer = families.tokenizer(family)
+    encoding = of(tokenizer, "the film is good", pair=True)
+    found = measure(eager(families.model(family)), encoding, slot_names(tokenizer, encoding), "")
+    assert len(found) == 4 * (8 if family == "albert" else 3)
+    assert (found.filter(like="share_[") > 0).all(axis=None)
+    np.testing.assert_allclose(found["special_share"] + found["ordinary_share"], 1, rtol=0, atol=1e-5)
+
+
+SIZES = {"vocab_size": len(tiny_bert.VOCAB), "pad_token_id": tiny_bert.PAD, "eos_token_id": tiny_bert.SEP}
 T5 = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 1, "num_heads": 4, "decoder_start_token_id": 0}
 OTHERS = {
-    "gpt2": ({"n_embd": 32, "n_layer": 3, "n_head": 4, **SIZES, **SPECIAL}, "looks at earlier tokens only"),
-    "t5": ({**T5, "eos_token_id": 3, **SIZES}, "T5ForSequenceClassification does not return the attention"),
-    "fnet": (
-        {"hidden_size": 32, "num_hidden_layers": 1, "intermediate_size": 48, **SIZES},
-        "FNetForSequenceClassification does not return the attention",
-    ),
+    "gpt2": ({"n_embd": 32, "n_layer": 3, "n_head": 4}, "looks at earlier tokens only"),
+    "t5": (T5, "T5ForSequenceClassification does not return the attention"),
+    "fnet": ({"hidden_size": 32, "num_hidden_layers": 1, "intermediate_size": 48}, "FNetFor.* does not return the att"),
 }
-
-
-def made(family: str, settings: dict[str, Any]) -> Any:
-    from transformers import AutoConfig, AutoModelForSequenceClassification
-
-    torch.manual_seed(3)
-    return AutoModelForSequenceClassification.from_config(AutoConfig.for_model(family, **settings))
-
-
-def without_segments(encoding: Any) -> Any:
-    """Not every family has a table of segments of the size that BERT's tokenizer expects."""
-    encoding.pop("token_type_ids")
-    return encoding
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_returns_its_attention(tiny: Any, family: str) -> None:
-    found = measured(tiny, made(family, FAMILIES[family]), without_segments(of(tiny, "the film is good", pair=True)))
-    assert len(found) == 3 * 4
-    assert (found["share_[SEP]_2"] > 0).all()
-    np.testing.assert_allclose(found["special_share"] + found["ordinary_share"], 1, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", OTHERS)
 def test_other_models_are_refused(tiny: Any, family: str) -> None:
     settings, reason = OTHERS[family]
-    model = made(family, settings)
+    config = transformers.AutoConfig.for_model(family, **settings, **SIZES)
+    model = transformers.AutoModelForSequenceClassification.from_config(config)
+    encoding = of(tiny.tokenizer, "good film")
+    encoding.pop("token_type_ids")
     with pytest.raises(UsageError, match=reason):
-        measure(model if family == "fnet" else eager(model), without_segments(of(tiny, "good film")), ["a", "b"], "")
+        attention_maps(model if family == "fnet" else eager(model), encoding)
 
 
 # The command
@@ -316,7 +294,7 @@ def test_before_and_after_an_adapter(look: Bench, adapter: Callable[..., Path], 
     pairs = table(tmp_path / "out" / "sentence.csv")
     layer, head = pairs[0]["layer"] - 1, pairs[0]["head"] - 1
     for when, model in (("before", tiny.model("pair")), ("after", changed)):
-        expected = attention_maps(eager(model), of(tiny, "good film"))[layer, head].ravel()
+        expected = attention_maps(eager(model), of(tiny.tokenizer, "good film"))[layer, head].ravel()
         found = [row["attention"] for row in pairs if row["when"] == when]
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 

@@ -97,6 +97,35 @@ def test_logits_and_gradients_are_those_of_the_equation(family: str, kind: str) 
     assert torch.allclose(vectors.grad, theirs.grad, rtol=0, atol=1e-9)
 
 
+FILM, GOOD, BAD = (tiny_bert.VOCAB.index(word) for word in ("film", "good", "bad"))
+CLS, SEP = tiny_bert.CLS, tiny_bert.SEP
+SINGLE = [CLS, FILM, GOOD, SEP]
+LONG = [CLS, GOOD, FILM, BAD, GOOD, FILM, BAD, SEP]
+PAIR = [CLS, FILM, SEP, BAD, GOOD, SEP]
+BATCHES = {
+    "padded": [SINGLE, LONG, [CLS, SEP]],
+    "pairs and singles": [PAIR, SINGLE, LONG, PAIR],
+    "last [SEP] cut away": [[CLS, FILM, GOOD, BAD, GOOD], SINGLE, [CLS, FILM, SEP, BAD, GOOD, BAD]],
+    "more special tokens than slots": [[CLS, FILM, SEP, BAD, SEP, GOOD, SEP, SEP], PAIR, [CLS, SEP]],
+    "no special token": [[FILM, GOOD, BAD], PAIR],
+}
+
+
+@pytest.mark.parametrize("slots", [2, 3, 4])
+@pytest.mark.parametrize("batch", BATCHES)
+def test_inputs_of_other_shapes_agree_with_the_equation_too(batch: str, slots: int) -> None:
+    input_ids = tiny_bert.ids(*BATCHES[batch])
+    inputs = {"input_ids": input_ids, "attention_mask": tiny_bert.mask(input_ids)}
+    model = add(families.model("bert"), (CLS, *[SEP] * (slots - 1)), PastaParams(init_std=0.5)).double()
+    vectors = model.base_model.pasta.adapter("default").vectors
+    theirs = vectors.detach().clone().requires_grad_(True)
+    want = gradients(slow("bert", theirs, input_ids), inputs)
+    assert torch.allclose(gradients(model, inputs), want, rtol=0, atol=1e-9)
+    assert theirs.grad is not None
+    assert theirs.grad.abs().max() > 1e-4
+    assert torch.allclose(vectors.grad, theirs.grad, rtol=0, atol=1e-9)
+
+
 @every_family
 def test_logits_of_every_token_are_those_of_the_equation(family: str) -> None:
     template, inputs = families.template(family, pair=False), families.inputs(family, pair=False)
