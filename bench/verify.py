@@ -112,7 +112,7 @@ def verify_cells(records: Sequence[Record], executor: Executor, inputs: Inputs) 
     with closing(executor.run(jobs)) as events:
         for event in events:
             if isinstance(event, Finished):
-                old, new = by_id[event.key], Record(**event.result)
+                old, new = by_id[event.key], event.result
                 found = differences(old, new)
                 yield Verification(old, not found, found, environment_differences(old, new) if found else [])
             elif isinstance(event, Lost):

@@ -35,7 +35,7 @@ from bench.measure.memory import return_freed_memory
 from bench.measure.time import DROPPED_STEPS
 from bench.plugins import metrics, registry
 from bench.profiles.probe import cpu_cores_allowed
-from bench.runner.run import waiting_threads, worker_environment
+from bench.runner.backend import waiting_threads, worker_environment
 from bench.sources.resolve import resolve
 from bench.stats import per_example
 from bench.stats.paired import Sample, compare_samples

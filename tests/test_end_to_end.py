@@ -188,7 +188,7 @@ def test_a_finished_grid_starts_no_worker(grid: TinyGrid, cured: Ran) -> None:
 
 def test_the_run_says_where_its_time_went_and_the_parts_are_all_of_it(failing: Ran) -> None:
     parts = {row["part"]: float(row["worker_seconds"]) for row in csv.DictReader(failing.timeline.splitlines())}
-    assert {"training", "evaluation", "loading", "failed cells", "starting workers", "planning", "tables"} <= set(parts)
+    assert {"training", "evaluation", "loading", "failed cells", "outside cells"} <= set(parts)
     cells = [cell["timeline"] for cell in failing.records.values() if cell["status"] == "ok"]
     assert parts["training"] == pytest.approx(sum(each["train"] + each["batching"] for each in cells), abs=0.01)
     assert sum(parts.values()) < 500
@@ -348,6 +348,8 @@ def check_interrupted(run: Ran) -> None:
     assert "Traceback" not in run.process.stderr
     assert {name: each["status"] for name, each in run.records.items()} == {"steady": "ok", "slow": "interrupted"}
     assert run.records["slow"]["reason"] == "the run was interrupted"
+    assert run.process.stderr.count("slow on tiny, seed 0: interrupted") == 1
+    assert "Failed: " not in run.process.stderr
     assert run.board.count("1 interrupted") == 1
 
 

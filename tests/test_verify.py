@@ -17,7 +17,7 @@ from bench import verify
 from bench.executors import Event, Finished, Job, Lost
 from bench.records.record import Data, ExtraTest, Record
 from bench.records.store import Store
-from bench.runner import run
+from bench.runner import backend
 
 
 @dataclass
@@ -46,7 +46,7 @@ def several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Record]:
     changes: dict[str, dict[str, Any] | None] = {made[1].id: None, made[2].id: {"scores": {"matthews": 0.75}}}
     real = verify._assignment
     monkeypatch.setattr(verify, "_assignment", lambda old, *more: real(old, *more) if old.id == made[3].id else None)
-    monkeypatch.setattr(run, "local_executor", lambda *arguments: Returning(changes, made))
+    monkeypatch.setattr(backend, "local_executor", lambda *arguments: Returning(changes, made))
     return made
 
 

@@ -95,7 +95,7 @@ def _fetch(
     with FetchDisplay(console) as display:
 
         def folder(name: str, source: str) -> Path:
-            return fetch({name: source}, mirror, display.told)[name].path
+            return fetch({name: source}, mirror, display.on_progress)[name].path
 
         for name in tasks:
             try:

@@ -16,7 +16,7 @@ def fetch(options: Options, as_json: AsJson = False) -> None:
     request = Request.of(options)
     wanted = references(request.tasks, request.model, request.plugins)
     with FetchDisplay(stderr_console()) as display:
-        found = fetch(wanted, request.mirror, display.told)
+        found = fetch(wanted, request.mirror, display.on_progress)
     if as_json:
         print_json(
             [

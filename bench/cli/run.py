@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bench.leaderboard.tables import Tables
     from bench.runner.plan import Plan
     from bench.runner.request import Request
-    from bench.runner.run import Outcome
+    from bench.runner.run import RunResult
 
 
 @takes_options(*DECLARED)
@@ -50,31 +50,32 @@ def run(
         _show_plan(planned, request, as_json)
         return
     try:
-        outcome, tables = execute_and_tabulate(planned, request, console, process_began())
+        result, tables = execute_and_tabulate(planned, request, console, process_began())
     except UsageError:
         raise
     except BenchError as error:  # the plan was right, so the disk is full, read-only or gone
         console.print(f"Error: {error} Finished cells are kept; fix this and rerun the same command.", markup=False)
         raise typer.Exit(EXIT_FAILED) from None
-    _show_outcome(outcome, tables, request, console, as_json)
-    if outcome.interrupted:
+    _show_outcome(result, tables, request, console, as_json)
+    if result.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
-    if outcome.failed:
+    if result.failed:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _show_outcome(outcome: Outcome, tables: Tables, request: Request, console: Console, as_json: bool) -> None:
+def _show_outcome(result: RunResult, tables: Tables, request: Request, console: Console, as_json: bool) -> None:
     from bench.cli.tables import leaderboard_table, legend
     from bench.runner.progress import outcome_line
 
-    lines = tables.lines_of(outcome.records.values())
+    lines = tables.lines_of(result.records.values())
     if as_json:
         print_json(lines)
     else:
         print(f"\n{leaderboard_table(lines)}\n\n{legend(lines)}")
-    for record in outcome.failed:
-        console.print(f"Failed: {outcome_line(record)}", markup=False)
-    if outcome.interrupted:
+    for record in result.failed:
+        if record.status != "interrupted":
+            console.print(f"Failed: {outcome_line(record)}", markup=False)
+    if result.interrupted:
         console.print("Interrupted. The same command continues where this one stopped.")
     console.print(
         f"Written to {request.results}: leaderboard.csv, cells.csv, pairs.csv, overall.csv, timeline.csv, records/.",

@@ -40,7 +40,7 @@ def verify(
     """Run finished cells again and compare data, losses, predictions and scores bit for bit."""
     from bench import verify as verifying
     from bench.records.store import Store
-    from bench.runner import run
+    from bench.runner.backend import local_executor
     from bench.runner.progress import FetchDisplay
 
     records = _chosen(Store(results), cells or [], random, seed)
@@ -49,8 +49,8 @@ def verify(
         console.print(one_line(f"Running {record.cell.label}, seed {record.cell.seed}, again ..."), markup=False)
     verifications: list[Verification] = []
     with FetchDisplay(console) as display:
-        executor = run.local_executor(1, None)
-        inputs = verifying.Inputs(plugin or (), mirror, copy or (), display.told)
+        executor = local_executor(1)
+        inputs = verifying.Inputs(plugin or (), mirror, copy or (), display.on_progress)
         for verification in verifying.verify_cells(records, executor, inputs):
             verifications.append(verification)
             if len(records) > 1:

@@ -1,77 +1,47 @@
-"""A planned grid, run on the executor that was asked for, and shown while it runs."""
+"""What runs cells, and the environment of the workers. On a cluster: bench.runner.remote."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from bench.executors import Executor
-from bench.forecast.seconds import Estimator
-from bench.measure.environment import settings
-from bench.records.store import Store
-from bench.runner import run
-from bench.runner.makespan import Makespan
-from bench.runner.plan import Plan
-from bench.runner.progress import display_for
-from bench.runner.request import LOCAL, Request
-from bench.runner.run import Outcome
+from bench.executors.local import LocalExecutor
+from bench.measure import allocator
 from bench.train.assignment import Assignment
+
+TARGET, SETUP = "bench.train.worker:run", "bench.train.worker:warm_up"
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where cells run. workers: how many at a time. payload, stores: as `running.Run` takes them."""
+class Backend:
+    """What runs cells. workers: how many at a time. payload: what the executor's target takes for an assignment."""
 
     executor: Executor
     workers: int
     payload: Callable[[Assignment], Any] = lambda assignment: assignment
-    stores: bool = False
 
 
-def launch(planned: Plan, request: Request, console: Console, makespan: Makespan | None = None) -> Outcome:
-    """Run the cells that are not finished, their progress shown on the console.
+def local_executor(workers: int, logs: Path | None = None) -> Executor:
+    """Warm worker processes on this machine."""
+    return LocalExecutor(TARGET, workers, logs, worker_environment(), SETUP)
 
-    Raises:
-        BenchError: if the place where they should run cannot be had. Nothing has run then.
+
+def worker_environment() -> dict[str, str]:
+    """What a worker's environment has in addition to this process's."""
+    # The driver has fetched what a run needs: no worker should use the hub.
+    env = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", **waiting_threads()}
+    if "GLIBC_TUNABLES" not in os.environ:
+        env["GLIBC_TUNABLES"] = allocator.tunables()
+    return env
+
+
+def waiting_threads() -> dict[str, str]:
+    """An environment, to be set before a process starts, in which threads wait for each other only briefly in a loop.
+
+    GNU OpenMP's threads loop for long, which on a busy machine keeps the very thread that they wait for off its core.
     """
-    store = Store(request.results)
-    estimator = Estimator(store.all()[0])
-    with place_of(planned, request) as place:
-        planned = replace(planned, workers=place.workers)
-        makespan = makespan or Makespan(place.workers)
-        makespan.workers = place.workers
-        with display_for(planned.pending, place.workers, estimator, console) as display:
-            return run.Run(
-                planned,
-                place.executor,
-                store,
-                display,
-                request.options.timeout,
-                guess=estimator.guess,
-                makespan=makespan,
-                payload=place.payload,
-                stores=place.stores,
-            ).run()
-
-
-@contextmanager
-def place_of(planned: Plan, request: Request) -> Iterator[Place]:
-    """The place that the request names, for as long as the context lasts."""
-    logs = request.results / "logs"
-    if request.options.executor == LOCAL or not planned.pending:
-        yield Place(run.local_executor(planned.workers, logs), planned.workers)
-        return
-    from bench.runner.remote import cluster  # imports Ray, which is optional
-
-    profile, address, results = planned.pending[0].profile, request.ray_address, request.results.resolve()
-    with cluster(profile, address, results, request.mirror, _environment(), run.SETUP) as (executor, workers, payload):
-        yield Place(executor, workers, payload, stores=True)
-
-
-def _environment() -> dict[str, str]:
-    """What a worker's environment on any machine has of this process's, so that it computes as one here would."""
-    return settings() | run.worker_environment()
+    return {} if "OMP_WAIT_POLICY" in os.environ else {"GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "10000")}

@@ -1,10 +1,9 @@
 """Several runs on one results folder: each cell is computed by one of them.
 
-A run locks a cell for as long as it is at it. A lock is that of one byte of a file that all runs share, at an offset
-that the cell's id gives, so that a grid of any size needs one file. The system drops the locks of a process when it
-ends, however it ends: there is never a stale one to clear away. The driver holds them and not its workers, which may
-sit on other machines. Where a file system knows no locks every cell is granted: the work may then be done twice, but
-a record is still one file, written whole.
+A run locks a cell while it works on it: one byte of a file that all runs share, at an offset given by the cell's id.
+The system drops a process's locks when it ends, however it ends, so there are no stale ones. The driver holds them, not
+its workers, which may be on other machines. Where a file system has no locks every cell is granted: the work may then
+be done twice, but a record is still one file, written whole.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import fcntl
 import os
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from bench.errors import StoreError
@@ -22,7 +20,7 @@ FILE = ".cells.lock"
 
 
 class CellLocks:
-    """This process's locks on the cells of a results folder. One process opens them once at a time.
+    """This process's locks on the cells of a results folder. A process opens them once at a time.
 
     Raises:
         StoreError: if the folder cannot be written.
@@ -38,13 +36,11 @@ class CellLocks:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         os.close(self._file)  # and so the locks
 
-    def take(self, cell_id: str) -> bool:
-        """Whether the cell is this process's from now on, or was already; False: another run is at it."""
+    def acquire(self, cell_id: str) -> bool:
+        """Whether the cell is this process's from now on, or was already; False: another run works on it."""
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _offset(cell_id))
         except (BlockingIOError, PermissionError):
@@ -53,11 +49,11 @@ class CellLocks:
             return True  # no locks here
         return True
 
-    def give_back(self, cell_id: str) -> None:
+    def release(self, cell_id: str) -> None:
         with suppress(OSError):  # no locks here
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _offset(cell_id))
 
 
 def _offset(cell_id: str) -> int:
-    """60 bits of the id: what a file's offset has room for, and enough that no two cells of a grid meet."""
+    """60 bits of the id: what a file's offset has room for, and enough that no two cells of a grid collide."""
     return int(cell_id[:15], 16)

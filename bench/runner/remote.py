@@ -10,7 +10,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -24,12 +24,14 @@ from bench.executors import Report
 from bench.executors.ray import WORKERS_HERE, RayExecutor
 from bench.executors.ray.cluster import MIB, Share, connected, room_for
 from bench.grid.cell import code_version
-from bench.measure.environment import anonymous
+from bench.measure.environment import anonymous, settings
 from bench.plugins import registry
 from bench.profiles import Profile
 from bench.profiles.probe import probe
 from bench.records.record import new_record, timestamp
 from bench.records.store import Store
+from bench.runner.backend import SETUP, Backend, worker_environment
+from bench.runner.request import Request
 from bench.sources.references import PathRef, parse
 from bench.sources.resolve import local, resolve
 from bench.train.assignment import Assignment
@@ -63,15 +65,18 @@ class RemoteJob:
 
 
 @contextmanager
-def cluster(
-    profile: Profile, address: str | None, results: Path, mirror: Path | None, environment: dict[str, str], setup: str
-) -> Iterator[tuple[RayExecutor, int, Callable[[Assignment], RemoteJob]]]:
-    """An executor on a Ray cluster, how many workers it has now, and what turns an assignment into a job for it."""
-    machine = probe()
-    here = {"num_cpus": machine.cpu_cores_allowed, "num_gpus": len(machine.gpus)}
-    share = share_of(profile)
-    with connected(address, here | {"_memory": machine.usable_memory_mib * MIB}), marked(results) as token:
-        yield RayExecutor(TARGET, share, environment, setup), room_for(share), lambda a: RemoteJob.of(a, mirror, token)
+def cluster(request: Request, profile: Profile) -> Iterator[Backend]:
+    """A Ray cluster as what runs the cells of a request."""
+    machine, share = probe(), share_of(profile)
+    here = {
+        "num_cpus": machine.cpu_cores_allowed,
+        "num_gpus": len(machine.gpus),
+        "_memory": machine.usable_memory_mib * MIB,
+    }
+    with connected(request.ray_address, here), marked(request.results.resolve()) as token:
+        # Workers compute with the driver's settings.
+        executor = RayExecutor(TARGET, share, settings() | worker_environment(), SETUP)
+        yield Backend(executor, room_for(share), lambda assignment: RemoteJob.of(assignment, request.mirror, token))
 
 
 def share_of(profile: Profile) -> Share:
@@ -110,9 +115,10 @@ def run(job: RemoteJob, report: Report) -> Any:
     except BenchError as error:
         record = new_record(job.assignment.cell)
         record.reason, record.finished_at = anonymous(str(error)), timestamp()
+        record.retries = job.assignment.retries
         if results is not None:
             Store(results).write(record)
-        return record.model_dump(mode="json")
+        return record
     from bench.train import worker  # loads torch, which the driver does without
 
     return worker.run(assignment, report)

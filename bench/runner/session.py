@@ -19,13 +19,12 @@ from bench.leaderboard.tables import Tables
 from bench.plugins import registry
 from bench.plugins.registry import Registry
 from bench.records.store import Store
-from bench.runner.backend import launch
+from bench.runner import timeline
 from bench.runner.forecasting import skip_unfit
-from bench.runner.makespan import Makespan, csv
 from bench.runner.plan import Plan, plan
 from bench.runner.progress import FetchDisplay
 from bench.runner.request import Request
-from bench.runner.run import Outcome
+from bench.runner.run import RunResult, run
 from bench.sanitize import one_line
 
 TIMELINE = "timeline.csv"
@@ -40,7 +39,7 @@ def prepare(requests: Sequence[Request], console: Console, *, record_skipped: bo
         BenchError: as `plan` does.
     """
     with FetchDisplay(console) as display:
-        planned = plan(*requests, on_progress=display.told)
+        planned = plan(*requests, on_progress=display.on_progress)
     request = requests[0]
     return skip_unfit(planned, request, record_skipped) if request.options.skip_unfit else planned
 
@@ -53,7 +52,7 @@ def warn_of_broken_plugins(plugins: Sequence[Path], console: Console) -> None:
             console.print(f"Not usable: {each.kind.__name__.lower()} {name}: {broken.reason}", markup=False)
 
 
-def execute(planned: Plan, request: Request, console: Console, makespan: Makespan | None = None) -> Outcome:
+def execute(planned: Plan, request: Request, console: Console) -> RunResult:
     """Run the cells that are not finished.
 
     Raises:
@@ -66,24 +65,27 @@ def execute(planned: Plan, request: Request, console: Console, makespan: Makespa
         damaged = Store(request.results).damaged
         console.print(f"Runs again: {fault} The damaged file will be moved to {damaged}.", markup=False)
     with _sigterm_interrupts():
-        return launch(planned, request, console, makespan)
+        return run(planned, request, console)
 
 
 def execute_and_tabulate(
     planned: Plan, request: Request, console: Console, began: float | None = None
-) -> tuple[Outcome, Tables]:
+) -> tuple[RunResult, Tables]:
     """Run the cells that are not finished, and write the tables of the results folder.
 
     began: when the command did, in time.monotonic's seconds; None: now.
     """
-    makespan = Makespan(planned.workers, began)
-    outcome = execute(planned, request, console, makespan)
+    began = time.monotonic() if began is None else began
+    result = execute(planned, request, console)
     tables = write_tables(request.results, console)
-    makespan.end()
-    console.print(f"Took {makespan.text()}", markup=False)
-    if planned.pending:  # otherwise the timeline of the run that finished the cells stays
-        write_atomically(request.results / TIMELINE, csv(makespan.rows()))
-    return outcome, tables
+    if result.ran:  # otherwise the timeline of the run that finished the cells stays
+        seconds = time.monotonic() - began
+        ran = [record for key, record in result.records.items() if key in result.ran]
+        parts = timeline.parts(ran, result.workers, seconds)
+        console.print(f"Took {timeline.text(parts, result.workers, seconds)}", markup=False)
+        table = files.csv_of(timeline.rows(parts), ("part", "worker_seconds", "percent"))
+        write_atomically(request.results / TIMELINE, table)
+    return result, tables
 
 
 def write_tables(results: Path, console: Console) -> Tables:

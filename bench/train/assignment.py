@@ -15,7 +15,8 @@ class Assignment:
 
     data, model: where the task's and the model's files are. plugins: files given with --plugin. workers: how many
     workers run on the machine. results: the folder for the record; None: only the caller gets it. keep_adapter: save
-    the trained adapter in that folder, too. recipe_sources: where the settings of `cell.recipe` are from.
+    the trained adapter in that folder, too. recipe_sources: where the settings of `cell.recipe` are from. retries: of
+    each attempt that was lost with its machine, how far it had got.
     """
 
     cell: Cell
@@ -26,3 +27,4 @@ class Assignment:
     results: Path | None
     keep_adapter: bool = False
     recipe_sources: Mapping[str, str] = field(default_factory=dict)
+    retries: list[str] = field(default_factory=list)

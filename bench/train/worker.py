@@ -42,7 +42,7 @@ def warm_up() -> None:
 
 
 def run(assignment: Assignment, on_progress: Report) -> Any:
-    """Run a cell, write its record, and return the record as a dictionary.
+    """Run a cell, write its record, and return it.
 
     After running out of memory the worker asks to be replaced: what a failed allocation leaves behind is no fair start
     for the next cell.
@@ -50,18 +50,18 @@ def run(assignment: Assignment, on_progress: Report) -> Any:
     freeze_gc()  # what the last cell imported; none of its own objects are alive now
     record = run_cell(assignment, on_progress)
     if assignment.results is not None:
-        # Written here and not by the driver: if the driver dies now, the finished cell is not lost. If writing fails,
-        # the driver tries again, and ends the run if it cannot either.
+        # Not by the driver: if the driver dies now, the finished cell is not lost. If writing fails here, the driver
+        # tries again, and ends the run if it cannot either.
         with suppress(StoreError):
             Store(assignment.results).write(record)
-    result = record.model_dump(mode="json")
-    return Retire(result) if record.status == "oom" else result
+    return Retire(record) if record.status == "oom" else record
 
 
 def run_cell(assignment: Assignment, on_progress: Report) -> Record:
     """Run a cell. Whatever happens, it ends as a record."""
     cell = CellRun(assignment, throttled(on_progress))
     record = cell.record
+    record.retries = assignment.retries
     try:
         cell.run_steps()
         record.status = "ok"

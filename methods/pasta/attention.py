@@ -280,7 +280,7 @@ def command(
     example = None if words is None else Example(words, 0, pair)
     method = saved_method(adapter, registry.methods(plugins)) if adapter else None
     with FetchDisplay(stderr_console()) as display:
-        at = fetch(references([task], model, plugins), mirror, display.told)
+        at = fetch(references([task], model, plugins), mirror, display.on_progress)
     paths = at[f"model {label}"].path, at[f"task {task}"].path
     chosen = (layer, head) if layer and head else None
     question = Question(label, paths[0], reader, paths[1], examples, chosen, example, method, adapter)

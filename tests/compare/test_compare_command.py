@@ -21,7 +21,7 @@ from bench.comparison.noise import MachineKind, Noise, Spread
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.runner import session
-from bench.runner.run import Outcome
+from bench.runner.run import RunResult
 
 
 def seeds(method: str = "a", **changes: Any) -> list[Record]:
@@ -176,12 +176,12 @@ def grids(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Grids as `noise` asks for them, each answered with three cells a little faster than those before."""
     asked: list[Any] = []
 
-    def answer(planned: Any, request: Any, console: Any) -> Outcome:
+    def answer(planned: Any, request: Any, console: Any) -> RunResult:
         asked.append(request)
         cells = [measured("a", seed, train=50.0 + len(asked)) for seed in range(3)]
         if os.environ.get("TINY_FAILS") == str(len(asked)):
             cells[0] = failed("a", 0, "oom")
-        return Outcome({record.id: record for record in cells}, os.environ.get("TINY_STOPS") == str(len(asked)))
+        return RunResult({record.id: record for record in cells}, os.environ.get("TINY_STOPS") == str(len(asked)))
 
     monkeypatch.setattr(session, "prepare", lambda requests, console: None)
     monkeypatch.setattr(session, "execute", answer)

@@ -12,6 +12,7 @@ from typing import Any
 from bench.executors import Event, Finished, Job, Started
 from bench.grid.recipes import ResolvedRecipe
 from bench.grid.suites import Budget
+from bench.records.record import Record
 from bench.train import cell as cells
 from bench.train import worker
 from bench.train.assignment import Assignment
@@ -37,12 +38,11 @@ class WarmWorker:
         self._process.shutdown()
 
 
-def run(assignment: Assignment, model: Path) -> Any:
+def run(assignment: Assignment, model: Path) -> Record:
     """`bench.train.worker.run_cell` on the tiny model and a few examples of the cell's own task, for three steps."""
     cells.prepare, cells.resolve_recipe = prepare, resolve_recipe  # type: ignore[assignment]
     cells.matmul_gflops = lambda device: 50.0  # the probe takes longer than the rest of such a cell
-    record = worker.run_cell(replace(assignment, model=model), lambda data: None)
-    return record.model_dump(mode="json")
+    return worker.run_cell(replace(assignment, model=model), lambda data: None)
 
 
 def prepare(task: Any, data: Path, model: Path, budget: Budget) -> Any:

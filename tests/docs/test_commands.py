@@ -20,7 +20,7 @@ from commandline import Bench, Done
 from bench import profiles
 from bench.grid import models, suites
 from bench.records.store import Store
-from bench.runner import run
+from bench.runner import backend
 from methods.pasta import attention
 
 pytestmark = pytest.mark.slow
@@ -45,7 +45,7 @@ def worker(model: Path) -> Iterator[short_cells.WarmWorker]:
 @pytest.fixture
 def call(bench: Bench, worker: short_cells.WarmWorker, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """`python -m bench` with cells that are cut short."""
-    monkeypatch.setattr(run, "local_executor", lambda workers, logs=None: worker)
+    monkeypatch.setattr(backend, "local_executor", lambda workers, logs=None: worker)
     monkeypatch.delenv("BENCH_MIRROR", raising=False)
     return bench
 

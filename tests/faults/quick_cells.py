@@ -214,7 +214,7 @@ def _append(name: str, line: str) -> None:
 
 if __name__ == "__main__":
     from bench import __main__
-    from bench.runner import run
+    from bench.runner import backend
 
-    run.TARGET, run.SETUP = "quick_cells:run", "quick_cells:ready"
+    backend.TARGET, backend.SETUP = "quick_cells:run", "quick_cells:ready"
     __main__.main()

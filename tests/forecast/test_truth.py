@@ -22,7 +22,7 @@ from bench.plugins import registry
 from bench.plugins.recipe import cheaper_masks
 from bench.plugins.specs import build_method, parse
 from bench.plugins.task import TaskContext
-from bench.runner import run
+from bench.runner import backend
 from bench.train.model import load_config
 from bench.train.placement import Placement
 
@@ -67,7 +67,7 @@ def measured(folder: Path, name: str, shape: Shape) -> dict[str, float]:
     arguments = [str(folder), name, str(shape.batch), str(shape.length)]
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("measured.py")), *arguments],
-        env={**os.environ, **run.worker_environment(), "PYTHONPATH": str(ROOT)},
+        env={**os.environ, **backend.worker_environment(), "PYTHONPATH": str(ROOT)},
         cwd=ROOT,
         capture_output=True,
         text=True,

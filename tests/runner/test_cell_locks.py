@@ -23,7 +23,7 @@ import sys
 from pathlib import Path
 from bench.runner.cell_locks import CellLocks
 with CellLocks(Path(sys.argv[1])) as locks:
-    print(*(locks.take(cell) for cell in sys.argv[2:]), flush=True)
+    print(*(locks.acquire(cell) for cell in sys.argv[2:]), flush=True)
     sys.stdin.read()
 """
 
@@ -40,15 +40,15 @@ def other(root: Path, *cells: str) -> tuple[subprocess.Popen[str], list[bool]]:
 
 def test_a_cell_is_one_processs_until_that_gives_it_back_or_dies(tmp_path: Path) -> None:
     with CellLocks(tmp_path / "results") as locks:
-        assert locks.take(A)
-        assert locks.take(A)  # again
+        assert locks.acquire(A)
+        assert locks.acquire(A)  # again
         process, got = other(tmp_path / "results", A, B)
         assert got == [False, True]
-        assert not locks.take(B)
+        assert not locks.acquire(B)
         process.kill()
         process.communicate()
-        assert locks.take(B)
-        locks.give_back(A)
+        assert locks.acquire(B)
+        locks.release(A)
         process, got = other(tmp_path / "results", A, B)
         assert got == [True, False]
         process.communicate("")
@@ -64,8 +64,8 @@ def test_where_there_are_no_locks_every_cell_is_granted(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(fcntl, "lockf", refuse)
     with CellLocks(tmp_path) as locks:
-        assert locks.take(A)
-        locks.give_back(A)
+        assert locks.acquire(A)
+        locks.release(A)
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tiny_grid import TinyGrid
 
 from bench.errors import SourceError
 from bench.profiles import Profile, load
-from bench.records.record import new_record
+from bench.records.record import Record, new_record
 from bench.records.store import Store
 from bench.runner.options import Options
 from bench.runner.plan import plan
@@ -52,21 +52,19 @@ def changed(job: RemoteJob, cell: dict[str, Any] | None = None, **assignment: An
     return replace(job, assignment=replace(job.assignment, cell=found, **assignment))
 
 
-def done(job: RemoteJob) -> dict[str, Any]:
-    result: dict[str, Any] = run(job, lambda data: None)
-    return result
+def done(job: RemoteJob) -> Record:
+    found: Record = run(job, lambda data: None)
+    return found
 
 
 @pytest.mark.slow
 def test_a_cell_runs_and_its_record_is_written_where_the_folder_is_shared(job: RemoteJob, tmp_path: Path) -> None:
     """A folder of the same name on another machine is not the driver's: the driver gets the record."""
     result = done(job)
-    assert (result["status"], result["id"]) == ("ok", job.assignment.cell.id)
-    written = results_of(job).read(job.assignment.cell.id)
-    assert written is not None
-    assert written.model_dump(mode="json") == result
+    assert (result.status, result.id) == ("ok", job.assignment.cell.id)
+    assert results_of(job).read(job.assignment.cell.id) == result
     (tmp_path / "other").mkdir()
-    assert done(changed(job, results=tmp_path / "other"))["status"] == "ok"
+    assert done(changed(job, results=tmp_path / "other")).status == "ok"
     assert list((tmp_path / "other").iterdir()) == []
 
 
@@ -95,10 +93,9 @@ def test_what_a_machine_lacks_ends_the_cell_with_a_sentence(job: RemoteJob, tmp_
     }
     for sentence, each in wrong.items():
         result = done(each)
-        assert result["status"] == "error"
-        assert sentence in result["reason"]
-        assert result["traceback"] is None
-        assert result["finished_at"] >= new_record(cell).started_at[:10]
+        assert (result.status, result.traceback) == ("error", None)
+        assert sentence in (result.reason or "")
+        assert result.finished_at >= new_record(cell).started_at[:10]
     # Those of a shared folder are written by the worker, too.
     written = results_of(job).read(changed(job, {"code": "0123"}).assignment.cell.id)
     assert written is not None

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 
-from hypothesis import given
-from hypothesis import strategies as st
 from made import cell
 
 from bench.grid.cell import Cell
@@ -48,23 +45,3 @@ def test_a_seed_is_put_in_order_when_its_turn_comes() -> None:
     assert [next(cells).method for _ in range(6)] == ["short", "middle", "long"] * 2
     learnt.update(SECONDS)
     assert [each.method for each in cells] == ["long", "long", "middle", "middle", "short", "short"]
-
-
-def makespan(lengths: Sequence[float], workers: int) -> float:
-    free = [0.0] * workers
-    for length in lengths:
-        heapq.heappush(free, heapq.heappop(free) + length)
-    return max(free)
-
-
-@given(st.lists(st.floats(0.1, 100), min_size=1, max_size=14), st.integers(2, 4))
-def test_no_cell_is_left_out_and_the_last_one_to_end_was_begun_before_shorter_ones(
-    lengths: list[float], workers: int
-) -> None:
-    """What follows from it: the grid ends no later than the mean load and the shortest cell that ends it."""
-    cells = [cell("m", 0, params={"at": at}) for at in range(len(lengths))]
-    ordered = [lengths[each.params["at"]] for each in in_order(cells, workers, lambda c: lengths[c.params["at"]])]
-    assert ordered == sorted(lengths, reverse=True)
-    if len(ordered) > workers:  # the cell that ends the grid begins when all are busy, and is no first cell
-        others = max(makespan(ordered[:workers], workers), sum(ordered) / workers + ordered[workers])
-        assert makespan(ordered, workers) <= others + 1e-9
