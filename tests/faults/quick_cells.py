@@ -27,6 +27,7 @@ if __name__ == "__main__":
 from bench.executors import Report
 from bench.grid.cell import Cell
 from bench.measure.time import Timeline
+from bench.records import record as records
 from bench.records.record import Record, new_record
 from bench.records.store import Store
 from bench.train.assignment import Assignment
@@ -170,9 +171,8 @@ def _shift(seconds: float) -> None:
 
     real = time.time
     time.time = lambda: real() + seconds
-    worker_module().timestamp = lambda: (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(
-        timespec="milliseconds"
-    )
+    for module in (records, worker_module()):
+        module.timestamp = lambda: (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
 
 
 FAULTS: dict[str, Callable[[], None]] = {  # leave the machine as it is
