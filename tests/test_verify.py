@@ -34,7 +34,7 @@ class Returning:
             if changed is None:
                 yield Lost(job.key, "error", "the worker was killed by signal 9 (SIGKILL)", None, 1.0, "")
             else:
-                yield Finished(job.key, known[job.key].model_copy(update=changed).model_dump(mode="json"))
+                yield Finished(job.key, known[job.key].model_copy(update=changed))
 
 
 @pytest.fixture
