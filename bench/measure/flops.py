@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-    from torch.utils.flop_counter import FlopCounterMode
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 
 def counter() -> FlopCounterMode:
@@ -16,8 +16,6 @@ def counter() -> FlopCounterMode:
     Matrix products and attention count, a multiply and an add as two operations. Element-wise work (activations,
     normalisation, PASTA's additions) does not, as is usual. Scores that attention's backward pass recomputes do.
     """
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
     def forward(query: Any, key: Any, value: Any, *rest: Any, **more: Any) -> int:
         return int(sdpa_flop_count(query, key, value))
@@ -36,8 +34,6 @@ def counter() -> FlopCounterMode:
 
 def forward_flops(model: nn.Module, inputs: Mapping[str, Tensor]) -> int:
     """FLOPs of one call of the model in evaluation mode, see `counter`."""
-    import torch
-
     was_training = model.training
     model.eval()
     with torch.inference_mode(), counter() as counted:

@@ -1,4 +1,7 @@
-"""A task's data, ready for a cell: read, cut to a budget, tokenised, described, and put into padded batches."""
+"""A task's data, ready for a cell: read, cut to a budget, tokenised, described, and put into padded batches.
+
+torch is imported inside functions: the driver reads data too, and does without torch.
+"""
 
 from __future__ import annotations
 

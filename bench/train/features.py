@@ -109,7 +109,7 @@ def _padded_to(states: Tensor, width: int) -> Tensor:
 
 def feature_cache(model: Any, examples: int) -> FeatureCache | None:
     """A cache where it changes no result: nothing of the backbone trains, and no dropout is on. Else None."""
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel  # takes a second, and `plan` imports the loop
 
     if not isinstance(model, PreTrainedModel) or model.base_model is model:
         return None

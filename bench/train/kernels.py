@@ -6,14 +6,16 @@ and its fused attention is slow at the lengths of sentences. On other devices to
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import eager_mask
 
-if TYPE_CHECKING:
-    from bench.plugins.recipe import Masks
+from bench.plugins.recipe import Masks
 
 ATTENTION = "bench-cpu"
 LEVELS = 2**16  # of a draw for one element, which has 16 bits
@@ -94,8 +96,6 @@ def attention(
     Returns:
         [batch, queries, heads, width], and no weights.
     """
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
     heads, width = query.shape[1], query.shape[3]
     keys = key.shape[2]
     unsupported = key.shape[1] != heads or any(kwargs.get(name) is not None for name in _UNSUPPORTED)
@@ -156,22 +156,13 @@ def install(module: nn.Module, masks: Masks | None) -> None:
     Call it on the adapted model, so that it reaches what the method has added. Models whose attention cannot be
     replaced keep theirs.
     """
-    from transformers import PreTrainedModel
-
     if masks != "16-bit":
         return
-    _register()
+    AttentionInterface.register(ATTENTION, attention)
+    AttentionMaskInterface.register(ATTENTION, eager_mask)  # None where nothing is padded
     for part in module.modules():
         if type(part) is nn.Dropout:
             # A new module would lose the hooks on this one, and references to it.
             part.__class__ = Dropout
         if isinstance(part, PreTrainedModel) and part._supports_attention_backend:
             part.set_attn_implementation(ATTENTION)
-
-
-def _register() -> None:
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import eager_mask
-
-    AttentionInterface.register(ATTENTION, attention)
-    AttentionMaskInterface.register(ATTENTION, eager_mask)  # None where nothing is padded

@@ -1,4 +1,7 @@
-"""A pretrained encoder: loading it, finding its backbone, head and special tokens, initialising its head."""
+"""A pretrained encoder: loading it, finding its backbone, head and special tokens, initialising its head.
+
+Plugins import this module, so it imports torch and transformers inside functions: `list` is quick.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import traceback
 from contextlib import suppress
 from importlib import import_module
@@ -29,7 +28,6 @@ PRELOADED = (
     "seqeval.metrics",
 )
 TRACEBACK_CHARS = 8000
-PROGRESS_SECONDS = 0.25  # between two reports, at least
 
 
 def warm_up() -> None:
@@ -59,7 +57,7 @@ def run(assignment: Assignment, on_progress: Report) -> Any:
 
 def run_cell(assignment: Assignment, on_progress: Report) -> Record:
     """Run a cell. Whatever happens, it ends as a record."""
-    cell = CellRun(assignment, throttled(on_progress))
+    cell = CellRun(assignment, on_progress)
     record = cell.record
     record.retries = assignment.retries
     try:
@@ -74,22 +72,6 @@ def run_cell(assignment: Assignment, on_progress: Report) -> Record:
     record.timeline = cell.timeline.seconds()
     record.finished_at = timestamp()
     return record
-
-
-def throttled(on_progress: Report) -> Report:
-    """For a call in every step: what comes soon after a report that was sent is merged into the next one."""
-    waiting: dict[str, Any] = {}
-    sent = float("-inf")
-
-    def report(data: dict[str, Any]) -> None:
-        nonlocal sent
-        waiting.update(data)
-        if time.monotonic() - sent >= PROGRESS_SECONDS:
-            sent = time.monotonic()
-            on_progress(waiting.copy())
-            waiting.clear()
-
-    return report
 
 
 def _end(record: Record, status: Status, reason: str) -> None:
