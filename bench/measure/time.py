@@ -76,17 +76,17 @@ def throughput(steps: Sequence[Step], dropped: int = DROPPED_STEPS) -> Throughpu
     """
     import numpy as np
 
-    kept = steps[dropped:]
-    seconds = sum(step.seconds for step in kept)
-    if not kept or seconds <= 0:
+    counted = steps[dropped:]
+    seconds = sum(step.seconds for step in counted)
+    if not counted or seconds <= 0:
         return Throughput(None, None, None, None, 0, min(dropped, len(steps)))
-    p50, p95 = np.percentile([1000 * step.seconds for step in kept], [50, 95])
+    p50, p95 = np.percentile([1000 * step.seconds for step in counted], [50, 95])
     return Throughput(
-        examples_per_second=sum(step.examples for step in kept) / seconds,
-        tokens_per_second=sum(step.tokens for step in kept) / seconds,
+        examples_per_second=sum(step.examples for step in counted) / seconds,
+        tokens_per_second=sum(step.tokens for step in counted) / seconds,
         step_p50_ms=float(p50),
         step_p95_ms=float(p95),
-        steps=len(kept),
+        steps=len(counted),
         dropped=dropped,
     )
 

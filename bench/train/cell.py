@@ -62,6 +62,7 @@ class CellRun:
         self.train_memory, self.eval_memory = PeakMemory(self.device), PeakMemory(self.device)
 
     def run_steps(self) -> None:
+        """Every step, in order."""
         with self.timeline.phase("set up"):
             self.set_up()
         with self.timeline.phase("read data"):
