@@ -5,11 +5,12 @@ For notebooks: `bench.run(...)` runs a grid and `bench.load("results/...")` read
 
 from typing import TYPE_CHECKING, Any
 
+from bench.version import __version__
+
 if TYPE_CHECKING:
     from bench.api import Results, load, run
 
 __all__ = ["Results", "__version__", "load", "run"]
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

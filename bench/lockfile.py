@@ -16,7 +16,6 @@ import tomli_w
 from packaging.utils import canonicalize_name
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bench import __version__
 from bench.errors import UsageError, first_error
 from bench.grid.cell import Cell
 from bench.leaderboard.rows import current
@@ -24,6 +23,7 @@ from bench.measure import environment
 from bench.profiles import Profile
 from bench.records.machines import machine_kind
 from bench.records.record import Record
+from bench.version import __version__
 
 SHOWN = 8  # differences in one message
 ITSELF = "pasta-bench"  # its version is the entry `bench`: it may be used without being installed

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from bench import __version__
 from bench.cli.check import check
 from bench.cli.compare import compare
 from bench.cli.fetch import fetch
@@ -23,6 +22,7 @@ from bench.cli.report import report
 from bench.cli.run import run
 from bench.cli.tune import tune
 from bench.cli.verify import verify
+from bench.version import __version__
 
 app = typer.Typer(
     help="Benchmark parameter-efficient tuning methods: PASTA beside LoRA, BitFit, prompt tuning and full fine-tuning.",

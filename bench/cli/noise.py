@@ -24,11 +24,11 @@ def noise(
 
     Finished cells are not repeated: the same command continues where it stopped. Leave the machine alone meanwhile.
     """
-    from bench import __version__
     from bench.comparison import noise as noise_model
     from bench.files import write_atomically
     from bench.runner.request import Request
     from bench.runner.session import execute, prepare, warn_of_broken_plugins, write_tables
+    from bench.version import __version__
 
     request, console = Request.of(options), stderr_console()
     warn_of_broken_plugins(request.plugins, console)

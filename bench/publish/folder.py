@@ -16,7 +16,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
-from bench import __version__, report
+from bench import report
 from bench.errors import BenchError, StoreError, UsageError
 from bench.files import remove_stale, temporary_path, write_atomically
 from bench.leaderboard.files import texts
@@ -24,6 +24,7 @@ from bench.leaderboard.rows import current
 from bench.leaderboard.tables import Tables
 from bench.records.record import Record
 from bench.stats.pscp import Pscp
+from bench.version import __version__
 
 SUMS = "SHA256SUMS"
 HUB = "hub:"

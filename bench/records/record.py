@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bench import __version__
 from bench.grid import seeds
 from bench.grid.cell import Cell
 from bench.plugins.recipe import Recipe
 from bench.records.packed import PackedList
+from bench.version import __version__
 
 SCHEMA_VERSION = 7
 # 1 had no extra tests; 2 no labels, inference FLOPs and machine speed; 3 no word on whether throughput was exclusive;
