@@ -1,6 +1,6 @@
 """The plugin contract: what every method and every task must do, check by check.
 
-A check is a requirement and a function that yields errors (`checks`). `method_checks` and `task_checks` hold them. They
-look at a `trial` of a method on the tiny `encoder`, or at what a task reads. `selection` finds the plugins that are
-meant, `checking` sends each to a `worker` process.
+A check is a function whose docstring is a requirement and which yields errors (`checks`). `method_checks` examine a
+`trial` of a method on the tiny `encoder`, `task_checks` what a task declares and reads. `selection` finds the plugins
+that are meant, and `checking` sends each to a worker process.
 """

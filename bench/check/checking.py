@@ -10,13 +10,16 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.check.checks import Outcome, Report
+from bench.check.checks import OnProgress, Outcome, Report
 from bench.check.selection import Plugin
+from bench.check.task_checks import Reading, task_outcomes
 from bench.errors import SourceError
 from bench.executors import Finished, Job, Lost, Progress
 from bench.executors.local import LocalExecutor
+from bench.plugins import registry
+from bench.plugins.specs import build_method, parse
 
-TARGET = "bench.check.worker:run"  # by name: it loads torch, which is for workers
+TARGET = "bench.check.checking:check_one"
 # Sources were fetched before; a plugin has no reason to use the hub.
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
@@ -71,3 +74,16 @@ def _failed_report(plugin: Plugin, name: str, reason: str) -> Report:
         "finishes": "Checking ends: the plugin neither hangs nor ends its process.",
     }[name]
     return Report(plugin, [Outcome(name, requirement, "failed", reason)])
+
+
+def check_one(job: tuple[Plugin, Inputs], report: OnProgress) -> list[Outcome]:
+    """What a worker does; it reports each check before it runs."""
+    plugin, inputs = job
+    if plugin.type == "task":
+        task, source = registry.tasks(inputs.files).get(plugin.spec).plugin, inputs.data.get(plugin.spec)
+        reading = Reading(task, source or SourceError("The data was left out."))
+        return list(task_outcomes(reading, source is not None, report))
+    from bench.check.method_checks import encoder_of, method_outcomes  # loads torch, which tasks do not need
+
+    methods, spec = registry.methods(inputs.files), parse(plugin.spec)
+    return list(method_outcomes(lambda: build_method(methods, spec), encoder_of(inputs.model), report))

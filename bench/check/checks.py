@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -10,6 +10,7 @@ from bench.check.selection import Plugin
 from bench.errors import NotApplicable, first_line
 
 S = TypeVar("S")
+OnProgress = Callable[[dict[str, Any]], None]  # called with the check that begins, and the kind of task
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,18 @@ def run_check(check: Check[S], subject: S, on: str | None = None) -> Outcome:
 
 def check_name(check: Check[Any]) -> str:
     return check.__name__.replace("_", "-")
+
+
+def run_checks(
+    checks: Sequence[Check[S]], subject: S, report: OnProgress = lambda progress: None, on: str | None = None
+) -> Iterator[Outcome]:
+    """All checks; only the first, if it does not pass: then there is nothing for the others to examine."""
+    for check in checks:
+        report({"check": check_name(check), "on": on})
+        outcome = run_check(check, subject, on)
+        yield outcome
+        if check is checks[0] and outcome.status != "ok":
+            return
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,13 +19,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from bench.check import examples
-from bench.check.checks import Check
-from bench.check.encoder import logits
+from bench.check.checks import Check, OnProgress, Outcome, run_checks
+from bench.check.encoder import Encoder, logits
 from bench.check.trial import SEED, STEPS, TRAINING_SEED, Tensors, Trial
 from bench.errors import first_error, first_line
 from bench.grid import seeds
 from bench.plugins import specs
+from bench.plugins.method import Method
 from bench.plugins.recipe import Recipe
+from bench.train.model import quiet_libraries
 
 CLOSE = 1e-5  # of the largest logit: what float32 leaves of a sum done in another order
 FORMATS = (".safetensors", ".json")
@@ -215,6 +218,28 @@ EVERY_KIND: tuple[Check[Trial], ...] = (
 )  # fmt: skip
 ONE_KIND: tuple[Check[Trial], ...] = (misfit_refused, one_start, params_text)
 """What does not depend on the task is checked on the first kind that the method applies to."""
+
+
+def method_outcomes(
+    make: Callable[[], Method], encoder: Encoder, report: OnProgress = lambda progress: None
+) -> Iterator[Outcome]:
+    """A method's checks, on every kind of task."""
+    once = ONE_KIND
+    for kind in examples.KINDS:
+        outcomes = list(run_checks((*EVERY_KIND, *once), Trial(make, kind, encoder), report, kind))
+        yield from outcomes
+        if outcomes[0].status == "ok":
+            once = ()
+
+
+@cache
+def encoder_of(folder: Path | None) -> Encoder:
+    """The encoder of a model folder; None: the tiny BERT."""
+    quiet_libraries()
+    if folder is not None:
+        return Encoder.of_folder(folder)
+    torch.set_num_threads(1)  # tiny matrices gain nothing from threads
+    return Encoder.random()
 
 
 def _distance(one: Tensor, other: Tensor) -> float:

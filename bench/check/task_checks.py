@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.check.checks import Check
+from bench.check.checks import Check, OnProgress, Outcome, run_checks
 from bench.errors import SourceError
 from bench.plugins import metrics
 from bench.plugins.registry import load_file
@@ -218,6 +218,14 @@ def scores(reading: Reading) -> Iterator[str]:
 STATIC: tuple[Check[Reading], ...] = (labels, metric, max_length, citation, source)
 # `reads` is the first: unless it passes, the others have nothing to look at.
 DATA: tuple[Check[Reading], ...] = (reads, texts, labels_in_range, splits_disjoint, scores, reads_alike)
+
+
+def task_outcomes(reading: Reading, with_data: bool, report: OnProgress = lambda progress: None) -> Iterator[Outcome]:
+    """A task's checks."""
+    for check in STATIC:
+        yield from run_checks((check,), reading, report)
+    if with_data:
+        yield from run_checks(DATA, reading, report)
 
 
 def _perfect_score(task: type[Task], references: list[Any]) -> float | None:

@@ -6,10 +6,9 @@ from honest_plugins import Shift
 
 from bench.check.checks import Report, check_name, run_check
 from bench.check.encoder import Encoder
-from bench.check.method_checks import EVERY_KIND, ONE_KIND
+from bench.check.method_checks import EVERY_KIND, ONE_KIND, method_outcomes
 from bench.check.selection import Plugin
 from bench.check.trial import Trial
-from bench.check.worker import method_outcomes
 from bench.plugins import Method
 
 CHECKS = {check_name(check): check for check in (*EVERY_KIND, *ONE_KIND)}

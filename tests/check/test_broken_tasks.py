@@ -7,8 +7,7 @@ import pytest
 from honest_plugins import Seasons
 
 from bench.check.checks import check_name, run_check
-from bench.check.task_checks import DATA, STATIC, Reading
-from bench.check.worker import task_outcomes
+from bench.check.task_checks import DATA, STATIC, Reading, task_outcomes
 from bench.errors import SourceError
 from bench.plugins import Task
 
@@ -57,8 +56,6 @@ def test_an_unavailable_source_is_reported() -> None:
 
 
 def test_another_process_that_fails_is_a_failure() -> None:
-    class Local(Seasons):
-        """Out of reach for another process."""
-
-    outcome = run_check(CHECKS["reads-alike"], reading(Local))
+    absent = type("Absent", (Seasons,), {"__module__": broken_tasks.__name__})  # the module has no class of that name
+    outcome = run_check(CHECKS["reads-alike"], reading(absent))
     assert (outcome.reason or "").startswith("another process cannot read the files: AttributeError: ")

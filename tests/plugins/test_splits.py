@@ -89,48 +89,32 @@ def test_a_cut_depends_on_no_order_and_losing_an_example_moves_two_at_most(
     assert sum(after[text] != before[text] for text in after) <= 2
 
 
-@settings(max_examples=60, deadline=None)
-@given(texts, texts, st.one_of(texts, st.integers(0, 5)))
-def test_official_splits_lose_what_they_share(train: list[str], test: list[str], validation: list[str] | int) -> None:
-    def examples(words: list[str]) -> list[Example]:
-        return [Example(word, 0) for word in words]
-
-    held_out = validation if isinstance(validation, int) else examples(validation)
-    splits = official(examples(train), examples(test), salt="s", validation=held_out)
-    assert sorted(e.text for e in splits["test"]) == sorted(test)  # the test split keeps all that it has
-    inputs = {name: {normalise(e.text) for e in split} for name, split in splits.items()}
-    assert all(not one & other for one, other in itertools.combinations(inputs.values(), 2))
-    free = {normalise(word) for word in train} - inputs["test"]
-    if isinstance(validation, int):
-        assert len(splits["validation"]) == min(validation, len(free))
-        assert inputs["train"] | inputs["validation"] == free
-    else:
-        assert inputs["validation"] == {normalise(word) for word in validation} - inputs["test"]
-        assert inputs["train"] == free - inputs["validation"]
-
-
-@settings(max_examples=60, deadline=None)
-@given(texts, texts, texts, st.one_of(texts, st.integers(0, 5)))
-def test_an_extra_test_keeps_all_and_train_and_validation_lose_it(
-    train: list[str], test: list[str], extra: list[str], validation: list[str] | int
+@settings(max_examples=100)
+@given(texts, texts, st.none() | texts, st.one_of(texts, st.integers(0, 5)))
+def test_tests_keep_all_and_train_and_validation_lose_what_they_share(
+    train: list[str], test: list[str], extra: list[str] | None, validation: list[str] | int
 ) -> None:
     def examples(words: list[str]) -> list[Example]:
         return [Example(word, 0) for word in words]
 
     held_out = validation if isinstance(validation, int) else examples(validation)
-    splits = official(
-        examples(train), examples(test), salt="s", validation=held_out, extra_tests={"extra": examples(extra)}
-    )
-    assert list(splits) == ["train", "validation", "test", "extra"]
-    assert sorted(e.text for e in splits["test"]) == sorted(test)
-    assert sorted(e.text for e in splits["extra"]) == sorted(extra)
+    extra_tests = {} if extra is None else {"extra": examples(extra)}
+    splits = official(examples(train), examples(test), salt="s", validation=held_out, extra_tests=extra_tests)
+    assert list(splits) == ["train", "validation", "test", *extra_tests]
+    assert sorted(str(example.text) for example in splits["test"]) == sorted(test)
+    assert sorted(str(example.text) for example in splits.get("extra", [])) == sorted(extra or [])
     inputs = {name: {normalise(e.text) for e in split} for name, split in splits.items()}
     for one, other in itertools.combinations(inputs, 2):
         if (one, other) != ("test", "extra"):  # two tests may ask the same
             assert not inputs[one] & inputs[other]
+    tested = inputs["test"] | inputs.get("extra", set())
+    free = {normalise(word) for word in train} - tested
     if isinstance(validation, int):
-        free = {normalise(word) for word in train} - inputs["test"] - inputs["extra"]
-        assert len(splits["validation"]) == min(validation, len(free))  # cut from what is left
+        assert len(splits["validation"]) == min(validation, len(free))
+        assert inputs["train"] | inputs["validation"] == free
+    else:
+        assert inputs["validation"] == {normalise(word) for word in validation} - tested
+        assert inputs["train"] == free - inputs["validation"]
 
 
 def test_without_others() -> None:
