@@ -38,39 +38,38 @@ def compare(
 ) -> None:
     """Judge a run against another: 0 nothing got worse, 1 something did, 3 nothing to compare."""
     from bench.comparison import formats
-    from bench.comparison.judging import compare as judge
-    from bench.comparison.junit import as_junit
-    from bench.comparison.measures import parse_threshold, with_thresholds
+    from bench.comparison.judge import compare_runs
+    from bench.comparison.measures import with_thresholds
     from bench.files import write_atomically
 
-    quantities = with_thresholds(dict(map(parse_threshold, threshold or ())))
+    measures = with_thresholds(threshold or ())
     console = stderr_console()
     known = _noise(noise, base)
     after = merged([new], None, console).records
     before = merged([base], None, console).records if base.is_dir() else []
-    report = judge(before, after, quantities=quantities, noise=known, across_profiles=across_profiles)
+    found = compare_runs(before, after, measures=measures, noise=known, across_profiles=across_profiles)
     if junit is not None:
-        write_atomically(junit, as_junit(report))
+        write_atomically(junit, formats.as_junit(found))
     if markdown is not None:
-        write_atomically(markdown, formats.as_markdown(report))
+        write_atomically(markdown, formats.as_markdown(found))
     if as_json:
-        print_json(formats.as_dict(report))
+        print_json(formats.as_dict(found))
     else:
-        print(formats.text(report))
-    if not report.comparable:
+        print(formats.as_text(found))
+    if found.verdict == "nothing comparable":
         _say_why_nothing(base, new, bool(before), bool(after), console)
         raise typer.Exit(EXIT_NOTHING)
-    if report.regressed:
+    if found.verdict == "regression":
         raise typer.Exit(EXIT_FAILED)
 
 
-def _noise(asked: Path | None, base: Path) -> Noise | None:
+def _noise(given: Path | None, base: Path) -> Noise | None:
     from bench.comparison import noise
 
     beside = base / noise.FILE
-    if asked is None and not beside.exists():
+    if given is None and not beside.exists():
         return None
-    return noise.load(asked or beside)
+    return noise.load(given or beside)
 
 
 def _say_why_nothing(base: Path, new: Path, before: bool, after: bool, console: Console) -> None:

@@ -1,114 +1,222 @@
-"""A comparison as text for a terminal, as Markdown for a job's summary, as JSON."""
+"""A comparison for people and for CI: text, Markdown for a job's summary, JSON, and JUnit XML."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+import xml.etree.ElementTree as ElementTree
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import Any
 
-from bench.comparison import messages
-from bench.comparison.judging import Judgement, Outcome, Report
+from bench.comparison.judge import Judgement, RunComparison
+from bench.comparison.measures import MEASURES
+from bench.comparison.rows import ALL_ROWS, RowEvent
 from bench.leaderboard.rows import Row
-from bench.sanitize import markdown
+from bench.sanitize import legal, markdown, one_line
 from bench.text import text_table
 
-SHOWN: tuple[Outcome, ...] = ("regression", "improvement")
 WIDTH = 100
 ALIGN = ("left", "left", "left", *["right"] * 5)
+SUITE = "bench compare"  # the name of the JUnit test suite
 
 
-def text(report: Report) -> str:
-    """What got worse, then what got better, then a summary of the rest; for a terminal."""
-    parts = []
-    for event in sorted(report.events, key=lambda e: not e.regression):
-        parts.append(f"{'REGRESSION: ' if event.regression else ''}{messages.event_sentence(event)}")
-    blocks = ["\n".join(parts)] if parts else []
-    rows = [_cells(judgement) for outcome in SHOWN for judgement in report.of(outcome)]
-    if rows:
-        blocks.append(text_table(rows, ALIGN))
-    rest = [messages.summary(report), *map(_capital, messages.not_judged(report)), report.noise]
-    rest += [line for line in (messages.blind_spot(report), messages.other_profiles(report)) if line]
-    return "\n\n".join([*blocks, "\n".join(_wrapped(line) for line in rest)])
+def as_text(found: RunComparison) -> str:
+    """For a terminal: what got worse, then what got better, then a summary of the rest."""
+    blocks = ["\n".join(f"{'REGRESSION: ' if e.regression else ''}{event_sentence(e)}" for e in _by_gravity(found))]
+    changed = [*found.of("regression"), *found.of("improvement")]
+    rows = [{"": "WORSE" if each.outcome == "regression" else "better", **cells(each)} for each in changed]
+    blocks.append(text_table(rows, ALIGN) if rows else "")
+    lines = [summary(found), *_notes(found)]
+    wrapped = [textwrap.fill(line, WIDTH, break_long_words=False, break_on_hyphens=False) for line in lines]
+    return "\n\n".join([*filter(None, blocks), "\n".join(wrapped)])
 
 
-def _wrapped(line: str) -> str:
-    return textwrap.fill(line, WIDTH, break_long_words=False, break_on_hyphens=False)
+def as_markdown(found: RunComparison) -> str:
+    """For $GITHUB_STEP_SUMMARY: the verdict, tables of what changed, and notes."""
+    mark = {"regression": "❌", "no regression": "✅", "nothing comparable": "⚠️"}[found.verdict]
+    events = [f"- {'❌ ' if e.regression else ''}{markdown(event_sentence(e))}" for e in _by_gravity(found)]
+    blocks = [f"## {mark} Benchmark: {found.verdict}", markdown(summary(found)), "\n".join(events)]
+    worse, better, rest = found.of("regression"), found.of("improvement"), found.of("unsure", "unchanged")
+    blocks.append(f"### Got worse\n\n{_table(worse)}" if worse else "")
+    blocks.append(f"### Got better\n\n{_table(better)}" if better else "")
+    blocks.append("\n".join(f"- {markdown(line)}" for line in _notes(found)))
+    if rest:
+        blocks.append(f"<details><summary>{len(rest)} other figures</summary>\n\n{_table(rest)}\n\n</details>")
+    return "\n\n".join(filter(None, blocks)) + "\n"
 
 
-def as_markdown(report: Report) -> str:
-    """For $GITHUB_STEP_SUMMARY: the verdict, tables of what changed, and what else there is to know."""
-    mark = {"regression": "❌", "no regression": "✅", "nothing comparable": "⚠️"}[report.verdict]
-    blocks = [f"## {mark} Benchmark: {report.verdict}", markdown(messages.summary(report))]
-    if report.events:
-        lines = sorted(report.events, key=lambda e: not e.regression)
-        blocks.append(
-            "\n".join(f"- {'❌ ' if e.regression else ''}{markdown(messages.event_sentence(e))}" for e in lines)
-        )
-    for title, outcome in (("Got worse", "regression"), ("Got better", "improvement")):
-        found = [judgement for judgement in report.judgements if judgement.outcome == outcome]
-        if found:
-            blocks.append(f"### {title}\n\n{_table(found)}")
-    rest = [*map(_capital, messages.not_judged(report)), report.noise]
-    rest += [line for line in (messages.blind_spot(report), messages.other_profiles(report)) if line]
-    blocks.append("\n".join(f"- {markdown(line)}" for line in rest))
-    quiet = [j for j in report.judgements if j.outcome in ("unsure", "unchanged")]
-    if quiet:
-        blocks.append(f"<details><summary>{len(quiet)} other figures</summary>\n\n{_table(quiet)}\n\n</details>")
-    return "\n\n".join(blocks) + "\n"
-
-
-def as_dict(report: Report) -> dict[str, Any]:
-    """JSON-able; the keys are the CSV's columns where it has them. change and threshold are shares where `relative`."""
+def as_dict(found: RunComparison) -> dict[str, Any]:
+    """For JSON; the keys are the CSV's columns where it has them. change and threshold are shares where `relative`."""
+    same = ("base", "new", "change", "worse", "p_value", "detectable", "n_seeds", "reason")
     return {
-        "verdict": report.verdict,
-        "summary": messages.summary(report),
-        "noise": report.noise,
-        "comparisons": [_judgement(judgement) for judgement in report.judgements],
-        "rows": [{**_row(e.row), "event": e.what, "regression": e.regression, "reason": e.text} for e in report.events],
+        "verdict": found.verdict,
+        "summary": summary(found),
+        "noise": found.noise,
+        "comparisons": [
+            {
+                **_names(each.row),
+                "metric": each.metric,
+                "quantity": each.measure.name,
+                "outcome": each.outcome,
+                "relative": each.measure.relative,
+                "threshold": each.measure.threshold,
+                **{name: getattr(each, name) for name in same},
+            }
+            for each in found.judgements
+        ],
+        "rows": [
+            {**_names(e.row), "event": e.kind, "regression": e.regression, "reason": e.text} for e in found.events
+        ],
     }
 
 
-def _judgement(judgement: Judgement) -> dict[str, Any]:
+def as_junit(found: RunComparison) -> str:
+    """A test case for each figure of each row, and one for the row's status.
+
+    The dialect is the common one of Jenkins, GitLab and the actions that show test reports: `testsuites`, `testsuite`
+    and `testcase` with `failure` or `skipped`. The document is well-formed whatever the records hold.
+    """
+    suite = ElementTree.Element("testsuite", name=SUITE)
+    events: dict[Row, list[RowEvent]] = defaultdict(list)
+    for event in found.events:
+        events[event.row].append(event)
+    rows = {judgement.row for judgement in found.judgements} | events.keys()
+    for row in sorted(rows - {ALL_ROWS}):
+        failures = [event_sentence(e) for e in events[row] if e.regression]
+        skipped = [event_sentence(e) for e in events[row] if e.kind in ("missing", "incomparable", "interrupted")]
+        _test_case(suite, row, "status", " ".join(failures), " ".join(skipped))
+    for judgement in found.judgements:
+        text = sentence(judgement)
+        failure, reason = (text if judgement.outcome == each else "" for each in ("regression", "not judged"))
+        _test_case(suite, judgement.row, judgement.measure.name, failure, reason)
+    for kind, tag in (("tests", "testcase"), ("failures", "testcase/failure"), ("skipped", "testcase/skipped")):
+        suite.set(kind, str(len(suite.findall(tag))))
+    suite.set("errors", "0")
+    root = ElementTree.Element("testsuites", dict(suite.attrib))
+    root.append(suite)
+    ElementTree.indent(root)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(root, encoding="unicode")}\n'
+
+
+def _test_case(suite: ElementTree.Element, row: Row, name: str, failure: str, skipped: str) -> None:
+    """classname groups the cases of one row. Profile and preset are in it: two rows may differ in these alone."""
+    group = row.group
+    classname = " ".join(filter(None, (group.model, group.profile, group.preset, group.task, row.label)))
+    case = ElementTree.SubElement(suite, "testcase", classname=legal(classname), name=name, time="0")
+    if failure:
+        ElementTree.SubElement(case, "failure", message=failure, type="regression").text = failure
+    elif skipped:
+        ElementTree.SubElement(case, "skipped", message=skipped).text = skipped
+
+
+# Sentences and numbers; none of them holds a character that a terminal or XML may not have
+
+
+def summary(found: RunComparison) -> str:
+    """One line: how many of each."""
+    if not found.judgements and not found.events:
+        return "Nothing to compare."
+    counts = Counter(judgement.outcome for judgement in found.judgements)
+    worse = counts["regression"] + len(found.alarms)
+    parts = [
+        f"{worse} regression{'s' if worse != 1 else ''}",
+        f"{counts['improvement']} improvement{'s' if counts['improvement'] != 1 else ''}",
+        f"{counts['unchanged']} without a change that matters",
+        f"{counts['unsure']} beyond the threshold but not beyond the noise" if counts["unsure"] else "",
+        f"{counts['not judged']} not judged" if counts["not judged"] else "",
+    ]
+    rows = {judgement.row for judgement in found.judgements} - {ALL_ROWS}
+    return f"{len(found.judgements)} figures of {len(rows)} rows: {', '.join(filter(None, parts))}."
+
+
+def sentence(judgement: Judgement) -> str:
+    """A judgement in one sentence."""
+    shown = cells(judgement)
+    what = f"{shown['row']}: {shown['figure'] if judgement.measure.name == 'score' else judgement.measure.name}"
+    if judgement.outcome == "not judged":
+        return f"{what} was not judged: {one_line(judgement.reason or 'unknown')}."
+    verdict = {
+        "regression": "got worse",
+        "improvement": "got better",
+        "unsure": "changed by more than the threshold, but not by more than the noise",
+        "unchanged": "shows no change that matters",
+    }[judgement.outcome]
+    p_value = shown["p"] if judgement.p_value is None else f"p {shown['p']}"
+    count = f"{'cell' if judgement.row == ALL_ROWS else 'seed'}{'s' if judgement.n_seeds != 1 else ''}"
+    return (
+        f"{what} {verdict}: from {shown['base']} to {shown['new']} ({shown['change']}; threshold {shown['limit']}; "
+        f"{p_value}; {judgement.n_seeds} {count})."
+    )
+
+
+def event_sentence(event: RowEvent) -> str:
+    return f"{one_line(event.label)}: {one_line(event.text).rstrip('.')}."
+
+
+def cells(judgement: Judgement) -> dict[str, str]:
+    """A judgement as a row of a table; a dash where a number is not known, `exact` where there is no noise."""
+    measure = judgement.measure
+
+    def number(value: float | None) -> str:
+        if value is None:
+            return "-"
+        if not measure.relative:
+            return f"{value:.4f}"
+        return f"{value:,.0f}" if measure.test == "exact" or abs(value) >= 100 else f"{value:,.1f}"
+
+    change, p_value = judgement.change, judgement.p_value
+    if change is not None:
+        changed = f"{100 * change:+.1f} %" if measure.relative else f"{change:+.4f}"
     return {
-        **_row(judgement.row),
-        "metric": judgement.metric,
-        "quantity": judgement.quantity.name,
-        "outcome": judgement.outcome,
-        "base": judgement.base,
-        "new": judgement.new,
-        "change": judgement.change,
-        "relative": judgement.quantity.relative,
-        "worse": judgement.worse,
-        "threshold": judgement.threshold,
-        "p_value": judgement.p_value,
-        "detectable": judgement.detectable,
-        "n_seeds": judgement.n_seeds,
-        "reason": judgement.reason,
+        "row": one_line(judgement.label),
+        "figure": one_line(judgement.metric) if measure.name == "score" and judgement.metric else measure.label,
+        "base": number(judgement.base),
+        "new": number(judgement.new),
+        "change": "-" if change is None else changed,
+        "limit": f"{100 * measure.threshold:g} %" if measure.relative else f"{measure.threshold:g}",
+        "p": "exact" if p_value is None else "<0.001" if p_value < 0.001 else f"{p_value:.3f}",
     }
 
 
-def _row(row: Row) -> dict[str, str]:
+def _table(judgements: Iterable[Judgement]) -> str:
+    lines = ["| row | figure | base | new | change | limit | p |", "|---|---|--:|--:|--:|--:|--:|"]
+    return "\n".join([*lines, *(f"| {' | '.join(map(markdown, cells(each).values()))} |" for each in judgements)])
+
+
+def _names(row: Row) -> dict[str, str]:
     return {"method": row.method, "method_params": row.variant, **row.group._asdict()}
 
 
-def _cells(judgement: Judgement) -> dict[str, str]:
-    return {
-        "": "WORSE" if judgement.outcome == "regression" else "better",
-        "row": messages.label(judgement),
-        "figure": messages.quantity(judgement),
-        "base": messages.number(judgement, judgement.base),
-        "new": messages.number(judgement, judgement.new),
-        "change": messages.change(judgement),
-        "limit": messages.threshold(judgement),
-        "p": messages.p_value(judgement),
-    }
+def _by_gravity(found: RunComparison) -> list[RowEvent]:
+    return sorted(found.events, key=lambda event: not event.regression)
 
 
-def _table(judgements: Sequence[Judgement]) -> str:
-    rows = [[*_cells(judgement).values()][1:] for judgement in judgements]
-    lines = ["| row | figure | base | new | change | limit | p |", "|---|---|--:|--:|--:|--:|--:|"]
-    return "\n".join([*lines, *(f"| {' | '.join(map(markdown, row))} |" for row in rows)])
+def _notes(found: RunComparison) -> list[str]:
+    """What was not judged and why, where the noise is known from, and what would have gone undetected."""
+    by_reason: dict[str, list[Judgement]] = defaultdict(list)
+    for judgement in found.of("not judged"):
+        by_reason[one_line(judgement.reason or "unknown")].append(judgement)
+    lines = []
+    for reason, judgements in sorted(by_reason.items()):
+        names = ", ".join(dict.fromkeys(judgement.measure.label for judgement in judgements))
+        rows = list(dict.fromkeys(one_line(judgement.label) for judgement in judgements))
+        more = f" and {len(rows) - 2} more" if len(rows) > 2 else ""
+        lines.append(f"Not judged: {reason}: {names} of {', '.join(rows[:2])}{more}.")
+    return [line for line in (*lines, found.noise, detectable(found)) if line]
 
 
-def _capital(line: str) -> str:
-    return f"{line[:1].upper()}{line[1:]}."
+def detectable(found: RunComparison) -> str:
+    """How large a change of the scores, and of throughput, would have been detected; empty: nothing was tested."""
+
+    def size(value: float, relative: bool) -> str:
+        if not relative:
+            return f"{value:.3f}"
+        return f"{100 * value:.0f} %" if value <= 1 else "over 100 %"
+
+    parts = []
+    for measure in MEASURES:
+        known = [j.detectable for j in found.judgements if j.measure.name == measure.name and j.detectable is not None]
+        if known:
+            low, high = size(min(known), measure.relative), size(max(known), measure.relative)
+            parts.append(f"{measure.label} {low}" + (f" to {high}" if low != high else ""))
+    return f"The smallest change that one test alone detects with 80 % power: {'; '.join(parts)}." if parts else ""

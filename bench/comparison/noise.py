@@ -1,13 +1,12 @@
 """How much a machine's figures differ from run to run by themselves: the model of an A/A run, and the test on it.
 
-Run the same cells k times. The logarithm of a quantity of cell c in run r is taken as
+The same cells are run k times. The logarithm of a measure of cell c in run r is modelled as
 
     y[c, r] = cell[c] + run[r] + rest[c, r],    run ~ N(0, between²),    rest ~ N(0, within²)
 
-`run` is what a whole run has in common (a clock that has throttled, a neighbour, the weather in the data centre),
-`rest` what each cell has for itself. What a cell is (`cell`) is its own business and cancels in a comparison.
-
-Two spreads and not one, because they average out differently: more seeds reduce `rest`, and never `run`.
+`run` is what a whole run has in common (a throttled clock, another user of the machine), `rest` what each cell has for
+itself. `cell` cancels in a comparison. The spreads are two because they average out differently: more seeds reduce
+`rest`, and never `run`.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import from_json
+from scipy.special import stdtr
 
 from bench.comparison.measures import NOISY
 from bench.errors import UsageError, first_error
@@ -30,15 +30,15 @@ from bench.records.record import Record
 from bench.stats.combined import minimum_detectable
 
 FILE = "noise.json"
-# No log ratio is trusted to better than this: five runs that agreed to the page are no proof that a sixth will.
+# No log ratio is trusted to be more exact: five runs that agree to the page are no proof that a sixth will.
 RESOLUTION = 0.002
 
 
 class Spread(BaseModel):
-    """The noise of one quantity, as standard deviations of its natural logarithm (0.02 is 2 %).
+    """The noise of one measure, as standard deviations of its natural logarithm (0.02 is 2 %).
 
-    between_sd: of whole runs. within_sd: of single cells in a run. The degrees of freedom of the mean squares
-    that they come from, and how many cells each run had. between_sd None: one run cannot tell.
+    between_sd: of whole runs; None: one run cannot tell. within_sd: of single cells in a run. *_df: degrees of freedom
+    of the mean squares that they come from. cells: of each run.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,9 +75,9 @@ class Noise(BaseModel):
 
 @dataclass(frozen=True)
 class RatioTest:
-    """What the log ratios of one row say: their mean, its standard error, and a two-sided p by Student's t.
+    """The log ratios of one row: their mean, its standard error, and a two-sided p by Student's t.
 
-    detectable: the log ratio that such a test, alone and at 5 %, would find four times of five.
+    detectable: the log ratio that such a test, alone and at 5 %, detects with 80 % power.
     """
 
     mean: float
@@ -102,41 +102,32 @@ def anova(values: np.ndarray) -> Spread:
     cells, runs = values.shape
     if cells < 2 or runs < 2:
         raise ValueError("at least two cells and two runs are needed")
+    df = runs - 1, (cells - 1) * (runs - 1)
     of_run = values.mean(axis=0) - values.mean()
     rest = values - values.mean(axis=1, keepdims=True) - of_run
-    run_square = cells * float((of_run**2).sum()) / (runs - 1)
-    rest_square = float((rest**2).sum()) / ((cells - 1) * (runs - 1))
-    return Spread(
-        between_sd=math.sqrt(max(0.0, (run_square - rest_square) / cells)),
-        within_sd=math.sqrt(rest_square),
-        between_df=runs - 1,
-        within_df=(cells - 1) * (runs - 1),
-        cells=cells,
-    )
+    run_square = cells * float((of_run**2).sum()) / df[0]
+    rest_square = float((rest**2).sum()) / df[1]
+    between, within = math.sqrt(max(0.0, (run_square - rest_square) / cells)), math.sqrt(rest_square)
+    return Spread(between_sd=between, within_sd=within, between_df=df[0], within_df=df[1], cells=cells)
 
 
-def from_rows(rows: Sequence[Sequence[float]]) -> Spread | None:
-    """What the comparison itself shows of the noise within runs: log ratios of new to base, a list a row.
+def spread_over_seeds(rows: Sequence[Sequence[float]]) -> Spread | None:
+    """The noise within runs as a comparison itself shows it; rows: log ratios of new to base.
 
     Ratios of one row differ by noise alone, with a variance of 2 * within²: one `rest` from each run. All rows are
-    taken together, each around its own mean. What whole runs have in common is in all of them alike, so it does
-    not show. None: no row has two seeds.
+    taken together, each around its own mean. `run` is in all of them alike, so it does not show. None: no row has two
+    seeds.
     """
     df = sum(len(row) - 1 for row in rows if row)
     if df < 1:
         return None
     squares = sum(float(((np.asarray(row) - np.mean(row)) ** 2).sum()) for row in rows if row)
-    return Spread(
-        between_sd=None,
-        within_sd=math.sqrt(squares / df / 2),
-        between_df=0,
-        within_df=df,
-        cells=sum(map(len, rows)),
-    )
+    within = math.sqrt(squares / df / 2)
+    return Spread(between_sd=None, within_sd=within, between_df=0, within_df=df, cells=sum(map(len, rows)))
 
 
 def ratio_test(ratios: Sequence[float], known: Spread | None, seen: Spread | None) -> RatioTest | None:
-    """Is the mean of a row's log ratios (new over base, one a seed) different from zero?
+    """Whether the mean of a row's log ratios (new over base, one a seed) differs from zero.
 
     With n seeds the mean is that of n differences of `rest`, plus one difference of `run` that all n share:
 
@@ -147,14 +138,11 @@ def ratio_test(ratios: Sequence[float], known: Spread | None, seen: Spread | Non
         V = (2 / C) MS_run + 2 (1/n - 1/C) MS_rest,
 
     a sum of independent mean squares, which Satterthwaite's formula gives V² / sum_i (a_i MS_i)² / df_i degrees of
-    freedom. Where between² came out as 0, MS_run is taken as within². Where what the comparison shows itself
-    (`seen`) is louder within a run than the A/A run was, that is what counts: a machine may have been quieter then.
+    freedom. Where between² came out as 0, MS_run is taken as within².
 
-    known: from an A/A run; None leaves `run` out, which only a cautious threshold makes up for. None is returned
-    where neither says anything.
+    known: from an A/A run; None leaves `run` out, which only a cautious threshold makes up for. seen: from this
+    comparison; it counts where it is larger within a run than the known one. The result is None where both are.
     """
-    from scipy import stats
-
     n = len(ratios)
     within = max((s for s in (known, seen) if s is not None), key=lambda s: s.within_sd, default=None)
     if not n or within is None:
@@ -169,7 +157,7 @@ def ratio_test(ratios: Sequence[float], known: Spread | None, seen: Spread | Non
     variance = sum(part for part, _ in parts)
     df = variance**2 / sum(part**2 / df for part, df in parts)
     mean, error = float(np.mean(ratios)), math.sqrt(variance)
-    p_value = float(2 * stats.t.sf(abs(mean) / error, df))
+    p_value = float(2 * stdtr(df, -abs(mean) / error))
     return RatioTest(mean, error, df, p_value, minimum_detectable(error, df))
 
 
@@ -181,34 +169,29 @@ def log_ratio(base: float | None, new: float | None) -> float | None:
 def estimate(runs: Sequence[Mapping[str, Record]], bench_version: str) -> Noise:
     """The noise from the records of an A/A run: one mapping a run, records by cell id.
 
-    Cells that did not end well in every run are left out, for all quantities; so is a quantity that a cell lacks,
-    for that cell.
+    A cell that did not finish in every run is left out; where it lacks a measure, for that measure only.
 
     Raises:
         UsageError: if fewer than two cells or two runs are left, or they are not of one profile and machine.
     """
     common = sorted(id for id in (runs[0] if runs else ()) if all(id in run and run[id].status == "ok" for run in runs))
     if len(runs) < 2 or len(common) < 2:
-        raise UsageError("The noise cannot be estimated: that takes at least two runs and two cells that end well.")
+        raise UsageError("The noise cannot be estimated: that takes at least two runs and two cells that finish.")
     records = [run[id] for run in runs for id in common]
     profiles, kinds = {r.cell.profile.name for r in records}, {machine_kind(r) for r in records}
     kind = next(iter(kinds))
     if len(profiles) > 1 or len(kinds) > 1 or kind is None:
         raise UsageError("The noise cannot be estimated: the runs are not of one profile on one kind of machine.")
-    quantities = {}
-    for quantity in NOISY:
-        values = [[quantity.read(run[id]) for run in runs] for id in common]
+    spreads = {}
+    for measure in NOISY:
+        values = [[measure.read(run[id]) for run in runs] for id in common]
         known = [[math.log(v) for v in row if v] for row in values if all(v is not None and v > 0 for v in row)]
         if len(known) >= 2:
-            quantities[quantity.name] = anova(np.array(known))
+            spreads[measure.name] = anova(np.array(known))
     return Noise(
-        bench_version=bench_version,
-        profile=profiles.pop(),
-        machine=kind,
-        repeats=len(runs),
-        cells=len(common),
-        quantities=quantities,
-    )
+        bench_version=bench_version, profile=profiles.pop(), machine=kind, repeats=len(runs), cells=len(common),
+        quantities=spreads,
+    )  # fmt: skip
 
 
 def load(path: Path) -> Noise:
@@ -219,9 +202,8 @@ def load(path: Path) -> Noise:
     """
     try:
         return Noise.model_validate(from_json(path.read_bytes(), allow_inf_nan=False))
-    except ValidationError as error:
-        raise UsageError(f"{path} does not hold the noise of a machine: {': '.join(first_error(error))}.") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from None
     except ValueError as error:
-        raise UsageError(f"{path} does not hold the noise of a machine: {error}.") from None
+        reason = ": ".join(first_error(error)) if isinstance(error, ValidationError) else error
+        raise UsageError(f"{path} does not hold the noise of a machine: {reason}.") from None

@@ -35,8 +35,8 @@ def _records(data: bytes) -> object:
     """Several records with parts replaced by other things: what is read stands in every table and on the page."""
     from bench import report
     from bench.cli.tables import leaderboard_table, legend, overall_table, pairs_table
-    from bench.comparison import formats, judging
-    from bench.comparison.junit import as_junit
+    from bench.comparison import formats
+    from bench.comparison.judge import compare_runs
     from bench.leaderboard import files
     from bench.leaderboard.load import load_records
     from bench.leaderboard.tables import Tables
@@ -69,8 +69,8 @@ def _records(data: bytes) -> object:
         leaderboard_table(tables.lines("leaderboard")), pairs_table(tables.lines("pairs")),
         overall_table(tables.lines("overall")), legend(list(tables.lines("leaderboard"))),
     ]  # fmt: skip
-    compared = judging.compare(base, new)
-    texts += [formats.text(compared), formats.as_markdown(compared), as_junit(compared)]
+    compared = compare_runs(base, new)
+    texts += [formats.as_text(compared), formats.as_markdown(compared), formats.as_junit(compared)]
     texts.append(json.dumps(formats.as_dict(compared), allow_nan=False))
     if found and choices.number(0, 15) == 1:  # a third of a second each
         texts.append(report.render(found))
@@ -136,7 +136,7 @@ def _noise(data: bytes) -> object:
     with file_of("noise.json", data) as path:
         found = noise.load(path)
     for spread in found.quantities.values():
-        noise.ratio_test([0.1, -0.2, 0.05], spread, noise.from_rows([[0.1, 0.2]]))
+        noise.ratio_test([0.1, -0.2, 0.05], spread, noise.spread_over_seeds([[0.1, 0.2]]))
     return found.to_json()
 
 

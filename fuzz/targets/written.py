@@ -25,14 +25,14 @@ def _specs_seeds() -> list[bytes]:
 
 
 def _options(data: bytes) -> object:
-    from bench.comparison.measures import parse_threshold, with_thresholds
+    from bench.comparison.measures import with_thresholds
     from bench.runner.request import parse_seeds
 
     kind, text = data[:1], text_of(data[1:])
     if kind == b"s":
         return parse_seeds(text)
     if kind == b"t":
-        return with_thresholds(dict([parse_threshold(text)]))
+        return with_thresholds([text])
     from bench.grid import models, suites
 
     return models.find(text) if kind == b"m" else suites.load(text)
