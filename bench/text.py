@@ -29,7 +29,8 @@ def text_table(rows: Iterable[Mapping[str, Any]], align: Sequence[str] | None = 
 
 def _fitting(rows: Sequence[Mapping[str, str]], width: int) -> dict[str, int]:
     """The width of each column: the widest are made narrower until all fit, as far as LEAST_WIDTH allows."""
-    widths = {key: max(len(key), *(len(row[key]) for row in rows)) for key in rows[0]}
+    keys = dict.fromkeys(key for row in rows for key in row)
+    widths = {key: max(len(key), *(len(row.get(key, "")) for row in rows)) for key in keys}
     while sum(widths.values()) + 2 * (len(widths) - 1) > width and max(widths.values()) > LEAST_WIDTH:
         widths[max(widths, key=widths.__getitem__)] -= 1
     return widths

@@ -41,10 +41,6 @@ class Verification:
     surroundings: list[str] = field(default_factory=list)
     refusal: str | None = None
 
-    @property
-    def reasons(self) -> list[str]:
-        return [self.refusal] if self.refusal else [*self.differences, *self.surroundings]
-
     def to_json(self) -> dict[str, Any]:
         return {
             "cell": self.record.id,

@@ -272,7 +272,7 @@ def test_verify_names_the_step_of_a_changed_record(grid: TinyGrid, cured: Ran) -
     done = grid.bench("verify", record["id"], "--results", str(changed), *grid.plugins)
     assert done.returncode == 1
     assert "not the same: the loss differs from step 5 on; 1 of 12 predictions differ." in done.stdout
-    assert "versions.torch was '0.1' and is" in done.stdout
+    assert "versions.torch is 0.1 in the record and " in done.stdout
 
 
 # Cells and drivers that are cut short

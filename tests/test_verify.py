@@ -91,7 +91,7 @@ def test_several_cells(bench: Bench, tmp_path: Path, several: list[Record]) -> N
     assert found[ids[3]]["refusal"].startswith("The cell was run by code version 0123456789abcdef, and this is ")
     text = bench("verify", *ids, "--results", tmp_path).out
     assert "3 of 6 cells are the same bit for bit." in text
-    assert re.search(rf"{ids[3]}  head on sms-spam +3 +not run +The cell was run by code version", text)
+    assert re.search(rf"{ids[3]} \(head on sms-spam, seed 3\): not run: The cell was run by code version", text)
     # A refusal alone is neither a difference nor a success.
     assert bench("verify", ids[0], ids[3], "--results", tmp_path).code == 2
     assert bench("verify", ids[0], ids[4], "--results", tmp_path).code == 0

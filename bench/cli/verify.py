@@ -45,33 +45,29 @@ def verify(
 
     records = _chosen(Store(results), cells or [], random, seed)
     console = stderr_console()
-    for record in records:
-        console.print(one_line(f"Running {record.cell.label}, seed {record.cell.seed}, again ..."), markup=False)
-    verifications: list[Verification] = []
+    found: dict[str, Verification] = {}
     with FetchDisplay(console) as display:
-        executor = local_executor(1)
         inputs = verifying.Inputs(plugin or (), mirror, copy or (), display.on_progress)
-        for verification in verifying.verify_cells(records, executor, inputs):
-            verifications.append(verification)
-            if len(records) > 1:
-                console.print(f"[{len(verifications)}/{len(records)}] {_line(verification)}", markup=False)
-    order = [record.id for record in records]
-    verifications.sort(key=lambda verification: order.index(verification.record.id))
+        console.print(f"Running {len(records)} cell{'s' if len(records) > 1 else ''} again ...", markup=False)
+        for each in verifying.verify_cells(records, local_executor(1), inputs):
+            found[each.record.id] = each
+            console.print(f"[{len(found)}/{len(records)}] {each.record.cell.label}, seed {each.record.cell.seed}",
+                          markup=False)  # fmt: skip
+    verifications = [found[record.id] for record in records]
     one = len(records) == 1 and random is None
     if one and verifications[0].refusal:
         raise UsageError(verifications[0].refusal)
     if as_json:
-        print_json(verifications[0].to_json() if one else [verification.to_json() for verification in verifications])
-    elif one:
-        print(_line(verifications[0]))
-        if not verifications[0].same:
-            surroundings = "; ".join(verifications[0].surroundings) or "nothing that is recorded"
-            print(one_line(f"Also different: {surroundings}."))
+        print_json(verifications[0].to_json() if one else [each.to_json() for each in verifications])
     else:
-        _show(verifications)
-    if any(verification.same is False for verification in verifications):
+        for each in verifications:
+            print(_line(each))
+        if not one:
+            same = sum(bool(each.same) for each in verifications)
+            print(f"{same} of {len(verifications)} cells are the same bit for bit.")
+    if any(each.same is False for each in verifications):
         raise typer.Exit(EXIT_FAILED)
-    if not all(verification.same for verification in verifications):
+    if not all(each.same for each in verifications):
         raise typer.Exit(EXIT_REFUSED)
 
 
@@ -99,25 +95,6 @@ def _line(verification: Verification) -> str:
     elif verification.same is None:
         found = f"not run: {verification.refusal}"
     else:
-        found = f"not the same: {'; '.join(verification.differences)}."
-    return one_line(f"{record.id}: {found}")
-
-
-def _show(verifications: Sequence[Verification]) -> None:
-    from bench.text import text_table
-
-    words = {True: "yes", False: "no", None: "not run"}
-    print(
-        text_table(
-            {
-                "cell": verification.record.id,
-                "what": verification.record.cell.label,
-                "seed": str(verification.record.cell.seed),
-                "the same": words[verification.same],
-                "reasons": "; ".join(verification.reasons),
-            }
-            for verification in verifications
-        )
-    )
-    same = sum(bool(verification.same) for verification in verifications)
-    print(f"\n{same} of {len(verifications)} cells are the same bit for bit.")
+        surroundings = "; ".join(verification.surroundings) or "nothing that is recorded"
+        found = f"not the same: {'; '.join(verification.differences)}. Also different: {surroundings}."
+    return one_line(f"{record.id} ({record.cell.label}, seed {record.cell.seed}): {found}")
