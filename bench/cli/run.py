@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.common import (
-    EXIT_FAILED,
-    EXIT_INTERRUPTED,
-    AsJson,
-    print_json,
-    stderr_console,
-    takes_options,
-)
+from bench.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, AsJson, print_json, stderr_console, takes_options
 from bench.errors import BenchError, UsageError
 from bench.runner.options import DECLARED, Options
 
@@ -36,12 +30,7 @@ def run(
 ) -> None:
     """Run a grid of methods x tasks x seeds, and write records and a leaderboard."""
     from bench.runner.request import Request
-    from bench.runner.session import (
-        execute_and_tabulate,
-        prepare,
-        process_began,
-        warn_of_broken_plugins,
-    )
+    from bench.runner.session import execute_and_tabulate, prepare, process_began, warn_of_broken_plugins
 
     request, console = Request.of(options), stderr_console()
     warn_of_broken_plugins(request.plugins, console)
@@ -84,12 +73,12 @@ def _show_outcome(result: RunResult, tables: Tables, request: Request, console: 
 
 
 def _show_plan(planned: Plan, request: Request, as_json: bool) -> None:
+    from bench.cli.tables import METHOD, Column, number, table, text
     from bench.forecast.seconds import Estimator, duration
     from bench.records.store import Store
-    from bench.text import text_table
 
     estimator = Estimator(Store(request.results).all()[0])
-    rows: list[dict[str, Any]] = [
+    rows = [
         {
             "cell": cell.id,
             "method": cell.method,
@@ -107,21 +96,16 @@ def _show_plan(planned: Plan, request: Request, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    shown = [
-        {
-            **{key: str(row[key]) for key in ("cell", "method", "method_params", "task", "seed")},
-            "state": _state(planned, row),
-            "estimate": "" if row["finished"] else duration(row["estimated_seconds"]),
-        }
-        for row in rows
-    ]
-    print(text_table(shown))
+
+    def state(row: Mapping[str, Any]) -> str:
+        if not row["finished"]:
+            return "to run"
+        return "will not fit" if planned.finished[row["cell"]].status == "skipped" else "finished"
+
+    print(table(rows, {
+        "cell": text("cell"), "method": METHOD, "task": text("task"), "seed": number("seed"), "state": Column(state),
+        "estimate": Column(lambda row: "" if row["finished"] else duration(row["estimated_seconds"])),
+    }))  # fmt: skip
     left = estimator.guess_all(planned.pending, planned.workers)
     print(f"\n{len(planned.cells)} cells, {len(planned.finished)} finished. Profile {planned.why_profile}.")
     print(f"Estimated time: {duration(left)}" + ("." if left is not None else ", until similar cells have been run."))
-
-
-def _state(planned: Plan, row: dict[str, Any]) -> str:
-    if not row["finished"]:
-        return "to run"
-    return "will not fit" if planned.finished[row["cell"]].status == "skipped" else "finished"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.forecast.seconds import duration
 from bench.plugins.specs import method_label
@@ -19,73 +19,73 @@ if TYPE_CHECKING:
 Line = Mapping[str, Any]  # of a table, see bench.leaderboard.columns
 
 
-def leaderboard_table(lines: Iterable[Line]) -> str:
-    """The leaderboard in the width of a terminal: score with spread, share, memory, speed."""
-    rows = [
-        {
-            "task": row["task"],
-            "method": method_label(row["method"], row["method_params"]),
-            "score": _score(row),
-            "group": _number(row["rank_group"], ".0f"),
-            "trained": _number(row["trainable_params"], ",.0f"),
-            "share %": _number(row["trainable_share_percent"], ".3f"),
-            "MiB": _number(row["peak_train_memory_mib"], ",.0f"),
-            "ex/s": _number(row["train_examples_per_second"], ",.0f"),
-            **({"PSCP": _number(row["pscp"], ".4f")} if "pscp" in row else {}),
-            "seeds": f"{row['n_seeds']}",
-            "status": row["status"],
-        }
-        for row in lines
-    ]
-    if not rows:
+class Column(NamedTuple):
+    """What a column shows of a line."""
+
+    show: Callable[[Line], str]
+    align: str = "left"
+
+
+def text(key: str) -> Column:
+    return Column(lambda line: str(line[key]))
+
+
+def number(key: str, form: str = "", unit: float | None = None) -> Column:
+    """form: as `format` takes it. unit: to divide by."""
+
+    def show(line: Line) -> str:
+        value = line[key]
+        return "-" if value is None else format(value if unit is None else value / unit, form)
+
+    return Column(show, "right")
+
+
+def table(lines: Iterable[Line], columns: Mapping[str, Column]) -> str:
+    rows = [{name: column.show(line) for name, column in columns.items()} for line in lines]
+    return text_table(rows, [column.align for column in columns.values()])
+
+
+METHOD = Column(lambda line: method_label(line["method"], line["method_params"]))
+COSTS = {"MiB": number("peak_train_memory_mib", ",.0f"), "ex/s": number("train_examples_per_second", ",.0f")}
+
+
+def leaderboard_table(lines: Sequence[Line]) -> str:
+    """The leaderboard: score with spread, share, memory, speed."""
+    if not lines:
         return "No records."
-    return text_table(rows, ("left", "left", "left", *["right"] * (len(rows[0]) - 4), "left"))
-
-
-def pairs_table(lines: Iterable[Line]) -> str:
-    """Every two methods of a task: how far apart, how sure, and what could have been found at all."""
-    rows = [
-        {
-            "task": row["task"],
-            "a": row["method_a"],
-            "b": row["method_b"],
-            "a - b": _number(row["difference"], "+.4f"),
-            "95 % interval": _interval(row),
-            "p (Holm)": p_text(row["p_holm"]),
-            "seeds": f"{row['n_seeds']}",
-            "examples": _number(row["n_examples"], ",.0f"),
-            "detectable": _number(row["minimum_detectable"], ".4f"),
-            "verdict": row["verdict"],
-        }
-        for row in lines
-    ]
-    if not rows:
-        return "No two methods have a score on one task."
-    table = text_table(rows, ("left", "left", "left", *["right"] * 6, "left"))
-    return (
-        f"{table}\n\n"
-        "a - b: mean difference at common seeds, paired by seed and by test example. p: corrected for all pairs of a\n"
-        "task. detectable: the true difference that such a comparison would find four times of five, before correction."
-    )
+    pscp = {"PSCP": number("pscp", ".4f")} if "pscp" in lines[0] else {}
+    return table(lines, {
+        "task": text("task"), "method": METHOD, "score": Column(_score), "group": number("rank_group", ".0f"),
+        "trained": number("trainable_params", ",.0f"), "share %": number("trainable_share_percent", ".3f"),
+        **COSTS, **pscp, "seeds": number("n_seeds"), "status": text("status"),
+    })  # fmt: skip
 
 
 def cells_table(lines: Iterable[Line]) -> str:
     """Every cell: its score or why there is none, and what its training cost."""
-    rows = [
-        {
-            "cell": row["cell"],
-            "task": row["task"],
-            "method": method_label(row["method"], row["method_params"]),
-            "seed": f"{row['seed']}",
-            "score": f"{row['metric'] or ''} {_number(row['score'], '.4f')}".strip(),
-            "MiB": _number(row["peak_train_memory_mib"], ",.0f"),
-            "ex/s": _number(row["train_examples_per_second"], ",.0f"),
-            "time": "-" if row["total_seconds"] is None else duration(row["total_seconds"]),
-            "status": row["status"] if row["reason"] is None else f"{row['status']}: {row['reason']}",
-        }
-        for row in lines
-    ]
-    return text_table(rows, ("left", "left", "left", "right", "left", *["right"] * 3, "left"))
+    return table(lines, {
+        "cell": text("cell"), "task": text("task"), "method": METHOD, "seed": number("seed"),
+        "score": Column(lambda line: f"{line['metric'] or ''} {number('score', '.4f').show(line)}".strip()),
+        **COSTS, "seconds": number("total_seconds", ",.0f"),
+        "status": Column(lambda line: ": ".join(filter(None, (line["status"], line["reason"])))),
+    })  # fmt: skip
+
+
+def pairs_table(lines: Sequence[Line]) -> str:
+    """Every two methods of a task: how far apart, how sure, and what could have been found at all."""
+    if not lines:
+        return "No two methods have a score on one task."
+    shown = table(lines, {
+        "task": text("task"), "a": text("method_a"), "b": text("method_b"), "a - b": number("difference", "+.4f"),
+        "95 % interval": Column(_interval, "right"), "p (Holm)": Column(lambda line: p_text(line["p_holm"]), "right"),
+        "seeds": number("n_seeds"), "examples": number("n_examples", ",.0f"),
+        "detectable": number("minimum_detectable", ".4f"), "verdict": text("verdict"),
+    })  # fmt: skip
+    return (
+        f"{shown}\n\n"
+        "a - b: mean difference at common seeds, paired by seed and by test example. p: corrected for all pairs of a\n"
+        "task. detectable: the smallest true difference found with 80 % power, before that correction."
+    )
 
 
 def overall_table(lines: Iterable[Line]) -> str:
@@ -93,55 +93,40 @@ def overall_table(lines: Iterable[Line]) -> str:
     parts = []
     for key, part in groupby(lines, key=itemgetter("model", "profile", "preset")):
         members = list(part)
-        rows = [
-            {"method": row["method"], "average rank": f"{row['average_rank']:.2f}", "group": f"{row['group']}"}
-            for row in members
-        ]
         first = members[0]
+        ranks = table(members, {"method": text("method"), "average rank": number("average_rank", ".2f"),
+                                "group": number("group")})  # fmt: skip
         friedman = "" if first["friedman_p"] is None else f" Friedman's p: {first['friedman_p']:.4f}."
         parts.append(
-            f"{one_line(', '.join(key))}: ranks over {first['n_tasks']} tasks\n\n"
-            f"{text_table(rows, ('left', 'right', 'right'))}\n\n"
+            f"{one_line(', '.join(key))}: ranks over {first['n_tasks']} tasks\n\n{ranks}\n\n"
             f"Critical difference: {first['critical_difference']:.2f} (Nemenyi, 5 %). "
             f"Methods of one group are closer than\nthat to its best.{friedman}"
         )
     return "\n\n".join(parts) or "Ranks over tasks need two methods that finished the same two tasks."
 
 
-def _interval(row: Mapping[Any, Any]) -> str:
-    if row["ci95_low"] is None:
-        return "-"
-    return f"{row['ci95_low']:+.4f} to {row['ci95_high']:+.4f}"
+def plan_table(lines: Iterable[Line]) -> str:
+    """What each method trains and takes on each task."""
+    return table(lines, {
+        "task": text("task"), "special": number("special_tokens"), "method": METHOD,
+        "trained": number("trainable_params", ",.0f"), "share %": number("trainable_share_percent", ".3f"),
+        "tokens": Column(_tokens, "right"), "GFLOP": number("train_step_flops", ",.0f", 1e9),
+        "MiB": number("predicted_peak_train_memory_mib", ",.0f"),
+        "adapter kB": number("predicted_adapter_bytes", ",.0f", 1e3),
+        "time": Column(lambda line: "-" if line["predicted_seconds"] is None else duration(line["predicted_seconds"]),
+                       "right"),
+        "fits": Column(lambda line: {None: "-", True: "yes", False: "NO"}[line["fits"]]),
+    })  # fmt: skip
 
 
-def plan_table(rows: Iterable[Mapping[str, Any]]) -> str:
-    """What each method trains and takes on each task, a row each, in the width of a terminal."""
-    shown = [
-        {
-            "task": row["task"],
-            "special": str(row["special_tokens"]),
-            "method": method_label(row["method"], row["method_params"]),
-            "trained": _number(row["trainable_params"], ",.0f"),
-            "share %": _number(row["trainable_share_percent"], ".3f"),
-            "tokens": _number(row["batch_tokens"], ",.0f") + _star(row),
-            "GFLOP": _number(_over(row["train_step_flops"], 1e9), ",.0f"),
-            "MiB": _number(row["predicted_peak_train_memory_mib"], ",.0f"),
-            "adapter kB": _number(_over(row["predicted_adapter_bytes"], 1e3), ",.0f"),
-            "time": "-" if row["predicted_seconds"] is None else duration(row["predicted_seconds"]),
-            "fits": "-" if row["fits"] is None else "yes" if row["fits"] else "NO",
-        }
-        for row in rows
-    ]
-    return text_table(shown, ("left", "right", "left", *["right"] * 7, "left"))
+def _tokens(line: Line) -> str:
+    """With a star where it is an upper bound, which no data stand behind."""
+    star = "*" if line["batch_tokens"] is not None and line["batch_tokens_from"] != "data" else ""
+    return number("batch_tokens", ",.0f").show(line) + star
 
 
-def _star(row: Mapping[str, Any]) -> str:
-    """Marks an upper bound that no data stand behind."""
-    return "*" if row["batch_tokens"] is not None and row["batch_tokens_from"] != "data" else ""
-
-
-def _over(value: float | None, unit: float) -> float | None:
-    return None if value is None else value / unit
+def _interval(line: Line) -> str:
+    return "-" if line["ci95_low"] is None else f"{line['ci95_low']:+.4f} to {line['ci95_high']:+.4f}"
 
 
 def legend(lines: Sequence[Line], pscp: Pscp | None = None) -> str:
@@ -183,7 +168,3 @@ def p_text(value: float | None) -> str:
     if value is None:
         return "-"
     return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
-
-
-def _number(value: Any, form: str) -> str:
-    return "-" if value is None else format(value, form)

@@ -7,7 +7,7 @@ limit is an upper bound. Batches hold texts of like length, so the longest text 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,6 @@ from bench.forecast.memory import Memory
 from bench.forecast.parameters import Count, Frame, counts
 from bench.forecast.seconds import Estimator, Like, Rate, Source
 from bench.forecast.step import Shape, Step, predict
-from bench.grid.cell import Cell
 from bench.grid.recipes import RecipeStore, ResolvedRecipe, resolve_recipe
 from bench.grid.suites import Budget, Suite
 from bench.plugins.method import Method
@@ -181,13 +180,6 @@ def lengths(task: Task, budget: Budget, tokenizer: PreTrainedTokenizerBase | Non
     each = [len(ids) for ids in tokenise(task, some, tokenizer)["input_ids"]]
     longest = max(len(ids) for ids in tokenise(task, most, tokenizer)["input_ids"])
     return Lengths(max(longest, *each), sum(each) / len(each), len(train), len(test), "data")
-
-
-def unfit(forecasts: Iterable[Forecast], cells: Iterable[Cell]) -> Mapping[str, str]:
-    """Why each of the cells that will not fit does not, by the cell's id."""
-    reasons = {(each.count.method.name, each.count.variant, each.count.task.name): each.unfit for each in forecasts}
-    found = {cell.id: reasons.get((cell.method, cell.variant, cell.task)) for cell in cells}
-    return {key: reason for key, reason in found.items() if reason is not None}
 
 
 def _seconds(setting: Setting, estimator: Estimator, of: Forecast) -> tuple[float | None, Source | None]:

@@ -22,8 +22,6 @@ from bench.train.model import load_config, load_tokenizer, meta_model, special_t
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-Counted = tuple[ParameterCount | None, int | None, str | None]  # parameters, formula, reason
-
 
 class Frame(NamedTuple):
     """A model as far as a forecast needs it: its configuration, and the special tokens around one text and a pair."""
@@ -54,7 +52,7 @@ class Count(NamedTuple):
     variant: str
     task: Task
     special_tokens: int
-    parameters: ParameterCount | None
+    parameters: ParameterCount | None = None
     formula: int | None = None
     reason: str | None = None
 
@@ -100,18 +98,18 @@ def counts(frame: Frame, tasks: Sequence[Task], methods: Iterable[tuple[Method, 
     built = list(methods)
 
     @cache
-    def counted(at: int, kind: Kind, pair: bool, num_labels: int) -> Counted:
+    def counted(at: int, kind: Kind, pair: bool, num_labels: int) -> dict[str, Any]:
         method, context = built[at][0], frame.context(kind, pair, num_labels)
         try:
             parameters = on_meta(frame.config, method, context).parameters
         except NotApplicable as reason:
-            return None, None, str(reason)
-        return parameters, method.trainable_formula(frame.config, context), None
+            return {"reason": str(reason)}
+        return {"parameters": parameters, "formula": method.trainable_formula(frame.config, context)}
 
     return [
         Count(
             method, variant, task, len(frame.pair if task.pair else frame.single),
-            *counted(at, task.kind, task.pair, task.num_labels),
+            **counted(at, task.kind, task.pair, task.num_labels),
         )
         for task in tasks
         for at, (method, variant) in enumerate(built)

@@ -68,10 +68,12 @@ def _forecast(request: Request, special_tokens: int | None) -> tuple[Setting, li
 def skip_unfit(planned: Plan, request: Request, record: bool) -> Plan:
     """The plan, its cells that are predicted not to fit into memory marked as skipped; record: write their records."""
     _, forecasts = forecast(request)
-    finished, cells = dict(planned.finished), {cell.id: cell for cell in planned.pending}
-    for key, reason in grid.unfit(forecasts, planned.pending).items():
-        finished[key] = skipped = new_record(cells[key])
-        skipped.status, skipped.reason = "skipped", reason
-        if record:
-            Store(request.results).write(skipped)
+    reasons = {(each.count.method.name, each.count.variant, each.count.task.name): each.unfit for each in forecasts}
+    finished = dict(planned.finished)
+    for cell in planned.pending:
+        if reason := reasons[cell.method, cell.variant, cell.task]:
+            finished[cell.id] = skipped = new_record(cell)
+            skipped.status, skipped.reason = "skipped", reason
+            if record:
+                Store(request.results).write(skipped)
     return replace(planned, finished=finished)

@@ -50,8 +50,8 @@ def test_the_leaderboard_for_people(bench: Bench, results: Path) -> None:
 
 def test_cells_for_people(bench: Bench, results: Path) -> None:
     lines = bench("leaderboard", results, "--per-cell").out.splitlines()
-    assert lines[0].split() == ["cell", "task", "method", "seed", "score", "MiB", "ex/s", "time", "status"]
-    assert lines[2].split()[1:] == ["sms-spam", "a", "0", "matthews", "0.5000", "-", "-", "10", "s", "ok"]
+    assert lines[0].split() == ["cell", "task", "method", "seed", "score", "MiB", "ex/s", "seconds", "status"]
+    assert lines[2].split()[1:] == ["sms-spam", "a", "0", "matthews", "0.5000", "-", "-", "10", "ok"]
     assert lines[5].split("  ")[-1] == "oom: a case of oom"
 
 

@@ -180,7 +180,7 @@ def test_a_run_keeps_what_fits(bench: Bench, grid: TinyGrid, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--profile", "gpu-24g"], "Did you mean gpu-24gb?"),
+        (["--profile", "gpu-24g"], "did you mean 'gpu-24gb'?"),
         (["--profile", "./nowhere.toml"], "cannot be read"),
         (["--seeds", "none"], "neither a count"),
         (["--suite", "nosuite"], "There is no suite"),
