@@ -1,4 +1,4 @@
-"""The same number of trials, of the same number of steps on the same examples, for every method; chosen on validation.
+"""Tuning: the same number of trials, of the same length on the same examples, for every method; chosen on validation.
 
 A trial is a point of a method's search space (`Method.space`) on a task: a cell, whose suite is `SUITE-trial-N` and
 which is scored on the validation split. Trial N of a method has the same settings on every task.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -20,8 +20,6 @@ from bench.grid.recipes import FOLDER, File, RecipeStore, Tuned, file_name
 from bench.grid.suites import Suite
 from bench.leaderboard.files import csv_of
 from bench.plugins import registry
-from bench.plugins.method import Method
-from bench.plugins.registry import Registry
 from bench.plugins.search_space import points
 from bench.plugins.specs import method_label
 from bench.records.record import Record
@@ -32,30 +30,39 @@ CHOSEN_BY = "a trial of tune"
 
 
 @dataclass(frozen=True)
-class Tried:
+class TrialResult:
     """A trial of a method on a task, over its seeds.
 
-    number: from 1. score: mean on validation; None: a cell of it did not finish. examples: that each cell saw in
-    training.
+    number: from 1. records: of its cells, at least one. score: mean on validation; None: a cell did not finish.
     """
 
-    method: str
-    variant: str
-    task: str
-    model: str
     number: int
-    settings: dict[str, Any]
     records: tuple[Record, ...]
     score: float | None
-    higher_is_better: bool
-    examples: int
 
     @property
     def label(self) -> str:
-        return method_label(self.method, self.variant)
+        return method_label(self.records[0].cell.method, self.records[0].cell.variant)
+
+    @property
+    def task(self) -> str:
+        return self.records[0].cell.task
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {name: value for name, value in self.records[0].cell.recipe.items() if name != "chosen_by"}
+
+    @property
+    def higher_is_better(self) -> bool:
+        return all(record.higher_is_better is not False for record in self.records)
+
+    @property
+    def examples(self) -> int:
+        """Training examples that each cell saw, every repetition counted."""
+        return max(map(_examples, self.records))
 
 
-def trials(request: Request, count: int, epochs: float, min_steps: int) -> list[Request]:
+def trial_requests(request: Request, count: int, epochs: float, min_steps: int) -> list[Request]:
     """A request for each trial, of all its methods and tasks.
 
     Args:
@@ -67,164 +74,131 @@ def trials(request: Request, count: int, epochs: float, min_steps: int) -> list[
     suite, methods = request.suite, registry.methods(request.plugins)
     if suite.budget.validation_examples == 0:
         raise UsageError(f"The suite {suite.name} validates nothing (validation_examples = 0): tune with another.")
-    tried = {spec.name: _points(methods, spec.name, count) for spec in request.methods}
+    settings: dict[str, list[dict[str, Any]]] = {}
+    for name in dict.fromkeys(spec.name for spec in request.methods):
+        space = methods.get(name).plugin.space
+        if not space:
+            raise UsageError(f"The method {name} has no search space, so there is nothing to tune: see Method.space.")
+        settings[name] = points(space, count)
     budget = {**suite.budget.model_dump(), "choose": "last", "score_on": "validation", "epochs_scale": 1.0}
     fixed = {"epochs": epochs, "min_steps": min_steps, "chosen_by": CHOSEN_BY}
-    return [
-        replace(
-            request,
-            suite=Suite.model_validate(
-                {
-                    **suite.model_dump(),
-                    "name": f"{suite.name}-trial-{at + 1}",
-                    "budget": budget,
-                    "recipes": {method: {**each[at], **fixed} for method, each in tried.items()},
-                    "task_recipes": {},
-                }
-            ),
-            recipes=RecipeStore(shipped=False),
-        )
-        for at in range(count)
-    ]
+
+    def trial(number: int) -> Suite:
+        recipes = {method: {**each[number - 1], **fixed} for method, each in settings.items()}
+        changes = {"name": f"{suite.name}-trial-{number}", "budget": budget, "recipes": recipes, "task_recipes": {}}
+        return Suite.model_validate({**suite.model_dump(), **changes})
+
+    recipes = RecipeStore(shipped=False)
+    return [replace(request, suite=trial(number), recipes=recipes) for number in range(1, count + 1)]
 
 
-def _points(methods: Registry[Method], name: str, count: int) -> list[dict[str, Any]]:
-    space = methods.get(name).plugin.space
-    if not space:
-        raise UsageError(f"The method {name} declares no search space, so there is nothing to tune: see Method.space.")
-    return points(space, count)
-
-
-def outcomes(requests: Sequence[Request], records: Iterable[Record]) -> list[Tried]:
-    """What became of the trials of which there are records, by method, task and number."""
+def trial_results(requests: Sequence[Request], records: Iterable[Record]) -> list[TrialResult]:
+    """The trials that have records, by method, task and number."""
     numbers = {request.suite.name: number for number, request in enumerate(requests, start=1)}
-    together: dict[tuple[str, str, str, int], list[Record]] = defaultdict(list)
+    grouped: dict[tuple[str, str, str, int], list[Record]] = defaultdict(list)
     for record in records:
         cell = record.cell
-        if record.status not in ("skipped", "interrupted"):  # a method that is not for this task; a trial half done
-            together[cell.method, cell.variant, cell.task, numbers[cell.preset]].append(record)
-    return [_tried(requests[key[3] - 1], *key, members) for key, members in sorted(together.items())]
-
-
-def _tried(request: Request, method: str, variant: str, task: str, number: int, members: list[Record]) -> Tried:
-    complete = [record.score for record in members if record.status == "ok" and record.score is not None]
-    first = members[0]
-    return Tried(
-        method=method,
-        variant=variant,
-        task=task,
-        model=first.cell.model,
-        number=number,
-        settings={name: value for name, value in first.cell.recipe.items() if name != "chosen_by"},
-        records=tuple(members),
-        score=fmean(complete) if len(complete) == len(members) == len(request.seeds) else None,
-        higher_is_better=all(record.higher_is_better is not False for record in members),
-        examples=max(map(_examples, members)),
-    )
-
-
-def _examples(record: Record) -> int:
-    """Training examples that a cell saw, each as often as it did."""
-    if record.recipe is None or record.data is None:
-        return 0
-    examples, steps = record.data.examples["train"], len(record.losses)
-    per_epoch = math.ceil(examples / record.recipe.batch_size)
-    whole, rest = divmod(steps, per_epoch)
-    return whole * examples + min(rest * record.recipe.batch_size, examples)
-
-
-def ranked(tried: Sequence[Tried]) -> list[Tried]:
-    """Trials of one method on one task, the best first; those that did not finish last, and ties as they were tried."""
-
-    def key(trial: Tried) -> tuple[float, int]:
-        if trial.score is None:
-            return math.inf, trial.number
-        return (-trial.score if trial.higher_is_better else trial.score), trial.number
-
-    return sorted(tried, key=key)
-
-
-def choose(tried: Sequence[Tried]) -> list[Tuned]:
-    """The recipe of each method on each task, and one of each method for other tasks: that which did best over all.
-
-    Best over all: by the mean over tasks of where a trial's score lies between the method's worst (0) and best (1) on
-    the task; a trial that failed lies at 0. Who did not finish a trial on a task has no recipe for it.
-    """
-    found: list[Tuned] = []
-    for label, of_method in _grouped(tried, lambda trial: trial.label).items():
-        by_task = _grouped(of_method, lambda trial: trial.task)
-        best = {task: ranked(trials)[0] for task, trials in by_task.items()}
-        best = {task: trial for task, trial in best.items() if trial.score is not None}
-        for task, trial in best.items():
-            found.append(_recipe(label, task, [trial], len(by_task[task])))
-        if best:
-            shares = _shares([by_task[task] for task in best])
-            number = max(shares, key=lambda number: (shares[number], -number))
-            chosen = [trial for task in best for trial in by_task[task] if trial.number == number]
-            found.append(_recipe(label, None, chosen, len(shares)))
+        if record.status not in ("skipped", "interrupted"):  # a method that is not for this task; a trial cut short
+            grouped[cell.method, cell.variant, cell.task, numbers[cell.preset]].append(record)
+    found = []
+    for (*_, number), members in sorted(grouped.items()):
+        scores = [record.score for record in members if record.status == "ok" and record.score is not None]
+        complete = len(scores) == len(members) == len(requests[number - 1].seeds)
+        found.append(TrialResult(number, tuple(members), fmean(scores) if complete else None))
     return found
 
 
-def _grouped(tried: Iterable[Tried], key: Any) -> dict[str, list[Tried]]:
-    groups: dict[str, list[Tried]] = defaultdict(list)
-    for trial in tried:
-        groups[key(trial)].append(trial)
-    return dict(groups)
+def _examples(record: Record) -> int:
+    if record.recipe is None or record.data is None:
+        return 0
+    examples, steps = record.data.examples["train"], len(record.losses)
+    whole, rest = divmod(steps, math.ceil(examples / record.recipe.batch_size))
+    return whole * examples + min(rest * record.recipe.batch_size, examples)
 
 
-def _shares(tasks: Sequence[Sequence[Tried]]) -> dict[int, float]:
-    """By number of a trial: the mean over tasks of how far its score is from the task's worst to its best."""
-    of: dict[int, list[float]] = defaultdict(list)
+def ranked(trials: Iterable[TrialResult]) -> list[TrialResult]:
+    """Trials of one method on one task, the best first; unfinished ones last, and ties by number."""
+
+    def key(trial: TrialResult) -> tuple[float, int]:
+        score = math.inf if trial.score is None else -trial.score if trial.higher_is_better else trial.score
+        return score, trial.number
+
+    return sorted(trials, key=key)
+
+
+def choose(trials: Iterable[TrialResult]) -> list[Tuned]:
+    """The recipe of each method on each task, and one of each method for other tasks: the best over all tasks.
+
+    Best over all: by the mean over tasks of where a trial's score lies between the method's worst (0) and best (1) on
+    the task; a failed trial lies at 0. A task on which no trial of a method finished has no recipe for it.
+    """
+    grouped: dict[str, dict[str, list[TrialResult]]] = defaultdict(lambda: defaultdict(list))
+    for trial in trials:
+        grouped[trial.label][trial.task].append(trial)
+    found: list[Tuned] = []
+    for by_task in grouped.values():
+        finished = {task: each for task, each in by_task.items() if ranked(each)[0].score is not None}
+        found += [_recipe(task, ranked(each)[:1], len(each)) for task, each in finished.items()]
+        if finished:
+            shares = _shares(list(finished.values()))
+            number = max(shares, key=lambda number: (shares[number], -number))
+            best = [trial for each in finished.values() for trial in each if trial.number == number]
+            found.append(_recipe(None, best, len(shares)))
+    return found
+
+
+def _shares(tasks: Sequence[Sequence[TrialResult]]) -> dict[int, float]:
+    """By number of a trial: the mean over tasks of where its score lies between the worst and the best."""
+    found: dict[int, list[float]] = defaultdict(list)
     for trials in tasks:
         scores = [trial.score for trial in trials if trial.score is not None]
         low, high = min(scores), max(scores)
         for trial in trials:
             share = 0.0 if trial.score is None else 1.0 if high == low else (trial.score - low) / (high - low)
-            of[trial.number].append(share if trial.higher_is_better or trial.score is None else 1 - share)
-    return {number: sum(shares) / len(tasks) for number, shares in of.items()}
+            found[trial.number].append(share if trial.higher_is_better or trial.score is None else 1 - share)
+    return {number: sum(shares) / len(tasks) for number, shares in found.items()}
 
 
-def _recipe(label: str, task: str | None, chosen: Sequence[Tried], count: int) -> Tuned:
+def _recipe(task: str | None, chosen: Sequence[TrialResult], count: int) -> Tuned:
+    """The settings of a trial, on one task or several, as the recipe for a task; count: of trials that were made."""
     seeds = sorted({record.cell.seed for trial in chosen for record in trial.records})
-    tasks = " and ".join(
-        [", ".join(trial.task for trial in chosen[:-1]), chosen[-1].task] if chosen[1:] else [chosen[0].task]
-    )
-    many = "s" if len(seeds) > 1 else ""
-    return Tuned(
-        method=label,
-        task=task,
-        model=chosen[0].model,
-        settings={
-            **chosen[0].settings,
-            "chosen_by": f"tune on validation of {tasks}, {chosen[0].model}, seed{many} {', '.join(map(str, seeds))}",
-            "trials": count,
-            "trial_examples": max(trial.examples for trial in chosen),
-        },
-        trials=tuple(record.id for trial in chosen for record in trial.records),
-    )
+    tasks = " and ".join(filter(None, [", ".join(trial.task for trial in chosen[:-1]), chosen[-1].task]))
+    model = chosen[0].records[0].cell.model
+    listed = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+    history = {
+        "chosen_by": f"tune on validation of {tasks}, {model}, {listed}",
+        "trials": count,
+        "trial_examples": max(trial.examples for trial in chosen),
+    }
+    cells = tuple(record.id for trial in chosen for record in trial.records)
+    settings = {**chosen[0].settings, **history}
+    return Tuned(method=chosen[0].label, task=task, model=model, settings=settings, trials=cells)
 
 
-def write(results: Path, tried: Sequence[Tried], chosen: Sequence[Tuned]) -> None:
+def write(results: Path, trials: Sequence[TrialResult], chosen: Sequence[Tuned]) -> None:
     """Write `trials.csv`, and the recipes of each method to `recipes/METHOD.json`, in the results folder."""
-    rows = list(rows_of(tried))
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    write_atomically(results / TRIALS, csv_of(iter(rows), names))
-    for method in dict.fromkeys(trial.method for trial in tried):
-        labels = {trial.label for trial in tried if trial.method == method}
+    lines = list(_lines(trials))
+    write_atomically(
+        results / TRIALS, csv_of(iter(lines), list(dict.fromkeys(name for line in lines for name in line)))
+    )
+    methods: dict[str, set[str]] = defaultdict(set)
+    for trial in trials:
+        methods[trial.records[0].cell.method].add(trial.label)
+    for method, labels in methods.items():
         file = File(recipes=tuple(tuned for tuned in chosen if tuned.method in labels))
         if file.recipes:
             (results / FOLDER).mkdir(exist_ok=True)
             write_atomically(results / FOLDER / file_name(method), file.model_dump_json(indent=2) + "\n")
 
 
-def rows_of(tried: Iterable[Tried]) -> Iterable[Mapping[str, Any]]:
-    """A row a trial: what was tried, the mean score on validation, what became of its cells, and which they are."""
-    for trial in tried:
+def _lines(trials: Iterable[TrialResult]) -> Iterator[dict[str, Any]]:
+    for trial in trials:
+        cell = trial.records[0].cell
         yield {
-            "method": trial.method,
-            "method_params": trial.variant,
-            "task": trial.task,
-            "model": trial.model,
+            "method": cell.method,
+            "method_params": cell.variant,
+            "task": cell.task,
+            "model": cell.model,
             "trial": trial.number,
             **trial.settings,
             "metric": next((record.metric for record in trial.records if record.metric), None),
@@ -235,12 +209,11 @@ def rows_of(tried: Iterable[Tried]) -> Iterable[Mapping[str, Any]]:
         }
 
 
-def edges(tried: Sequence[Tried]) -> list[str]:
-    """Settings of the best trial of a method on a task that no trial was beyond: the best may lie outside the space."""
-    best = ranked(tried)[0]
+def at_the_edge(trials: Sequence[TrialResult]) -> list[str]:
+    """Settings of the best trial of a method on a task that are the least or the largest tried."""
     found = []
-    for name, value in best.settings.items():
-        values = {trial.settings[name] for trial in tried}
+    for name, value in ranked(trials)[0].settings.items():
+        values = {trial.settings[name] for trial in trials}
         if len(values) > 2 and isinstance(value, float) and value in (min(values), max(values)):
             found.append(name)
     return found

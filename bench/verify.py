@@ -109,8 +109,9 @@ def verify_cells(records: Sequence[Record], executor: Executor, inputs: Inputs) 
         for event in events:
             if isinstance(event, Finished):
                 old, new = by_id[event.key], event.result
-                found = differences(old, new)
-                yield Verification(old, not found, found, environment_differences(old, new) if found else [])
+                found, changed = differences(old, new), environment.diff(old.environment, new.environment)
+                surroundings = [each.text("in the record", "now") for each in changed] if found else []
+                yield Verification(old, not found, found, surroundings)
             elif isinstance(event, Lost):
                 yield Verification(by_id[event.key], False, [f"it did not finish this time: {event.reason}"])
 
@@ -133,11 +134,6 @@ def differences(old: Record, new: Record) -> list[str]:
         if before.scores != after.scores:
             found.append(f"the score{where} was {before.score} and is {after.score}")
     return found
-
-
-def environment_differences(old: Record, new: Record) -> list[str]:
-    """What differs in the environments of two records of one cell: why their numbers may differ."""
-    return [each.text("in the record", "now") for each in environment.diff(old.environment, new.environment)]
 
 
 def _assignment(record: Record, inputs: Inputs) -> Assignment:

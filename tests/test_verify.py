@@ -41,9 +41,13 @@ class Returning:
 def several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Record]:
     """Six finished cells: one is lost when it is run again, one gets another score, one is of other code."""
     made = [record("head", seed, losses=[0.3, 0.2, 0.1], predictions=[1, 0]) for seed in range(6)]
+    then = {"python": "3.11", "versions": {"torch": "2", "peft": None}, "settings": {}}
+    now = {"python": "3.12", "versions": {"torch": "2", "peft": "1", "rich": "15"}, "compute": {"threads": 2}}
+    made[2] = made[2].model_copy(update={"environment": then})
+    new = {"scores": {"matthews": 0.75}, "environment": {**now, "settings": {"OMP_NUM_THREADS": "1"}}}
+    changes: dict[str, dict[str, Any] | None] = {made[1].id: None, made[2].id: new}
     for each in made:
         Store(tmp_path).write(each)
-    changes: dict[str, dict[str, Any] | None] = {made[1].id: None, made[2].id: {"scores": {"matthews": 0.75}}}
     real = verify._assignment
     monkeypatch.setattr(verify, "_assignment", lambda old, *more: real(old, *more) if old.id == made[3].id else None)
     monkeypatch.setattr(backend, "local_executor", lambda *arguments: Returning(changes, made))
@@ -88,6 +92,11 @@ def test_several_cells(bench: Bench, tmp_path: Path, several: list[Record]) -> N
     assert [each["same"] for each in found.values()] == [True, False, False, None, True, True]
     assert found[ids[1]]["differences"] == ["it did not finish this time: the worker was killed by signal 9 (SIGKILL)"]
     assert found[ids[2]]["differences"] == ["the score was 0.5 and is 0.75"]
+    assert found[ids[2]]["surroundings"] == [
+        "python is 3.11 in the record and 3.12 now",
+        "versions.peft is missing in the record and 1 now",
+        "settings.OMP_NUM_THREADS is missing in the record and 1 now",
+    ]
     assert found[ids[3]]["refusal"].startswith("The cell was run by code version 0123456789abcdef, and this is ")
     text = bench("verify", *ids, "--results", tmp_path).out
     assert "3 of 6 cells are the same bit for bit." in text
@@ -156,16 +165,3 @@ READ, READ_OTHERWISE = (Data(examples={}, label_counts={}, digest=digest) for di
 def test_what_differs_is_said(before: dict[str, Any], after: dict[str, Any], expected: list[str]) -> None:
     old, new = OLD.model_copy(update=before), OLD.model_copy(update=after)
     assert verify.differences(old, new) == expected
-
-
-def test_what_differs_in_the_environment_is_said() -> None:
-    then = {"python": "3.11", "versions": {"torch": "2", "peft": None}, "settings": {}}
-    now = {"python": "3.12", "versions": {"torch": "2", "peft": "1", "rich": "15"}, "compute": {"threads": 2}}
-    old = record(environment=then)
-    new = record(environment={**now, "settings": {"OMP_NUM_THREADS": "1"}})
-    assert verify.environment_differences(old, new) == [
-        "python is 3.11 in the record and 3.12 now",
-        "versions.peft is missing in the record and 1 now",
-        "settings.OMP_NUM_THREADS is missing in the record and 1 now",
-    ]
-    assert verify.environment_differences(old, old) == []

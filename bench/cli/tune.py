@@ -14,7 +14,7 @@ from bench.runner.options import Options
 
 if TYPE_CHECKING:
     from bench.grid.recipes import Tuned
-    from bench.tuning import Tried
+    from bench.tuning import TrialResult
 
 
 @takes_options(
@@ -46,12 +46,12 @@ def tune(
         options = replace(options, suite="standard")
     request, console = Request.of(options), stderr_console()
     warn_of_broken_plugins(request.plugins, console)
-    requests = tuning.trials(request, trials, epochs, min_steps)
+    requests = tuning.trial_requests(request, trials, epochs, min_steps)
     outcome = execute(prepare(requests, console), request, console)
     if outcome.interrupted:
         console.print("Interrupted: no recipe was chosen. The same command continues where this one stopped.")
         raise typer.Exit(EXIT_INTERRUPTED)
-    tried = tuning.outcomes(requests, outcome.records.values())
+    tried = tuning.trial_results(requests, outcome.records.values())
     chosen = tuning.choose(tried)
     tuning.write(request.results, tried, chosen)
     if as_json:
@@ -68,10 +68,10 @@ def tune(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _text(tried: Sequence[Tried], chosen: Sequence[Tuned]) -> str:
+def _text(tried: Sequence[TrialResult], chosen: Sequence[Tuned]) -> str:
     """What was chosen for each method and task, and how far the trials lie apart."""
     from bench.text import text_table
-    from bench.tuning import edges, ranked
+    from bench.tuning import at_the_edge, ranked
 
     if not chosen:
         return "No trial finished."
@@ -79,7 +79,7 @@ def _text(tried: Sequence[Tried], chosen: Sequence[Tuned]) -> str:
     for tuned in chosen:
         of = [trial for trial in tried if trial.label == tuned.method and trial.task == tuned.task]
         scores = [trial.score for trial in of if trial.score is not None]
-        beyond = edges(of) if of else []
+        beyond = at_the_edge(of) if of else []
         at_edge = at_edge or bool(beyond)
         searched = {name for trial in tried if trial.label == tuned.method for name in trial.settings}
         rows.append(

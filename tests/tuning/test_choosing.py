@@ -26,7 +26,7 @@ def asked(count: int = 3, methods: str = "head", tasks: tuple[str, ...] = ("a", 
         name="mine", summary="for tests", methods=("head",), tasks=tasks, budget=Budget(train_examples=100, **more)
     )
     request = Request(Options(), suite, parse_all(methods), tasks, (100,), "minilm-l6")
-    return tuning.trials(request, count, 4, 250)
+    return tuning.trial_requests(request, count, 4, 250)
 
 
 def trial(number: int, task: str, score: float | None, method: str = "head", seed: int = 100, **changes: Any) -> Record:
@@ -46,7 +46,7 @@ def trial(number: int, task: str, score: float | None, method: str = "head", see
 
 def chosen(records: list[Record], **more: Any) -> dict[tuple[str, str | None], tuple[float, int]]:
     """By method and task: the learning rate that was chosen, and from how many trials."""
-    found = tuning.choose(tuning.outcomes(asked(**more), records))
+    found = tuning.choose(tuning.trial_results(asked(**more), records))
     return {(each.method, each.task): (each.settings["learning_rate"], each.settings["trials"]) for each in found}
 
 
@@ -86,7 +86,7 @@ def test_seeds_are_averaged_and_one_that_failed_spoils_its_trial() -> None:
     two = [Request(**{**vars(each), "seeds": (100, 101)}) for each in requests]
     records = [trial(1, "a", 0.9), trial(1, "a", 0.5, seed=101), trial(2, "a", 0.75), trial(2, "a", 0.75, seed=101)]
     records += [trial(3, "a", 1.0), trial(3, "a", None, seed=101)]
-    tried = tuning.outcomes(two, records)
+    tried = tuning.trial_results(two, records)
     assert [each.score for each in tried] == [pytest.approx(0.7), 0.75, None]
     found = tuning.choose(tried)
     assert found[0].settings["learning_rate"] == 0.003
@@ -97,12 +97,12 @@ def test_seeds_are_averaged_and_one_that_failed_spoils_its_trial() -> None:
 def test_what_is_not_for_a_method_and_what_was_broken_off_are_no_trials() -> None:
     ended = [failed("head", 100, status, of={"task": "b", "preset": "mine-trial-1"}) for status in
              ("skipped", "interrupted")]  # fmt: skip
-    assert tuning.outcomes(asked(), ended) == []
+    assert tuning.trial_results(asked(), ended) == []
 
 
 def test_a_recipe_tells_where_it_is_from() -> None:
     records = [trial(1, "a", 0.9), trial(2, "a", 0.4), trial(1, "b", 0.9), trial(2, "b", 0.4), trial(1, "c", 0.9)]
-    *_, general = tuning.choose(tuning.outcomes(asked(), records))
+    *_, general = tuning.choose(tuning.trial_results(asked(), records))
     assert general.settings == {
         "learning_rate": 0.01,
         "dropout": None,
@@ -144,13 +144,13 @@ def test_a_suite_that_validates_nothing_is_refused() -> None:
 def test_a_method_with_nothing_to_search_is_refused(tmp_path: Path) -> None:
     grid = tiny_grid.build(tmp_path, weights=False)
     request = Request.of(Options("chatty", **grid.keywords))
-    with pytest.raises(UsageError, match="The method chatty declares no search space"):
-        tuning.trials(request, 2, 1, 0)
+    with pytest.raises(UsageError, match="The method chatty has no search space"):
+        tuning.trial_requests(request, 2, 1, 0)
 
 
 def test_an_edge_of_what_was_tried_is_told() -> None:
-    tried = tuning.outcomes(asked(), [trial(1, "a", 0.5), trial(2, "a", 0.4), trial(3, "a", 0.9)])
-    assert tuning.edges(tried) == ["learning_rate"]
-    tried = tuning.outcomes(asked(), [trial(1, "a", 0.9), trial(2, "a", 0.4), trial(3, "a", 0.5)])
-    assert tuning.edges(tried) == []
-    assert tuning.edges(tried[:2]) == []  # of two, each is an edge
+    tried = tuning.trial_results(asked(), [trial(1, "a", 0.5), trial(2, "a", 0.4), trial(3, "a", 0.9)])
+    assert tuning.at_the_edge(tried) == ["learning_rate"]
+    tried = tuning.trial_results(asked(), [trial(1, "a", 0.9), trial(2, "a", 0.4), trial(3, "a", 0.5)])
+    assert tuning.at_the_edge(tried) == []
+    assert tuning.at_the_edge(tried[:2]) == []  # of two, each is an edge

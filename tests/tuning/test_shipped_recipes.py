@@ -46,8 +46,8 @@ def test_every_method_had_the_same_trials_on_the_same_tasks(records: list[Record
 
 def test_what_is_shipped_is_what_was_chosen(records: list[Record], trials: int) -> None:
     request = Request(Options(), STANDARD, [parse(name) for name in METHODS], STANDARD.tasks, (100,), STANDARD.model)
-    requests = tuning.trials(request, trials, epochs=4, min_steps=250)
-    chosen = tuning.choose(tuning.outcomes(requests, records))
+    requests = tuning.trial_requests(request, trials, epochs=4, min_steps=250)
+    chosen = tuning.choose(tuning.trial_results(requests, records))
     found = registry.methods()
     for name in METHODS:
         shipped = load(folder_of(found.get(name).plugin) / file_name(name))
