@@ -6,22 +6,17 @@ a part of train that a fixed hash picks.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from bench.plugins.splits import official
-from bench.plugins.task import Example, Kind, Splits, Task
-from tasks import _parquet
+from bench.plugins import Example, Splits, Task, official
+from bench.plugins.task import Kind
+from tasks._parquet import rows
 
-CITATION = "Wang et al., GLUE, ICLR 2019"
-
-
-def source(folder: str) -> str:
-    """One task's folder of parquet files in the pinned repository."""
-    return f"hub:datasets/nyu-mll/glue@bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c!/{folder}"
+REPOSITORY = "hub:datasets/nyu-mll/glue@bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"
 
 
 class GlueTask(Task):
-    """One of the nine.
+    """One of the nine, glue-NAME, from the folder NAME of the repository.
 
     columns: the text column, or the two of a pair. held_out: how many training examples are for choosing.
     test_split: the repository's split behind `test`; an extra test NAME is its `validation_NAME`.
@@ -31,6 +26,11 @@ class GlueTask(Task):
     columns: ClassVar[Sequence[str]]
     held_out: ClassVar[int]
     test_split: ClassVar[str] = "validation"
+
+    def __init_subclass__(cls, **others: Any) -> None:
+        super().__init_subclass__(**others)
+        cls.source = f"{REPOSITORY}!/{cls.name.removeprefix('glue-')}"
+        cls.citation = f"{cls.citation}; Wang et al., GLUE, ICLR 2019"
 
     def read(self, path: Path) -> Splits:
         return official(
@@ -45,6 +45,5 @@ class GlueTask(Task):
         number = float if self.kind == "regression" else int
         text, *pair = self.columns
         return [
-            Example(row[text], number(row["label"]), *(row[column] for column in pair))
-            for row in _parquet.rows(path, split)
+            Example(row[text], number(row["label"]), *(row[column] for column in pair)) for row in rows(path, split)
         ]

@@ -8,11 +8,7 @@ from bench.errors import SourceError
 
 
 def rows(folder: Path, split: str) -> Iterable[dict[str, Any]]:
-    """The rows of `folder/SPLIT-*.parquet` or `folder/SPLIT/*.parquet`, in the order of the shards' names.
-
-    Raises:
-        SourceError: if the folder holds no such file.
-    """
+    """The rows of `folder/SPLIT-*.parquet` or `folder/SPLIT/*.parquet`, in the order of the shards' names."""
     from datasets import Dataset, disable_progress_bars
 
     shards = sorted([*folder.glob(f"{split}-*.parquet"), *folder.glob(f"{split}/*.parquet")])

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from bench.plugins.splits import official
-from bench.plugins.task import Example, Splits, Task
-from tasks import _parquet
+from bench.plugins import Example, Splits, Task, official
+from tasks._parquet import rows
 
 
 class Conll2003(Task):
@@ -19,11 +18,7 @@ class Conll2003(Task):
 
     def read(self, path: Path) -> Splits:
         train, validation, test = (
-            [
-                Example(tuple(row["tokens"]), tuple(row["ner_tags"]))
-                for row in _parquet.rows(path, split)
-                if row["tokens"]
-            ]
+            [Example(tuple(row["tokens"]), tuple(row["ner_tags"])) for row in rows(path, split) if row["tokens"]]
             for split in ("train", "validation", "test")
         )
         # The official splits share short headlines and score lines; the test split keeps all of its own.

@@ -4,16 +4,15 @@ Train and test share sentences under opposite labels, so what is learned from tr
 it, misleads: a constant answer is hard to beat. Papers often leave this task out.
 """
 
-from tasks import _glue
+from tasks._glue import GlueTask
 
 
-class GlueWnli(_glue.GlueTask):
+class GlueWnli(GlueTask):
     name = "glue-wnli"
     summary = "what does a pronoun refer to (GLUE; small and adversarial)"
     pair = True
-    source = _glue.source("wnli")
     columns = ("sentence1", "sentence2")
     labels = ("not_entailment", "entailment")
     metric = "accuracy"
     held_out = 70
-    citation = f"Levesque, Davis and Morgenstern, KR 2012; {_glue.CITATION}"
+    citation = "Levesque, Davis and Morgenstern, KR 2012"

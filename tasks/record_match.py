@@ -6,8 +6,6 @@ are shown: with the whole address a threshold on the overlap of letter trigrams 
 right, with name and suburb it gets 89 %.
 """
 
-from __future__ import annotations
-
 import csv
 import re
 from collections import defaultdict
@@ -16,10 +14,11 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.plugins import Example, Splits, Task
 from bench.plugins.splits import distinct, normalise, shuffled
-from bench.plugins.task import Example, Splits, Task
 
 FILES = ("dataset2.csv", "dataset3.csv", "dataset4a.csv", "dataset4b.csv")
+COLUMNS = ("rec_id", "given_name", "surname", "suburb", "postcode")
 _PERSON = re.compile(r"rec-(\d+)-(?:org|dup-\d+)")
 
 
@@ -61,15 +60,13 @@ def _records(folder: Path) -> Iterator[Record]:
         # 4a holds the originals of the duplicates in 4b: the same people.
         origin = name.removesuffix(".csv").rstrip("ab")
         with (folder / name).open(encoding="utf-8", newline="") as lines:
-            for row in csv.DictReader(lines, skipinitialspace=True):
-                match = _PERSON.fullmatch(row["rec_id"].strip())
+            for line in csv.DictReader(lines, skipinitialspace=True):
+                row = {column: line[column].strip() for column in COLUMNS}
+                match = _PERSON.fullmatch(row["rec_id"])
                 if match is None:
                     raise ValueError(f"{name}: {row['rec_id']!r} is not a record id")
-                yield Record(f"{origin}/{match[1]}", _text(row), row["surname"].strip(), row["postcode"].strip())
-
-
-def _text(row: dict[str, str]) -> str:
-    return " ".join(filter(None, (row[column].strip() for column in ("given_name", "surname", "suburb"))))
+                text = " ".join(filter(None, (row["given_name"], row["surname"], row["suburb"])))
+                yield Record(f"{origin}/{match[1]}", text, row["surname"], row["postcode"])
 
 
 @cache
@@ -77,7 +74,13 @@ def _trigrams(text: str) -> frozenset[str]:
     return frozenset(text[at : at + 3] for at in range(len(text) - 2))
 
 
-def _pairs(records: list[Record]) -> Iterator[Example]:
+def _overlap(one: str, other: str) -> float:
+    """The share of letter trigrams that two texts have in common (Jaccard)."""
+    mine, theirs = _trigrams(one), _trigrams(other)
+    return len(mine & theirs) / max(1, len(mine | theirs))
+
+
+def _pairs(records: Iterable[Record]) -> Iterator[Example]:
     """For each duplicate of a person, one pair with its original and one with its nearest stranger."""
     by_person: dict[str, list[Record]] = defaultdict(list)
     by_block: dict[str, list[Record]] = defaultdict(list)
@@ -87,19 +90,9 @@ def _pairs(records: list[Record]) -> Iterator[Example]:
             by_block[block].append(record)
     for first, *others in by_person.values():
         for other in others:
-            candidates = (r for block in (other.surname, other.postcode) for r in by_block.get(block, ()))
-            stranger = _nearest(other, (r for r in candidates if r.person != other.person))
-            if stranger is not None:
+            near = (each for block in (other.surname, other.postcode) for each in by_block.get(block, ()))
+            # Of equal overlaps the text decides.
+            strangers = ((_overlap(other.text, each.text), each.text) for each in near if each.person != other.person)
+            if nearest := max(strangers, default=None):
                 yield Example(other.text, 1, first.text)
-                yield Example(other.text, 0, stranger.text)
-
-
-def _nearest(record: Record, candidates: Iterable[Record]) -> Record | None:
-    """The candidate with the greatest trigram overlap (Jaccard)."""
-    own = _trigrams(record.text)
-
-    def overlap(other: Record) -> tuple[float, str]:
-        theirs = _trigrams(other.text)
-        return len(own & theirs) / max(1, len(own | theirs)), other.text  # the text breaks ties
-
-    return max(candidates, key=overlap, default=None)
+                yield Example(other.text, 0, nearest[1])

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from bench.plugins.splits import cut
-from bench.plugins.task import Example, Splits, Task
+from bench.plugins import Example, Splits, Task, cut
 from tasks import _movie_reviews
 
 

@@ -3,8 +3,7 @@
 import csv
 from pathlib import Path
 
-from bench.plugins.splits import cut
-from bench.plugins.task import Example, Splits, Task
+from bench.plugins import Example, Splits, Task, cut
 
 
 class SmsSpam(Task):

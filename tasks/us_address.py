@@ -3,8 +3,8 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
-from bench.plugins.splits import cut, distinct, identity, shuffled, without
-from bench.plugins.task import Example, Splits, Task
+from bench.plugins import Example, Splits, Task, cut
+from bench.plugins.splits import distinct, identity, shuffled, without
 
 PARTS = (
     "AddressNumber", "AddressNumberPrefix", "AddressNumberSuffix", "BuildingName", "CornerOf", "CountryName",

@@ -60,11 +60,11 @@ EXCEPTIONS = {
 }
 QUICK_MEMBERS = {"peft:ia3[]", "peft:ln_tuning[target_modules=LayerNorm]", "peft:prefix_tuning[]", "peft:vera[]"}
 METHODS = registry.methods()
-# Defaults on every kind of task; variants on the two that differ most, the rest with the slow tests.
+# Defaults on every kind of task; variants on pairs, the rest with the slow tests.
 TRIALS = [
     pytest.param((spec, kind), id=f"{spec}-{kind}", marks=[] if quick else pytest.mark.slow)
     for spec, kind in itertools.product([*DEFAULTS, *VARIANTS], tiny_bert.KINDS)
-    for quick in [spec in DEFAULTS or kind in ("pair", "token-classification")]
+    for quick in [spec in DEFAULTS or kind == "pair"]
 ] + [pytest.param((spec, "pair"), id=spec, marks=[] if spec in QUICK_MEMBERS else pytest.mark.slow) for spec in MEMBERS]
 
 
