@@ -82,7 +82,7 @@ def _explain(rows: list[dict[str, Any]], setting: Setting) -> None:
 def _recipes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """A line for each method: the settings that are not its own, and where each is from.
 
-    Where a setting has another value on another task its name stands alone.
+    A setting that differs between tasks is named without its value.
     """
     from bench.plugins.specs import method_label
 
@@ -97,8 +97,10 @@ def _recipes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             sources = {row["recipe_sources"][name] for row in found} - {"method", "default"}
             values = {row["recipe"][name] for row in found}
             if sources:
-                source = sources.pop() if len(sources) == 1 else sources.pop().partition(":")[0]
-                by_source.setdefault(source, []).append(f"{name} {values.pop()}" if len(values) == 1 else name)
+                if len(sources) > 1:  # of several tasks: the files and suites alone
+                    sources = {source.partition(":")[0] for source in sources}
+                setting = f"{name} {values.pop()}" if len(values) == 1 else name
+                by_source.setdefault(" or ".join(sorted(sources)), []).append(setting)
         if by_source:
             groups = (f"{', '.join(names)} ({source})" for source, names in by_source.items())
             lines.append(f"  {method}: {'; '.join(groups)}")

@@ -1,4 +1,4 @@
-"""The pretrained encoders that have a name; any path or pinned hub reference is a model too."""
+"""The pretrained encoders that have a name. Any folder or hub reference is a model too."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.suggestions import suggest
 
 
 class Shape(NamedTuple):
-    """What can be told of a model without its files: its configuration, and the special tokens around its texts."""
+    """What is known of a model without its files: its configuration, and the special tokens around its texts."""
 
     config: dict[str, Any]
     single: tuple[int, ...]
@@ -22,7 +22,7 @@ class Shape(NamedTuple):
 
 
 class Model(NamedTuple):
-    """A name for people, and where the files are (see `bench.sources.references`). shape: None if it is not shipped."""
+    """A model's name, and where its files are (see `bench.sources.references`). shape: None where it is unknown."""
 
     name: str
     source: str
@@ -54,10 +54,10 @@ def find(name: str) -> Model:
         return Model(name, name, "")
     if name.startswith((".", "/", "~")) or os.path.exists(name):  # noqa: PTH110 - Path.exists raises on a long name
         try:
-            # A folder's path says where it lies on one machine; its last name and its digest say what it is.
+            # The folder's path is of one machine only; its last part and its content's digest identify it.
             return Model(Path(name).expanduser().resolve().name, name, "")
         except (OSError, RuntimeError, ValueError) as error:
             raise UsageError(f"{name!r} cannot be the path of a model: {error}.") from None
     raise UsageError(
-        f"There is no model {name!r}{suggest(name, named())} A folder (./NAME) or hub:OWNER/NAME@REVISION will do too."
+        f"There is no model {name!r}{suggest(name, named())} A folder (./NAME) or hub:OWNER/NAME@REVISION works too."
     )

@@ -23,10 +23,10 @@ PRESETS = ("quick", "standard", "full")
 class Budget(BaseModel):
     """How much of each split is used, and how the reported weights are chosen.
 
-    A limit of None means all examples; of validation, 0 means that nothing is validated. choose: report
-    the weights at the end of training ("last"), or those of the epoch with the best validation score
-    ("best"). epochs_scale multiplies every recipe's epochs and min_steps. score_on: "validation" scores the validation
-    split and never reads test, for choosing between settings.
+    A limit of None means all examples; validation_examples = 0 means no validation. choose: report the weights at the
+    end of training ("last"), or those of the epoch with the best validation score ("best"). epochs_scale multiplies
+    every recipe's epochs and min_steps. score_on: "validation" scores the validation split and never reads test, for
+    choosing between settings.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -104,5 +104,5 @@ def load(name_or_path: str) -> Suite:
         raise UsageError(f"The suite {name_or_path} is wrong at {where!r}: {what}.") from None
     except OSError as error:
         raise UsageError(f"The suite {name_or_path} cannot be read: {error.strerror or error}.") from None
-    except (ValueError, RecursionError) as error:  # of a number of too many digits, of nesting that is too deep, too
+    except (ValueError, RecursionError) as error:  # also for a number with too many digits, or too deep nesting
         raise UsageError(f"The suite {name_or_path} is not TOML: {error}.") from None

@@ -1,4 +1,4 @@
-"""Cutting one labelled set into train, validation and test, cleanly."""
+"""Splits without overlap: cutting a labelled set into train, validation and test, or taking official splits."""
 
 import hashlib
 import re
@@ -44,7 +44,9 @@ def cut(examples: Iterable[Example], *, salt: str, validation: int, test: int) -
     """
     pool = shuffled(distinct(examples, identity), identity, salt)
     if len(pool) <= validation + test:
-        raise ValueError(f"{len(pool)} distinct examples cannot give {validation} + {test} and a rest to train on")
+        raise ValueError(
+            f"{len(pool)} distinct examples are too few for {validation} in validation, {test} in test and train"
+        )
     return {
         "test": pool[:test],
         "validation": pool[test : test + validation],
@@ -60,15 +62,15 @@ def official(
     validation: list[Example] | int,
     extra_tests: Mapping[str, list[Example]] | None = None,
 ) -> Splits:
-    """Take official splits as they are, less what overlaps: official splits do share inputs at times.
+    """Official splits without the inputs that they share.
 
-    test and every extra test keep all their examples; validation loses what stands in one of them, train
-    what stands in any other split. Each is put in a fixed random order, so that the first examples of a
-    split are a fair sample of it.
+    test and every extra test keep all their examples. An input that is also in one of them is removed from validation,
+    and one that is in any other split from train. Each split is put in a fixed random order, so that its first
+    examples are a fair sample of it.
 
     Args:
-        validation: the official validation split, or how many examples to cut from train where the
-            official one serves as test; then inputs that train repeats are kept once.
+        validation: the official validation split, or how many examples to cut from train where the official one
+            serves as test; then train keeps repeated inputs once.
         extra_tests: further test splits by name.
     """
     tests = {"test": test, **(extra_tests or {})}
@@ -85,6 +87,6 @@ def official(
 
 
 def without(examples: Iterable[Example], others: Iterable[Example]) -> list[Example]:
-    """The examples whose input is none of the others', in order."""
+    """The examples whose input is not among the others, in order."""
     taken = {identity(other) for other in others}
     return [example for example in examples if identity(example) not in taken]
