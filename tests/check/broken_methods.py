@@ -30,39 +30,53 @@ def breaks(check: str, error: str, *also: str) -> Any:
     return note
 
 
-def variant(name: str, **members: Any) -> type[Method]:
-    """`Shift` with other functions."""
-    return type(name, (Shift,), members)
+def variant(check: str, error: str, *also: str, **members: Any) -> None:
+    """`Shift` with other members."""
+    breaks(check, error, *also)(type(f"Variant{len(ALSO)}", (Shift,), members))
 
 
-def shifts(name: str, shifted: Any) -> type[Method]:
-    """`Shift` with another forward pass: shifted(the embeddings' module, their output)."""
-    return variant(name, shifted=lambda self, embeddings, args, output: shifted(embeddings, output))
+def applies(check: str, error: str, *also: str, before: Any = None, after: Any = None) -> None:
+    """`Shift` that does something to the model before or after it is applied."""
+
+    def apply(self: Any, model: Any, task: Any) -> Any:
+        if before:
+            before(model)
+        model = Shift.apply(self, model, task)
+        if after:
+            after(model)
+        return model
+
+    variant(check, error, *also, apply=apply)
 
 
-def training(embeddings: Any) -> bool:
-    return embeddings.training and torch.is_grad_enabled()
+def runs(check: str, error: str, *also: str, training: Any = None, shifted: Any = None) -> None:
+    """`Shift` with another forward pass, or that does something to the embeddings in each step of training."""
+
+    def forward(self: Any, embeddings: Any, args: Any, output: Any) -> Any:
+        found = Shift.shifted(self, embeddings, args, output) if shifted is None else shifted(embeddings, output)
+        if training and embeddings.training and torch.is_grad_enabled():
+            training(embeddings)
+        return found
+
+    variant(check, error, *also, shifted=forward)
 
 
 # applies
 
 
-@breaks("applies", "PluginError: apply of ForgetsToReturn returns None, not the module to call")
-class ForgetsToReturn(Shift):
-    def apply(self, model, task):
-        super().apply(model, task)
+def raising(error: BaseException) -> Any:
+    def apply(self: Any, model: Any, task: Any) -> Any:
+        raise error
+
+    return apply
 
 
-@breaks("applies", "ValueError: no such luck")
-class Raises(Shift):
-    def apply(self, model, task):
-        raise ValueError("no such luck\nand a second line")
-
-
-@breaks("applies", "SystemExit: 3")
-class Leaves(Shift):
-    def apply(self, model, task):
-        raise SystemExit(3)
+variant("applies", "returns None, not the module to call", apply=lambda self, model, task: None)
+variant("applies", "ValueError: no such luck", apply=raising(ValueError("no such luck\nand a second line")))
+variant("applies", "SystemExit: 3", apply=raising(SystemExit(3)))
+runs(
+    "applies", "not every logit is finite", shifted=lambda embeddings, output: output + embeddings.shift * float("inf")
+)
 
 
 @breaks("applies", "the logits have the shape (12, 4), not (12, 3)")
@@ -75,45 +89,26 @@ class AddsALabel(Shift):
         return super().apply(model, task)
 
 
-infinite = shifts("Overflows", lambda embeddings, output: output + embeddings.shift * float("inf"))
-breaks("applies", "not every logit is finite")(infinite)
-
 # recipe
 
-
-def recipes(error: str, name: str, recipe: Any) -> None:
-    breaks("recipe", error)(variant(name, recipe=lambda self, task, config: recipe()))
-
-
-recipes("ValidationError", "Unchecked", lambda: Recipe.model_construct(learning_rate=-1.0, epochs=1, chosen_by="me"))
-recipes("recipe returns {'learning_rate': 0.01}, not a Recipe", "Dict", lambda: {"learning_rate": 0.01})
-recipes(
-    "other settings", "Random", lambda: Recipe(learning_rate=float(torch.rand(()) + 0.1), epochs=1, chosen_by="a die")
-)
-recipes("who chose", "Anonymous", lambda: Recipe(learning_rate=0.01, epochs=1, chosen_by=" "))
+for error, recipe in {
+    "ValidationError": lambda: Recipe.model_construct(learning_rate=-1.0, epochs=1, chosen_by="me"),
+    "recipe returns {'learning_rate': 0.01}, not a Recipe": lambda: {"learning_rate": 0.01},
+    "other settings": lambda: Recipe(learning_rate=float(torch.rand(()) + 0.1), epochs=1, chosen_by="a die"),
+    "who chose": lambda: Recipe(learning_rate=0.01, epochs=1, chosen_by=" "),
+}.items():
+    variant("recipe", error, recipe=lambda self, task, config, make=recipe: make())
 
 # head-untouched
 
-
-@breaks("head-untouched", "apply changed the values of the head's 'classifier.weight'")
-class ScalesTheHead(Shift):
-    def apply(self, model, task):
-        model.classifier.weight.data.mul_(2)
-        return super().apply(model, task)
-
-
-@breaks("head-untouched", "apply changed 'classifier', which belongs to the head")
-class WrapsTheHead(Shift):
-    def apply(self, model, task):
-        model.classifier = nn.Sequential(model.classifier)
-        return super().apply(model, task)
-
-
-@breaks("head-untouched", "apply replaced the head's 'classifier.bias' with another tensor")
-class ReplacesTheBias(Shift):
-    def apply(self, model, task):
-        model.classifier.bias = nn.Parameter(model.classifier.bias.detach().clone(), requires_grad=False)
-        return super().apply(model, task)
+applies("head-untouched", "apply changed the values of the head's 'classifier.weight'",
+        before=lambda model: model.classifier.weight.data.mul_(2))  # fmt: skip
+applies("head-untouched", "apply changed 'classifier', which belongs to the head",
+        before=lambda model: setattr(model, "classifier", nn.Sequential(model.classifier)))  # fmt: skip
+applies(
+    "head-untouched", "apply replaced the head's 'classifier.bias' with another tensor",
+    before=lambda model: setattr(model.classifier, "bias", nn.Parameter(model.classifier.bias.clone(), False)),
+)  # fmt: skip
 
 
 @breaks("head-untouched", "is no parameter of the module that apply returns", "save-and-load")
@@ -138,23 +133,19 @@ class HidesAVector(Shift):
         return model
 
 
-@breaks("trainables-real", "spare is trainable and does not change", "gradients", "count")
-class SparesAVector(Shift):
-    def apply(self, model, task):
-        model.base_model.spare = nn.Parameter(torch.ones(3))
-        return super().apply(model, task)
-
-
-@breaks("trainables-real", "shift no longer trains after a few steps", "save-and-load")
-class StopsTraining(Shift):
-    def shifted(self, embeddings, args, output):
-        output = super().shifted(embeddings, args, output)
-        if training(embeddings):
-            embeddings.shift.requires_grad_(False)
-        return output
-
+applies("trainables-real", "spare is trainable and does not change", "gradients", "count",
+        before=lambda model: setattr(model.base_model, "spare", nn.Parameter(torch.ones(3))))  # fmt: skip
+runs("trainables-real", "shift no longer trains after a few steps", "save-and-load",
+     training=lambda embeddings: embeddings.shift.requires_grad_(False))  # fmt: skip
 
 # frozen-unchanged
+
+applies("frozen-unchanged", "apply changed 'bert.embeddings.LayerNorm.weight', which is pretrained and frozen",
+        before=lambda model: model.base_model.embeddings.LayerNorm.weight.data.mul_(1.5))  # fmt: skip
+runs("frozen-unchanged", "bert.embeddings.LayerNorm.bias is frozen and changes in training", "save-and-load",
+     training=lambda embeddings: embeddings.LayerNorm.bias.data.mul_(0.9))  # fmt: skip
+runs("frozen-unchanged", "memory is new after a few steps",
+     training=lambda embeddings: embeddings.register_buffer("memory", torch.zeros(1)))  # fmt: skip
 
 
 @breaks("frozen-unchanged", "calls is frozen and changes in training")
@@ -165,29 +156,6 @@ class CountsItsCalls(Shift):
 
     def shifted(self, embeddings, args, output):
         embeddings.calls += embeddings.training
-        return super().shifted(embeddings, args, output)
-
-
-@breaks("frozen-unchanged", "apply changed 'bert.embeddings.LayerNorm.weight', which is pretrained and frozen")
-class RewritesANorm(Shift):
-    def apply(self, model, task):
-        model.base_model.embeddings.LayerNorm.weight.data.mul_(1.5)
-        return super().apply(model, task)
-
-
-@breaks("frozen-unchanged", "bert.embeddings.LayerNorm.bias is frozen and changes in training", "save-and-load")
-class TrainsByItself(Shift):
-    def shifted(self, embeddings, args, output):
-        if training(embeddings):
-            embeddings.LayerNorm.bias.data.mul_(0.9)
-        return super().shifted(embeddings, args, output)
-
-
-@breaks("frozen-unchanged", "memory is new after a few steps")
-class AddsABufferLater(Shift):
-    def shifted(self, embeddings, args, output):
-        if embeddings.training:
-            embeddings.register_buffer("memory", torch.zeros(1))
         return super().shifted(embeddings, args, output)
 
 
@@ -236,37 +204,22 @@ class StaysAtASaddle(_WithAnother):
         return True
 
 
-breaks("count", "trainable_formula says 33, but 32 parameters train")(
-    variant("Miscounts", trainable_formula=lambda self, config, task: config.hidden_size + 1)
-)
+variant("count", "trainable_formula says 33, but 32 parameters train",
+        trainable_formula=lambda self, config, task: config.hidden_size + 1)  # fmt: skip
 
-# starts-at-base
+# starts-at-base, generator-kept, modes-agree, batch-independent
 
-breaks("starts-at-base", "starts_at_base says True, and the untrained logits differ from the base model's by")(
-    variant("ClaimsToStartAtBase", starts_at_base=lambda self: True)
-)
-
-
-@breaks("starts-at-base", "starts_at_base says False, and the untrained logits are the base model's")
-class DeniesToStartAtBase(Shift):
-    def apply(self, model, task):
-        model = super().apply(model, task)
-        model.base_model.embeddings.shift.data.zero_()
-        return model
-
-
-# generator-kept, modes-agree, batch-independent
-
-
-@breaks("generator-kept", "a step reseeds torch's global generator")
-class SeedsEveryStep(Shift):
-    def shifted(self, embeddings, args, output):
-        torch.manual_seed(0)
-        return super().shifted(embeddings, args, output)
-
-
-louder = shifts("Louder", lambda embeddings, output: output + embeddings.shift * (2 if embeddings.training else 1))
-breaks("modes-agree", "without dropout the logits of the two modes differ by")(louder)
+variant("starts-at-base", "starts_at_base says True, and the untrained logits differ from the base model's by",
+        starts_at_base=lambda self: True)  # fmt: skip
+applies("starts-at-base", "starts_at_base says False, and the untrained logits are the base model's",
+        after=lambda model: model.base_model.embeddings.shift.data.zero_())  # fmt: skip
+runs("generator-kept", "a step reseeds torch's global generator", training=lambda embeddings: torch.manual_seed(0))
+runs("modes-agree", "without dropout the logits of the two modes differ by",
+     shifted=lambda embeddings, output: output + embeddings.shift * (2 if embeddings.training else 1))  # fmt: skip
+runs("batch-independent", "an example's logits alone and in a padded batch differ by",
+     shifted=lambda embeddings, output: output + embeddings.shift - output.mean(0, keepdim=True))  # fmt: skip
+runs("batch-independent", "an example's logits alone and in a padded batch differ by",
+     shifted=lambda embeddings, output: output + embeddings.shift * output.shape[1] / 10)  # fmt: skip
 
 
 @breaks("modes-agree", "without dropout the logits of the two modes differ by")
@@ -277,13 +230,6 @@ class AlwaysDropsOut(Shift):
         if torch.is_grad_enabled() or not embeddings.training:
             return super().shifted(embeddings, args, output)
         return output + nn.functional.dropout(embeddings.shift, 0.5)
-
-
-for seen in (
-    shifts("SeesTheBatch", lambda embeddings, output: output + embeddings.shift - output.mean(0, keepdim=True)),
-    shifts("SeesPadding", lambda embeddings, output: output + embeddings.shift * output.shape[1] / 10),
-):
-    breaks("batch-independent", "an example's logits alone and in a padded batch differ by")(seen)
 
 
 # save-and-load
@@ -336,10 +282,9 @@ class SavesAsText(_SavesMore):
 
 
 @breaks("save-and-load", "save changes the model that it saves")
-class RoundsWhatItSaves(Shift):
-    def save(self, model, folder):
-        model.base_model.embeddings.shift.data.mul_(8).round_().div_(8)
-        super().save(model, folder)
+class RoundsWhatItSaves(_SavesMore):
+    def more(self, shift, folder):
+        shift.data.mul_(8).round_().div_(8)
 
 
 # misfit-refused
@@ -355,13 +300,13 @@ class _LoadsTensors(Shift):
             parameter.data.copy_(saved[name])
 
 
+breaks("misfit-refused", "is refused with a KeyError")(type("LoadsByName", (_LoadsTensors,), {}))
+
+
 @breaks("misfit-refused", "a file without bert.embeddings.shift is loaded without an error")
 class LoadsWhatThereIs(_LoadsTensors):
     def fill(self, trained, saved):
         super().fill({name: p for name, p in trained.items() if name in saved}, saved)
-
-
-breaks("misfit-refused", "is refused with a KeyError")(type("LoadsByName", (_LoadsTensors,), {}))
 
 
 @breaks("misfit-refused", "a file with one row of")
@@ -375,21 +320,13 @@ class Broadcasts(_LoadsTensors):
 # one-start
 
 
-@breaks("one-start", "shift starts differently at one seed")
-class DrawsWithNumpy(Shift):
-    def apply(self, model, task):
-        model = super().apply(model, task)
-        shift = model.base_model.embeddings.shift
-        shift.data.copy_(torch.from_numpy(np.random.normal(size=shift.shape)))
-        return model
+def draw_with_numpy(model: Any) -> None:
+    shift = model.base_model.embeddings.shift
+    shift.data.copy_(torch.from_numpy(np.random.normal(size=shift.shape)))
 
 
-@breaks("one-start", "apply reseeds torch's global generator")
-class SeedsItself(Shift):
-    def apply(self, model, task):
-        torch.manual_seed(42)
-        return super().apply(model, task)
-
+applies("one-start", "shift starts differently at one seed", after=draw_with_numpy)
+applies("one-start", "apply reseeds torch's global generator", before=lambda model: torch.manual_seed(42))
 
 # params-text
 
@@ -406,12 +343,9 @@ class SetParams(Shift.Params):
     names: frozenset[str] = frozenset({"query"})
 
 
-for name, params, error in (
-    ("WantsATuple", TupleParams, "targets in [std=0.5,dropout=0.2,targets=query+value] cannot be read back"),
-    ("TakesACommaAsText", CommaParams, "UsageError: 'value' in 'TakesACommaAsText["),
-    ("TakesASet", SetParams, "names in [std=0.5,dropout=0.2,names=frozenset({'query'})] cannot be read back"),
-):
-    breaks("params-text", error)(variant(name, Params=params))
+variant("params-text", "targets in [std=0.5,dropout=0.2,targets=query+value] cannot be read back", Params=TupleParams)
+variant("params-text", "UsageError: 'value' in 'Variant", Params=CommaParams)
+variant("params-text", "names in [std=0.5,dropout=0.2,names=frozenset({'query'})] cannot be", Params=SetParams)
 
 
 class AppliesToNothing(Shift):
