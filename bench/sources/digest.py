@@ -8,6 +8,11 @@ from pathlib import Path
 from bench.errors import SourceError
 
 
+def file_sha256(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
 def tree_digest(path: Path) -> str:
     """'tree-sha256:' and a hash over the names and contents of a file, or of all files below a folder.
 
@@ -20,15 +25,13 @@ def tree_digest(path: Path) -> str:
         root = path.resolve()
         if not (root.is_dir() or root.is_file()):  # a pipe or a device may have no end
             raise SourceError(f"{path} is neither a plain file nor a folder.")
-        files = dict(_files(root)) if root.is_dir() else {root.name: root}
+        files = dict(_files(root, root)) if root.is_dir() else {root.name: root}
         if not files:
             raise SourceError(f"The folder {path} contains no files.")
         digest = hashlib.sha256()
         for name in sorted(files):
-            with files[name].open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").digest()
             # No name contains a NUL and every content hash is 32 bytes, so no two trees give the same stream.
-            digest.update(os.fsencode(name) + b"\0" + content)
+            digest.update(os.fsencode(name) + b"\0" + file_sha256(files[name]))
     except OSError as error:
         raise SourceError(f"Cannot read {error.filename or path} ({error.strerror or error}).") from error
     except RuntimeError as error:
@@ -36,14 +39,13 @@ def tree_digest(path: Path) -> str:
     return f"tree-sha256:{digest.hexdigest()}"
 
 
-def _files(folder: Path, root: Path | None = None) -> Iterator[tuple[str, Path]]:
-    """(name relative to `root`, path) of every file below a folder that is not hidden."""
-    root = root or folder
+def _files(folder: Path, root: Path) -> Iterator[tuple[str, Path]]:
+    """The name relative to `root` and the path of every file below a folder that is not hidden."""
     for path in folder.iterdir():
         if path.name.startswith("."):
             continue
         if not path.resolve().is_relative_to(root):
-            raise SourceError(f"{path} links to outside of {root}; copy what it links to into the folder.")
+            raise SourceError(f"{path} links to outside of {root}; copy the target into the folder.")
         if path.is_dir():
             if not path.is_symlink():  # else its files are below the same root, and are counted there
                 yield from _files(path, root)

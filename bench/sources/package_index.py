@@ -37,8 +37,8 @@ def download(name: str, version: str, sha256: str, folder: Path, on_progress: On
     from unearth import PackageFinder  # slow to import
 
     settings = _pip_settings()
-    sources = _sources(settings)
     offline = _is_true(os.environ.get("BENCH_OFFLINE", ""))
+    sources = [source for source in _sources(settings) if not offline or _is_local(source[1])]
     problems: list[str] = []
     unearth_log = BufferingHandler(1000)  # its warnings, of a 404 or a 401, belong in the error message
     with ExitStack() as stack:
@@ -46,13 +46,11 @@ def download(name: str, version: str, sha256: str, folder: Path, on_progress: On
         logging.getLogger("unearth").addHandler(unearth_log)
         stack.callback(logging.getLogger("unearth").removeHandler, unearth_log)
         for kind, url in sorted(sources, key=lambda source: not _is_local(source[1])):
-            if offline and not _is_local(url):
-                continue
             finder = PackageFinder(session, **{kind: [url]}, ignore_compatibility=True)  # type: ignore[arg-type]
             try:
                 matches = finder.find_matches(f"{name}=={version}", allow_yanked=True, allow_prereleases=True)
                 links = [match.link for match in matches if match.link.is_file or not offline]
-            except Exception as error:  # noqa: BLE001 - an index that is down must not hide what another one has
+            except Exception as error:  # noqa: BLE001 - another index may have the file
                 problems.append(f"{url} cannot be reached ({error})")
                 continue
             for link in sorted(links, key=lambda link: _listed_sha256(link) is None):  # those without a hash last
@@ -109,13 +107,13 @@ def _is_local(url: str) -> bool:
 def _sources(settings: dict[str, str]) -> list[Source]:
     from unearth import PackageFinder
 
-    sources = []
+    urls = []
     if not _is_true(settings.get("no-index", "")):
         default = PackageFinder().sources[0]["url"]
         urls = [settings.get("index-url", default), *settings.get("extra-index-url", "").split()]
-        sources += [("index_urls", url) for url in urls]
     folders = [str(Path(f).expanduser()) if f.startswith("~") else f for f in settings.get("find-links", "").split()]
-    return sources + [("find_links", f) for f in folders if "://" in f or Path(f).exists()]  # as pip does
+    found = [folder for folder in folders if "://" in folder or Path(folder).exists()]  # as pip does
+    return [*(("index_urls", url) for url in urls), *(("find_links", folder) for folder in found)]
 
 
 def _pip_settings() -> dict[str, str]:
@@ -144,16 +142,15 @@ def _session(settings: dict[str, str], sources: list[Source]) -> "PyPIClient":
 
     cert = settings.get("cert")
     try:
-        verify = ssl.create_default_context(cafile=cert) if cert else True
-    except OSError as error:
-        raise SourceError(f"pip is configured with the certificate file {cert}, which cannot be read.") from error
-    return PyPIClient(
-        verify=verify,
-        proxy=settings.get("proxy"),
-        trusted_hosts=settings.get("trusted-host", "").split(),
-        timeout=float(settings.get("timeout", settings.get("default-timeout", "30"))),
-        follow_redirects=True,
-        auth=MultiDomainBasicAuth(prompting=False, index_urls=[url for kind, url in sources if kind == "index_urls"]),
-        # Some servers label a .tar.gz as compressed text, which would be unpacked and have another hash.
-        headers={"Accept-Encoding": "identity"},
-    )
+        return PyPIClient(
+            verify=ssl.create_default_context(cafile=cert) if cert else True,
+            proxy=settings.get("proxy"),
+            trusted_hosts=settings.get("trusted-host", "").split(),
+            timeout=float(settings.get("timeout", settings.get("default-timeout", "30"))),
+            follow_redirects=True,
+            auth=MultiDomainBasicAuth(prompting=False, index_urls=[url for k, url in sources if k == "index_urls"]),
+            # Some servers label a .tar.gz as compressed text, which would be unpacked and have another hash.
+            headers={"Accept-Encoding": "identity"},
+        )
+    except (OSError, ValueError) as error:
+        raise SourceError(f"One of pip's settings cert, proxy and timeout is wrong ({error}).") from error

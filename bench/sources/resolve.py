@@ -17,16 +17,15 @@ from filelock import FileLock
 from bench.errors import SourceError
 from bench.files import sync_folder
 from bench.sources.archives import extract
-from bench.sources.digest import tree_digest
+from bench.sources.digest import file_sha256, tree_digest
 from bench.sources.package_index import OnProgress, download
 from bench.sources.references import HubRef, PackageRef, exists, parse
 
+# Downloaded from the hub. Neither code nor a format that can run code when it is loaded, such as pickles.
 HUB_FILES = {
-    "model": ("*.safetensors", "*.json", "*.txt", "*.model", "tokenizer*"),
+    "model": ("*.safetensors", "*.json", "*.txt", "*.model"),
     "dataset": ("*.parquet", "*.json", "*.jsonl", "*.csv", "*.tsv", "*.txt"),
 }
-# Never downloaded: code, and formats that can run code when they are loaded.
-NEVER_FILES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.joblib", "*.h5", "*.py")
 
 
 @dataclass(frozen=True)
@@ -129,10 +128,7 @@ def _archive(ref: PackageRef, folder: Path, on_progress: OnProgress | None) -> P
 
 
 def _has_sha256(path: Path, sha256: str) -> bool:
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    return path.is_file() and file_sha256(path).hex() == sha256
 
 
 @contextmanager
@@ -161,10 +157,8 @@ def _in_mirror(mirror: Path, ref: HubRef) -> Path:
 
 
 def _resolve_hub(ref: HubRef, mirror: Path | None) -> Resolved:
-    if mirror is not None:
-        path = _in_mirror(mirror, ref)
-        if path.exists():
-            return Resolved(path.resolve(), tree_digest(path))
+    if mirror is not None and exists(path := _in_mirror(mirror, ref)):
+        return Resolved(path.resolve(), tree_digest(path))
     try:
         snapshot = _snapshot(ref)
         path = snapshot / (ref.inner or "")
@@ -196,11 +190,5 @@ def _snapshot(ref: HubRef) -> Path:
         is_file = any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
         patterns = [f"{inner}/{pattern}" for pattern in patterns] + ([inner] if is_file else [])
     return Path(
-        huggingface_hub.snapshot_download(
-            ref.repo,
-            repo_type=ref.kind,
-            revision=ref.revision,
-            allow_patterns=patterns,
-            ignore_patterns=list(NEVER_FILES),
-        )
+        huggingface_hub.snapshot_download(ref.repo, repo_type=ref.kind, revision=ref.revision, allow_patterns=patterns)
     )

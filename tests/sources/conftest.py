@@ -1,4 +1,4 @@
-"""An empty cache, no configuration of this machine, and a package index of its own for each test."""
+"""An empty cache, no configuration of this machine, and a package index for each test."""
 
 import os
 from collections.abc import Iterator
@@ -10,21 +10,16 @@ from local_index import Index
 from bench.sources import package_index
 
 
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("BENCH_CACHE", str(folder))
-    return folder
-
-
 @pytest.fixture(autouse=True)
-def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test sees this machine's configuration, and only the test about pip's own starts pip."""
     for name in os.environ:
         if name.startswith(("PIP_", "BENCH_", "HF_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setattr(package_index, "_pip_config_list", lambda: "")
+    return tmp_path / "cache"
 
 
 @pytest.fixture

@@ -7,15 +7,13 @@ import threading
 import zipfile
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
 from bench.errors import SourceError
-from bench.sources.resolve import resolve
+from bench.sources.resolve import cache_dir, resolve
 
 SHA = "0123456789abcdef" * 4
-COMMIT = "0123456789" * 4
 WHEEL = "demo_pkg-1.0-cp27-cp27m-win32.whl"  # neither this Python nor this platform: nothing gets installed
 SDIST = "demo_pkg-1.0.tar.gz"
 
@@ -56,14 +54,15 @@ def sha256(content: bytes) -> str:
 
 
 class Index:
-    """A package index: its files by name, whether it lists hashes, and the paths that were requested.
+    """A package index: its files and their hashes by name, where its links lead, and the paths that were requested.
 
     cut: bytes missing at the end of every file.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
-        self.hashes = True
+        self.hashes: dict[str, str] = {}
+        self.links_to = "/files/"
         self.cut = 0
         self.requested: list[str] = []
         index = self
@@ -71,24 +70,15 @@ class Index:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 index.requested.append(self.path)
-                name = self.path.rpartition("/")[2]
-                if self.path == "/simple/demo-pkg/":
-                    self.answer(index.page().encode(), "text/html")
-                elif self.path.startswith("/moved/"):
-                    self.send_response(302)
-                    self.send_header("Location", f"/files/{name}")
-                    self.end_headers()
-                elif name in index.files:
-                    self.answer(index.files[name], "application/octet-stream", index.cut)
-                else:
-                    self.send_error(404)
-
-            def answer(self, body: bytes, kind: str, cut: int = 0) -> None:
-                self.send_response(200)
-                self.send_header("Content-Type", kind)
+                folder, _, name = self.path.rpartition("/")
+                page = self.path == "/simple/demo-pkg/"
+                body = index.page().encode() if page else index.files[name] if folder == "/files" else b""
+                self.send_response(200 if body else 302 if folder == "/moved" else 404)
+                self.send_header("Location", f"/files/{name}")
+                self.send_header("Content-Type", "text/html" if page else "application/octet-stream")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body[: len(body) - cut])
+                self.wfile.write(body[: len(body) - (0 if page else index.cut)])
 
             def log_message(self, *args: object) -> None:
                 pass
@@ -99,8 +89,8 @@ class Index:
         self.thread.start()
 
     def page(self) -> str:
-        pin = {name: f"#sha256={sha256(body)}" if self.hashes else "" for name, body in self.files.items()}
-        return "".join(f'<a href="/files/{name}{pin[name]}">{name}</a>\n' for name in self.files)
+        pins = {name: f"#sha256={self.hashes[name]}" if name in self.hashes else "" for name in self.files}
+        return "".join(f'<a href="{self.links_to}{name}{pin}">{name}</a>\n' for name, pin in pins.items())
 
     def downloads(self) -> int:
         return sum(path.startswith("/files/") for path in self.requested)
@@ -116,27 +106,24 @@ def serve(index: Index, inner: str, files: Files | bytes = FILES, name: str = WH
     """Put a package, or the bytes of one, on the index; returns the reference to `inner` in it."""
     make = make_wheel if name.endswith(".whl") else make_sdist
     index.files[name] = files if isinstance(files, bytes) else make(files)
-    return f"package:demo.pkg==1.0!/{inner}#sha256={sha256(index.files[name])}"
+    index.hashes[name] = sha256(index.files[name])
+    return f"package:demo.pkg==1.0!/{inner}#sha256={index.hashes[name]}"
 
 
-def extracted(cache: Path) -> list[str]:
+def extracted() -> list[str]:
     """The files of finished packages in the cache."""
-    paths = [path.relative_to(cache / "packages") for path in cache.glob("packages/**/*") if path.is_file()]
+    paths = [path.relative_to(cache_dir()) for path in cache_dir().glob("packages/**/*") if path.is_file()]
     return [str(path) for path in paths if not any(part.startswith(".") for part in path.parts)]
 
 
-def bad_archives(cache: Path) -> list[Path]:
-    """Archives in the cache, hidden or not, whose content does not match their name."""
-    return [path for path in cache.glob("archives/*") if path.is_dir() or sha256(path.read_bytes()) != path.name]
-
-
-def fails(cache: Path, ref: str, *expected: str) -> str:
+def fails(ref: str, *expected: str) -> str:
     """Check that `ref` cannot be resolved, that the error has all that is expected, and that nothing is left behind."""
     with pytest.raises(SourceError) as caught:
         resolve(ref)
     message = str(caught.value)
     assert [part for part in expected if part not in message] == [], message
     assert "\n" not in message
-    assert bad_archives(cache) == []
-    assert not list(cache.glob("packages/*/*"))
+    # Every archive in the cache is whole.
+    assert all(path.is_file() and sha256(path.read_bytes()) == path.name for path in cache_dir().glob("archives/*"))
+    assert not list(cache_dir().glob("packages/*/*"))
     return message
