@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -19,34 +19,38 @@ ROOT = Path(__file__).parents[2]
 BEGIN, END = "<!-- leaderboard:begin results/board -->", "<!-- leaderboard:end -->"
 
 
-def records(methods: int = 3) -> list[Record]:
-    made = []
-    for at in range(methods):
-        for task, metric in (("sms-spam", "matthews"), ("rt-polarity", "accuracy")):
-            for seed in range(3):
-                costs: dict[str, Any] = {
-                    "parameters": parameters(trainable=4 + 7**at, method=7**at, share_percent=0.0123 * 2**at),
-                    "memory": memory(train_peak_mib=1000.0 + 37 * at),
-                    "speed": speed(),
-                    "of": {"task": task},
-                    "metric": metric,
-                    "scores": {metric: 0.51 + 0.0321 * at + 0.0017 * seed * (at + 1)},
-                }
-                made.append(record(f"m{at}", seed, **costs))
-    return made
+def trained(at: int, task: str, metric: str, seed: int) -> Record:
+    costs = {"memory": memory(train_peak_mib=1000.0 + 37 * at), "speed": speed()}
+    size = parameters(trainable=4 + 7**at, method=7**at, share_percent=0.0123 * 2**at)
+    scores = {metric: 0.51 + 0.0321 * at + 0.0017 * seed * (at + 1)}
+    return record(f"m{at}", seed, of={"task": task}, metric=metric, scores=scores, parameters=size, **costs)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, tasks = tmp_path_factory.mktemp("published") / "board", {"sms-spam": "matthews", "rt-polarity": "accuracy"}
+    to_folder(
+        folder, contents([trained(at, *task, seed) for at in range(3) for task in tasks.items() for seed in range(3)])
+    )
+    return folder
 
 
 @pytest.fixture
-def readme(tmp_path: Path) -> Path:
-    to_folder(tmp_path / "results" / "board", contents(records()))
+def readme(published: Path, tmp_path: Path) -> Path:
+    shutil.copytree(published, tmp_path / "results" / "board")
     file = tmp_path / "README.md"
     file.write_text(f"# Mine\n\n{BEGIN}\n{END}\n\nAfter.\n", encoding="utf-8")
     return file
 
 
-def cells(file: Path) -> list[list[str]]:
-    rows = [line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+def cells(text: str) -> list[list[str]]:
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def csv_rows(readme: Path, name: str) -> list[dict[str, str]]:
+    with (readme.parent / "results/board" / name).open(newline="") as lines:
+        return list(csv.DictReader(lines))
 
 
 def generated(folder: Path, kind: str, lines: list[dict[str, str]]) -> list[str]:
@@ -63,11 +67,12 @@ def generated(folder: Path, kind: str, lines: list[dict[str, str]]) -> list[str]
 
 def test_every_number_is_from_the_csv_files(readme: Path, bench: Bench) -> None:
     assert bench("leaderboard", "--into", readme).code == 0
-    head, _, *rows = cells(readme)
-    with (readme.parent / "results/board/leaderboard.csv").open(newline="") as lines:
-        board = {(line["method"], line["task"]): line for line in csv.DictReader(lines)}
-    with (readme.parent / "results/board/overall.csv").open(newline="") as lines:
-        ranks = {line["method"]: line["average_rank"] for line in csv.DictReader(lines)}
+    text = readme.read_text(encoding="utf-8")
+    assert text.startswith(f"# Mine\n\n{BEGIN}\n")
+    assert text.endswith(f"{END}\n\nAfter.\n")
+    head, _, *rows = cells(text)
+    board = {(line["method"], line["task"]): line for line in csv_rows(readme, "leaderboard.csv")}
+    ranks = {line["method"]: line["average_rank"] for line in csv_rows(readme, "overall.csv")}
     assert head == ["method", "share, %", "rt-polarity, accuracy", "sms-spam, matthews", "mean", "rank", "s", "MiB"]
     assert [row[0] for row in rows] == ["m2", "m1", "m0"]  # the best first
     for method, share, polarity, spam, mean, rank, _, mib in rows:
@@ -80,9 +85,6 @@ def test_every_number_is_from_the_csv_files(readme: Path, bench: Bench) -> None:
         assert mib == f"{float(line['peak_train_memory_mib']):,.0f}"
         both = [float(board[method, task]["score_mean"]) for task in ("rt-polarity", "sms-spam")]
         assert mean == f"{sum(both) / 2:.4f}"
-    text = readme.read_text(encoding="utf-8")
-    assert text.startswith(f"# Mine\n\n{BEGIN}\n")
-    assert text.endswith(f"{END}\n\nAfter.\n")
 
 
 def test_a_method_without_all_tasks_has_no_mean_and_is_last(tmp_path: Path) -> None:
@@ -96,8 +98,7 @@ def test_a_method_without_all_tasks_has_no_mean_and_is_last(tmp_path: Path) -> N
     names = ("method", "method_params", "task", "metric", "score_mean", "score_std", "train_seconds",
              "trainable_share_percent", "peak_train_memory_mib")  # fmt: skip
     block = generated(tmp_path, "leaderboard", [{**dict.fromkeys(names, ""), **line} for line in lines])
-    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in block[2:]]
-    assert rows == [  # method, share, rt-polarity, sms-spam, mean, rank, seconds, MiB
+    assert cells("\n".join(block[2:])) == [  # method, share, rt-polarity, sms-spam, mean, rank, seconds, MiB
         ["whole", "–", "0.7000", "0.5000", "0.6000", "1.00", "20", "–"],
         ["failed", "–", "–", "–", "–", "–", "–", "–"],
         ["half", "–", "–", "0.9900", "–", "–", "7", "–"],
@@ -114,7 +115,7 @@ def test_check_detects_a_changed_number_plot_and_folder(readme: Path, bench: Ben
     assert (done.code, done.out) == (0, "")
 
     right = readme.read_text(encoding="utf-8")
-    number = cells(readme)[2][4]
+    number = cells(right)[2][4]
     readme.write_text(right.replace(number, f"{float(number) + 0.01:.4f}"), encoding="utf-8")
     done = bench("leaderboard", "--into", readme, "--check")
     assert done.code == 1
@@ -124,6 +125,7 @@ def test_check_detects_a_changed_number_plot_and_folder(readme: Path, bench: Ben
 
     plot = readme.parent / "docs" / "leaderboard-board.svg"
     drawing = plot.read_text(encoding="utf-8")
+    assert markdown.load(readme).plots[plot].draw() == drawing  # the same bytes each time
     plot.unlink()
     assert markdown.load(readme).stale() == [plot]
     plot.write_text(drawing.replace("data sha256:", "data sha256:0"), encoding="utf-8")
@@ -136,21 +138,14 @@ def test_check_detects_a_changed_number_plot_and_folder(readme: Path, bench: Ben
     assert "leaderboard.csv differs from SHA256SUMS" in done.err
 
 
-def test_the_same_folder_gives_the_same_bytes(readme: Path) -> None:
-    first, second = markdown.load(readme), markdown.load(readme)
-    assert first.updated == second.updated
-    assert [plot.draw() for plot in first.plots.values()] == [plot.draw() for plot in second.plots.values()]
-
-
 def test_differences_of_all_methods_from_one(readme: Path, bench: Bench) -> None:
     readme.write_text("<!-- pairs:begin results/board against m1 -->\n<!-- pairs:end -->\n", encoding="utf-8")
     assert bench("leaderboard", "--into", readme).code == 0
     assert bench("leaderboard", "--into", readme, "--check").code == 0
-    head, _, *rows = cells(readme)
+    head, _, *rows = cells(readme.read_text(encoding="utf-8"))
     assert head == ["less m1", "rt-polarity, accuracy", "sms-spam, matthews", "mean"]
     assert [row[0] for row in rows] == ["m2", "m0"]
-    with (readme.parent / "results/board/pairs.csv").open(newline="") as lines:
-        pairs = {(line["method_a"], line["method_b"], line["task"]): line for line in csv.DictReader(lines)}
+    pairs = {(line["method_a"], line["method_b"], line["task"]): line for line in csv_rows(readme, "pairs.csv")}
     for method, polarity, spam, mean in rows:
         key, sign = (("m2", "m1"), 1) if method == "m2" else (("m1", "m0"), -1)
         halves = []
@@ -158,13 +153,12 @@ def test_differences_of_all_methods_from_one(readme: Path, bench: Bench) -> None
             line = pairs[(*key, task)]
             value = 100 * sign * float(line["difference"])
             ends = sorted(100 * sign * float(line[end]) for end in ("ci95_low", "ci95_high"))
-            bold = "**" if 2 * float(line["p_value"]) < 0.05 else ""  # two comparisons, both or none told apart
+            bold = "**" if 2 * float(line["p_value"]) < 0.05 else ""  # two comparisons, both or none significant
             assert shown == f"{bold}{value:+.1f}{bold} ({ends[0]:+.1f} to {ends[1]:+.1f})"
             halves.append((ends[1] - ends[0]) / 2)
         half = (halves[0] ** 2 + halves[1] ** 2) ** 0.5 / 2
-        assert (
-            mean == f"{value:+.1f} ({value - half:+.1f} to {value + half:+.1f})"
-        )  # both tasks' scores are the same here
+        # Both tasks' scores are the same here.
+        assert mean == f"{value:+.1f} ({value - half:+.1f} to {value + half:+.1f})"
     assert any("**" in shown for row in rows for shown in row)  # or bold was not tried
 
 
@@ -188,33 +182,28 @@ def test_significance_is_corrected_for_the_comparisons_with_the_one_method(tmp_p
     assert generated(tmp_path, "pairs", [alone])[2] == "| third | -10.0 (-15.0 to -5.0) | -10.0 (-15.0 to -5.0) |"
 
 
+PAIRS_END = "\n<!-- pairs:end -->\n"
+
+
 @pytest.mark.parametrize(
-    ("begin", "reason"),
+    ("text", "reason"),
     [
-        ("pairs:begin results/board against m7", "compares no method 'm7'; it has: m0, m1, m2"),
-        ("pairs:begin results/board", "and not with"),
-        ("leaderboard:begin results/board against m1", "and not with"),
+        (f"<!-- pairs:begin results/board against m7 -->{PAIRS_END}", "compares no method 'm7'; it has: m0, m1, m2"),
+        (f"<!-- pairs:begin results/board -->{PAIRS_END}", "and not with"),
+        (f"<!-- leaderboard:begin results/board against m1 -->\n{END}\n", "and not with"),
+        (f"{BEGIN}\n", "has no line `<!-- leaderboard:end -->`"),
+        (f"{BEGIN}\n{BEGIN}\n{END}\n", "has no line `<!-- leaderboard:end -->`"),
+        (f"<!-- leaderboard:begin nowhere -->\n{END}", "cannot be read"),
+        ("no block", "has no block"),
     ],
 )
-def test_a_block_of_pairs_names_the_method(begin: str, reason: str, readme: Path, bench: Bench) -> None:
-    kind = begin.partition(":")[0]
-    readme.write_text(f"<!-- {begin} -->\n<!-- {kind}:end -->\n", encoding="utf-8")
-    done = bench("leaderboard", "--into", readme)
-    assert done.code == 2
-    assert reason in done.err
-
-
-@pytest.mark.parametrize(
-    "text", [f"{BEGIN}\n", f"{BEGIN}\n{BEGIN}\n{END}\n", "<!-- leaderboard:begin nowhere -->\n" + END, "no block"]
-)
-@pytest.mark.parametrize("check", [(), ("--check",)])
-def test_a_broken_or_missing_block_is_one_sentence(
-    text: str, check: tuple[str, ...], readme: Path, bench: Bench
-) -> None:
+def test_a_broken_or_missing_block_is_one_sentence(text: str, reason: str, readme: Path, bench: Bench) -> None:
     readme.write_text(text, encoding="utf-8")
-    done = bench("leaderboard", "--into", readme, *check)
-    assert (done.code, done.out) == (2, "")
-    assert done.err.startswith("Error: ")
+    for check in ((), ("--check",)):
+        done = bench("leaderboard", "--into", readme, *check)
+        assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+        assert done.err.startswith("Error: ")
+        assert reason in done.err
     assert readme.read_text(encoding="utf-8") == text
 
 

@@ -1,32 +1,44 @@
-"""Publishing to a folder, and to a hub that runs on this machine."""
+"""Publishing to a folder, and to a hub whose client is a stub."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock, create_autospec
 
 import pytest
-from fake_hub import fake_hub
+from commandline import Bench
+from huggingface_hub import HfApi
 from made import failed, memory, parameters, record, speed
 
 from bench.errors import StoreError, UsageError
 from bench.files import STALE_SECONDS, write_atomically
+from bench.publish import folder
 from bench.publish.folder import SUMS, contents, named_folders, repository, stale, to_folder
 from bench.records.record import Record
 from bench.records.store import Store
-
-ROOT = Path(__file__).parents[2]
 
 
 def records() -> list[Record]:
     costs: dict[str, Any] = {"parameters": parameters(), "speed": speed(), "memory": memory(), "losses": [0.5, 0.4]}
     return [*(record(m, s, 0.5 + s / 100, **costs) for m in "ab" for s in range(3)), failed("c", 0, "error")]
+
+
+@pytest.fixture(scope="module")
+def made() -> dict[str, str]:
+    """A publication's files."""
+    return contents(records())
+
+
+@pytest.fixture(scope="module")
+def fewer() -> dict[str, str]:
+    """A publication of the first three records."""
+    return contents(records()[:3])
 
 
 def sums_are_right(folder: Path) -> bool:
@@ -36,9 +48,10 @@ def sums_are_right(folder: Path) -> bool:
     return listed == {name: hashlib.sha256(p.read_bytes()).hexdigest() for name, p in there.items()}
 
 
-def test_a_folder_holds_everything_and_its_hashes(tmp_path: Path) -> None:
-    to_folder(tmp_path / "new" / "pub", contents(records()))
+def test_a_folder_holds_everything_and_its_hashes(made: dict[str, str], tmp_path: Path) -> None:
+    assert contents(list(reversed(records()))) == made
     pub = tmp_path / "new" / "pub"
+    to_folder(pub, made)
     assert {path.name for path in pub.iterdir()} == {
         "README.md", "leaderboard.csv", "cells.csv", "pairs.csv", "overall.csv", "datapackage.json", "report.html",
         "records", SUMS,
@@ -49,95 +62,76 @@ def test_a_folder_holds_everything_and_its_hashes(tmp_path: Path) -> None:
     assert not sums_are_right(pub)
 
 
-def test_the_same_records_give_the_same_bytes() -> None:
-    assert contents(records()) == contents(list(reversed(records())))
-
-
-def test_publishing_again_replaces_what_was_published_and_nothing_else(tmp_path: Path) -> None:
-    to_folder(tmp_path, contents(records()))
+def test_publishing_again_replaces_what_was_published_and_nothing_else(
+    made: dict[str, str], fewer: dict[str, str], tmp_path: Path
+) -> None:
+    to_folder(tmp_path, made)
     (tmp_path / "note.txt").write_text("mine", encoding="utf-8")
-    fewer = contents(records()[:3])
-    gone = stale(tmp_path, fewer)
-    assert gone == sorted(f"records/{r.id}.json" for r in records()[3:])
+    assert stale(tmp_path, fewer) == sorted(f"records/{r.id}.json" for r in records()[3:])
     to_folder(tmp_path, fewer)
     assert {p.stem for p in (tmp_path / "records").iterdir()} == {r.id for r in records()[:3]}
     assert (tmp_path / "note.txt").read_text(encoding="utf-8") == "mine"
 
 
-def test_other_files_are_left_alone(tmp_path: Path) -> None:
+def test_other_files_are_left_alone(made: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x", encoding="utf-8")
     for place in (tmp_path, tmp_path / "thesis.tex"):
         with pytest.raises(UsageError, match="not published by this program"):
-            to_folder(place, contents(records()))
+            to_folder(place, made)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    with pytest.raises(StoreError, match="cannot be written"):
+        to_folder(tmp_path / "thesis.tex" / "pub", made)
 
 
-def test_a_hostile_list_of_hashes_deletes_no_other_files(tmp_path: Path) -> None:
+def test_a_hostile_list_of_hashes_deletes_no_other_files(made: dict[str, str], tmp_path: Path) -> None:
     outside, pub = tmp_path / "outside.txt", tmp_path / "pub"
     outside.write_text("x", encoding="utf-8")
     pub.mkdir()
     (pub / "link").symlink_to(tmp_path)
     (pub / SUMS).write_text(f"0  ../outside.txt\n0  {outside}\n0  link/outside.txt\n0  records\n", encoding="utf-8")
-    assert stale(pub, contents(records())) == []
-    to_folder(pub, contents(records()))
+    assert stale(pub, made) == []
+    to_folder(pub, made)
     assert outside.read_text(encoding="utf-8") == "x"
 
 
-def test_an_interrupted_publication_does_not_match_its_hashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    to_folder(tmp_path, contents(records()[:3]))
-
-    def out_of_space(path: Path, text: str) -> None:
-        raise OSError(28, "no space")
-
-    monkeypatch.setattr("bench.publish.folder.write_atomically", out_of_space)
-    with pytest.raises(OSError, match="no space"):
-        to_folder(tmp_path, contents(records()[:2]))
-    assert not sums_are_right(tmp_path)
-
-
-@pytest.mark.parametrize("there", [False, True])
-def test_an_interrupted_first_publication_leaves_no_folder(
-    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("before", ["nothing", "an empty folder", "a publication"])
+def test_an_interrupted_publication(
+    before: str, made: dict[str, str], fewer: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pub = tmp_path / "pub"
-    if there:
+    """A new folder does not exist until it is complete; an existing one does not match its hashes."""
+    pub, written = tmp_path / "pub", list[Path]()
+    if before == "a publication":
+        to_folder(pub, fewer)
+    elif before == "an empty folder":
         pub.mkdir()
-    made = contents(records())
+
+    def full_after_three(path: Path, text: str) -> None:
+        if len(written) == 3:
+            raise StoreError("the disk is full")
+        written.append(path)
+        write_atomically(path, text)
+
     with monkeypatch.context() as patched:
-        written: list[Path] = []
-
-        def full_after_three(path: Path, text: str) -> None:
-            if len(written) == 3:
-                raise StoreError("the disk is full")
-            written.append(path)
-            write_atomically(path, text)
-
         patched.setattr("bench.publish.folder.write_atomically", full_after_three)
         with pytest.raises(StoreError, match="full"):
             to_folder(pub, made)
-    assert [path.name for path in tmp_path.rglob("*")] == ["pub"] * there
+    if before == "a publication":
+        assert not sums_are_right(pub)
+    else:
+        assert [path.name for path in tmp_path.rglob("*")] == (["pub"] if before == "an empty folder" else [])
     to_folder(pub, made)
     assert sums_are_right(pub)
 
 
-def test_files_of_a_killed_publication_are_removed_a_day_later(tmp_path: Path) -> None:
-    pub = tmp_path / "pub[1]"
+def test_files_of_a_killed_publication_are_removed_a_day_later(made: dict[str, str], tmp_path: Path) -> None:
     old, young, others = (tmp_path / f".{name}.tmp" for name in ("pub[1].old", "pub[1].young", "pub1.old"))
-    for folder in (old, young, others):
-        folder.mkdir()
-        (folder / "README.md").write_text("half", encoding="utf-8")
-    for folder in (old, others):
-        os.utime(folder, (0, time.time() - STALE_SECONDS - 60))
-    to_folder(pub, contents(records()))
-    assert not old.exists()
-    assert young.is_dir()
-    assert others.is_dir()
-
-
-def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x", encoding="utf-8")
-    with pytest.raises(StoreError, match="cannot be written"):
-        to_folder(tmp_path / "file" / "pub", contents(records()))
+    for temporary in (old, young, others):
+        temporary.mkdir()
+        (temporary / "README.md").write_text("half", encoding="utf-8")
+    for temporary in (old, others):
+        os.utime(temporary, (0, time.time() - STALE_SECONDS - 60))
+    to_folder(tmp_path / "pub[1]", made)
+    assert [temporary.is_dir() for temporary in (old, young, others)] == [False, True, True]
 
 
 def test_cells_of_older_code_and_empty_results_are_not_published() -> None:
@@ -152,25 +146,22 @@ def test_local_folders_in_records_are_found() -> None:
     assert named_folders([*records(), local]) == ["/home/me/bert"]
 
 
-@pytest.mark.parametrize(("target", "name"), [("some/folder", None), ("hub:me/my.board", "me/my.board")])
-def test_targets(target: str, name: str | None) -> None:
-    assert repository(target) == name
-
-
-@pytest.mark.parametrize("target", ["hub:", "hub:me", "hub:me/", "hub:a/b/c", "hub:../b", "hub:me/x y"])
-def test_malformed_targets(target: str) -> None:
-    with pytest.raises(UsageError, match="not of the form hub:OWNER/NAME"):
-        repository(target)
+def test_targets() -> None:
+    assert (repository("some/folder"), repository("hub:me/my.board")) == (None, "me/my.board")
+    for target in ("hub:", "hub:me", "hub:me/", "hub:a/b/c", "hub:../b", "hub:me/x y"):
+        with pytest.raises(UsageError, match="not of the form hub:OWNER/NAME"):
+            repository(target)
 
 
 # The command, and the hub
 
 
-def publish(results: Path, to: str, *more: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "bench", "publish", str(results), "--to", to, *more],
-        cwd=ROOT, capture_output=True, text=True, env={**os.environ, **environment}, check=False,
-    )  # fmt: skip
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
+    """The hub's client, with the signatures of the real one."""
+    client: MagicMock = create_autospec(HfApi, instance=True)
+    monkeypatch.setattr(folder, "HfApi", lambda: client)
+    return client
 
 
 @pytest.fixture
@@ -180,42 +171,42 @@ def results(tmp_path: Path) -> Path:
     return tmp_path / "results"
 
 
-@pytest.mark.slow
-def test_a_dry_run_writes_nothing_and_contacts_no_hub(results: Path, tmp_path: Path) -> None:
-    with fake_hub() as hub:
-        for to in (str(tmp_path / "pub"), "hub:owner/board"):
-            done = publish(results, to, "--dry-run", HF_ENDPOINT=hub.address, HF_TOKEN=hub.token)
-            assert (done.returncode, done.stderr) == (0, "")
-            assert f"Would be published to {to}: 15 files" in done.stdout
-        assert (hub.created, hub.commits) == ([], [])
+def test_a_dry_run_writes_nothing_and_contacts_no_hub(
+    hub: MagicMock, results: Path, tmp_path: Path, bench: Bench
+) -> None:
+    for to in (tmp_path / "pub", "hub:owner/board"):
+        done = bench("publish", results, "--to", to, "--dry-run")
+        assert (done.code, done.err) == (0, "")
+        assert f"Would be published to {to}: 15 files" in done.out
+    assert hub.method_calls == []
     assert not (tmp_path / "pub").exists()
 
 
-@pytest.mark.slow
-def test_a_hub_gets_one_commit_and_old_records_go(results: Path) -> None:
-    """The real client against a local hub: no real token or network is used."""
-    with fake_hub() as hub:
-        hub.files["records/0000000000000000.json"] = b"an old one"
-        hub.files["data.parquet"] = b"somebody's"
-        done = publish(results, "hub:owner/board", "--json", HF_ENDPOINT=hub.address, HF_TOKEN=hub.token)
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["to"] == f"{hub.address}/datasets/owner/board/commit/{'c' * 40}"
-        assert hub.created == [{"name": "board", "organization": "owner", "type": "dataset"}]
-        assert len(hub.commits) == 1
-        made = {path: text.encode() for path, text in contents(records()).items()}
-        assert hub.files == {**made, "data.parquet": b"somebody's"}
+def test_a_hub_gets_one_commit_that_deletes_old_records(
+    hub: MagicMock, results: Path, made: dict[str, str], bench: Bench
+) -> None:
+    uploaded: dict[str, str] = {}
+
+    def upload(*, folder_path: Path, **_: object) -> SimpleNamespace:
+        files = {str(file.relative_to(folder_path)): file for file in folder_path.rglob("*") if file.is_file()}
+        uploaded.update({name: file.read_text(encoding="utf-8") for name, file in files.items()})
+        return SimpleNamespace(commit_url="https://hub/commit/1")
+
+    hub.upload_folder.side_effect = upload
+    done = bench("publish", results, "--to", "hub:owner/board", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["to"] == "https://hub/commit/1"
+    assert uploaded == made
+    hub.create_repo.assert_called_once_with("owner/board", repo_type="dataset", exist_ok=True)
+    options = hub.upload_folder.call_args.kwargs
+    assert (options["repo_id"], options["repo_type"]) == ("owner/board", "dataset")
+    assert options["delete_patterns"] == "records/*.json"
 
 
-@pytest.mark.slow
-def test_a_hub_that_refuses_is_one_sentence(results: Path) -> None:
-    with fake_hub() as hub:
-        done = publish(results, "hub:owner/board", HF_ENDPOINT=hub.address, HF_TOKEN="another")
-        gone = hub.address
-        assert hub.files == {}
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("Error: owner/board could not be published: ")
-    assert done.stderr.count("\n") == 1
-    assert "another" not in done.stderr
-    done = publish(results, "hub:owner/board", HF_ENDPOINT=gone, HF_TOKEN="a-token", HF_HUB_ETAG_TIMEOUT="1")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "check the connection to the hub" in done.stderr
+@pytest.mark.parametrize("call", ["create_repo", "upload_folder"])
+def test_a_hub_that_refuses_is_one_sentence(call: str, hub: MagicMock, results: Path, bench: Bench) -> None:
+    getattr(hub, call).side_effect = OSError("401 Client Error.\nInvalid username or password.")
+    done = bench("publish", results, "--to", "hub:owner/board")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert done.err.startswith("Error: owner/board could not be published: 401 Client Error. ")
+    assert "check the connection to the hub" in done.err
