@@ -104,6 +104,13 @@ def merged(folders: Sequence[Path] | None, profile: str | None, console: Console
     return found
 
 
+def no_records(folders: Sequence[Path] | None, console: Console) -> typer.Exit:
+    """Says that the folders are empty; the exit to be raised."""
+    where = ", ".join(map(str, folders or [DEFAULT_RESULTS]))
+    console.print(one_line(f"There are no records in {where}; `python -m bench run` writes some."), markup=False)
+    return typer.Exit(EXIT_NOTHING)
+
+
 def pscp_of(suite: str | None) -> Pscp | None:
     """The constants of the cost-aware score that a suite declares; None if none were asked for."""
     from bench.grid import suites

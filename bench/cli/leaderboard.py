@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.common import (
-    DEFAULT_RESULTS,
     EXIT_FAILED,
-    EXIT_NOTHING,
     AsJson,
     Folders,
     OnlyProfile,
     PscpSuite,
     merged,
+    no_records,
     print_json,
     pscp_of,
     stderr_console,
@@ -78,9 +77,7 @@ def leaderboard(
     elif out is None and records:
         print(_shown(which, lines, constants))
     if not records:
-        where = ", ".join(map(str, folders or [DEFAULT_RESULTS]))
-        console.print(f"There are no records in {where}; `python -m bench run` writes some.", markup=False)
-        raise typer.Exit(EXIT_NOTHING)
+        raise no_records(folders, console)
 
 
 def _into(file: Path, check: bool) -> None:

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.common import AsJson, Folders, OnlyProfile, PscpSuite, merged, print_json, pscp_of, stderr_console
+from bench.cli.common import (
+    AsJson,
+    Folders,
+    OnlyProfile,
+    PscpSuite,
+    merged,
+    no_records,
+    print_json,
+    pscp_of,
+    stderr_console,
+)
 from bench.sanitize import one_line
 
 
@@ -25,6 +35,8 @@ def publish(
     console = stderr_console()
     name = repository(to)
     records = merged(folders, profile, console).records
+    if not records:
+        raise no_records(folders, console)
     made = contents(records, pscp_of(pscp))
     for source in named_folders(records):
         console.print(one_line(f"Note: the records contain the path of a local folder: {source}"), markup=False)

@@ -8,17 +8,16 @@ from typing import Annotated
 import typer
 
 from bench.cli.common import (
-    DEFAULT_RESULTS,
     AsJson,
     Folders,
     OnlyProfile,
     PscpSuite,
     merged,
+    no_records,
     print_json,
     pscp_of,
     stderr_console,
 )
-from bench.errors import UsageError
 
 
 def report(
@@ -32,10 +31,10 @@ def report(
     from bench import report as pages
     from bench.files import write_atomically
 
-    constants = pscp_of(pscp)
-    records = merged(folders, profile, stderr_console()).records
+    constants, console = pscp_of(pscp), stderr_console()
+    records = merged(folders, profile, console).records
     if not records:
-        raise UsageError(f"There are no records in {', '.join(map(str, folders or [DEFAULT_RESULTS]))}.")
+        raise no_records(folders, console)
     page = pages.render(records, constants)
     write_atomically(out, page)
     size = len(page.encode())

@@ -11,7 +11,6 @@ from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import many
 import pytest
@@ -25,6 +24,7 @@ from bench.leaderboard.tables import Tables
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.report import contents, render
+from bench.report.charts import Chart
 
 Attributes = dict[str, str | None]
 
@@ -34,6 +34,7 @@ class Page(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
+        self.text = text
         self.tags: list[tuple[str, Attributes]] = []
         self.raw: list[tuple[str, Attributes, str]] = []
         self.feed(text)
@@ -50,14 +51,6 @@ class Page(HTMLParser):
     def of(self, tag: str) -> list[Attributes]:
         return [attributes for name, attributes in self.tags if name == tag]
 
-    def charts(self) -> list[tuple[str, dict[str, Any]]]:
-        """Description and specification of each chart."""
-        names = [str(attributes["aria-label"]) for attributes in self.of("div") if attributes.get("class") == "chart"]
-        specs = [
-            json.loads(text) for tag, attributes, text in self.raw if tag == "script" and [*attributes] == ["type"]
-        ]
-        return list(zip(names, specs, strict=True))
-
     def csv(self, table: str) -> str:
         return next(json.loads(text) for _, attributes, text in self.raw if attributes.get("id") == f"{table}-csv")
 
@@ -67,34 +60,37 @@ def small() -> Page:
     return Page(render(many.small()))
 
 
-def chart(records: list[Record], kind: str) -> tuple[str, dict[str, Any]]:
-    return next(each for each in Page(render(records)).charts() if kind in each[0])
+def charts(records: list[Record], kind: str) -> list[Chart]:
+    """The charts whose title has this word, a group after the other."""
+    return [chart for group in contents.contents(records).groups for chart in group.charts if kind in chart.title]
 
 
-def test_the_order_of_records_does_not_matter_to_a_byte() -> None:
+def test_the_order_of_records_does_not_matter_to_a_byte(small: Page) -> None:
     records = many.small()
-    expected = render(records)
     random.Random(0).shuffle(records)
-    assert render(records) == expected
+    assert render(records) == small.text
+    with pytest.raises(UsageError, match="no records"):
+        render([])
 
 
-def test_a_large_page_is_bounded_and_says_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    records = many.lifelike(150)
-    text = render(records)
-    assert 1e6 < len(text.encode()) < 5e6
-    whole = Page(text)
-    assert max(len(curve["steps"]) for _, spec in whole.charts() for curve in spec["datasets"].get("seeds", ())) <= 60
-    assert "These are" not in text
-    for name, limit in (("MAX_ROWS", 20), ("MAX_GROUPS", 2), ("MAX_FAILURES", 1)):
+def test_large_contents_are_bounded_and_say_what_they_leave_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    records = many.small()
+    whole = contents.contents(records)
+    assert not whole.left_out
+    assert not any(table.rest for table in whole.tables.values())
+    for name, limit in (("MAX_ROWS", 15), ("MAX_GROUPS", 2), ("MAX_FAILURES", 1)):
         monkeypatch.setattr(contents, name, limit)
-    text = unescape(render(records))
-    for option, count in (("", "60"), (" --pairs", "270"), (" --per-cell", r"18\d")):
-        command = rf"`python -m bench leaderboard{option} --out FILE\.csv` writes all\."
-        assert re.search(rf"These are the first 20 of {count} rows\. {command}", text)
-    assert re.search(r"These are the first 1 of \d rows\.", text)
-    assert "Charts are of the first 2 of 6 groups." in text
-    assert (len(whole.charts()), len(Page(text).charts())) == (23, 8)
-    assert Page(text).csv("leaderboard") == texts(Tables(records))["leaderboard.csv"]
+    found = contents.contents(records)
+    for table, option, limit, count in (
+        ("leaderboard", "", 15, 17), ("pairs", " --pairs", 15, 30), ("cells", " --per-cell", 15, 48),
+        ("failures", " --per-cell", 1, 3),
+    ):  # fmt: skip
+        command = f"`python -m bench leaderboard{option} --out FILE.csv`"
+        assert found.tables[table].rest == f"These are the first {limit} of {count} rows. {command} writes all."
+        assert len(found.tables[table].lines) == limit
+    assert found.left_out == "Charts are of the first 2 of 3 groups."
+    assert (len(whole.groups), len(found.groups)) == (3, 2)
+    assert found.tables["leaderboard"].csv == whole.tables["leaderboard"].csv
 
 
 def test_the_policy_names_every_script_and_style_and_allows_nothing_else(small: Page) -> None:
@@ -107,17 +103,11 @@ def test_the_policy_names_every_script_and_style_and_allows_nothing_else(small: 
 
     assert rules["script-src"] == digests("script")
     assert rules["style-src"] == digests("style")
-    assert (rules["default-src"], rules["connect-src"], rules["img-src"]) == (
-        ["'none'"],
-        ["'none'"],
-        ["data:", "blob:"],
-    )
+    assert rules["default-src"] == rules["connect-src"] == ["'none'"]
+    assert rules["img-src"] == ["data:", "blob:"]
     assert "unsafe" not in policy
     assert not any("style" in attributes for _, attributes in small.tags)
     assert not any(name.startswith("on") for _, attributes in small.tags for name in attributes)
-
-
-def test_nothing_points_elsewhere(small: Page) -> None:
     links = [value for _, attributes in small.tags for name, value in attributes.items() if name in ("href", "src")]
     assert links
     assert all(str(link).startswith(("#", "data:,")) for link in links)
@@ -150,35 +140,38 @@ def points() -> list[Record]:
 
 
 def test_a_share_of_zero_is_a_level_line_and_on_the_front() -> None:
-    described, spec = chart(points(), "share")
-    data = spec["datasets"]
+    chart = charts(points(), "share")[0]
+    assert chart.spec is not None
+    data = chart.spec["datasets"]
     assert [(p["Method"], p["cost"], p["score"]) for p in data["levels"]] == [("none", 0.0, 0.5)]
     assert {p["Method"]: p["On the front"] for p in data["points"]} == {"little": "yes", "all": "no"}
     assert [(p["cost"], p["score"]) for p in data["front"]] == [(0.02, 0.9)]
-    assert "Pareto front from the cheapest on: none (0.5000 at 0); little (0.9000 at 0.0200)." in described
-    assert "level line, having none: none" in described
-    scales = [layer["encoding"]["x"]["scale"] for layer in spec["layer"] if "scale" in layer["encoding"].get("x", {})]
-    assert scales == [{"type": "log"}] * 3
+    front = "Pareto front from the cheapest on: none (0.5000 at 0); little (0.9000 at 0.0200)."
+    assert front in chart.description
+    assert "level line, having none: none" in chart.description
+    layers = [layer["encoding"].get("x", {}) for layer in chart.spec["layer"]]
+    assert [x["scale"] for x in layers if "scale" in x] == [{"type": "log"}] * 3
 
 
 def test_less_may_be_better() -> None:
     made = [each.model_copy(update={"higher_is_better": False}) for each in points()]
-    assert "from the cheapest on: none (0.5000 at 0)." in chart(made, "share")[0]
+    assert "from the cheapest on: none (0.5000 at 0)." in charts(made, "share")[0].description
 
 
 def test_a_row_without_a_cost_is_named_and_not_drawn() -> None:
-    text = render([*points(), record("unmeasured", 0, 0.7), failed("broken")])
-    assert "Not shown, since not known: broken, unmeasured." in unescape(text)
-    charts = dict(Page(text).charts())
-    assert [len(spec["datasets"]["points"]) for name, spec in charts.items() if "share" in name] == [2]
-    assert not [name for name in charts if "memory" in name]  # no row has one
+    made = [*points(), record("unmeasured", 0, 0.7), failed("broken")]
+    share, memory = charts(made, "share")[0], charts(made, "memory")[0]
+    assert share.note.endswith("Not shown, since not known: broken, unmeasured.")
+    assert share.spec is not None
+    assert len(share.spec["datasets"]["points"]) == 2
+    assert memory.spec is None  # no row has one
 
 
-def test_colours_and_shapes_are_a_methods_own_in_every_chart(small: Page) -> None:
+def test_colours_and_shapes_are_the_same_in_every_chart() -> None:
     looks: dict[str, set[tuple[str, str]]] = {}
-    for _, spec in small.charts():
+    for chart in charts(many.small(), ""):
         for name, key in (("points", "Method"), ("levels", "Method"), ("ends", "method")):
-            for point in spec["datasets"].get(name, ()):
+            for point in chart.spec["datasets"].get(name, ()) if chart.spec else ():
                 looks.setdefault(point[key], set()).add((point["colour"], point["shape"]))
     assert len(looks) == 5
     assert all(len(found) == 1 for found in looks.values())
@@ -186,11 +179,10 @@ def test_colours_and_shapes_are_a_methods_own_in_every_chart(small: Page) -> Non
 
 
 def test_loss_curves_are_the_means_of_stretches() -> None:
-    made = [
-        record("a", seed, 0.5, losses=[1.0 + seed] * 60 + [3.0 + seed] * 60, parameters=parameters()) for seed in (0, 1)
-    ]
-    made.append(failed("a", 2, losses=[9.0, 9.0]))
-    data = chart(made, "loss")[1]["datasets"]
+    made = [record("a", seed, 0.5, losses=[1.0 + seed] * 60 + [3.0 + seed] * 60) for seed in (0, 1)]
+    chart = charts([*made, failed("a", 2, losses=[9.0, 9.0])], "loss")[0]
+    assert chart.spec is not None
+    data = chart.spec["datasets"]
     assert [(len(curve["losses"]), curve["losses"][0], curve["losses"][-1]) for curve in data["seeds"]] == [
         (60, 1.0, 3.0), (60, 2.0, 4.0), (1, 9.0, 9.0)
     ]  # fmt: skip
@@ -200,30 +192,24 @@ def test_loss_curves_are_the_means_of_stretches() -> None:
     assert [(end["step"], end["loss"]) for end in data["ends"]] == [(119.5, 3.5)]
 
 
-def test_an_extra_test_has_charts_and_its_tasks_losses_are_shown_once(small: Page) -> None:
-    names = [name for name, _ in small.charts()]
-    assert sum("us-address/messiest" in name for name in names) == 3
-    assert sum("training loss" in name for name in names) == 2
+def test_an_extra_test_has_charts_and_its_tasks_losses_are_shown_once() -> None:
+    shares = [chart.description for chart in charts(many.small(), "share")]
+    assert sum("us-address/messiest" in description for description in shares) == 1
+    assert len(charts(many.small(), "loss")) == 2
+
+
+@pytest.mark.parametrize("made", [failed("a", 0, "oom"), record("a", 0, None), record("a", 0, 0.5)])
+def test_charts_without_data_say_so(made: Record) -> None:
+    *scatter, losses = charts([made], "")
+    assert [(chart.spec, chart.note[:27]) for chart in scatter] == [(None, "No score or cost is known. ")] * 3
+    assert (losses.spec, losses.note) == (None, "No cell of this group recorded a loss.")
 
 
 # Contents
 
 
-def test_no_records_are_a_users_error() -> None:
-    with pytest.raises(UsageError, match="no records"):
-        render([])
-
-
-@pytest.mark.parametrize("made", [[failed("a", 0, "oom")], [record("a", 0, None)], [record("a", 0, 0.5)]])
-def test_charts_without_data_say_so(made: list[Record]) -> None:
-    page = render(made)
-    assert Page(page).charts() == []
-    assert "No score or cost is known." in page
-    assert "No cell of this group recorded a loss." in page
-
-
-def test_the_head_says_what_when_and_by_which_code() -> None:
-    terms = dict(re.findall(r"<dt>(.*?)</dt><dd><bdi>(.*?)</bdi>", render(many.small())))
+def test_the_head_says_what_when_and_by_which_code(small: Page) -> None:
+    terms = dict(re.findall(r"<dt>(.*?)</dt><dd><bdi>(.*?)</bdi>", small.text))
     assert terms["Cells"] == "33: 30 ok, 1 oom, 1 skipped, 1 timeout"
     assert terms["Methods"] == "7: bitfit, full, head, ia3, lora, pasta, prompt_tuning"
     assert terms["Run"] == "2026-01-01 00:00 to 00:01 UTC"
@@ -242,46 +228,41 @@ def test_recipes_profiles_and_environment_are_counted(small: Page) -> None:
     assert {"versions.torch,2.13.0+cpu,31", "machine.cpu_cores_allowed,2,31", "code.dirty,no,31"} <= set(environment)
 
 
-def test_pscp_is_shown_on_request_with_its_constants() -> None:
+def test_pscp_is_shown_on_request_with_its_constants(small: Page) -> None:
     constants = suites.load("quick").pscp
     assert constants is not None
-    made = [each.model_copy(update={"inference_flops": 10**9}) for each in many.small()]
+    made = [each.model_copy(update={"inference_flops": 10**9}) for each in many.lifelike(["rt-polarity"])]
     text = render(made, constants)
     assert str(constants) in unescape(text)
     assert Page(text).csv("leaderboard") == texts(Tables(made, constants))["leaderboard.csv"]
-    assert "pscp" not in render(made)
+    assert "pscp" not in small.text
 
 
 # The command
 
 
-def test_the_command_writes_one_file_of_all_folders(tmp_path: Path, bench: Bench) -> None:
-    records = many.small()
-    for folder, part in (("a", records[::2]), ("b", records[1::2])):
-        for each in part:
-            Store(tmp_path / folder).write(each)
+def test_the_command_writes_one_file_of_all_folders(tmp_path: Path, bench: Bench, small: Page) -> None:
+    for at, each in enumerate(many.small()):
+        Store(tmp_path / "ab"[at % 2]).write(each)
     out = tmp_path / "new" / "page.html"
     done = bench("report", tmp_path / "a", tmp_path / "b", "--out", out, "--json")
     assert done.code == 0
-    assert out.read_bytes() == render(records).encode()
-    assert json.loads(done.out) == {"file": str(out), "bytes": out.stat().st_size, "records": len(records)}
+    assert out.read_bytes() == small.text.encode()
+    assert json.loads(done.out) == {"file": str(out), "bytes": out.stat().st_size, "records": 33}
     assert sorted(path.name for path in out.parent.iterdir()) == ["page.html"]
-    assert "33 records" in bench("report", tmp_path / "a", tmp_path / "b", "--out", out).out
+    done = bench("report", tmp_path / "a", "--out", tmp_path)
+    assert done.code == 2
+    assert done.err.splitlines()[-1].startswith(f"Error: {tmp_path} cannot be written: ")
 
 
-@pytest.mark.parametrize("exists", [True, False])
-def test_a_folder_without_records_is_one_sentence(tmp_path: Path, bench: Bench, exists: bool) -> None:
-    folder = tmp_path / "results"
-    if exists:
-        folder.mkdir()
-    done = bench("report", folder, "--out", tmp_path / "page.html")
+@pytest.mark.parametrize("command", ["report", "publish", "leaderboard"])
+def test_a_folder_without_records_is_one_sentence(tmp_path: Path, bench: Bench, command: str) -> None:
+    options = {"report": ("--out", tmp_path / "out"), "publish": ("--to", tmp_path / "out"), "leaderboard": ()}[command]
+    (tmp_path / "results").mkdir()
+    done = bench(command, tmp_path / "results", *options)
+    assert (done.code, done.out) == (3, "")
+    assert done.err == f"There are no records in {tmp_path / 'results'}; `python -m bench run` writes some.\n"
+    done = bench(command, tmp_path / "absent", *options)
     assert (done.code, done.err.count("\n")) == (2, 1)
-    assert str(folder) in done.err
-    assert not (tmp_path / "page.html").exists()
-
-
-def test_a_page_that_cannot_be_written_is_one_sentence(tmp_path: Path, bench: Bench) -> None:
-    Store(tmp_path).write(record())
-    done = bench("report", tmp_path, "--out", tmp_path)
-    assert (done.code, done.err.count("\n")) == (2, 1)
-    assert "cannot be written" in done.err
+    assert "There is no results folder" in done.err
+    assert not (tmp_path / "out").exists()
