@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import subprocess
 import sys
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import tiny_grid
+from commandline import Bench, caller
 from made import failed, memory, parameters, record, speed
 
 import bench
+from bench.cli.run import run as run_command
 from bench.errors import BenchError, UsageError
+from bench.executors import Event, Finished, Job, Started
 from bench.leaderboard import columns
 from bench.records.store import Store
+from bench.runner import backend
+from bench.train import worker
 
 
 @pytest.fixture
@@ -27,6 +35,11 @@ def results(tmp_path: Path) -> Path:
     store.write(record("b", 0, 0.4))
     store.write(failed("b", 1))
     return store.root
+
+
+@pytest.fixture
+def bench_command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Bench:
+    return caller(monkeypatch, capfd)
 
 
 def test_frames_of_a_folder(results: Path) -> None:
@@ -63,24 +76,48 @@ def test_an_empty_folder_has_empty_frames(tmp_path: Path) -> None:
     assert list(found.leaderboard.columns) == list(columns.names(columns.LEADERBOARD))
 
 
-def test_a_grid_from_python(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+class InProcess:
+    """An executor that runs cells in this process."""
+
+    def run(self, jobs: Iterable[Job]) -> Generator[Event, None, None]:
+        for job in jobs:
+            yield Started(job.key, 0)
+            yield Finished(job.key, worker.run(job.payload, lambda data: None))
+
+
+def test_a_grid_from_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], bench_command: Bench
+) -> None:
     """The same cells as the command line makes, failures as rows."""
-    (tmp_path / "tiny").mkdir()
-    grid = tiny_grid.build(tmp_path / "tiny")
-    asked = {**grid.keywords, "results": str(tmp_path / "r")}
-    found = bench.run(["steady", "raises"], seeds=1, **asked)
+    monkeypatch.setattr(backend, "local_executor", lambda workers, logs: InProcess())
+    grid = tiny_grid.build(tmp_path)
+    options = {**grid.keywords, "results": str(tmp_path / "r")}
+    found = bench.run(["steady", "raises"], seeds=1, **options)
     assert found.leaderboard.set_index("method")["status"].to_dict() == {"steady": "ok", "raises": "1 error"}
     assert (tmp_path / "r" / "leaderboard.csv").is_file()
     assert found.losses["step"].max() == 18
     captured = capfd.readouterr()
     assert captured.out == ""
     assert "[2/2]" in captured.err
-    again = bench.run("steady", seeds=[0], **asked)
+    again = bench.run("steady", seeds=[0], **options)
     assert [r.id for r in again.records] == [r.id for r in found.records if r.cell.method == "steady"]
-    done = grid.bench(
+    done = bench_command(
         "run", *grid.options(tmp_path / "r"), "--methods", "steady", "--seeds", "1", "--dry-run", "--json"
     )
-    assert '"finished": true' in done.stdout
+    assert [row["finished"] for row in json.loads(done.out)] == [True]
+
+
+def test_run_has_the_options_of_the_command() -> None:
+    """By the same names, with the same defaults, in its signature and its docstring."""
+    command = inspect.signature(run_command).parameters
+    function = inspect.signature(bench.run).parameters
+    own = {"dry_run", "as_json"}
+    assert {name: each.default for name, each in command.items() if name not in own} == {
+        name: each.default for name, each in function.items()
+    }
+    assert all(f"        {name}: " in str(bench.run.__doc__) for name in function)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'plugins'"):
+        bench.run(plugins=[])  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(

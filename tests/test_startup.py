@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from bench.version import __version__
 
 ROOT = Path(__file__).parents[1]
 # Each alone costs more than the whole command may: from 0.1 s (numpy) to seconds.
@@ -26,25 +29,26 @@ finally:
 """
 
 
-def modules_of(*arguments: str) -> set[str]:
-    done = subprocess.run(
-        [sys.executable, "-c", CODE, *arguments], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout
-    return set(json.loads(done.stderr.splitlines()[-1]))
-
-
 @pytest.mark.parametrize(
-    "arguments",
-    [["--help"], ["--version"], ["run", "--help"], ["plan", "--help"], ["compare", "--help"], ["list"],
-     ["list", "methods", "--json"], ["list", "profiles"]],
-    ids=" ".join,
+    ("arguments", "text"),
+    [("--help", "leaderboard"), ("--version", __version__), ("run --help", "--dry-run"), ("compare -h", "--junit"),
+     ("list", "rt-polarity"), ("list methods --json", '"pasta"')],
 )  # fmt: skip
-def test_what_answers_at_once_imports_nothing_heavy(arguments: list[str]) -> None:
-    assert modules_of(*arguments) & HEAVY == set()
+def test_what_answers_at_once_imports_nothing_heavy(arguments: str, text: str) -> None:
+    command = [sys.executable, "-c", CODE, *arguments.split()]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert text in re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+    modules = set(json.loads(done.stderr.splitlines()[-1]))
+    assert modules & HEAVY == set()
+    if arguments == "--help":
+        assert "pydantic" not in modules
+        assert not any(name.startswith(("methods.", "tasks.")) for name in modules)
 
 
-def test_help_does_without_pydantic_and_the_plugins_too() -> None:
-    found = modules_of("--help")
-    assert "pydantic" not in found
-    assert not any(name.startswith(("methods.", "tasks.")) for name in found)
+def test_an_error_is_one_line() -> None:
+    command = [sys.executable, "-m", "bench", "list", "method"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(
+        r"Error: There is nothing called 'method' to list; did you mean 'methods'\?[^\n]*\n", done.stderr
+    )

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import tiny_grid
-from asked import options
-from commandline import Bench
+from commandline import Bench, run_options
 from tiny_grid import TinyGrid
 
 from bench.leaderboard import columns
@@ -20,7 +19,7 @@ from bench.runner.request import Request
 
 
 def dry_run(bench: Bench, grid: TinyGrid, results: Path, *more: object, **changed: object) -> list[dict[str, Any]]:
-    done = bench(*options(grid, results, **changed), "--dry-run", "--json", *more)
+    done = bench(*run_options(grid, results, **changed), "--dry-run", "--json", *more)
     assert done.code == 0, done.err
     rows: list[dict[str, Any]] = json.loads(done.out)
     return rows
@@ -36,7 +35,7 @@ def test_a_dry_run_shows_the_cells_and_writes_nothing(bench: Bench, grid: TinyGr
     assert set(rows[0]) <= {*columns.names(columns.CELLS), "finished", "estimated_seconds"}
     assert all(row["preset"] == "tiny-suite" and row["profile"] == "tiny-cpu" for row in rows)
     assert not results.exists()
-    text = bench(*options(grid, results, seeds="2"), "--dry-run").out
+    text = bench(*run_options(grid, results, seeds="2"), "--dry-run").out
     assert "4 cells, 0 finished. Profile tiny-cpu: " in text
     assert "Estimated time: unknown, until similar cells have been run." in text
 
@@ -82,7 +81,7 @@ def test_a_dry_run_knows_what_is_finished_and_how_long_the_rest_takes(
     first, second = dry_run(bench, grid, tmp_path)
     assert (first["cell"], first["finished"], first["estimated_seconds"]) == (done.id, True, None)
     assert (second["finished"], second["estimated_seconds"]) == (False, 100.0)
-    text = bench(*options(grid, tmp_path), "--dry-run").out
+    text = bench(*run_options(grid, tmp_path), "--dry-run").out
     assert "2 cells, 1 finished." in text
     assert "Estimated time: 2 min." in text
     assert [row["finished"] for row in dry_run(bench, grid, tmp_path, "--force")] == [False, False]

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from asked import options
-from commandline import Bench
+from commandline import Bench, run_options
 from tiny_grid import TinyGrid
 
 from bench.errors import UsageError
@@ -42,7 +41,7 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong_use_is_one_sentence_and_code_2(case: str, bench: Bench, grid: TinyGrid, tmp_path: Path) -> None:
     changed, reason = WRONG[case]
-    done = bench(*options(grid, tmp_path / "results", **changed))
+    done = bench(*run_options(grid, tmp_path / "results", **changed))
     assert (done.code, done.out) == (2, "")
     sentence = done.err.splitlines()[-1]
     assert sentence.startswith("Error: ")
@@ -58,6 +57,10 @@ def test_wrong_use_is_one_sentence_and_code_2(case: str, bench: Bench, grid: Tin
         (["run", "--timeout", "0"], "Invalid value"),
         (["run", "--workers", "two"], "Invalid value"),
         (["rum"], "No such command"),
+        (["plan", "--methods", "pasto"], "There is no method 'pasto'; did you mean 'pasta'?"),
+        (["plan", "--model", "bert-large"], "There is no model 'bert-large'"),
+        (["tune", "--tasks", "sms-spm"], "There is no task 'sms-spm'; did you mean 'sms-spam'?"),
+        (["noise", "--results", "nowhere", "--suite", "quik"], "There is no suite 'quik'; did you mean 'quick'?"),
         (["list", "method"], "There is nothing called 'method' to list; did you mean 'methods'?"),
         (["leaderboard", "nowhere"], "There is no results folder nowhere; `python -m bench run` makes one."),
         (["verify", "abc", "--results", "nowhere"], "No cell of nowhere has an id that starts with 'abc'."),
@@ -98,7 +101,7 @@ def test_wrong_seeds(given: Seeds) -> None:
 def test_a_broken_plugin_is_named_and_the_rest_works(bench: Bench, grid: TinyGrid, tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("raise LookupError('no luck [/red]')")
-    done = bench(*options(grid, tmp_path / "r"), "--plugin", broken, "--dry-run", "--json")
+    done = bench(*run_options(grid, tmp_path / "r"), "--plugin", broken, "--dry-run", "--json")
     assert done.code == 0
     assert "Not usable: method broken: LookupError: no luck [/red]" in done.err
     assert len(json.loads(done.out)) == 2

@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 import tiny_grid
 from commandline import Bench
-from made import record
 from tiny_grid import TinyGrid
 
 from bench import profiles
 from bench.forecast import memory
 from bench.forecast.memory import CPU_GROWTH, WORKER_MIB, Memory
-from bench.forecast.seconds import Estimator, Like, rate
+from bench.forecast.seconds import rate
 from bench.forecast.step import Step
 from bench.profiles import Machine
 from bench.profiles.probe import Gpu
@@ -78,22 +77,13 @@ def test_a_rate_is_declared_or_measured_here_or_unknown(monkeypatch: pytest.Monk
     assert rate(CPU.model_copy(update={"dtype": "bfloat16"}), machine()) is None
 
 
-def test_records_of_like_cells_tell_the_time() -> None:
-    seen = record("lora")
-    cell = seen.cell
-    estimator = Estimator([seen])
-    like = Like(cell.profile.name, cell.preset, cell.model, "lora", "", cell.task)
-    assert estimator.guess(like) == estimator.guess(cell) == 10.0
-    assert estimator.guess(like._replace(profile="other")) is None
-
-
 def rows(bench: Bench, *arguments: object) -> list[dict[str, Any]]:
     done = bench("plan", *arguments, "--json")
     assert done.code == 0, done.err
     return json.loads(done.out)
 
 
-def options(grid: TinyGrid, profile: Path, results: Path) -> list[object]:
+def options(grid: TinyGrid, profile: Path | str, results: Path) -> list[object]:
     return ["--suite", grid.suite, "--profile", profile, "--results", results, *grid.plugins]
 
 
@@ -118,7 +108,11 @@ def test_a_row_has_all_that_is_predicted(bench: Bench, grid: TinyGrid, tmp_path:
     assert (row["recipe"]["epochs"], row["recipe_sources"]["epochs"]) == (3, "suite tiny-suite")
 
 
-def test_a_line_tells_the_settings_that_are_not_the_methods_own(bench: Bench, tmp_path: Path) -> None:
+def test_a_line_tells_the_settings_that_are_not_the_methods_own(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.forecast.grid.local", lambda source, mirror: None)
+    monkeypatch.setattr("bench.forecast.grid.predict", lambda *more: STEP)
     options = ("--preset", "quick", "--tasks", "sms-spam,us-address", "--methods", "pasta", "--results", tmp_path)
     lines = bench("plan", *options).err.splitlines()
     at = lines.index("Recipes, where they are not the method's own (--json has all settings):")
@@ -139,57 +133,33 @@ def test_without_data_a_row_is_of_the_longest_input_of_the_task(
     assert row["predicted_seconds"] is None
 
 
-def test_the_profile_may_be_of_another_machine(bench: Bench, tmp_path: Path) -> None:
-    found = rows(bench, "--profile", "gpu-24gb", "--tasks", "sms-spam", "--methods", "head", "--results", tmp_path)
+def test_the_profile_may_be_of_another_machine(bench: Bench, grid: TinyGrid, tmp_path: Path) -> None:
+    found = rows(bench, *options(grid, "gpu-24gb", tmp_path), "--methods", "steady")
     assert found[0]["fits"] is True
     assert found[0]["available_memory_of"] == "the profile gpu-24gb"
 
 
-def test_a_cell_that_does_not_fit_is_marked_and_the_command_succeeds(
-    bench: Bench, grid: TinyGrid, tmp_path: Path
+def test_what_does_not_fit_is_marked_in_a_plan_and_skipped_by_a_run(
+    bench: Bench, grid: TinyGrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = bench("plan", *options(grid, with_memory(grid, 50, tmp_path), tmp_path), "--methods", "steady,chatty")
+    monkeypatch.setattr("bench.forecast.grid.predict", lambda *more: STEP)
+    profile, results = with_memory(grid, 50, tmp_path), tmp_path / "results"
+    done = bench("plan", *options(grid, profile, results), "--methods", "steady,chatty")
     assert done.code == 0
     assert [line.split()[-1] for line in done.out.splitlines()[2:]] == ["NO", "NO"]
     assert "MiB, and the profile small-cpu has 50 MiB." in done.err
-
-
-def test_a_run_leaves_out_what_will_not_fit(bench: Bench, grid: TinyGrid, tmp_path: Path) -> None:
-    profile, results = with_memory(grid, 50, tmp_path), tmp_path / "results"
-    asked = ["run", *options(grid, profile, results), "--methods", "steady", "--skip-unfit"]
-    dry = bench(*asked, "--dry-run")
-    assert "will not fit" in dry.out
+    run = ["run", *options(grid, profile, results), "--methods", "steady"]
+    assert "will not fit" in bench(*run, "--skip-unfit", "--dry-run").out
     assert not (results / "records").exists()
-    done = bench(*asked, "--json")
+    done = bench(*run, "--skip-unfit", "--json")
     assert done.code == 0, done.err
     (found,) = tiny_grid.records(results).values()
     assert found["status"] == "skipped"
     assert found["reason"].startswith("training is predicted to need ")
-    assert found["reason"].endswith("and the profile small-cpu has 50 MiB.")
     assert json.loads(done.out)[0]["status"] == "1 skipped"
-    # It was skipped, not finished: with room enough it is run.
-    assert "to run" in bench("run", *options(grid, profile, results), "--methods", "steady", "--dry-run").out
-
-
-def test_a_run_keeps_what_fits(bench: Bench, grid: TinyGrid, tmp_path: Path) -> None:
-    profile = with_memory(grid, 8000, tmp_path)
-    asked = ["run", *options(grid, profile, tmp_path), "--methods", "steady", "--skip-unfit", "--dry-run"]
-    assert "to run" in bench(*asked).out
-
-
-@pytest.mark.parametrize(
-    ("arguments", "reason"),
-    [
-        (["--profile", "gpu-24g"], "did you mean 'gpu-24gb'?"),
-        (["--profile", "./nowhere.toml"], "cannot be read"),
-        (["--seeds", "none"], "neither a count"),
-        (["--suite", "nosuite"], "There is no suite"),
-    ],
-)
-def test_wrong_input_is_one_sentence(bench: Bench, arguments: list[str], reason: str) -> None:
-    done = bench("plan", *arguments)
-    assert (done.code, done.out) == (2, "")
-    assert reason in done.err
+    assert "to run" in bench(*run, "--dry-run").out  # it was skipped, not finished
+    roomy = options(grid, with_memory(grid, 8000, tmp_path), results)
+    assert "to run" in bench("run", *roomy, "--methods", "steady", "--skip-unfit", "--dry-run").out
 
 
 @pytest.mark.parametrize("line", ["memory_mib = 0", "gflops = -1.0", 'gflops = "fast"'])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from made import PROFILE, cell, failed, record
 
-from bench.forecast.seconds import Estimator, duration
+from bench.forecast.seconds import Estimator, Like, duration
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,7 @@ def test_a_guess_is_the_median_of_the_likest_there_are() -> None:
     assert known.guess(cell("lora", variant="r=4")) == 5000
     assert known.guess(cell("full")) == 65.0  # any cell: 10, 11, 30, 100, 1000, 5000
     assert known.guess(cell("lora", variant="r=8")) == 65.0
+    assert known.guess(Like.of(cell("pasta"))) == 11
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 import tiny as tiny_bert
 import torch
 
-from bench.forecast import step as steps
-from bench.forecast.step import Shape, predict
+from bench.forecast import step
+from bench.forecast.parameters import on_meta
+from bench.forecast.step import Shape, Step, predict
 from bench.forecast.tracing import LiveBytes
 from bench.grid import seeds
 from bench.plugins import registry
@@ -22,37 +24,29 @@ from bench.train.model import load_config, load_model
 from bench.train.placement import Placement
 
 HIDDEN, LAYERS, INNER = tiny_bert.HIDDEN, tiny_bert.LAYERS, 48
-METHODS = (
-    "pasta",
-    "lora",
-    "bitfit",
-    "prompt_tuning[tokens=4]",
-    "prefix_tuning[tokens=4]",
-    "adapters",
-    "ia3",
-    "head",
-    "full",
-)
-SHAPE = Shape(6, 16)
+PROMPTS = ("prompt_tuning[tokens=4]", "prefix_tuning[tokens=4]")
+METHODS = ("pasta", "lora", "bitfit", *PROMPTS, "adapters", "ia3", "head", "full")
+SHAPE, PLACEMENT = Shape(6, 16), Placement()
 
 
 def method(name: str) -> Any:
     return build_method(registry.methods(), parse(name))
 
 
+@cache  # a trace takes a second
 def predicted(
     tiny: tiny_bert.Tiny,
     name: str,
     shape: Shape = SHAPE,
     kind: str = "classification",
     dropout: float | None = None,
-    **placement: Any,
-):  # type: ignore[no-untyped-def]
+    placement: Placement = PLACEMENT,
+) -> Step:
     built, context, config = method(name), tiny.context(kind), load_config(tiny.path)
     recipe = built.recipe(context, config)
     if dropout is not None:
         recipe = recipe.model_copy(update={"dropout": dropout})
-    return predict(config, built, context, recipe, Placement(**placement), shape)
+    return predict(config, built, context, recipe, placement, shape)
 
 
 class ByHand:
@@ -108,7 +102,7 @@ def test_flops_of_a_step_by_hand(tiny: tiny_bert.Tiny) -> None:
 
 
 def test_micro_batches_compute_the_same_and_keep_less(tiny: tiny_bert.Tiny) -> None:
-    whole, parts = predicted(tiny, "full"), predicted(tiny, "full", micro_batch=2)
+    whole, parts = predicted(tiny, "full"), predicted(tiny, "full", placement=Placement(micro_batch=3))
     assert parts.flops == whole.flops
     assert parts.growth_bytes < whole.growth_bytes
     # Gradients and AdamW's two states are there in either case.
@@ -118,51 +112,45 @@ def test_micro_batches_compute_the_same_and_keep_less(tiny: tiny_bert.Tiny) -> N
 def test_a_longer_batch_takes_more_and_autocast_less(tiny: tiny_bert.Tiny) -> None:
     usual = predicted(tiny, "pasta")
     assert predicted(tiny, "pasta", replace(SHAPE, length=32)).growth_bytes > 1.8 * usual.growth_bytes
-    assert predicted(tiny, "pasta", autocast=torch.bfloat16).growth_bytes < usual.growth_bytes
+    assert predicted(tiny, "pasta", placement=Placement(autocast=torch.bfloat16)).growth_bytes < usual.growth_bytes
 
 
 @pytest.mark.parametrize(
     ("kind", "name"), [*(("classification", name) for name in METHODS), ("token-classification", "pasta")]
 )
-def test_fake_tensors_take_what_real_ones_do(tiny: tiny_bert.Tiny, name: str, kind: str) -> None:
-    step = predicted(tiny, name, kind=kind)
+def test_a_step_and_a_file_take_what_was_predicted(tiny: tiny_bert.Tiny, name: str, kind: str, tmp_path: Path) -> None:
+    """Real tensors instead of fake ones, and the adapter as it is saved."""
+    expected = predicted(tiny, name, kind=kind)
     built, context, config = method(name), tiny.context(kind), load_config(tiny.path)
     recipe = built.recipe(context, config)
     model = load_model(tiny.path, context.kind, context.num_labels, recipe.dropout)
     adapted = adapt(model, built, context, seeds.streams(0))
     module = adapted.module.train()
+    built.save(module, tmp_path)
+    size = sum(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file())
+    assert expected.adapter_bytes == pytest.approx(size, abs=200)  # the model's name stands in some
     tensors = {id(t): t for t in (*module.parameters(), *module.buffers())}
-    assert step.model_bytes >= sum(t.numel() * t.element_size() for t in tensors.values())
+    assert expected.model_bytes >= sum(t.numel() * t.element_size() for t in tensors.values())
     state = TrainState.of(module, adapted.head, recipe, 2)
     with LiveBytes() as live:
         for tensor in tensors.values():
             live.add(tensor)
         start = live.live
         for _ in range(2):
-            batch = steps._batch(config, context, SHAPE, "cpu")
+            batch = step._batch(config, context, SHAPE, "cpu")
             batch.inputs["input_ids"].fill_(5)
             batch.inputs["input_ids"][:, 0] = context.template[0]
             batch.inputs["input_ids"][:, -1] = context.template[-1]
             batch.inputs["attention_mask"].fill_(1)[0, -1] = 0  # or transformers leaves the mask out
             batch.inputs["token_type_ids"].fill_(0)
             batch.labels.fill_(0)
-            update(state, batch, context.kind, Placement())
+            update(state, batch, context.kind, PLACEMENT)
             state.optimizer.zero_grad(set_to_none=True)
-    assert step.growth_bytes == pytest.approx(live.peak - start, rel=0.02)
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_the_size_of_what_is_saved(tiny: tiny_bert.Tiny, name: str, tmp_path: Path) -> None:
-    built, context = method(name), tiny.context("classification")
-    adapted = adapt(load_model(tiny.path, context.kind, context.num_labels), built, context, seeds.streams(0))
-    built.save(adapted.module, tmp_path)
-    size = sum(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file())
-    assert predicted(tiny, name).adapter_bytes == pytest.approx(size, abs=200)  # the model's name stands in some
+    assert expected.growth_bytes == pytest.approx(live.peak - start, rel=0.02)
 
 
 def test_a_large_adapter_is_not_written(tiny: tiny_bert.Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "_SAVED_FOR_REAL", 1000)
-    written = predicted(tiny, "full").adapter_bytes
-    monkeypatch.undo()
-    exact = predicted(tiny, "full").adapter_bytes
-    assert 0 < exact - written < 0.1 * exact  # a file's header
+    full, exact = method("full"), predicted(tiny, "full").adapter_bytes
+    monkeypatch.setattr(step, "_SAVED_FOR_REAL", 1000)
+    counted = step.adapter_bytes(full, on_meta(load_config(tiny.path), full, tiny.context("classification")))
+    assert 0 < exact - counted < 0.1 * exact  # a file's header
