@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
+from bench.errors import first_error
 from bench.train.model import draw_head, special_tokens
 from methods.pasta.attachment import Attachment, Choice, attachment, trained_head
 from methods.pasta.families import family_of
@@ -105,7 +106,7 @@ def add(
     head = _further_head(model, num_labels)
     if head is None and num_labels not in (None, model.config.num_labels):
         raise ValueError(f"The first adapter takes the model's own head, which has {model.config.num_labels} labels.")
-    _put(model, name, vectors, head)
+    _add_adapter(model, name, vectors, head)
     model.requires_grad_(False)
     for parameter in _parameters(model, vectors, head).values():
         parameter.requires_grad_(True)
@@ -131,11 +132,11 @@ def save(model: PreTrainedModel, folder: str | Path, name: str | None = None) ->
 
     name: which; None: the only one there is.
     """
-    put = attachment(model)
-    if name is None and len(put.adapters) > 1:
-        raise ValueError(f"Which adapter is to be saved? There are: {', '.join(put.adapters)}.")
-    name = next(iter(put.adapters)) if name is None else name
-    vectors, head = put.adapter(name), put.head(name)
+    attached = attachment(model)
+    if name is None and len(attached.adapters) > 1:
+        raise ValueError(f"Give the name of the adapter to save; there are: {', '.join(attached.adapters)}.")
+    name = next(iter(attached.adapters)) if name is None else name
+    vectors, head = attached.adapter(name), attached.head(name)
     parameters = _parameters(model, vectors, head)
     about = Saved(
         params=vectors.params,
@@ -143,7 +144,7 @@ def save(model: PreTrainedModel, folder: str | Path, name: str | None = None) ->
         special_ids=vectors.template,
         slots=vectors.layout.slots,
         layers=vectors.layout.layers,
-        num_labels=_answers(model, head).out_features if len(parameters) > 1 else None,
+        num_labels=_output_layer(model, head).out_features if len(parameters) > 1 else None,
     )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -163,10 +164,10 @@ def load(model: PreTrainedModel, folder: str | Path, name: str = DEFAULT) -> Pre
     """
     about, tensors = _read(Path(folder))
     _require_fit(model, about, folder)
-    put = getattr(model.base_model, "pasta", None)
-    there = put if put is not None and name in put.adapters else None
-    if there is not None:
-        vectors, head = there.adapter(name), there.head(name)
+    attached: Any = getattr(model.base_model, "pasta", None)
+    exists = attached is not None and name in attached.adapters
+    if exists:
+        vectors, head = attached.adapter(name), attached.head(name)
         if (vectors.layout.slots, vectors.layout.layers) != (about.slots, about.layers):
             raise ValueError(f"The adapter in {folder} does not fit {name!r}: it adapts other tokens or layers.")
     else:
@@ -174,22 +175,20 @@ def load(model: PreTrainedModel, folder: str | Path, name: str = DEFAULT) -> Pre
         head = _further_head(model, about.num_labels) if about.num_labels else None
     parameters = _parameters(model, vectors, head) if about.num_labels else {"vectors": vectors.vectors}
     _fill(parameters, tensors, folder)
-    if there is not None:
+    if exists:
         use(model, name)
-        return model
-    _put(model, name, vectors, head)
-    for parameter in parameters.values():
-        parameter.requires_grad_(False)
+    else:
+        _add_adapter(model, name, vectors, head)
+        for parameter in parameters.values():
+            parameter.requires_grad_(False)
     return model
 
 
-def _put(model: PreTrainedModel, name: str, vectors: SpecialTokenVectors, head: nn.ModuleDict | None) -> None:
+def _add_adapter(model: PreTrainedModel, name: str, vectors: SpecialTokenVectors, head: nn.ModuleDict | None) -> None:
     if not name or "." in name or hasattr(nn.ModuleDict, name):
         raise ValueError(f"{name!r} cannot be an adapter's name: it must not hold a dot or be a word of torch's.")
-    put = getattr(model.base_model, "pasta", None)
-    if put is None:
-        put = Attachment(model, vectors.template)
-    put.add(name, vectors.to(model.device), None if head is None else head.to(model.device))
+    attached = getattr(model.base_model, "pasta", None) or Attachment(model, vectors.template)
+    attached.add(name, vectors.to(model.device), None if head is None else head.to(model.device))
 
 
 def _parameters(model: PreTrainedModel, vectors: SpecialTokenVectors, head: nn.ModuleDict | None) -> dict[str, Tensor]:
@@ -201,11 +200,11 @@ def _parameters(model: PreTrainedModel, vectors: SpecialTokenVectors, head: nn.M
 
 def _further_head(model: PreTrainedModel, num_labels: int | None) -> nn.ModuleDict | None:
     """A newly drawn copy of the model's head for an adapter beside the first; None where there is none to copy."""
-    put = getattr(model.base_model, "pasta", None)
-    if put is None or not len(put.adapters) or not trained_head(model):
+    attached = getattr(model.base_model, "pasta", None)
+    if attached is None or not len(attached.adapters) or not trained_head(model):
         return None
-    head: nn.ModuleDict = put.copy_of_head(model)
-    last = _answers(model, head)
+    head: nn.ModuleDict = attached.copy_of_head(model)
+    last = _output_layer(model, head)
     if num_labels not in (None, last.out_features):
         last.out_features = num_labels
         last.weight = nn.Parameter(last.weight.new_empty(num_labels, last.in_features))
@@ -214,7 +213,7 @@ def _further_head(model: PreTrainedModel, num_labels: int | None) -> nn.ModuleDi
     return head
 
 
-def _answers(model: PreTrainedModel, head: nn.ModuleDict | None) -> Any:
+def _output_layer(model: PreTrainedModel, head: nn.ModuleDict | None) -> Any:
     """The head's last linear layer: the one that gives the labels."""
     parts = trained_head(model).values() if head is None else head.values()
     return [module for part in parts for module in part.modules() if isinstance(module, nn.Linear)][-1]
@@ -241,9 +240,8 @@ def _read(folder: Path) -> tuple[Saved, dict[str, Tensor]]:
         missing = Path(error.filename or WEIGHTS).name
         raise ValueError(f"There is no PASTA adapter in {folder}: it has no {missing}.") from None
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"]))
-        raise ValueError(f"{folder / ABOUT} is wrong at {where!r}: {fault['msg']}.") from None
+        where, what = first_error(error)
+        raise ValueError(f"{folder / ABOUT} is wrong at {where!r}: {what}.") from None
     except (OSError, SafetensorError) as error:
         raise ValueError(f"The adapter in {folder} cannot be read: {error}.") from None
 

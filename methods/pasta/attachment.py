@@ -66,15 +66,15 @@ class Attachment(nn.Module):
         self._present: Tensor | None = None
         self._applied: dict[int, int] = {}  # how often a layer that is applied several times was, in this call
         # Bound methods and partials of them, not closures: a copied or pickled model gets hooks of its own.
-        model.register_forward_pre_hook(self._begin, with_kwargs=True)
+        model.register_forward_pre_hook(self._before_call, with_kwargs=True)
         backbone: Any = model.base_model
-        backbone.register_forward_pre_hook(self._look, with_kwargs=True)
+        backbone.register_forward_pre_hook(self._before_backbone, with_kwargs=True)
         layers = family.layers(backbone)
         for layer in dict.fromkeys(layers):
             applications = tuple(at for at, each in enumerate(layers) if each is layer)
-            layer.register_forward_pre_hook(partial(self._enter, applications), with_kwargs=True)
+            layer.register_forward_pre_hook(partial(self._before_layer, applications), with_kwargs=True)
         for name, head in trained_head(model).items():
-            head.register_forward_hook(partial(self._answer, name), with_kwargs=True)
+            head.register_forward_hook(partial(self._after_head, name), with_kwargs=True)
         backbone.pasta = self.train(model.training).to(model.device)
 
     def add(self, name: str, vectors: SpecialTokenVectors, head: nn.ModuleDict | None = None) -> None:
@@ -110,7 +110,7 @@ class Attachment(nn.Module):
         copies = copy.deepcopy(trained_head(model), {id(self): self})
         for part in copies.values():
             for key, hook in list(part._forward_hooks.items()):
-                if isinstance(hook, partial) and hook.func == self._answer:
+                if isinstance(hook, partial) and hook.func == self._after_head:
                     del part._forward_hooks[key]
         return nn.ModuleDict(copies)
 
@@ -139,12 +139,12 @@ class Attachment(nn.Module):
             self.slots = torch.tensor(slots, dtype=torch.int64, device=self.special_ids.device)
         self._names, self._rows = names, rows
 
-    def _begin(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Inputs:
+    def _before_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Inputs:
         """At the beginning of a call: take `adapters` out of its keywords."""
         self._choose(kwargs.pop("adapters", self._default))
         return args, kwargs
 
-    def _look(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _before_backbone(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """When the backbone is called: find the special tokens, once for all layers."""
         input_ids = args[0] if args else kwargs.get("input_ids")
         if input_ids is None:
@@ -155,7 +155,7 @@ class Attachment(nn.Module):
             self._positions, self._present = find_slots(input_ids, self.special_ids, self.slots)
         self._applied = {}
 
-    def _enter(
+    def _before_layer(
         self, applications: tuple[int, ...], module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Inputs | None:
         """When a layer is called: add this layer's vectors to what it gets."""
@@ -197,7 +197,7 @@ class Attachment(nn.Module):
             raise ValueError("Adapters of different dropout cannot train in one batch.")
         return functional.dropout(vectors, rates.pop())
 
-    def _answer(
+    def _after_head(
         self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor
     ) -> Tensor | None:
         """When a module of the head has answered: put the answer of each adapter's own head in its place.

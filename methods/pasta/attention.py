@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -42,31 +42,6 @@ BEFORE, AFTER = "before", "after"
 VERTICAL = 0.5  # this project's threshold: a vertical head gives more of its attention to special tokens
 PICTURE_TOKENS = 64  # a longer sentence is cut for its picture
 PLEASANT_TOKENS = 24  # most tokens of the example that is chosen for the picture
-
-
-class Question(NamedTuple):
-    """What to look at. head: the (layer, head) of the picture, from 1; None: the most vertical one."""
-
-    model: str
-    model_path: Path
-    task: Task
-    data: Path
-    examples: int
-    head: tuple[int, int] | None = None
-    sentence: Example | None = None
-    method: Method | None = None
-    adapter: Path | None = None
-
-
-class Study(NamedTuple):
-    """What was found before and, with an adapter, after tuning (column `when`).
-
-    about: all but the sentence's single weights, as JSON's types. heads: see `measure`. sentence: see `token_pairs`.
-    """
-
-    about: dict[str, Any]
-    heads: pd.DataFrame
-    sentence: pd.DataFrame
 
 
 def attention_maps(module: Any, texts: BatchEncoding, at: int = 0) -> np.ndarray:
@@ -123,79 +98,71 @@ def measure(module: Any, texts: BatchEncoding, slots: Sequence[str], when: str) 
     return pd.DataFrame({"when": when, **{name: values.ravel() for name, values in columns.items()}})
 
 
-def study(question: Question) -> Study:
-    """Measure the model and, where there is an adapter, the model with it, on the same texts.
+def study(
+    model: Path, task: Task, data: Path, examples: int, sentence: Example | None, head: tuple[int, int] | None,
+    adapter: tuple[Method, Path] | None,
+) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:  # fmt: skip
+    """Measure a model and, where there is an adapter, the model with it, on the same texts.
+
+    sentence, head: of the picture, the (layer, head) from 1; None: an example's, the most vertical one. adapter: its
+    method and folder. Returns what was found as JSON's types, the rows of `measure`, and those of `token_pairs`.
 
     Raises:
         BenchError: if the model, its attention, the head or the adapter is unavailable.
     """
     quiet_libraries()
-    task, tokenizer = question.task, load_tokenizer(question.model_path)
-    split, texts, whole, picture = _texts(question, tokenizer)
+    tokenizer, splits = load_tokenizer(model), read(task, data)
+    split = next((name for name in ("validation", "test") if splits.get(name)), None)
+    if split is None:
+        raise UsageError(f"The task {task.name} has neither validation nor test examples.")
+    measured = splits[split][:examples]
+    texts = tokenise(task, measured, tokenizer)
     slots = slot_names(tokenizer, texts)
-    module: Any = load_model(question.model_path, task.kind, task.num_labels)
+    whole, picture = (
+        tokenise(task, [sentence or _pleasant(measured, texts)], tokenizer, min(task.max_length, most))
+        for most in (task.max_length, PICTURE_TOKENS)
+    )
+    module: Any = load_model(model, task.kind, task.num_labels)
     module.set_attn_implementation("eager")  # the faster implementations never form the matrix
     maps = {BEFORE: attention_maps(module, picture)}
     layers, heads = maps[BEFORE].shape[:2]
-    layer, head = question.head or (1, 1)
-    if not (1 <= layer <= layers and 1 <= head <= heads):
+    if head is not None and not (1 <= head[0] <= layers and 1 <= head[1] <= heads):
         raise UsageError(
-            f"There is no head {head} in layer {layer}: there are layers 1 to {layers} with heads 1 to {heads}."
+            f"There is no head {head[1]} in layer {head[0]}: there are layers 1 to {layers} with heads 1 to {heads}."
         )
     shares = measure(module, texts, slots, BEFORE)
-    if question.head is None:
-        at = int(shares["special_share"].argmax())
-        layer, head = at // heads + 1, at % heads + 1
-    if question.method is not None and question.adapter is not None:
-        module = restore(module, question.method, question.adapter, context(task, tokenizer))
+    at = int(shares["special_share"].argmax())
+    layer, number = head or (at // heads + 1, at % heads + 1)
+    if adapter is not None:
+        module = restore(module, *adapter, context(task, tokenizer))
         maps[AFTER] = attention_maps(module, picture)
         shares = pd.concat([shares, measure(module, texts, slots, AFTER)], ignore_index=True)
     special = shares.groupby("when", sort=False)["special_share"]
+    tokens = _token_texts(tokenizer, picture["input_ids"][0])
+    cut = len(whole["input_ids"][0]) > len(tokens)
     about: dict[str, Any] = {
-        "model": question.model,
         "task": task.name,
         "split": split,
         "examples": sum(0 in mask for mask in texts["special_tokens_mask"]),
-        "method": question.method and question.method.name,
-        "adapter": question.adapter and str(question.adapter),
+        "method": adapter and adapter[0].name,
+        "adapter": adapter and str(adapter[1]),
         "special_tokens": slots,
         "uniform_share": float(shares["uniform_share"][0]),
         "vertical_above": VERTICAL,
         "vertical_heads": special.agg(lambda share: int((share > VERTICAL).sum())).to_dict(),
         "mean_special_share": special.mean().to_dict(),
-        "sentence": {
-            "layer": layer,
-            "head": head,
-            "tokens": _token_texts(tokenizer, picture["input_ids"][0]),
-            "cut": len(whole["input_ids"][0]) > len(picture["input_ids"][0]),
-        },
+        "sentence": {"layer": layer, "head": number, "tokens": tokens, "cut": cut},
         "heads": shares.to_dict("records"),
     }
     marks = np.asarray(picture["special_tokens_mask"][0], dtype=bool)
-    pairs = [token_pairs(about["sentence"], marks, each[layer - 1, head - 1], when) for when, each in maps.items()]
-    return Study(about, shares, pd.concat(pairs, ignore_index=True))
-
-
-def _texts(question: Question, tokenizer: PreTrainedTokenizerBase) -> tuple[str, *tuple[BatchEncoding, ...]]:
-    """The split that is measured, its texts, and the sentence of the picture: all of it, and as long as is drawn."""
-    task, splits = question.task, read(question.task, question.data)
-    split = next((name for name in ("validation", "test") if splits.get(name)), None)
-    if split is None:
-        raise UsageError(f"The task {task.name} has neither validation nor test examples.")
-    examples = splits[split][: question.examples]
-    texts = tokenise(task, examples, tokenizer)
-    # Neither very short nor too long for a picture; where there is none, the shortest.
-    lengths = [len(ids) for ids in texts["input_ids"]]
-    fitting = (at for at, length in enumerate(lengths) if PLEASANT_TOKENS // 2 <= length <= PLEASANT_TOKENS)
-    sentence = question.sentence or examples[next(fitting, int(np.argmin(lengths)))]
-    pictured = [tokenise(task, [sentence], tokenizer, min(task.max_length, most)) for most in (10**6, PICTURE_TOKENS)]
-    return split, texts, *pictured
+    pairs = [token_pairs(about["sentence"], marks, each[layer - 1, number - 1], when) for when, each in maps.items()]
+    return about, shares, pd.concat(pairs, ignore_index=True)
 
 
 def token_pairs(sentence: Mapping[str, Any], special: np.ndarray, attention: np.ndarray, when: str) -> pd.DataFrame:
     """How much of each token's attention goes to each other one: a row per pair of tokens, positions from 1.
 
-    sentence: of `Study.about`. special: which of its tokens are, [length]. attention: of its head, [length, length].
+    sentence: of `study`. special: which of its tokens are, [length]. attention: of its head, [length, length].
     """
     tokens = np.array(sentence["tokens"], dtype=object)
     start, to = (indices.ravel() for indices in np.indices(attention.shape))
@@ -221,31 +188,36 @@ def _token_texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list
     ]
 
 
-def text_of(found: Study) -> str:
-    """The most vertical heads as a table, and what it shows."""
-    about, heads = found.about, found.heads[found.heads["when"] == BEFORE]
-    shown = {"layer": heads["layer"], "head": heads["head"], "special %": heads["special_share"].map(_percent)}
-    shown |= {name: heads[f"share_{name.replace(' ', '_')}"].map(_percent) for name in about["special_tokens"]}
-    if about["method"]:
-        after = found.heads[found.heads["when"] == AFTER].reset_index()["special_share"]
-        shown["after %"] = after.map(_percent)
-        shown["change"] = (100 * (after - heads["special_share"])).map("{:+.1f}".format)
-    order = np.argsort(-heads["special_share"].to_numpy(), kind="stable")[:10]
-    rows: Any = pd.DataFrame(shown).iloc[order].to_dict("records")
-    uniform, names = _percent(about["uniform_share"]), ", ".join(about["special_tokens"])
+def _pleasant(examples: Sequence[Example], texts: BatchEncoding) -> Example:
+    """The first example that is neither very short nor too long for a picture; the shortest where there is none."""
+    lengths = [len(ids) for ids in texts["input_ids"]]
+    fitting = (at for at, length in enumerate(lengths) if PLEASANT_TOKENS // 2 <= length <= PLEASANT_TOKENS)
+    return examples[next(fitting, int(np.argmin(lengths)))]
+
+
+def text_of(about: Mapping[str, Any], heads: pd.DataFrame) -> str:
+    """The most vertical heads as a table, and what it shows; see `study`."""
+    before, *after = (rows.reset_index(drop=True) for _, rows in heads.groupby("when", sort=False))
+    shares = {name.removeprefix("share_"): before[name] for name in before.columns if name.startswith("share_")}
+    shares = {"special %": before["special_share"], **shares}
+    if after:
+        shares["after %"] = after[0]["special_share"]
+    order = before["special_share"].sort_values(ascending=False, kind="stable").index[:10]
+    rows = [
+        {"layer": before["layer"][at], "head": before["head"][at]}
+        | {name: f"{100 * share[at]:.1f}" for name, share in shares.items()}
+        for at in order
+    ]
     lines = [
         f"{about['model']} on {about['task']}, {about['examples']} examples of {about['split']}: the attention that "
-        f"ordinary tokens\ngive to the special tokens {names}. Equal attention to all tokens would give {uniform} %.\n",
-        f"{text_table(rows, ['right'] * len(shown))}\n",
-        f"The {len(rows)} most vertical of {len(heads)} heads. Heads that give more than half to special tokens:",
+        f"ordinary tokens\ngive to the special tokens {', '.join(about['special_tokens'])}. "
+        f"Equal attention to all tokens would give {100 * about['uniform_share']:.1f} %.\n",
+        f"{text_table(rows, ['right'] * len(rows[0]))}\n",
+        f"The {len(rows)} most vertical of {len(before)} heads. Heads that give more than half to special tokens:",
     ]
     for when, count in about["vertical_heads"].items():
-        lines.append(f"{count} {when} tuning (mean of all heads: {_percent(about['mean_special_share'][when])} %)")
+        lines.append(f"{count} {when} tuning (mean of all heads: {100 * about['mean_special_share'][when]:.1f} %)")
     return "\n".join(lines)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
 
 
 def command(
@@ -278,24 +250,24 @@ def command(
         raise UsageError("Give --pair together with --sentence if the task is one of pairs, and only then.")
     words = tuple(sentence.split()) if sentence and reader.kind == "token-classification" else sentence
     example = None if words is None else Example(words, 0, pair)
-    method = saved_method(adapter, registry.methods(plugins)) if adapter else None
+    saved = (saved_method(adapter, registry.methods(plugins)), adapter) if adapter else None
     with FetchDisplay(stderr_console()) as display:
         at = fetch(references([task], model, plugins), mirror, display.on_progress)
-    paths = at[f"model {label}"].path, at[f"task {task}"].path
     chosen = (layer, head) if layer and head else None
-    question = Question(label, paths[0], reader, paths[1], examples, chosen, example, method, adapter)
-    found = study(question)
+    where = at[f"model {label}"].path, reader, at[f"task {task}"].path
+    about, heads, pairs = study(*where, examples, example, chosen, saved)
+    about = {"model": label, **about}
     name = "-".join([label, task, *([adapter.resolve().name] if adapter else [])])
     out = out or DEFAULT_RESULTS / "attention" / re.sub(r"[^\w.-]+", "-", name)
-    write_atomically(out / "heads.csv", to_csv(found.heads))
-    draw_heads(found.about, found.heads, out / "heads.png")
-    write_atomically(out / "sentence.csv", to_csv(found.sentence))
-    draw_sentence(found.about, found.sentence, out / "sentence.png")
+    write_atomically(out / "heads.csv", to_csv(heads))
+    draw_heads(about, heads, out / "heads.png")
+    write_atomically(out / "sentence.csv", to_csv(pairs))
+    draw_sentence(about, pairs, out / "sentence.png")
     files = ["heads.csv", "heads.png", "sentence.csv", "sentence.png"]
     if as_json:
-        print_json({**found.about, "files": [str(out / file) for file in files]})
+        print_json({**about, "files": [str(out / file) for file in files]})
     else:
-        print(f"{text_of(found)}\n\nWritten to {out}: {', '.join(files)}.")
+        print(f"{text_of(about, heads)}\n\nWritten to {out}: {', '.join(files)}.")
 
 
 def main() -> None:

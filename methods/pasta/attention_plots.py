@@ -22,7 +22,7 @@ def draw_heads(about: Mapping[str, Any], heads: pd.DataFrame, path: Path) -> Non
     """A cell per head, layers down and heads across: the share of attention that special tokens get, in %.
 
     With an adapter there are three panels: before, after (on the same scale) and the change in percentage points.
-    about: `attention.summary`. heads: `attention.Study.heads`.
+    about, heads: from `attention.study`.
     """
     panels = {
         f"{when} tuning": 100 * rows.pivot(index="layer", columns="head", values="special_share")
@@ -54,7 +54,7 @@ def draw_heads(about: Mapping[str, Any], heads: pd.DataFrame, path: Path) -> Non
 def draw_sentence(about: Mapping[str, Any], pairs: pd.DataFrame, path: Path) -> None:
     """Token by token, one head's attention on one sentence, in %: rows look, columns are looked at.
 
-    pairs: `attention.Study.sentence`.
+    pairs: from `attention.study`.
     """
     tokens = about["sentence"]["tokens"]
     special = pairs["to_is_special"][: len(tokens)].to_numpy()

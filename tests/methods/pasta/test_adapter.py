@@ -430,7 +430,7 @@ def test_a_name_is_given_once() -> None:
     with pytest.raises(ValueError, match="already"):
         pasta.attach(model, families.tokenizer("bert"))
     pasta.attach(model, families.tokenizer("bert"), name="second")
-    with pytest.raises(ValueError, match="Which adapter"):
+    with pytest.raises(ValueError, match="name of the adapter to save"):
         pasta.save(model, "nowhere")
 
 

@@ -111,8 +111,8 @@ def test_the_forward_pass_reads_no_value_back_to_python() -> None:
 
     pasta = adapted("bert").base_model.pasta
     with FakeTensorMode(allow_non_fake_inputs=True):
-        pasta._look(pasta, (), {"input_ids": torch.empty(5, 7, dtype=torch.int64)})
-        (changed,), _ = pasta._enter((1,), pasta, (torch.empty(5, 7, 32),), {})
+        pasta._before_backbone(pasta, (), {"input_ids": torch.empty(5, 7, dtype=torch.int64)})
+        (changed,), _ = pasta._before_layer((1,), pasta, (torch.empty(5, 7, 32),), {})
         assert changed.shape == (5, 7, 32)
 
 
