@@ -11,7 +11,7 @@ from bench.cli.common import EXIT_FAILED, GRID, AsJson, print_json, stderr_conso
 from bench.runner.options import Options
 
 if TYPE_CHECKING:
-    from bench.forecast.grid import Setting
+    from bench.runner.forecasting import Setting
 
 
 @takes_options(*GRID)
@@ -33,19 +33,15 @@ def plan(
     from bench.runner.forecasting import forecast  # loads torch: not before the options are known to be right
 
     setting, forecasts = forecast(request, special_tokens)
-    rows = [each.row(setting, len(request.seeds)) for each in forecasts]
+    rows = [each.row(setting) for each in forecasts]
     if as_json:
         print_json(rows)
     else:
         print(plan_table(rows))
         _explain(rows, setting)
-    wrong = [
-        count
-        for count in (each.count for each in forecasts)
-        if count.parameters and count.formula not in (None, count.parameters.trainable)
-    ]
-    for count in wrong:
-        stderr_console().print(f"{count.method.name} on {count.task.name}: its formula says {count.formula:,}.")
+    wrong = [row for row in rows if row["formula"] not in (None, row["trainable_params"])]
+    for row in wrong:
+        stderr_console().print(f"{row['method']} on {row['task']}: its formula says {row['formula']:,}.")
     if wrong:
         raise typer.Exit(EXIT_FAILED)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from transformers import AutoConfig
@@ -14,7 +13,7 @@ from bench.grid import seeds
 from bench.grid.models import Model
 from bench.measure.parameters import ParameterCount
 from bench.plugins.method import Method
-from bench.plugins.task import Kind, Task, TaskContext
+from bench.plugins.task import Task, TaskContext
 from bench.sources.resolve import Resolved
 from bench.train.adaptation import Adapted, adapt
 from bench.train.model import load_config, load_tokenizer, meta_model, special_tokens
@@ -35,46 +34,21 @@ class Frame(NamedTuple):
         tokens = (self.single[0], *self.single[-1:] * (count - 1))
         return self._replace(single=tokens, pair=tokens)
 
-    def context(self, kind: Kind, pair: bool, num_labels: int) -> TaskContext:
-        """What a method is told of a task of this kind."""
-        return TaskContext(
-            "plan", kind, pair, num_labels, self.pair if pair else self.single, int(self.config.pad_token_id or 0)
-        )
+    def context(self, task: Task) -> TaskContext:
+        """What a method is told of a task; the same for all tasks of a kind and a number of labels."""
+        template = self.pair if task.pair else self.single
+        return TaskContext("plan", task.kind, task.pair, task.num_labels, template, int(self.config.pad_token_id or 0))
 
 
 class Count(NamedTuple):
-    """One method on one task. parameters: None where the method does not apply, for the reason given.
+    """What a method trains on a task. parameters: None where it does not apply, for the reason given.
 
-    special_tokens: of a full input of the task. formula: the count that the paper promises, if any.
+    formula: the count that the paper promises, if any.
     """
 
-    method: Method
-    variant: str
-    task: Task
-    special_tokens: int
-    parameters: ParameterCount | None = None
+    parameters: ParameterCount | None
     formula: int | None = None
     reason: str | None = None
-
-    def row(self, model: str) -> dict[str, Any]:
-        """Under the leaderboard's column names, and the parts that make its sums."""
-        found = self.parameters
-        return {
-            "task": self.task.name,
-            "method": self.method.name,
-            "method_params": self.variant,
-            "model": model,
-            "special_tokens": self.special_tokens,
-            "method_params_count": found and found.method,
-            "trainable_params": found and found.trainable,
-            "trainable_share_percent": found and found.share_percent,
-            "head_params": found and found.head,
-            "trainable_share_with_head_percent": found and found.share_with_head_percent,
-            "model_params": found and found.base,
-            "formula": self.formula,
-            "status": "ok" if found else "skipped",
-            "reason": self.reason,
-        }
 
 
 def frame(model: Model, resolve: Callable[[str], Resolved]) -> Frame:
@@ -90,30 +64,13 @@ def frame(model: Model, resolve: Callable[[str], Resolved]) -> Frame:
     return Frame(load_config(path), special_tokens(tokenizer, False), special_tokens(tokenizer, True))
 
 
-def counts(frame: Frame, tasks: Sequence[Task], methods: Iterable[tuple[Method, str]]) -> list[Count]:
-    """Count each method, with its variant's label, on each task.
-
-    Tasks of one kind and one number of labels are counted once.
-    """
-    built = list(methods)
-
-    @cache
-    def counted(at: int, kind: Kind, pair: bool, num_labels: int) -> dict[str, Any]:
-        method, context = built[at][0], frame.context(kind, pair, num_labels)
-        try:
-            parameters = on_meta(frame.config, method, context).parameters
-        except NotApplicable as reason:
-            return {"reason": str(reason)}
-        return {"parameters": parameters, "formula": method.trainable_formula(frame.config, context)}
-
-    return [
-        Count(
-            method, variant, task, len(frame.pair if task.pair else frame.single),
-            **counted(at, task.kind, task.pair, task.num_labels),
-        )
-        for task in tasks
-        for at, (method, variant) in enumerate(built)
-    ]  # fmt: skip
+def count(frame: Frame, method: Method, task: TaskContext) -> Count:
+    """Count what a method trains on a task."""
+    try:
+        parameters = on_meta(frame.config, method, task).parameters
+    except NotApplicable as reason:
+        return Count(None, reason=str(reason))
+    return Count(parameters, method.trainable_formula(frame.config, task))
 
 
 def on_meta(config: PreTrainedConfig, method: Method, task: TaskContext, dropout: float | None = None) -> Adapted:

@@ -1,74 +1,224 @@
-"""What a request to run a grid would take; nothing is fetched but what a plan cannot do without."""
+"""What a grid would train and take, before it runs: a row for each method and task, for the largest batch.
+
+Nothing is fetched but the model's configuration and tokenizer, if they are not shipped.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from bench import profiles
-from bench.forecast import grid, memory
-from bench.forecast.grid import Forecast, Setting
-from bench.forecast.parameters import frame
-from bench.forecast.seconds import Estimator, rate
+from bench.errors import BenchError
+from bench.forecast import memory
+from bench.forecast.lengths import Lengths, lengths
+from bench.forecast.memory import Memory
+from bench.forecast.parameters import Count, Frame, count, frame
+from bench.forecast.seconds import Estimator, Like, Rate, Source, rate
+from bench.forecast.step import Shape, Step, predict
 from bench.grid import models
+from bench.grid.recipes import ResolvedRecipe, resolve_recipe
 from bench.plugins import registry
+from bench.plugins.method import Method
+from bench.plugins.recipe import Recipe
 from bench.plugins.specs import build_method, changed_params
+from bench.plugins.task import Task, TaskContext
+from bench.profiles import Profile
 from bench.profiles.probe import probe
 from bench.records.record import new_record
 from bench.records.store import Store
 from bench.runner.plan import Plan
 from bench.runner.request import Request
 from bench.sources.resolve import local, resolve
+from bench.train.loop import total_steps
 from bench.train.model import load_tokenizer, quiet_libraries
+from bench.train.placement import Placement
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a request is planned for.
+
+    tokenizer: None where it is not here. memory: of one worker. rate: of its matrix products, if known.
+    """
+
+    request: Request
+    model: str
+    frame: Frame
+    tokenizer: PreTrainedTokenizerBase | None
+    profile: Profile
+    memory: Memory
+    rate: Rate | None
+
+    @classmethod
+    def of(cls, request: Request, special_tokens: int | None = None) -> Setting:
+        """special_tokens: to assume per input; None: as the tokenizer adds them."""
+        model, machine = models.find(request.model), probe()
+        # A profile of another machine is allowed: nothing runs.
+        profile = profiles.choose(machine)[0] if request.profile == profiles.AUTO else profiles.load(request.profile)
+        if request.options.workers is not None:
+            profile = profile.with_workers(request.options.workers)
+        quiet_libraries()
+        shape = frame(model, lambda source: resolve(source, mirror=request.mirror))
+        here = local(model.source, request.mirror)
+        return cls(
+            request,
+            model.name,
+            shape if special_tokens is None else shape.with_special_tokens(special_tokens),
+            load_tokenizer(here.path) if here else None,
+            profile,
+            memory.available(profile, machine),
+            rate(profile, machine),
+        )
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a method on a task will take.
+
+    lengths, shape and step: of the largest batch. recipe, shape and step: None where the method does not apply; step
+    also where it could not be traced, for the reason given. seconds: of one cell; None: unknown.
+    """
+
+    method: Method
+    task: Task
+    special_tokens: int
+    count: Count
+    lengths: Lengths
+    recipe: ResolvedRecipe | None = None
+    shape: Shape | None = None
+    step: Step | None = None
+    train_steps: int | None = None
+    seconds: float | None = None
+    seconds_from: Source | None = None
+    unfit: str | None = None
+    reason: str | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.method.name, changed_params(self.method.params), self.task.name
+
+    def row(self, setting: Setting) -> dict[str, Any]:
+        """Under the leaderboard's column names where it has them; units in the names."""
+        step, shape, profile, found = self.step, self.shape, setting.profile, self.count.parameters
+        name, variant, task = self.key
+        return {
+            "task": task,
+            "method": name,
+            "method_params": variant,
+            "model": setting.model,
+            "special_tokens": self.special_tokens,
+            "method_params_count": found and found.method,
+            "trainable_params": found and found.trainable,
+            "trainable_share_percent": found and found.share_percent,
+            "head_params": found and found.head,
+            "trainable_share_with_head_percent": found and found.share_with_head_percent,
+            "model_params": found and found.base,
+            "formula": self.count.formula,
+            "status": "ok" if found else "skipped",
+            "reason": self.reason or self.unfit,
+            "profile": profile.name,
+            "preset": setting.request.suite.name,
+            "n_seeds": len(setting.request.seeds),
+            "batch_examples": shape and shape.batch,
+            "batch_tokens": shape and shape.tokens,
+            "batch_tokens_from": self.lengths.source,
+            "train_step_flops": step and step.flops,
+            "predicted_model_mib": step and step.model_bytes / memory.MIB,
+            "predicted_tensor_growth_mib": step and step.growth_bytes / memory.MIB,
+            "predicted_train_growth_mib": step and memory.growth_mib(step, profile),
+            "predicted_peak_train_memory_mib": step and memory.peak_mib(step, profile),
+            "available_memory_mib": setting.memory.mib,
+            "available_memory_of": setting.memory.of,
+            "fits": step and self.unfit is None,
+            "predicted_adapter_bytes": step and step.adapter_bytes,
+            "train_steps": self.train_steps,
+            "predicted_seconds": self.seconds,
+            "predicted_seconds_from": self.seconds_from,
+            "recipe": self.recipe and self.recipe.recipe.model_dump(mode="json"),
+            "recipe_sources": self.recipe and self.recipe.sources,
+        }
 
 
 def forecast(request: Request, special_tokens: int | None = None) -> tuple[Setting, list[Forecast]]:
-    """The setting of a request, and what each of its methods takes on each of its tasks.
-
-    special_tokens: to assume per input; None: as the tokenizer adds them.
+    """What each of the request's methods will take on each of its tasks.
 
     Raises:
-        BenchError: for wrong names, parameters and profiles, and a model whose shape is unavailable.
+        BenchError: for wrong names, parameters and profiles, and a model whose configuration is unavailable.
     """
     with contextlib.redirect_stdout(sys.stderr):  # plugins may print, and standard output is the command's
-        return _forecast(request, special_tokens)
+        found, known = registry.methods(request.plugins), registry.tasks(request.plugins)
+        methods = [build_method(found, spec) for spec in request.methods]
+        tasks = [known.get(name).plugin() for name in request.tasks]
+        setting = Setting.of(request, special_tokens)
+        return setting, _forecasts(setting, methods, tasks)
 
 
-def _forecast(request: Request, special_tokens: int | None) -> tuple[Setting, list[Forecast]]:
-    found, known = registry.methods(request.plugins), registry.tasks(request.plugins)
-    built = [build_method(found, spec) for spec in request.methods]
-    tasks = [known.get(name).plugin() for name in request.tasks]
-    chosen_model = models.find(request.model)
-    machine = probe()
-    # A profile of another machine is allowed: nothing runs.
-    wanted = profiles.choose(machine)[0] if request.profile == profiles.AUTO else profiles.load(request.profile)
-    if request.options.workers is not None:
-        wanted = wanted.with_workers(request.options.workers)
-    quiet_libraries()
-    shape = frame(chosen_model, lambda source: resolve(source, mirror=request.mirror))
-    if special_tokens is not None:
-        shape = shape.with_special_tokens(special_tokens)
-    here = local(chosen_model.source, request.mirror)
-    setting = Setting(
-        model=chosen_model.name,
-        frame=shape,
-        tokenizer=load_tokenizer(here.path) if here else None,
-        suite=request.suite,
-        recipes=request.recipes,
-        profile=wanted,
-        memory=memory.available(wanted, machine),
-        rate=rate(wanted, machine),
-        mirror=request.mirror,
-    )
-    estimator = Estimator(Store(request.results).all()[0])
-    return setting, grid.forecast(setting, tasks, [(m, changed_params(m.params)) for m in built], estimator)
+def _forecasts(setting: Setting, methods: list[Method], tasks: list[Task]) -> list[Forecast]:
+    """What tasks of one kind and one number of labels have in common is counted and traced once."""
+    request, config = setting.request, setting.frame.config
+    suite, estimator = request.suite, Estimator(Store(request.results).all()[0])
+
+    @cache
+    def counted(method: Method, context: TaskContext) -> Count:
+        return count(setting.frame, method, context)
+
+    @cache
+    def traced(method: Method, context: TaskContext, recipe: str, shape: Shape) -> Step | str:
+        try:
+            resolved = Recipe.model_validate_json(recipe)
+            return predict(config, method, context, resolved, Placement.of(setting.profile), shape)
+        except BenchError as error:
+            return str(error)
+        except Exception as error:  # noqa: BLE001 - a plugin that reads its tensors' values can be run, not planned
+            return f"its memory cannot be predicted without running it ({type(error).__name__})"
+
+    def one(method: Method, task: Task, at: Lengths) -> Forecast:
+        context = setting.frame.context(task)
+        found = Forecast(method, task, len(context.template), counted(method, context), at)
+        if found.count.parameters is None:
+            return replace(found, reason=found.count.reason)
+        overrides = request.recipes.overrides(method, task.name, suite)
+        own = method.recipe(context, config)
+        resolved = resolve_recipe(own, overrides, suite.name, suite.budget, setting.profile.device)
+        recipe = resolved.recipe
+        shape = Shape(recipe.batch_size if at.train is None else min(recipe.batch_size, at.train), at.longest)
+        steps = None if at.train is None else total_steps(at.train, recipe)
+        found = replace(found, recipe=resolved, shape=shape, train_steps=steps)
+        step = traced(method, context, recipe.model_dump_json(), shape)
+        if isinstance(step, str):
+            return replace(found, reason=step)
+        found = replace(found, step=step, unfit=memory.unfit(step, setting.profile, setting.memory))
+        seconds, source = _seconds(setting, estimator, found)
+        return replace(found, seconds=seconds, seconds_from=source)
+
+    at = {task.name: lengths(task, suite.budget, setting.tokenizer, request.mirror) for task in tasks}
+    return [one(method, task, at[task.name]) for task in tasks for method in methods]
+
+
+def _seconds(setting: Setting, estimator: Estimator, of: Forecast) -> tuple[float | None, Source | None]:
+    seen = estimator.guess(Like(setting.profile.name, setting.request.suite.name, setting.model, *of.key))
+    if seen is not None:
+        return seen, "records"
+    if setting.rate is None or of.train_steps is None or of.step is None or of.shape is None:
+        return None, None
+    # FLOPs grow with the tokens, nearly: attention's share, which grows with their square, is small at these lengths.
+    share = 1.0 if of.lengths.mean is None else of.lengths.mean / of.lengths.longest
+    batches = math.ceil((of.lengths.test or 0) / of.shape.batch)
+    flops = of.train_steps * of.step.flops + batches * of.step.eval_flops
+    return share * flops / setting.rate.flops, setting.rate.source
 
 
 def skip_unfit(planned: Plan, request: Request, record: bool) -> Plan:
     """The plan, its cells that are predicted not to fit into memory marked as skipped; record: write their records."""
-    _, forecasts = forecast(request)
-    reasons = {(each.count.method.name, each.count.variant, each.count.task.name): each.unfit for each in forecasts}
+    reasons = {each.key: each.unfit for each in forecast(request)[1]}
     finished = dict(planned.finished)
     for cell in planned.pending:
         if reason := reasons[cell.method, cell.variant, cell.task]:

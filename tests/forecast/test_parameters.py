@@ -10,10 +10,12 @@ from commandline import Bench
 
 from bench.errors import SourceError
 from bench.forecast import parameters
+from bench.forecast.parameters import Count
 from bench.grid import models
+from bench.measure.parameters import ParameterCount
 from bench.plugins import registry
-from bench.plugins.specs import build_method, changed_params, parse_all
-from bench.sources.resolve import Resolved, resolve
+from bench.plugins.specs import build_method, parse
+from bench.sources.resolve import resolve
 from bench.train.model import load_config
 
 NO_NETWORK = {"HF_HUB_OFFLINE": "1", "BENCH_OFFLINE": "1", "COLUMNS": "200"}
@@ -27,62 +29,62 @@ def alone(bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Benc
     return bench
 
 
-def counts(model: str, methods: str, *tasks: str, special_tokens: int | None = None) -> dict[tuple[str, str], Any]:
-    def no_files(source: str) -> Resolved:
-        raise AssertionError(f"{source} was asked for")
-
-    found, known = registry.methods(), registry.tasks()
-    built = [build_method(found, spec) for spec in parse_all(methods)]
-    frame = parameters.frame(models.find(model), no_files)
+def counted(model: str, method: str, task: str, special_tokens: int | None = None) -> tuple[Count, ParameterCount, int]:
+    """What a method trains on a task, by a model's shipped configuration, and how many special tokens an input has."""
+    frame = parameters.frame(models.find(model), refuse)
     if special_tokens is not None:
         frame = frame.with_special_tokens(special_tokens)
-    pairs = [(method, changed_params(method.params)) for method in built]
-    rows = [c.row(model) for c in parameters.counts(frame, [known.get(task).plugin() for task in tasks], pairs)]
-    return {(row["task"], f"{row['method']} {row['method_params']}".strip()): row for row in rows}
+    context = frame.context(registry.tasks().get(task).plugin())
+    found = parameters.count(frame, build_method(registry.methods(), parse(method)), context)
+    assert found.parameters is not None
+    return found, found.parameters, len(context.template)
 
 
-# 24 layers of width 1,024 and k vectors each, of 335,143,938 parameters (BERT-large with a two-class head).
+# 24 layers of width 1,024 and k vectors each, of 335,143,938 parameters (BERT-large with a two-class head). BERT frames
+# no text with four special tokens; the paper's third figure divides by its size all the same.
 @pytest.mark.parametrize(
-    ("task", "slots", "trained", "share"),
-    [("glue-sst2", 2, 49_152, "0.015"), ("glue-mrpc", 3, 73_728, "0.022"), ("glue-mrpc", 4, 98_304, "0.029")],
+    ("task", "special_tokens", "slots", "trained", "share"),
+    [("glue-sst2", None, 2, 49_152, "0.015"), ("glue-mrpc", None, 3, 73_728, "0.022"),
+     ("glue-mrpc", 4, 4, 98_304, "0.029")],
+)  # fmt: skip
+def test_the_papers_three_shares_to_the_digit(
+    task: str, special_tokens: int | None, slots: int, trained: int, share: str
+) -> None:
+    found, count, special = counted("bert-large-uncased", "pasta", task, special_tokens)
+    assert (special, count.trainable, found.formula) == (slots, trained, trained)
+    assert (count.base, count.head) == (335_143_938, 2_050)
+    assert f"{count.share_percent:.3f}" == share
+    assert count.share_with_head_percent == 100 * (trained + 2_050) / 335_143_938
+
+
+@pytest.mark.parametrize(
+    ("method", "trained", "share"),
+    [
+        ("bitfit", 272_384, "0.08"),  # 24 x (7 x 1,024 + 4,096) + 1,024 (embedding norm) + 1,024 (pooler)
+        ("pasta[tokens=cls]", 24 * 1024, "0.01"),
+        ("pasta[share_layers=true]", 3 * 1024, "0.00"),
+        ("full", 335_143_938 - 2_050, "100.00"),
+        ("head", 0, "0.00"),
+    ],
 )
-def test_the_papers_three_shares_to_the_digit(task: str, slots: int, trained: int, share: str) -> None:
-    asked = (
-        None if slots < 4 else 4
-    )  # BERT frames no text with four; the paper's figure divides by its size all the same
-    row = counts("bert-large-uncased", "pasta", task, special_tokens=asked)[task, "pasta"]
-    assert (row["special_tokens"], row["trainable_params"], row["formula"]) == (slots, trained, trained)
-    assert (row["model_params"], row["head_params"]) == (335_143_938, 2_050)
-    assert f"{row['trainable_share_percent']:.3f}" == share
-    assert row["trainable_share_with_head_percent"] == 100 * (trained + 2_050) / 335_143_938
-
-
-def test_other_methods_and_ablations_on_bert_large() -> None:
-    rows = counts("bert-large-uncased", "bitfit,pasta[tokens=cls],pasta[share_layers=true],full,head", "glue-mrpc")
-    trained = {method: row["trainable_params"] for (_, method), row in rows.items()}
-    assert trained == {
-        "bitfit": 272_384,  # 24 x (7 x 1,024 + 4,096) + 1,024 (embedding norm) + 1,024 (pooler)
-        "pasta tokens=cls": 24 * 1024,
-        "pasta share_layers=true": 3 * 1024,
-        "full": 335_143_938 - 2_050,
-        "head": 0,
-    }
-    assert f"{rows['glue-mrpc', 'bitfit']['trainable_share_percent']:.2f}" == "0.08"
+def test_other_methods_and_ablations_on_bert_large(method: str, trained: int, share: str) -> None:
+    _, count, _ = counted("bert-large-uncased", method, "glue-mrpc")
+    assert (count.trainable, f"{count.share_percent:.2f}") == (trained, share)
 
 
 def test_roberta_large_frames_a_pair_with_four_tokens_and_has_a_large_head() -> None:
-    rows = counts("roberta-large", "pasta", "glue-mrpc", "glue-sst2")
-    pair, single = rows["glue-mrpc", "pasta"], rows["glue-sst2", "pasta"]
-    assert (pair["special_tokens"], pair["trainable_params"]) == (4, 98_304)
-    assert (single["special_tokens"], single["trainable_params"]) == (2, 49_152)
-    assert pair["head_params"] == 1024 * 1024 + 1024 + 2 * 1024 + 2  # a dense layer and the labels: 1.05 M
-    assert pair["model_params"] == 355_361_794
+    _, pair, special = counted("roberta-large", "pasta", "glue-mrpc")
+    assert (special, pair.trainable) == (4, 98_304)
+    assert pair.head == 1024 * 1024 + 1024 + 2 * 1024 + 2  # a dense layer and the labels: 1.05 M
+    assert pair.base == 355_361_794
+    _, single, special = counted("roberta-large", "pasta", "glue-sst2")
+    assert (special, single.trainable) == (2, 49_152)
 
 
 def test_a_token_task_has_no_pooler_and_a_label_a_token() -> None:
-    row = counts("bert-large-cased", "pasta", "conll2003")["conll2003", "pasta"]
-    assert row["head_params"] == 9 * 1024 + 9
-    assert row["model_params"] == 334_101_513 - (30_522 - 28_996) * 1024
+    _, count, _ = counted("bert-large-cased", "pasta", "conll2003")
+    assert count.head == 9 * 1024 + 9
+    assert count.base == 334_101_513 - (30_522 - 28_996) * 1024
 
 
 def test_what_ships_for_the_default_model_is_its_own_configuration(embedded: Any) -> None:
@@ -97,7 +99,7 @@ def test_what_ships_for_the_default_model_is_its_own_configuration(embedded: Any
 def test_the_command_needs_neither_hub_nor_index_nor_cache(alone: Bench) -> None:
     arguments = ["--model", "bert-large-uncased", "--tasks", "glue-mrpc,glue-sst2", "--methods", "pasta,bitfit"]
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("bench.forecast.grid.predict", refuse)  # a step of BERT-large takes half a minute
+        patched.setattr("bench.runner.forecasting.predict", refuse)  # a step of BERT-large takes half a minute
         done = alone("plan", *arguments)
     assert done.code == 0, done.err
     assert [line.split()[2:5] for line in done.out.splitlines()[2:]] == [

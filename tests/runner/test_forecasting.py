@@ -111,8 +111,8 @@ def test_a_row_has_all_that_is_predicted(bench: Bench, grid: TinyGrid, tmp_path:
 def test_a_line_tells_the_settings_that_are_not_the_methods_own(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.forecast.grid.local", lambda source, mirror: None)
-    monkeypatch.setattr("bench.forecast.grid.predict", lambda *more: STEP)
+    monkeypatch.setattr("bench.forecast.lengths.local", lambda source, mirror: None)
+    monkeypatch.setattr("bench.runner.forecasting.predict", lambda *more: STEP)
     options = ("--preset", "quick", "--tasks", "sms-spam,us-address", "--methods", "pasta", "--results", tmp_path)
     lines = bench("plan", *options).err.splitlines()
     at = lines.index("Recipes, where they are not the method's own (--json has all settings):")
@@ -125,7 +125,7 @@ def test_a_line_tells_the_settings_that_are_not_the_methods_own(
 def test_without_data_a_row_is_of_the_longest_input_of_the_task(
     bench: Bench, grid: TinyGrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.forecast.grid.local", lambda source, mirror: None)
+    monkeypatch.setattr("bench.forecast.lengths.local", lambda source, mirror: None)
     profile = with_memory(grid, 8000, tmp_path)
     (row,) = rows(bench, *options(grid, profile, tmp_path), "--methods", "steady")
     assert (row["batch_tokens"], row["batch_tokens_from"]) == (4 * 16, "max_length")
@@ -142,7 +142,7 @@ def test_the_profile_may_be_of_another_machine(bench: Bench, grid: TinyGrid, tmp
 def test_what_does_not_fit_is_marked_in_a_plan_and_skipped_by_a_run(
     bench: Bench, grid: TinyGrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.forecast.grid.predict", lambda *more: STEP)
+    monkeypatch.setattr("bench.runner.forecasting.predict", lambda *more: STEP)
     profile, results = with_memory(grid, 50, tmp_path), tmp_path / "results"
     done = bench("plan", *options(grid, profile, results), "--methods", "steady,chatty")
     assert done.code == 0
