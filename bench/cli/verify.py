@@ -51,8 +51,8 @@ def verify(
         console.print(f"Running {len(records)} cell{'s' if len(records) > 1 else ''} again ...", markup=False)
         for each in verifying.verify_cells(records, local_executor(1), inputs):
             found[each.record.id] = each
-            console.print(f"[{len(found)}/{len(records)}] {each.record.cell.label}, seed {each.record.cell.seed}",
-                          markup=False)  # fmt: skip
+            cell = one_line(f"{each.record.cell.label}, seed {each.record.cell.seed}")
+            console.print(f"[{len(found)}/{len(records)}] {cell}", markup=False)
     verifications = [found[record.id] for record in records]
     one = len(records) == 1 and random is None
     if one and verifications[0].refusal:

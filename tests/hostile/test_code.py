@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import pickle
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ import torch
 from bench.errors import BenchError, SourceError, UsageError
 from bench.plugins import registry
 from bench.plugins.specs import build_method, parse
-from bench.sources.resolve import resolve
 from bench.train.adaptation import restore
 from bench.train.data import read
 from bench.train.model import load_config, load_model, load_tokenizer
@@ -34,8 +32,11 @@ class Evil:
 
 
 @pytest.fixture
-def canary(tmp_path: Path) -> Path:
-    return tmp_path / "canary"
+def canary(tmp_path: Path) -> Iterator[Path]:
+    """A file that does not exist, and must not after the test."""
+    file = tmp_path / "canary"
+    yield file
+    assert not file.exists()
 
 
 @pytest.fixture
@@ -66,42 +67,36 @@ def test_running_the_code_creates_the_canary(canary: Path, tmp_path: Path) -> No
     canary.unlink()
     exec(code(canary), {})
     assert canary.exists()
+    canary.unlink()
 
 
-@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "model.safetensors"])
 @pytest.mark.parametrize("save", [pickle.dump, torch.save])
-def test_a_pickle_offered_as_weights_is_not_loaded(model: Path, canary: Path, name: str, save: Any) -> None:
-    (model / "model.safetensors").unlink()
-    with (model / name).open("wb") as file:
-        save({"x": Evil(canary)}, file)
-    with pytest.raises(SourceError, match=r"encoder in .* cannot be loaded"):
-        load_model(model, "classification", 2)
-    assert not canary.exists()
+def test_a_pickle_offered_as_weights_is_not_loaded(model: Path, canary: Path, save: Any) -> None:
+    def put(*names: str) -> None:
+        for name in names:
+            with (model / name).open("wb") as file:
+                save({"x": Evil(canary)}, file)
 
-
-def test_a_pickle_beside_sound_weights_is_not_loaded(model: Path, canary: Path) -> None:
-    for name in ("pytorch_model.bin", "training_args.bin", "optimizer.pt", "tokenizer.pkl"):
-        (model / name).write_bytes(pickle.dumps(Evil(canary)))
+    put("pytorch_model.bin", "training_args.bin", "optimizer.pt", "tokenizer.pkl", "model.pt")
     load_model(model, "classification", 2)
     load_tokenizer(model)
-    assert not canary.exists()
+    (model / "model.safetensors").unlink()
+    for names in ((), ("model.safetensors",)):
+        put(*names)
+        with pytest.raises(SourceError, match=r"encoder in .* cannot be loaded"):
+            load_model(model, "classification", 2)
 
 
 @pytest.mark.parametrize("method", ["lora[r=2]", "pasta", "peft:ia3", "head"])
-@pytest.mark.parametrize("weights", ["in its place", "beside"])
 def test_a_pickle_offered_as_an_adapter_is_not_loaded(
-    tiny: Any, tmp_path: Path, canary: Path, method: str, weights: str, tiny_context: Callable[..., Any]
+    tiny: Any, tmp_path: Path, canary: Path, method: str, tiny_context: Callable[..., Any]
 ) -> None:
     made = build_method(registry.methods(), parse(method))
-    folder = tmp_path / "adapter"
-    folder.mkdir()
-    names = ["adapter_model.bin", "adapter.bin", "pytorch_model.bin", "adapter.pt"]
-    for name in names if weights == "beside" else [*names, "adapter.safetensors"]:
-        (folder / name).write_bytes(pickle.dumps(Evil(canary)))
-    (folder / "adapter.json").write_text(json.dumps({"method": made.name, "params": {}}))
-    with pytest.raises(UsageError, match="adapter cannot be put"):
-        restore(tiny.model("classification"), made, folder, tiny_context("classification"))
-    assert not canary.exists()
+    (tmp_path / "adapter.json").write_text(json.dumps({"method": made.name, "params": {}}))
+    for name in ("adapter_model.bin", "adapter.bin", "pytorch_model.bin", "adapter.pt", "adapter.safetensors"):
+        (tmp_path / name).write_bytes(pickle.dumps(Evil(canary)))
+        with pytest.raises(UsageError, match="adapter cannot be put"):
+            restore(tiny.model("classification"), made, tmp_path, tiny_context("classification"))
 
 
 @pytest.mark.parametrize("model_type", ["evil", "bert"])
@@ -119,7 +114,6 @@ def test_a_models_own_code_is_not_run(model: Path, canary: Path, model_type: str
             load(model)
         except SourceError:
             assert model_type == "evil" or load is load_tokenizer
-    assert not canary.exists()
 
 
 @pytest.mark.parametrize("attention", ["kernels-community/flash-attn", "flash_attention_2", "evil/kernel@main:f", 7])
@@ -166,7 +160,6 @@ def test_a_data_sets_loading_script_is_not_run(data: Path, canary: Path) -> None
         (data / name).write_text(code(canary))
     (data / "dataset_infos.json").write_text("{}")
     assert len(read_rte(data)["test"]) == 2
-    assert not canary.exists()
 
 
 def test_a_pickled_type_in_a_parquet_file_is_not_loaded(data: Path, canary: Path) -> None:
@@ -183,7 +176,6 @@ def test_a_pickled_type_in_a_parquet_file_is_not_loaded(data: Path, canary: Path
     pyarrow.parquet.write_table(table.cast(pyarrow.schema(fields)), data / "validation-0.parquet")
     with contextlib.suppress(BenchError):
         read_rte(data)
-    assert not canary.exists()
 
 
 @pytest.mark.parametrize(
@@ -229,18 +221,3 @@ def test_a_table_that_is_not_the_tasks_is_refused(content: bytes, tmp_path: Path
     (tmp_path / "sms.csv").write_bytes(content)
     with pytest.raises(SourceError, match="sms-spam"):
         read(registry.tasks().get("sms-spam").plugin(), tmp_path / "sms.csv")
-
-
-@pytest.mark.parametrize("kind", ["a circle", "outside", "a pipe", "a device"])
-def test_a_model_folder_of_links_and_pipes_is_refused(model: Path, tmp_path: Path, kind: str) -> None:
-    odd = model / "odd.json"
-    if kind == "a circle":
-        odd.symlink_to(odd)
-    elif kind == "outside":
-        odd.symlink_to("/etc/passwd")
-    elif kind == "a pipe":
-        os.mkfifo(odd)
-    else:
-        model = Path("/dev/zero")
-    with pytest.raises(SourceError):
-        resolve(str(model))

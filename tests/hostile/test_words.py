@@ -9,7 +9,7 @@ from commandline import Bench
 
 from bench import profiles
 from bench.comparison import noise
-from bench.errors import BenchError, ProfileError, SourceError, UsageError
+from bench.errors import BenchError, ProfileError, UsageError
 from bench.grid import models, suites
 from bench.plugins import registry
 from bench.plugins.specs import build_method, parse_all
@@ -42,10 +42,16 @@ def test_methods(text: str) -> None:
     error.value.args[0].encode()  # can be shown
 
 
-@pytest.mark.parametrize("text", [DEEP, DIGITS, DOTS, "\0", "a = 1979-13-01", "", "= 1", "a = inf", 'name = "\x1b"'])
-def test_toml_files(text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [DEEP, DIGITS, DOTS, "\0", "a = 1979-13-01", "", "= 1", "a = inf", 'name = "\x1b"', b"\xff", None],
+)
+def test_toml_files(content: str | bytes | None, tmp_path: Path) -> None:
     file = tmp_path / "x.toml"
-    file.write_text(text)
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UsageError):
         suites.load(str(file))
     with pytest.raises(ProfileError):
@@ -67,34 +73,12 @@ def test_a_suite_with_infinite_training_is_refused(more: str, tmp_path: Path) ->
         suites.load(str(file))
 
 
-@pytest.mark.parametrize("content", [b"\xff", b"", None])
-def test_suite_files_that_cannot_be_read(content: bytes | None, tmp_path: Path) -> None:
-    file = tmp_path / "x.toml"
-    file.mkdir() if content is None else file.write_bytes(content)
-    with pytest.raises(UsageError):
-        suites.load(str(file))
-
-
-LONG = "a" * 5000
-
-
-@pytest.mark.parametrize("name", [LONG, f"./{LONG}", "~nosuchuser/x", "./a\0b", "~\ud800", "", "a\x1b[31m"])
+@pytest.mark.parametrize("name", ["a" * 5000, "~nosuchuser/x", "./a\0b", "~\ud800", "", "a\x1b[31m"])
 def test_models_and_suites_of_impossible_names(name: str) -> None:
     with pytest.raises(BenchError):
         resolve(models.find(name).source)
     with pytest.raises(UsageError):
         suites.load(name)
-
-
-@pytest.mark.parametrize(
-    "ref",
-    [f"package:{LONG}==1.0!/x#sha256={'0' * 64}", f"package:a==1{'.0' * 99}!/x#sha256={'0' * 64}",
-     f"package:a==1.0!/{LONG}#sha256={'0' * 64}", f"package:a==1.0!/\x1b#sha256={'0' * 64}", f"hub:{LONG}/a@main",
-     f"hub:a/b@main!/{LONG}", "hub:a/b@main!/../c", "hub:../b@main", "~\ud800/x", f"./{LONG}", "./a\0b"],
-)  # fmt: skip
-def test_impossible_references(ref: str, tmp_path: Path) -> None:
-    with pytest.raises(SourceError):
-        resolve(ref, mirror=tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -42,17 +42,9 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
 
 @pytest.mark.parametrize(
     ("quota", "cores"),
-    [
-        ("max 100000", 64),
-        ("200000 100000", 2),
-        ("150000 100000", 2),
-        ("10000 100000", 1),
-        ("9900000 100000", 64),
-        ("", 64),
-        ("nonsense", 64),
-        ("200000 0", 64),
-    ],
-)
+    [("max 100000", 64), ("200000 100000", 2), ("150000 100000", 2), ("10000 100000", 1), ("9900000 100000", 64),
+     ("", 64), ("nonsense", 64), ("200000 0", 64)],
+)  # fmt: skip
 def test_cores_follow_the_v2_quota_rounded_up(tree: Tree, quota: str, cores: int) -> None:
     assert cpu_cores_allowed(*tree("0::/job\n", **{"job/cpu.max": quota})) == cores
 
@@ -134,61 +126,46 @@ def test_usable_memory_is_the_lesser() -> None:
     assert (below.usable_memory_mib, above.usable_memory_mib) == (2000, 8000)
 
 
-class FakeTorch(SimpleNamespace):
-    """As much of torch as the probe asks for."""
-
-    def __init__(self, *cards: SimpleNamespace, available: bool = True) -> None:
-        super().__init__(
-            version=SimpleNamespace(cuda="12.8"),
-            cuda=SimpleNamespace(
-                is_available=lambda: available,
-                device_count=lambda: len(cards),
-                get_device_properties=lambda index: cards[index],
-            ),
-        )
-
-
 CARD = SimpleNamespace(name="NVIDIA L4", total_memory=22_563 * 2**20 + 7, major=8, minor=9)
 
 
 @pytest.fixture
-def no_smi(monkeypatch: pytest.MonkeyPatch) -> None:
+def torch_has(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """torch_has(*cards): as much of torch as the probe needs; there is no nvidia-smi."""
     monkeypatch.setattr(shutil, "which", lambda name: None)
 
+    def put(*cards: SimpleNamespace) -> None:
+        cuda = SimpleNamespace(
+            is_available=lambda: bool(cards), device_count=lambda: len(cards), get_device_properties=cards.__getitem__
+        )
+        fake = SimpleNamespace(version=SimpleNamespace(cuda="12.8"), cuda=cuda)
+        monkeypatch.setitem(sys.modules, "torch", fake)
 
-@pytest.mark.usefixtures("no_smi")
+    return put
+
+
 @pytest.mark.parametrize("hint", ["proc/driver/nvidia/version", "dev/nvidia3", "dev/dxg"])
-def test_gpus_are_read_from_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hint: str) -> None:
-    monkeypatch.setitem(sys.modules, "torch", FakeTorch(CARD, CARD))
+def test_gpus_are_read_from_torch(tmp_path: Path, torch_has: Callable[..., None], hint: str) -> None:
+    torch_has(CARD, CARD)
     for name, text in [(hint, ""), ("sys/module/nvidia/version", "570.86.15\n")]:
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text(text)
     found = gpus(tmp_path / "proc", tmp_path / "sys", tmp_path / "dev")
-    assert [gpu.model_dump() for gpu in found] == 2 * [
-        {
-            "name": "NVIDIA L4",
-            "memory_mib": 22_563,
-            "capability": "8.9",
-            "driver": "570.86.15",
-            "cuda": "12.8",
-        }
-    ]
+    card = {"name": "NVIDIA L4", "memory_mib": 22_563, "capability": "8.9", "driver": "570.86.15", "cuda": "12.8"}
+    assert [gpu.model_dump() for gpu in found] == [card, card]
 
 
-@pytest.mark.usefixtures("no_smi")
-def test_without_a_hint_torch_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_hint_torch_is_not_imported(
+    tmp_path: Path, torch_has: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)  # importing it would raise
     assert gpus(tmp_path, tmp_path, tmp_path) == ()
-
-
-def test_a_driver_tool_without_a_gpu_is_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setitem(sys.modules, "torch", FakeTorch(CARD, available=False))
+    torch_has()
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")  # a driver's tool without a GPU
     assert gpus(tmp_path, tmp_path, tmp_path) == ()
 
 
-@pytest.mark.usefixtures("no_smi")
-def test_an_unreadable_driver_version_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_driver_version_is_unknown(tmp_path: Path, torch_has: Callable[..., None]) -> None:
     (tmp_path / "nvidia0").touch()
-    monkeypatch.setitem(sys.modules, "torch", FakeTorch(CARD))
+    torch_has(CARD)
     assert gpus(tmp_path, tmp_path, tmp_path)[0].driver is None

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,9 @@ NAMES = [
     pytest.param(name, marks=() if task.source.startswith(SMALL) else pytest.mark.slow) for name, task in TASKS.items()
 ]
 every_task = pytest.mark.parametrize("name", NAMES)
-_readings: dict[str, Reading] = {}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def located(request: pytest.FixtureRequest, embedded: Callable[[str], Path]) -> Callable[[str], Path]:
     def locate(name: str) -> Path:
         ref = TASKS[name].source
@@ -37,7 +37,7 @@ def located(request: pytest.FixtureRequest, embedded: Callable[[str], Path]) -> 
         if not isinstance(found, HubRef):
             return embedded(ref)
         folder = request.getfixturevalue("mirror")
-        # Looked for here, because what is not in the mirror would be asked of the hub, which takes its time.
+        # Looked for here, because what is not in the mirror would be looked up on the hub, which takes its time.
         if not (folder / found.repo / (found.inner or "")).exists():
             pytest.skip(f"not in the mirror: {found.repo} {found.inner or ''}")
         return resolve(ref, mirror=folder).path
@@ -45,17 +45,10 @@ def located(request: pytest.FixtureRequest, embedded: Callable[[str], Path]) -> 
     return locate
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def reading(located: Callable[[str], Path]) -> Callable[[str], Reading]:
     """reading(name): a task and what it reads, once for all tests."""
-
-    def read(name: str) -> Reading:
-        if name not in _readings:
-            source = located(name)
-            _readings[name] = Reading(TASKS[name], source)
-        return _readings[name]
-
-    return read
+    return cache(lambda name: Reading(TASKS[name], located(name)))
 
 
 @pytest.fixture
@@ -106,10 +99,8 @@ def test_labels_are_spread_alike_over_the_splits(splits: Any, name: str) -> None
 def test_tags_begin_before_they_go_on(splits: Any, name: str) -> None:
     labels = TASKS[name].labels
     for example in itertools.chain.from_iterable(splits(name).values()):
-        tags = ["O", *(labels[index] for index in example.label)]
-        for before, tag in itertools.pairwise(tags):
-            if tag.startswith("I-"):
-                assert before in (f"B-{tag[2:]}", tag), example
+        for before, tag in itertools.pairwise(["O", *(labels[index] for index in example.label)]):
+            assert not tag.startswith("I-") or before in (f"B-{tag[2:]}", tag), example
 
 
 def digest(splits: Splits) -> str:
@@ -131,9 +122,8 @@ EMBEDDED = {
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_sizes_and_contents_are_the_recorded_ones(splits: Any, name: str) -> None:
     """For hub tasks of the mirror's data; a fresh interpreter hashes strings differently and must not matter."""
-    found = splits(name)
-    main = {split: found[split] for split in SPLITS}
-    assert (tuple(len(found[split]) for split in SPLITS), digest(main)) == EMBEDDED[name]
+    main = {split: splits(name)[split] for split in SPLITS}
+    assert (tuple(map(len, main.values())), digest(main)) == EMBEDDED[name]
 
 
 @pytest.mark.parametrize("name", [param for param in NAMES if param.values[0] not in EMBEDDED])

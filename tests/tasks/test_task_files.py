@@ -94,31 +94,26 @@ def test_addresses_become_words_and_tags(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("extra", "fault"),
+    ("text", "error"),
     [
         ("<AddressString><Nonsense>1</Nonsense></AddressString>", "not in"),
         ("<AddressString></AddressString>", "unpack"),
     ],
 )
-def test_an_address_of_another_shape_is_an_error(tmp_path: Path, extra: str, fault: str) -> None:
-    with pytest.raises(ValueError, match=fault):
-        UsAddress().read(addresses(tmp_path, extra))
-    with pytest.raises(ValueError, match=fault):
-        UsAddress().read(addresses(tmp_path, messiest=extra))
+def test_an_address_of_another_shape_is_an_error(tmp_path: Path, text: str, error: str) -> None:
+    for where in ("extra", "messiest"):
+        with pytest.raises(ValueError, match=error):
+            UsAddress().read(addresses(tmp_path, **{where: text}))
 
 
 def test_the_messiest_addresses_are_those_not_seen_in_the_first_file(tmp_path: Path) -> None:
-    def address(number: int, name: str) -> str:
-        return f"<AddressString><AddressNumber>{number}</AddressNumber><StreetName>{name}</StreetName></AddressString>"
-
     plain = UsAddress().read(addresses(tmp_path))
-    splits = UsAddress().read(
-        addresses(
-            tmp_path,
-            # The second is address 5 of the first file with other tags and signs; the last is there twice.
-            messiest=address(1, "Messy") + address(5, "LONG Name,") + address(2, "Hard") + address(2, "hard."),
-        )
+    # The second is address 5 of the first file with other tags and signs; the last is there twice.
+    messiest = "".join(
+        f"<AddressString><AddressNumber>{number}</AddressNumber><StreetName>{name}</StreetName></AddressString>"
+        for number, name in ((1, "Messy"), (5, "LONG Name,"), (2, "Hard"), (2, "hard."))
     )
+    splits = UsAddress().read(addresses(tmp_path, messiest=messiest))
     assert {e.text for e in splits["messiest"]} == {("1", "Messy"), ("2", "Hard")}
     assert all(splits[name] == plain[name] for name in ("train", "validation", "test"))
 
@@ -150,10 +145,9 @@ def test_messages_of_another_shape_are_an_error(tmp_path: Path) -> None:
 HEADER = "rec_id, given_name, surname, suburb, postcode"
 
 
-def people(folder: Path, rows: dict[str, list[str]]) -> Path:
-    folder.mkdir(exist_ok=True)
+def people(folder: Path, **rows: list[str]) -> Path:
     for name in ("2", "3", "4a", "4b"):
-        lines = [HEADER, *rows.get(name, [])]
+        lines = [HEADER, *rows.get(f"of_{name}", [])]
         (folder / f"dataset{name}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
 
@@ -161,12 +155,10 @@ def people(folder: Path, rows: dict[str, list[str]]) -> Path:
 def test_record_pairs_by_hand(tmp_path: Path) -> None:
     """Anna twice, over the files 4a and 4b; of two with her surname the stranger is the one more like her."""
     folder = people(
-        tmp_path / "febrl",
-        {
-            "4a": ["rec-1-org, anna, smith, leeds, 1000", "rec-2-org, zoe, smith, york, 2000"],
-            "4b": ["rec-1-dup-0, ana, smith, leeds, 1000"],
-            "2": ["rec-1-org, anne, smith, leeds, 3000", "rec-5-org, ana, jones, leeds, 4000"],
-        },
+        tmp_path,
+        of_4a=["rec-1-org, anna, smith, leeds, 1000", "rec-2-org, zoe, smith, york, 2000"],
+        of_4b=["rec-1-dup-0, ana, smith, leeds, 1000"],
+        of_2=["rec-1-org, anne, smith, leeds, 3000", "rec-5-org, ana, jones, leeds, 4000"],
     )
     splits = RecordMatch().read(folder)
     assert {name: len(split) for name, split in splits.items()} == {"test": 2, "validation": 0, "train": 0}
@@ -176,19 +168,14 @@ def test_record_pairs_by_hand(tmp_path: Path) -> None:
     }
 
 
-def test_a_record_without_a_stranger_like_it_gives_no_pair(tmp_path: Path) -> None:
-    folder = people(
-        tmp_path / "febrl", {"2": ["rec-1-org, anna, smith, leeds, 1", "rec-1-dup-0, ana, smith, leeds, 1"]}
-    )
+def test_a_record_without_a_similar_stranger_gives_no_pair_and_a_wrong_id_is_an_error(tmp_path: Path) -> None:
+    folder = people(tmp_path, of_2=["rec-1-org, anna, smith, leeds, 1", "rec-1-dup-0, ana, smith, leeds, 1"])
     assert RecordMatch().read(folder) == {"test": [], "validation": [], "train": []}
-
-
-def test_a_wrong_record_id_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"dataset3.csv: 'person-1' is not a record id"):
-        RecordMatch().read(people(tmp_path / "febrl", {"3": ["person-1, anna, smith, leeds, 1"]}))
+        RecordMatch().read(people(tmp_path, of_3=["person-1, anna, smith, leeds, 1"]))
 
 
-def test_a_folder_without_parquet_files_is_the_users_to_mend(tmp_path: Path) -> None:
+def test_a_folder_without_parquet_files_is_a_users_error(tmp_path: Path) -> None:
     for task in (GlueMrpc(), Conll2003()):
         with pytest.raises(SourceError, match="no parquet file of the split 'train'"):
             task.read(tmp_path)
@@ -218,20 +205,14 @@ def glue_folder(folder: Path, task: str, layout: str = "{}-00000-of-00001.parque
 
     columns, labels = GLUE[task]
     kinds = ("_matched", "_mismatched") if task == "mnli" else ("",)
-    counts = {
-        "train": HELD_OUT[task] + 10,
-        **{f"{split}{kind}": 12 for split in ("validation", "test") for kind in kinds},
-    }
+    others = {f"{split}{kind}": 12 for split in ("validation", "test") for kind in kinds}
     label: object = ClassLabel(names=list(labels)) if labels else Value("float32")
     features = Features({**{name: Value("string") for name in columns}, "label": label, "idx": Value("int32")})
     start = 0
-    for split, count in counts.items():
-        rows: dict[str, list[object]] = {"idx": list(range(count))}
-        for name in columns:
-            rows[name] = [f"{name} {start + at}" for at in range(count)]
-        rows["label"] = [
-            -1 if split.startswith("test") else at % len(labels) if labels else at % 21 / 4 for at in range(count)
-        ]
+    for split, count in {"train": HELD_OUT[task] + 10, **others}.items():
+        known = [at % len(labels) if labels else at % 21 / 4 for at in range(count)]
+        rows = {name: [f"{name} {start + at}" for at in range(count)] for name in columns}
+        rows |= {"idx": list(range(count)), "label": [-1] * count if split.startswith("test") else known}
         file = folder / layout.format(split)
         file.parent.mkdir(parents=True, exist_ok=True)
         Dataset.from_dict(rows, features=features).to_parquet(str(file))
