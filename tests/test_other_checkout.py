@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,33 +19,28 @@ ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow
 
 
-@dataclass(frozen=True)
-class Checkout:
-    """A clone, and the home of the user who works in it."""
-
-    folder: Path
-    home: Path
-
-    def bench(self, *arguments: object) -> subprocess.CompletedProcess[str]:
-        hidden = ("BENCH_", "TINY_", "XDG")
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
-        return subprocess.run(
-            [sys.executable, "-m", "bench", *map(str, arguments)],
-            cwd=self.folder,
-            env={**inherited, "HOME": str(self.home), "COLUMNS": "200", "TINY_CURED": "1"},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+def environment(*hidden: str, **changes: object) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
+    return {**inherited, **{name: str(value) for name, value in changes.items()}}
 
 
 def git(folder: Path, *arguments: str) -> str:
-    user = ("-c", "user.name=A", "-c", "user.email=a@example.org")
-    outer = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    isolated = {**outer, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-    command = ["git", "-C", str(folder), *user, *arguments]
+    command = ["git", "-C", str(folder), "-c", "user.name=A", "-c", "user.email=a@example.org", *arguments]
+    isolated = environment("GIT_", GIT_CONFIG_GLOBAL=os.devnull, GIT_CONFIG_NOSYSTEM=1)
     return subprocess.run(command, check=True, capture_output=True, text=True, env=isolated).stdout.strip()
+
+
+def bench(checkout: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """`python -m bench` of a checkout, whose parent is the user's home."""
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *map(str, arguments)],
+        cwd=checkout,
+        env=environment("BENCH_", "TINY_", "XDG", HOME=checkout.parent, COLUMNS=200, TINY_CURED=1),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -64,95 +58,71 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def clone(origin: Path, folder: Path) -> Checkout:
-    (folder / "home").mkdir(parents=True)
+def clone(origin: Path, folder: Path) -> Path:
+    folder.mkdir()
     git(folder, "clone", "--quiet", str(origin), "checkout")
-    return Checkout(folder / "checkout", folder / "home")
-
-
-@dataclass(frozen=True)
-class Published:
-    """Results of three cells, their lock file and plugins; model and data are not where they were."""
-
-    folder: Path
-    data: Path  # where the data was
-
-    @property
-    def record(self) -> Path:
-        return next((self.folder / "records").iterdir())
-
-    @property
-    def plugins(self) -> list[object]:
-        return ["--plugin", self.folder / "tiny_task.py", "--plugin", self.folder / "tiny_methods.py"]
-
-    @property
-    def copies(self) -> list[object]:
-        return ["--copy", self.folder / "mine" / "tiny.tsv", "--copy", self.folder / "mine" / "tiny-bert"]
+    return folder / "checkout"
 
 
 @pytest.fixture(scope="module")
-def published(origin: Path, tmp_path_factory: pytest.TempPathFactory) -> Published:
-    folder, public = tmp_path_factory.mktemp("first"), tmp_path_factory.mktemp("public")
-    grid = tiny_grid.build(folder)
-    first, results = clone(origin, folder / "one"), folder / "results"
-    done = first.bench("run", *grid.options(results), "--methods", "pasta,lora[r=2],steady", "--seeds", "1")
+def published(origin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Records of three cells, their lock file and plugins; model and data are no longer where they were."""
+    folder = tmp_path_factory.mktemp("first")
+    grid, checkout = tiny_grid.build(folder), clone(origin, folder / "home")
+    options = grid.options(folder / "results")
+    done = bench(checkout, "run", *options, "--methods", "pasta,lora[r=2],steady", "--seeds", "1")
     assert done.returncode == 0, done.stderr
-    done = first.bench("freeze", results, "--out", public / "bench.lock.toml")
+    done = bench(checkout, "freeze", folder / "results", "--out", folder / "bench.lock.toml")
     assert done.returncode == 0, done.stderr
     assert "uncommitted changes" not in done.stderr
-    for name in ("tiny_task.py", "tiny_methods.py", "tiny-cpu.toml"):
-        shutil.copy(folder / name, public / name)
-    shutil.copytree(results / "records", public / "records")
-    (public / "mine").mkdir()
+    (folder / "moved").mkdir()
     for name in ("tiny-bert", "tiny.tsv"):
-        shutil.move(folder / name, public / "mine" / name)
-    return Published(public, folder / "tiny.tsv")
+        shutil.move(folder / name, folder / "moved" / name)
+    return folder
 
 
-def test_random_cells_are_the_same_in_another_checkout(published: Published, origin: Path, tmp_path: Path) -> None:
-    other = clone(origin, tmp_path)
-    options = ("--results", published.folder, *published.plugins)
-    done = other.bench("verify", "--random", 10, *options, *published.copies, "--json")
+def test_cells_are_the_same_in_another_checkout(published: Path, origin: Path, tmp_path: Path) -> None:
+    checkout, model, data = clone(origin, tmp_path / "home"), *sorted((published / "moved").iterdir())
+    options = ["--results", published / "results"]
+    options += [part for name in ("task", "methods") for part in ("--plugin", published / f"tiny_{name}.py")]
+    done = bench(checkout, "verify", "--random", 10, *options, "--copy", data, "--copy", model, "--json")
     assert done.returncode == 0, done.stderr
     assert [each["differences"] for each in json.loads(done.stdout)] == [[]] * 3
-    assert git(other.folder, "status", "--porcelain") == ""
+    assert git(checkout, "status", "--porcelain") == ""
 
-    done = other.bench("verify", published.record.stem, *options, *published.copies[:2])
+    records = [json.loads(path.read_text()) for path in (published / "results" / "records").iterdir()]
+    record = next(each for each in records if each["cell"]["method"] == "pasta")
+    done = bench(checkout, "verify", record["id"], *options, "--copy", data)
     assert done.returncode == 2
-    cell = json.loads(published.record.read_text())["cell"]
-    assert f"There is no file or folder {cell['model_source']}. Give a copy of it with --copy PATH" in done.stderr
-    assert cell["model_revision"] in done.stderr
+    source, revision = record["cell"]["model_source"], record["cell"]["model_revision"]
+    assert f"There is no file or folder {source}. Give a copy of it with --copy PATH" in done.stderr
+    assert revision in done.stderr
 
-
-def test_a_lock_file_allows_another_checkout_and_not_other_code(
-    published: Published, origin: Path, tmp_path: Path
-) -> None:
-    other, commit = clone(origin, tmp_path), git(origin, "rev-parse", "HEAD")
-    chosen = {"tasks": "tiny", "model": published.copies[3], "profile": published.folder / "tiny-cpu.toml", "seeds": 1}
-    more = {**chosen, "frozen": published.folder / "bench.lock.toml", "results": tmp_path / "results"}
-    options = [part for name, value in more.items() for part in (f"--{name}", value)]
-    run = ("run", *published.plugins, *options, "--dry-run", "--methods")
-    shutil.copy(published.folder / "mine" / "tiny.tsv", published.data)
-    method = other.folder / "methods" / "pasta" / "vectors.py"
-    try:
-        assert other.bench(*run, "pasta,lora[r=4]").returncode == 0
-        refused = other.bench(*run, "bitfit")
-        assert refused.returncode == 2
-        assert "the method bitfit on tiny is not in it (there: lora, pasta, steady)" in refused.stderr
-        method.write_text(method.read_text() + "\n\nADDED = 1\n")
-        refused = other.bench(*run, "pasta")
-        assert refused.returncode == 2
-        assert "code.tiny.pasta is " in refused.stderr
-        assert f"Check out commit {commit}" in refused.stderr
-    finally:
-        published.data.unlink()
-
-    git(other.folder, "commit", "--quiet", "-a", "-m", "another constant")
+    method, commit = checkout / "methods" / "pasta" / "vectors.py", git(origin, "rev-parse", "HEAD")
+    method.write_text(method.read_text() + "\n\nADDED = 1\n")
+    git(checkout, "commit", "--quiet", "-a", "-m", "another constant")
     method.write_text(method.read_text().replace("ADDED = 1", "ADDED = 2"))
-    records = [json.loads(path.read_text()) for path in (published.folder / "records").iterdir()]
-    cell = next(record["id"] for record in records if record["cell"]["method"] == "pasta")
-    done = other.bench("verify", cell, "--results", published.folder, *published.plugins, *published.copies)
+    done = bench(checkout, "verify", record["id"], *options, "--copy", data, "--copy", model)
     assert done.returncode == 2
-    here = git(other.folder, "rev-parse", "HEAD")
+    here = git(checkout, "rev-parse", "HEAD")
     assert f"code.commit is {commit} in the record and {here} here; this checkout has uncommitted" in done.stderr
     assert f"Check out commit {commit} and install" in done.stderr
+
+
+def test_a_lock_file_allows_another_checkout_and_not_other_code(published: Path, origin: Path, tmp_path: Path) -> None:
+    checkout = clone(origin, tmp_path / "home")
+    options: list[object] = ["--plugin", published / "tiny_methods.py", "--results", tmp_path / "results", "--dry-run"]
+    options += ["--plugin", published / "tiny_task.py", "--tasks", "tiny", "--seeds", 1]
+    options += ["--model", published / "moved" / "tiny-bert", "--profile", published / "tiny-cpu.toml"]
+    options += ["--frozen", published / "bench.lock.toml", "--methods"]
+    shutil.copy(published / "moved" / "tiny.tsv", published / "tiny.tsv")
+    assert bench(checkout, "run", *options, "pasta,lora[r=4]").returncode == 0
+    refused = bench(checkout, "run", *options, "bitfit")
+    assert refused.returncode == 2
+    assert "the method bitfit on tiny is not in it (there: lora, pasta, steady)" in refused.stderr
+    method = checkout / "methods" / "pasta" / "vectors.py"
+    method.write_text(method.read_text() + "\n\nADDED = 1\n")
+    refused = bench(checkout, "run", *options, "pasta")
+    assert refused.returncode == 2
+    assert "code.tiny.pasta is " in refused.stderr
+    assert f"Check out commit {git(origin, 'rev-parse', 'HEAD')}" in refused.stderr

@@ -163,30 +163,16 @@ def test_the_same_commit_is_never_worse_than_itself(aa: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_second_noise_run_has_nothing_left_to_do(grid: Grid, aa: Path) -> None:
-    before = (aa / noise.FILE).read_bytes()
-    done = grid.bench(ROOT, "noise", *grid.options(aa), "--repeats", "5", "--json")
-    assert done.returncode == 0
-    assert done.stderr.count("6 of them finished already") == 5
-    assert (aa / noise.FILE).read_bytes() == before
-    assert json.loads(done.stdout) == json.loads(before)
-
-
-@pytest.mark.slow
-def test_a_pasta_whose_vectors_are_not_added_is_named(grid: Grid, aa: Path) -> None:
-    code, worse, _ = grid.compare(aa / "run-1", grid.run("vectors not added"), "--noise", str(aa / noise.FILE))
+def test_a_method_or_a_loop_that_no_longer_trains_is_named(grid: Grid, aa: Path) -> None:
+    known = ("--noise", str(aa / noise.FILE))
+    code, worse, _ = grid.compare(aa / "run-1", grid.run("vectors not added"), *known)
     assert code == 1
     assert {method for method, name in worse if name == "score"} == {"pasta"}
-
-
-@pytest.mark.slow
-def test_a_learning_rate_of_zero_is_named(grid: Grid, aa: Path) -> None:
-    code, worse, found = grid.compare(aa / "run-1", grid.run("learning rate zero"), "--noise", str(aa / noise.FILE))
+    code, worse, found = grid.compare(aa / "run-1", grid.run("learning rate zero"), *known)
     assert code == 1
     assert {("pasta", "score"), ("head", "score")} <= worse
-    assert [(row["method"], row["event"], row["regression"]) for row in found["rows"]] == [
-        ("head", "void", True), ("pasta", "void", True),
-    ]  # fmt: skip
+    events = [(row["method"], row["event"], row["regression"]) for row in found["rows"]]
+    assert events == [("head", "void", True), ("pasta", "void", True)]
 
 
 @pytest.mark.slow
