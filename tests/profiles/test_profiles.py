@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -103,17 +104,20 @@ def test_everything_that_is_missing_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "near"), [("cpu2core", "cpu-2core"), ("gpu-24", "gpu-24gb"), ("CPU", "cpu"), ("atuo", "auto")]
+    ("wrong", "near"),
+    [
+        ("cpu2core", "; did you mean 'cpu-2core'?"),
+        ("gpu-24", "; did you mean 'gpu-24gb'?"),
+        ("CPU", "; did you mean 'cpu'?"),
+        ("atuo", "; did you mean 'auto'?"),
+        ("zzz", "."),
+        ("", "."),
+    ],
 )
-def test_an_unknown_name_gets_the_nearest(wrong: str, near: str) -> None:
-    with pytest.raises(ProfileError, match=f"no profile '{wrong}'; did you mean '{near}'[?] There are: auto, cpu, "):
+def test_an_unknown_name_gets_the_nearest_and_the_list(wrong: str, near: str) -> None:
+    with pytest.raises(ProfileError) as caught:
         profiles.resolve(wrong, a_machine())
-
-
-@pytest.mark.parametrize("name", ["", "zzz"])
-def test_a_name_near_to_none_gets_the_list(name: str) -> None:
-    with pytest.raises(ProfileError, match=rf"^There is no profile '{name}'\. There are: auto, cpu, cpu-2core"):
-        profiles.load(name)
+    assert str(caught.value).startswith(f"There is no profile {wrong!r}{near} There are: auto, cpu, cpu-2core")
 
 
 def test_a_profile_file(write: Any) -> None:
@@ -186,14 +190,11 @@ def torch_calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A torch that notes what is set, and whose inter-op threads have been set before."""
     calls: dict[str, Any] = {}
 
-    def setter(name: str) -> Any:
-        return lambda value: calls.update({name: value})
-
     def set_num_interop_threads(count: int) -> None:
         raise RuntimeError("cannot set number of interop threads after parallel work has started")
 
-    single = ("set_num_threads", "set_float32_matmul_precision", "use_deterministic_algorithms")
-    fake = SimpleNamespace(**{name: setter(name) for name in single})
+    names = ("set_num_threads", "set_float32_matmul_precision", "use_deterministic_algorithms")
+    fake = SimpleNamespace(**{name: partial(calls.__setitem__, name) for name in names})
     fake.set_num_interop_threads = set_num_interop_threads
     monkeypatch.setitem(sys.modules, "torch", fake)
     monkeypatch.setattr(profiles, "cpu_cores_allowed", lambda: 6)
@@ -203,21 +204,21 @@ def torch_calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return calls
 
 
-def test_apply_on_a_cpu(torch_calls: dict[str, Any]) -> None:
-    profiles.apply(profiles.load("cpu-2core"))
+@pytest.mark.parametrize(
+    ("name", "threads", "precision", "workspace"),
+    [("cpu-2core", 2, "highest", None), ("gpu-24gb", 6, "high", ":4096:8")],
+)
+def test_apply(torch_calls: dict[str, Any], name: str, threads: int, precision: str, workspace: str | None) -> None:
+    profiles.apply(profiles.load(name))
     assert torch_calls == {
-        "set_num_threads": 2,
-        "set_float32_matmul_precision": "highest",
+        "set_num_threads": threads,
+        "set_float32_matmul_precision": precision,
         "use_deterministic_algorithms": True,
     }
-    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+    assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == workspace
 
 
-def test_apply_on_a_gpu(torch_calls: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    profiles.apply(profiles.load("gpu-24gb"))
-    assert torch_calls["set_num_threads"] == 6
-    assert torch_calls["set_float32_matmul_precision"] == "high"
-    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+def test_a_workspace_that_the_user_has_set_stays(torch_calls: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
     profiles.apply(profiles.load("gpu-24gb"))
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
