@@ -83,18 +83,17 @@ def stale(folder: Path, made: dict[str, str]) -> list[str]:
     Raises:
         UsageError: if the folder has files but is no publication.
     """
-    if not _is_published(folder):
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UsageError(f"{folder} holds something that was not published by this program; name another folder.")
-        return []
-    return sorted(path for path in _listed(folder).keys() - made.keys() if _is_file_inside(folder, path))
+    listed = _listed(folder)
+    if listed is None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} holds something that was not published by this program; name another folder.")
+    return sorted(path for path in (listed or {}).keys() - made.keys() if _is_file_inside(folder, path))
 
 
 def changed(folder: Path) -> list[str]:
     """Files of a published folder that do not match its hashes, and records without one; none if it has no hashes."""
-    if not _is_published(folder):
-        return []
     listed = _listed(folder)
+    if listed is None:
+        return []
     differing = {
         path
         for path, digest in listed.items()
@@ -114,7 +113,7 @@ def to_folder(folder: Path, made: dict[str, str]) -> None:
         UsageError: see `stale`. StoreError: if the folder cannot be written.
     """
     gone = stale(folder, made)
-    if _is_published(folder):
+    if (folder / SUMS).is_file():
         for path in gone:
             (folder / path).unlink(missing_ok=True)
         _write(folder, made)
@@ -167,12 +166,10 @@ def _write(folder: Path, made: dict[str, str]) -> None:
         write_atomically(folder / path, text)
 
 
-def _is_published(folder: Path) -> bool:
-    return (folder / SUMS).is_file()
-
-
-def _listed(folder: Path) -> dict[str, str]:
-    """The digest of each file in a publication's list of hashes, by path."""
+def _listed(folder: Path) -> dict[str, str] | None:
+    """The digest of each file in a publication's list of hashes, by path; None if the folder has no list."""
+    if not (folder / SUMS).is_file():
+        return None
     rows = (folder / SUMS).read_text(encoding="utf-8").splitlines()
     return {path: digest for digest, _, path in (row.partition("  ") for row in rows)}
 

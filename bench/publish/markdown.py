@@ -177,7 +177,7 @@ def leaderboard_rows(board: pd.DataFrame, ranks: Mapping[str, float]) -> list[di
     """
     numeric = ["score_mean", "score_std", "trainable_share_percent", "train_seconds", "peak_train_memory_mib"]
     labels = [method_label(*names) for names in zip(board["method"], board["method_params"], strict=True)]
-    board = board[["task"]].assign(label=labels, **{name: _numbers(board[name]) for name in numeric})
+    board = board[["task", *numeric]].replace("", "nan").astype(dict.fromkeys(numeric, float)).assign(label=labels)
     by_method = board.groupby("label")[numeric]
     lowest, highest, averages = by_method.min(), by_method.max(), by_method.mean()
     scores = board.pivot(index="label", columns="task", values="score_mean")
@@ -228,7 +228,3 @@ def _mean(differences: Mapping[str, Difference], tasks: int) -> Difference:
     mean = statistics.fmean(value for value, *_ in differences.values())
     half = math.hypot(*((high - low) / 2 for _, low, high, _ in differences.values())) / tasks
     return mean, mean - half, mean + half, False
-
-
-def _numbers(texts: pd.Series[str]) -> pd.Series[float]:
-    return texts.replace("", "nan").astype(float)

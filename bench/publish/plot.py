@@ -1,7 +1,7 @@
 """The plot of a published leaderboard: score against trainable parameters, a panel a task, as SVG.
 
-Names are in one legend and not beside the points, where those of fourteen methods would overlap. The same rows and the
-same matplotlib give the same bytes.
+Names are in one legend: beside the points, those of fourteen methods would overlap. The same rows and the same version
+of matplotlib give the same bytes.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#0
 SHAPES = "osD^vPX*"
 SIZES = {"*": 11.0, "X": 8.0, "P": 8.0}  # points across, so that all shapes look about as large
 SIZE = 7.0
-# Above and below a panel's means, as a part of their range. Intervals are cut there: that of a method that fails now
-# and then is as wide as the scale, and would press all others into a line.
+# Above and below a panel's means, as a part of their range. Intervals are cut there: that of a method that sometimes
+# fails is as wide as the scale, and would flatten all others.
 MARGIN = 0.15
 DRAWN = ["method", "method_params", "task", "metric", "trainable_params", "score_mean", "score_ci95_low",
          "score_ci95_high"]  # fmt: skip

@@ -41,10 +41,6 @@ class Cost(NamedTuple):
     log: bool = False
     less_is_better: bool = True
 
-    def is_level(self, row: Row) -> bool:
-        """Whether a row is drawn as a level line."""
-        return self.log and row[self.column] <= 0
-
 
 COSTS = (
     Cost("trainable_share_percent", "trainable share", "trainable share without the head, %", log=True),
@@ -144,7 +140,7 @@ def _scatter(cost: Cost, group: Group, rows: Sequence[Row], styles: Styles, high
     if unknown := sorted(visible(label) for label in map(_label, rows) if label not in known):
         note += f" Not shown, since not known: {listed(unknown)}."
     points = {label: _point(row, cost, styles[label], label in front) for label, row in known.items()}
-    levels = [label for label, row in known.items() if cost.is_level(row)]
+    levels = [label for label, row in known.items() if cost.log and row[cost.column] <= 0]
     if len(levels) == len(known):
         why = "Nothing here has a share above zero." if known else "No score or cost is known."
         return Chart(title, "", f"{why} {note}".strip(), None)
@@ -196,7 +192,7 @@ def _point(row: Row, cost: Cost, style: Style, on_front: bool) -> dict[str, Any]
 def _scatter_spec(cost: Cost, metric: str, has_levels: bool) -> dict[str, Any]:
     """Data: points, front (its corners, in order) and, if any, levels (rows without a cost)."""
     x_scale = alt.Scale(type="log") if cost.log else alt.Scale(zero=False)
-    # A logarithmic axis has a line for every 2, 3, 4 ...: more grid than chart.
+    # A grid on a logarithmic axis has a line for every 2, 3, 4 ...
     axis = alt.Axis(format="~g", tickCount=5, labelOverlap="greedy", grid=False) if cost.log else alt.Axis(tickCount=5)
     x = alt.X("cost:Q", title=cost.axis, scale=x_scale, axis=axis)
     y = alt.Y("score:Q", title=metric, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=6))

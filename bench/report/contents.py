@@ -16,7 +16,7 @@ from bench.plugins.specs import method_label
 from bench.records.record import Record
 from bench.report.charts import ChartGroup, chart_groups
 from bench.report.formatting import assign_styles, listed, visible
-from bench.report.table import Row, Table, View, make_table
+from bench.report.table import Table, View, make_table
 from bench.stats.pscp import Pscp
 
 GROUP = Group._fields
@@ -24,13 +24,8 @@ GROUP = Group._fields
 MAX_ROWS = 5_000  # of a table
 MAX_FAILURES = 500  # with their tracebacks
 MAX_GROUPS = 50  # with charts
-OPTIONS: dict[Name, str] = {
-    "leaderboard": "",
-    "cells": " --per-cell",
-    "pairs": " --pairs",
-    "overall": " --overall",
-}
-"""The leaderboard's tables, with the option of `leaderboard` that writes them."""
+# The leaderboard's tables, with the option of `leaderboard` that writes them.
+OPTIONS: dict[Name, str] = {"leaderboard": "", "cells": " --per-cell", "pairs": " --pairs", "overall": " --overall"}
 FILTERS = ("task", "method", "model", "profile", "status")
 
 VIEWS = {
@@ -103,15 +98,11 @@ def contents(records: Sequence[Record], pscp: Pscp | None = None) -> Contents:
         tables[name] = replace(table, rest=_rest(len(lines[name]), MAX_ROWS, option))
     rows = lines["leaderboard"]
     tables["leaderboard"] = replace(tables["leaderboard"], csv=csv_of(rows, leaderboard.columns("leaderboard")))
-    groups = list(dict.fromkeys(_group(row) for row in rows))
+    groups = list(dict.fromkeys(tuple(row[key] for key in GROUP) for row in rows))
     drawn = set(groups[:MAX_GROUPS])
     left_out = f"Charts are of the first {len(drawn)} of {len(groups):,} groups." if len(groups) > len(drawn) else ""
-    charts = chart_groups((row for row in rows if _group(row) in drawn), records, styles)
+    charts = chart_groups((row for row in rows if tuple(row[key] for key in GROUP) in drawn), records, styles)
     return Contents(_facts(records), tables, charts, left_out, pscp)
-
-
-def _group(row: Row) -> tuple[Any, ...]:
-    return tuple(row[key] for key in GROUP)
 
 
 def _rest(count: int, limit: int, option: str) -> str:
@@ -206,9 +197,8 @@ def _environment(records: Iterable[Record]) -> list[dict[str, Any]]:
 
 def _profiles(records: Iterable[Record]) -> list[dict[str, Any]]:
     """Two profiles of one name show as two values of a setting."""
-    profiles = (record.cell.profile for record in records)
-    found = ((each.name, *pair) for each in profiles for pair in _flat(each.model_dump(mode="json", exclude={"name"})))
-    return _counted(("profile", "setting", "value"), found)
+    settings = [(r.cell.profile.name, r.cell.profile.model_dump(mode="json", exclude={"name"})) for r in records]
+    return _counted(("profile", "setting", "value"), ((n, *pair) for n, each in settings for pair in _flat(each)))
 
 
 def _counted(names: Sequence[str], values: Iterable[tuple[str, ...]]) -> list[dict[str, Any]]:
