@@ -148,7 +148,7 @@ def run(options: Options) -> Results:
     from bench.runner.request import Request
     from bench.runner.session import execute_and_tabulate, prepare, warn_of_broken_plugins
 
-    request, console = Request.of(options), Console(stderr=True, highlight=False)
+    request, console = Request.of(options), Console(stderr=True, markup=False, highlight=False)
     warn_of_broken_plugins(request.plugins, console)
     outcome, _ = execute_and_tabulate(prepare([request], console), request, console)
     if outcome.interrupted:

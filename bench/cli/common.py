@@ -88,10 +88,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard out
 
 
 def stderr_console() -> Console:
-    """Standard error, for people. Lines of a log are not wrapped, since no terminal has a width there."""
+    """Standard error, for people. Brackets are text, not markup; a log's lines are not wrapped."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    return Console(stderr=True, markup=False, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
 def merged(folders: Sequence[Path] | None, profile: str | None, console: Console) -> Loaded:
@@ -100,14 +100,14 @@ def merged(folders: Sequence[Path] | None, profile: str | None, console: Console
 
     found = load_records(folders or [DEFAULT_RESULTS], profile)
     for note in found.notes:
-        console.print(one_line(note), markup=False)
+        console.print(one_line(note))
     return found
 
 
 def no_records(folders: Sequence[Path] | None, console: Console) -> typer.Exit:
     """Says that the folders are empty; the exit to be raised."""
     where = ", ".join(map(str, folders or [DEFAULT_RESULTS]))
-    console.print(one_line(f"There are no records in {where}; `python -m bench run` writes some."), markup=False)
+    console.print(one_line(f"There are no records in {where}; `python -m bench run` writes some."))
     return typer.Exit(EXIT_NOTHING)
 
 

@@ -52,7 +52,7 @@ def compare(
     else:
         print(formats.as_text(found))
     if found.verdict == "nothing comparable":
-        console.print(f"Nothing comparable: {_why_nothing(base, new, bool(before), bool(after))}.", markup=False)
+        console.print(f"Nothing comparable: {_why_nothing(base, new, bool(before), bool(after))}.")
         raise typer.Exit(EXIT_NOTHING)
     if found.verdict == "regression":
         raise typer.Exit(EXIT_FAILED)

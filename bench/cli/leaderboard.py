@@ -71,7 +71,7 @@ def leaderboard(
         text, package = csv_of(lines, tables.columns(which)), out.with_suffix(".datapackage.json")
         write_atomically(out, text)
         write_atomically(package, package_of(out.name, which, text, constants))
-        console.print(f"Written: {out} ({len(lines)} rows), {package}", markup=False)
+        console.print(f"Written: {out} ({len(lines)} rows), {package}")
     if as_json:
         print_json(lines)
     elif out is None and records:

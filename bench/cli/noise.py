@@ -34,7 +34,7 @@ def noise(
     warn_of_broken_plugins(request.plugins, console)
     runs, failed = [], False
     for number in range(1, repeats + 1):
-        console.print(f"Run {number} of {repeats}:", markup=False)
+        console.print(f"Run {number} of {repeats}:")
         # Each run starts new worker processes, as two runs of CI do: what a warm worker keeps is part of the noise.
         each = replace(request, results=request.results / f"run-{number}")
         outcome = execute(prepare([each], console), each, console)
@@ -44,7 +44,7 @@ def noise(
             raise typer.Exit(EXIT_INTERRUPTED)
         for record in outcome.failed:
             failed = True
-            console.print(f"Failed, and left out: {record.cell.label}, seed {record.cell.seed}", markup=False)
+            console.print(f"Failed, and left out: {record.cell.label}, seed {record.cell.seed}")
         runs.append(outcome.records)
     found = noise_model.estimate(runs, __version__)
     write_atomically(request.results / noise_model.FILE, found.to_json())
@@ -52,7 +52,7 @@ def noise(
         print_json(found.model_dump(mode="json"))
     else:
         print(_text(found, len(request.seeds)))
-    console.print(f"Written to {request.results / noise_model.FILE}. `compare` looks for it in BASE.", markup=False)
+    console.print(f"Written to {request.results / noise_model.FILE}. `compare` looks for it in BASE.")
     if failed:
         raise typer.Exit(EXIT_FAILED)
 

@@ -52,26 +52,24 @@ def _explain(rows: list[dict[str, Any]], setting: Setting) -> None:
 
     console = stderr_console()
     for status, reason in dict.fromkeys((row["status"], row["reason"]) for row in rows if row["reason"]):
-        console.print(f"{'Skipped' if status == 'skipped' else 'Note'}: {reason}", markup=False)
+        console.print(f"{'Skipped' if status == 'skipped' else 'Note'}: {reason}")
     memory = setting.memory
     if recipes := _recipes(rows):
-        console.print("Recipes, where they are not the method's own (--json has all settings):", markup=False)
+        console.print("Recipes, where they are not the method's own (--json has all settings):")
         console.print("\n".join(recipes), markup=False, soft_wrap=True)
     console.print(
         f"Profile {setting.profile.name}: {memory.mib:,} MiB of {memory.of}. MiB: predicted peak of training at the "
         "largest batch. Its tokens are those\nof the longest texts, or (*) the task's limit if the data or the "
-        "tokenizer are not here.",
-        markup=False,
+        "tokenizer are not here."
     )
     known = [row["predicted_seconds"] * row["n_seeds"] for row in rows if row["predicted_seconds"] is not None]
     if known:
         unknown = len(rows) - len(known)
-        rest = f", without {unknown} rows whose time is unknown" if unknown else ""
+        rest = f", without {unknown} row{'s' * (unknown > 1)} whose time is unknown" if unknown else ""
         sources = ", ".join(sorted({row["predicted_seconds_from"] for row in rows if row["predicted_seconds_from"]}))
         console.print(
             f"Time of the grid: {duration(sum(known) / setting.profile.workers)}{rest} (from: {sources}; a rate counts "
-            "matrix products only, which makes it a lower bound).",
-            markup=False,
+            "matrix products only, which makes it a lower bound)."
         )
 
 

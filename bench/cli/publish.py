@@ -39,7 +39,7 @@ def publish(
         raise no_records(folders, console)
     made = contents(records, pscp_of(pscp))
     for source in named_folders(records):
-        console.print(one_line(f"Note: the records contain the path of a local folder: {source}"), markup=False)
+        console.print(one_line(f"Note: the records contain the path of a local folder: {source}"))
     removed = stale(Path(to), made) if name is None else []
     sizes = {path: len(text.encode()) for path, text in made.items()}
     address = to

@@ -43,7 +43,7 @@ def run(
     except UsageError:
         raise
     except BenchError as error:  # the plan was right, so the disk is full, read-only or gone
-        console.print(f"Error: {error} Finished cells are kept; fix this and rerun the same command.", markup=False)
+        console.print(f"Error: {error} Finished cells are kept; fix this and rerun the same command.")
         raise typer.Exit(EXIT_FAILED) from None
     _show_outcome(result, tables, request, console, as_json)
     if result.interrupted:
@@ -63,12 +63,11 @@ def _show_outcome(result: RunResult, tables: Tables, request: Request, console: 
         print(f"\n{leaderboard_table(lines)}\n\n{legend(lines)}")
     for record in result.failed:
         if record.status != "interrupted":
-            console.print(f"Failed: {outcome_line(record)}", markup=False)
+            console.print(f"Failed: {outcome_line(record)}")
     if result.interrupted:
         console.print("Interrupted. The same command continues where this one stopped.")
     console.print(
-        f"Written to {request.results}: leaderboard.csv, cells.csv, pairs.csv, overall.csv, timeline.csv, records/.",
-        markup=False,
+        f"Written to {request.results}: leaderboard.csv, cells.csv, pairs.csv, overall.csv, timeline.csv, records/."
     )
 
 

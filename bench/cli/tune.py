@@ -59,10 +59,9 @@ def tune(
     else:
         print(_text(tried, chosen))
     for record in outcome.failed:
-        console.print(f"Failed: {record.cell.label}, {record.cell.preset}: {record.reason}", markup=False)
+        console.print(f"Failed: {record.cell.label}, {record.cell.preset}: {record.reason}")
     console.print(
-        f"Written to {request.results}: {tuning.TRIALS}, {FOLDER}/. Use: run --recipes {request.results / FOLDER}",
-        markup=False,
+        f"Written to {request.results}: {tuning.TRIALS}, {FOLDER}/. Use: run --recipes {request.results / FOLDER}"
     )
     if outcome.failed:
         raise typer.Exit(EXIT_FAILED)

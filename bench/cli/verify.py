@@ -48,11 +48,11 @@ def verify(
     found: dict[str, Verification] = {}
     with FetchDisplay(console) as display:
         inputs = verifying.Inputs(plugin or (), mirror, copy or (), display.on_progress)
-        console.print(f"Running {len(records)} cell{'s' if len(records) > 1 else ''} again ...", markup=False)
+        console.print(f"Running {len(records)} cell{'s' if len(records) > 1 else ''} again ...")
         for each in verifying.verify_cells(records, local_executor(1), inputs):
             found[each.record.id] = each
             cell = one_line(f"{each.record.cell.label}, seed {each.record.cell.seed}")
-            console.print(f"[{len(found)}/{len(records)}] {cell}", markup=False)
+            console.print(f"[{len(found)}/{len(records)}] {cell}")
     verifications = [found[record.id] for record in records]
     one = len(records) == 1 and random is None
     if one and verifications[0].refusal:

@@ -49,7 +49,7 @@ def warn_of_broken_plugins(plugins: Sequence[Path], console: Console) -> None:
     found: list[Registry[Any]] = [registry.methods(plugins), registry.tasks(plugins)]
     for each in found:
         for name, broken in each.broken.items():
-            console.print(f"Not usable: {each.kind.__name__.lower()} {name}: {broken.reason}", markup=False)
+            console.print(f"Not usable: {each.kind.__name__.lower()} {name}: {broken.reason}")
 
 
 def execute(planned: Plan, request: Request, console: Console) -> RunResult:
@@ -60,10 +60,10 @@ def execute(planned: Plan, request: Request, console: Console) -> RunResult:
     """
     finished = len(planned.finished)
     already = f", {finished} of them finished already" if finished else ""
-    console.print(f"{len(planned.cells)} cells{already}. Profile {planned.why_profile}.", markup=False)
+    console.print(f"{len(planned.cells)} cells{already}. Profile {planned.why_profile}.")
     for fault in planned.damaged:
         damaged = Store(request.results).damaged
-        console.print(f"Runs again: {fault} The damaged file will be moved to {damaged}.", markup=False)
+        console.print(f"Runs again: {fault} The damaged file will be moved to {damaged}.")
     with _sigterm_interrupts():
         return run(planned, request, console)
 
@@ -82,7 +82,7 @@ def execute_and_tabulate(
         seconds = time.monotonic() - began
         ran = [record for key, record in result.records.items() if key in result.ran]
         parts = timeline.parts(ran, result.workers, seconds)
-        console.print(f"Took {timeline.text(parts, result.workers, seconds)}", markup=False)
+        console.print(f"Took {timeline.text(parts, result.workers, seconds)}")
         table = files.csv_of(timeline.rows(parts), ("part", "worker_seconds", "percent"))
         write_atomically(request.results / TIMELINE, table)
     return result, tables
@@ -92,7 +92,7 @@ def write_tables(results: Path, console: Console) -> Tables:
     """Write the tables of all records of a results folder, and print what was left out."""
     found = load_records([results])
     for note in found.notes:
-        console.print(one_line(note), markup=False)
+        console.print(one_line(note))
     tables = Tables(found.records)
     files.write(results, tables)
     return tables
