@@ -24,8 +24,8 @@ R = TypeVar("R")
 class Results:
     """Records, and the tables made of them as data frames with nullable types: unknown is <NA>, never 0.
 
-    records: see bench.records.record.Record. notes: sentences on what was left out. What the columns of leaderboard,
-    cells, pairs and overall mean is told in bench.leaderboard.columns.
+    records: see bench.records.record.Record. notes: sentences on what was left out. The columns of leaderboard, cells,
+    pairs and overall are described in bench.leaderboard.columns.
     """
 
     def __init__(self, records: Sequence[Record], notes: Sequence[str] = ()) -> None:
@@ -41,27 +41,27 @@ class Results:
 
     @cached_property
     def leaderboard(self) -> pd.DataFrame:
-        """A row a method and task, over seeds, from best to worst."""
+        """A row per method and task, over seeds, from best to worst."""
         return self._tables.leaderboard.convert_dtypes()
 
     @cached_property
     def cells(self) -> pd.DataFrame:
-        """A row a cell: one training and its evaluation."""
+        """A row per cell: one training and its evaluation."""
         return self._tables.cells.convert_dtypes()
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """A row for every two methods on a task: how far apart, and how sure."""
+        """A row per pair of methods on a task: their difference and its interval."""
         return self._tables.pairs.convert_dtypes()
 
     @cached_property
     def overall(self) -> pd.DataFrame:
-        """A row a method over all tasks: average ranks."""
+        """A row per method over all tasks: average ranks."""
         return self._tables.overall.convert_dtypes()
 
     @cached_property
     def losses(self) -> pd.DataFrame:
-        """A row a training step: cell, method, method_params, task, seed, step (from 1), loss."""
+        """A row per training step: cell, method, method_params, task, seed, step (from 1), loss."""
         return self._long(
             lambda record: ({"step": at, "loss": loss} for at, loss in enumerate(record.losses, start=1)),
             ("step", "loss"),
@@ -69,7 +69,7 @@ class Results:
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
-        """A row a test example: cell, method, method_params, task, seed, example (from 0), prediction, reference."""
+        """A row per test example: cell, method, method_params, task, seed, example (from 0), prediction, reference."""
         return self._long(
             lambda record: (
                 {"example": at, "prediction": answer, "reference": truth}

@@ -134,8 +134,8 @@ def legend(lines: Sequence[Line], pscp: Pscp | None = None) -> str:
     kinds = one_line(", ".join(sorted({str(row["memory_kind"]) for row in lines if row["memory_kind"]})) or "unknown")
     profiles = ", ".join(sorted({row["profile"] for row in lines}))
     return (
-        "score: mean ± standard deviation over seeds on the test split. group: rows of one group are not told\n"
-        "apart by these seeds and test examples. trained, share: without the head. "
+        "score: mean ± standard deviation over seeds on the test split. group: methods of one group do not\n"
+        "differ significantly on these seeds and test examples. trained, share: without the head. "
         f"MiB: peak while training ({kinds}).\nProfile: {profiles}. {_tuning(lines)}"
     ) + (
         f"\nPSCP: score with soft penalties for costs (arXiv 2511.21285), here with\n{pscp}.".replace("; ", "\n")

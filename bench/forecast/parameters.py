@@ -35,7 +35,7 @@ class Frame(NamedTuple):
         return self._replace(single=tokens, pair=tokens)
 
     def context(self, task: Task) -> TaskContext:
-        """What a method is told of a task; the same for all tasks of a kind and a number of labels."""
+        """What a method sees of a task: the same for all tasks of one kind and one number of labels."""
         template = self.pair if task.pair else self.single
         return TaskContext("plan", task.kind, task.pair, task.num_labels, template, int(self.config.pad_token_id or 0))
 

@@ -1,4 +1,4 @@
-"""From what was asked for to cells: everything is checked and fetched before anything runs."""
+"""From a request to cells: everything is checked and fetched before anything runs."""
 
 from __future__ import annotations
 

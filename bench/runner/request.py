@@ -1,4 +1,4 @@
-"""A grid as it was asked for, with the suite's values where the options say nothing."""
+"""The grid that the options of `run` describe, with the suite's values where they say nothing."""
 
 from __future__ import annotations
 

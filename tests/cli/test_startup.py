@@ -12,7 +12,7 @@ import pytest
 
 from bench.version import __version__
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # Each alone costs more than the whole command may: from 0.1 s (numpy) to seconds.
 HEAVY = {
     "torch", "transformers", "tokenizers", "peft", "datasets", "evaluate", "accelerate", "safetensors", "pandas",
