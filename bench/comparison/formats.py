@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.comparison.judge import Judgement, RunComparison
 from bench.comparison.measures import MEASURES
-from bench.comparison.rows import ALL_ROWS, RowEvent
+from bench.comparison.rows import ALL_ROWS, RowEvent, row_label
 from bench.leaderboard.rows import Row
 from bench.sanitize import legal, markdown, one_line
 from bench.text import text_table
@@ -150,7 +150,7 @@ def sentence(judgement: Judgement) -> str:
 
 
 def event_sentence(event: RowEvent) -> str:
-    return f"{one_line(event.label)}: {one_line(event.text).rstrip('.')}."
+    return f"{one_line(row_label(event.row))}: {one_line(event.text).rstrip('.')}."
 
 
 def cells(judgement: Judgement) -> dict[str, str]:
@@ -168,7 +168,7 @@ def cells(judgement: Judgement) -> dict[str, str]:
     if change is not None:
         changed = f"{100 * change:+.1f} %" if measure.relative else f"{change:+.4f}"
     return {
-        "row": one_line(judgement.label),
+        "row": one_line(row_label(judgement.row)),
         "figure": one_line(judgement.metric) if measure.name == "score" and judgement.metric else measure.label,
         "base": number(judgement.base),
         "new": number(judgement.new),
@@ -199,7 +199,7 @@ def _notes(found: RunComparison) -> list[str]:
     lines = []
     for reason, judgements in sorted(by_reason.items()):
         names = ", ".join(dict.fromkeys(judgement.measure.label for judgement in judgements))
-        rows = list(dict.fromkeys(one_line(judgement.label) for judgement in judgements))
+        rows = list(dict.fromkeys(one_line(row_label(judgement.row)) for judgement in judgements))
         more = f" and {len(rows) - 2} more" if len(rows) > 2 else ""
         lines.append(f"Not judged: {reason}: {names} of {', '.join(rows[:2])}{more}.")
     return [line for line in (*lines, found.noise, detectable(found)) if line]

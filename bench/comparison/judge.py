@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 from bench.comparison.measures import MEASURES, Measure
 from bench.comparison.noise import Noise, Spread, log_ratio, ratio_test, spread_over_seeds
-from bench.comparison.rows import ALL_ROWS, RowEvent, RowPair, match_rows, row_label
+from bench.comparison.rows import ALL_ROWS, RowEvent, RowPair, match_rows
 from bench.leaderboard.ranking import compare
 from bench.leaderboard.rows import Row
 from bench.records.machines import machine_kind
@@ -54,10 +54,6 @@ class Judgement:
     n_seeds: int = 0
     detectable: float | None = None
     reason: str | None = None
-
-    @property
-    def label(self) -> str:
-        return row_label(self.row)
 
 
 @dataclass

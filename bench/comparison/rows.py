@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 from bench.leaderboard.rows import Group, Row, by_row
@@ -50,18 +50,15 @@ class RowEvent:
     regression: bool
     text: str
 
-    @property
-    def label(self) -> str:
-        return row_label(self.row)
-
 
 def row_label(row: Row) -> str:
     return "all rows together" if row == ALL_ROWS else f"{row.label} on {row.group.task}"
 
 
-def match_rows(
-    base: Iterable[Record], new: Iterable[Record], *, across_profiles: bool = False
-) -> tuple[list[RowPair], list[RowEvent]]:
+Matched = tuple[list[RowPair], list[RowEvent]]
+
+
+def match_rows(base: Iterable[Record], new: Iterable[Record], *, across_profiles: bool = False) -> Matched:
     """The rows that two runs share, and what happened to rows.
 
     across_profiles: a row without a partner in its own profile takes the one row that differs in nothing else, if there
@@ -85,10 +82,10 @@ def match_rows(
         profiles = f"{row.group.profile} before, {partner.group.profile} now"
         events.append(_not_compared(partner, f"other profile ({profiles}); {ADVICE}"))
     for row in sorted(first.keys() - partners.keys() - others.keys()):
-        if not (_parent(row) in first and _parent(row) not in second):  # else its task's event says it
+        if _parent(row) not in first or _parent(row) in second:  # else its task's event says it
             events += _missing(row, first[row], second)
     for row in sorted(second.keys() - set(partners.values()) - set(others.values())):
-        if not (_parent(row) in second and _parent(row) not in first):
+        if _parent(row) not in second or _parent(row) in first:
             events.append(RowEvent(row, "new", False, f"new: {_state(second[row])}; the base has no such row"))
     return pairs, events
 
@@ -106,13 +103,10 @@ def _parent(row: Row) -> Row | None:
 def _in_another_profile(first: Iterable[Row], second: Iterable[Row]) -> dict[Row, Row]:
     """Partners that differ only in the profile, where there is no choice."""
 
-    def without_profile(rows: Iterable[Row]) -> dict[Row, list[Row]]:
-        found: dict[Row, list[Row]] = defaultdict(list)
-        for row in rows:
-            found[row._replace(group=row.group._replace(profile=""))].append(row)
-        return found
+    def key(row: Row) -> Row:
+        return row._replace(group=row.group._replace(profile=""))
 
-    one, other = without_profile(first), without_profile(second)
+    one, other = ({name: [*rows] for name, rows in groupby(sorted(each, key=key), key)} for each in (first, second))
     return {one[k][0]: other[k][0] for k in one.keys() & other.keys() if len(one[k]) == len(other[k]) == 1}
 
 

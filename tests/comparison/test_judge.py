@@ -12,7 +12,7 @@ from bench import profiles
 from bench.comparison.judge import Judgement, RunComparison, compare_runs
 from bench.comparison.measures import MEASURES, NOISY, with_thresholds
 from bench.comparison.noise import MachineKind, Noise, Spread, ratio_test
-from bench.comparison.rows import ALL_ROWS
+from bench.comparison.rows import ALL_ROWS, row_label
 from bench.leaderboard.columns import CELLS, names
 from bench.records.record import ExtraTest, Record
 
@@ -150,7 +150,7 @@ def test_all_rows_together_show_what_no_row_shows() -> None:
     speeds = [j for j in compare_runs(base, new, noise=loud).judgements if j.measure.name == TRAIN]
     assert {j.outcome for j in speeds if j.row != ALL_ROWS} <= {"unsure", "unchanged"}
     (together,) = [j for j in speeds if j.row == ALL_ROWS]
-    assert (together.outcome, together.n_seeds, together.label) == ("regression", 60, "all rows together")
+    assert (together.outcome, together.n_seeds, row_label(together.row)) == ("regression", 60, "all rows together")
     assert together.change == pytest.approx(-0.18, abs=0.01)
     for other in (compare_runs(base[:3], new[:3], noise=loud), compare_runs(base, new)):  # one row; unknown noise
         assert not [j for j in other.judgements if j.row == ALL_ROWS]

@@ -6,7 +6,7 @@ import pytest
 from made import failed, measured, record, speed
 
 from bench import profiles
-from bench.comparison.rows import RowEvent, match_rows
+from bench.comparison.rows import RowEvent, match_rows, row_label
 from bench.grid.suites import Budget
 from bench.records.record import ExtraTest, Record
 
@@ -142,11 +142,11 @@ def test_an_extra_test_is_a_row_whose_events_are_those_of_its_task() -> None:
     assert [(p.row.method, p.row.group.task, p.extra) for p in pairs] == [
         ("a", "sms-spam", False), ("b", "sms-spam", False), ("a", "sms-spam/hard", True), ("b", "sms-spam/hard", True),
     ]  # fmt: skip
-    assert [event.label for event in found] == ["b on sms-spam"]
-    assert only([*seeds("a"), extra("b", 0)], seeds("a")).label == "b on sms-spam"
-    assert only(seeds("a"), [*seeds("a"), extra("b", 0)]).label == "b on sms-spam"
+    assert [row_label(event.row) for event in found] == ["b on sms-spam"]
+    assert row_label(only([*seeds("a"), extra("b", 0)], seeds("a")).row) == "b on sms-spam"
+    assert row_label(only(seeds("a"), [*seeds("a"), extra("b", 0)]).row) == "b on sms-spam"
     gone = only([extra("a", 0)], [record("a", 0)])
-    assert (gone.label, gone.kind, gone.regression) == ("a on sms-spam/hard", "missing", False)
+    assert (row_label(gone.row), gone.kind, gone.regression) == ("a on sms-spam/hard", "missing", False)
     assert "no such test" in gone.text
 
 
