@@ -66,8 +66,8 @@ def _records(data: bytes) -> object:
     for record in Store(folder / "base").all()[0]:
         outcome_line(record)
     texts = [
-        leaderboard_table(tables.lines("leaderboard")), pairs_table(tables.lines("pairs")),
-        overall_table(tables.lines("overall")), legend(list(tables.lines("leaderboard"))),
+        leaderboard_table(list(tables.lines("leaderboard"))), pairs_table(list(tables.lines("pairs"))),
+        overall_table(list(tables.lines("overall"))), legend(list(tables.lines("leaderboard"))),
     ]  # fmt: skip
     compared = compare_runs(base, new)
     texts += [formats.as_text(compared), formats.as_markdown(compared), formats.as_junit(compared)]
