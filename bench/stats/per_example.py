@@ -16,8 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
-from seqeval.metrics.sequence_labeling import get_entities
 
 Floats = NDArray[np.float64]
 Score = Callable[[Floats], Floats]  # from sums over examples, [..., k], to scores, [...]; nan where undefined
@@ -124,17 +122,18 @@ def _f1_accuracy_mean(predictions: Any, references: Any, labels: Any) -> tuple[F
 
 
 def _entity_f1(predictions: Any, references: Any, labels: Any) -> tuple[Floats, Score]:
-    names = tuple(labels)
-    pairs = [
-        (_spans(tuple(answer), names), _spans(tuple(truth), names))
-        for answer, truth in zip(predictions, references, strict=True)
-    ]
-    counts = [[len(answer & truth), len(answer), len(truth)] for answer, truth in pairs]
+    names, counts = tuple(labels), []
+    for answer, truth in zip(predictions, references, strict=True):
+        true = _spans(tuple(truth), names)
+        found = true if answer == truth else _spans(tuple(answer), names)
+        counts.append([len(found & true), len(found), len(true)])
     return np.array(counts, dtype=float), _harmonic
 
 
 @lru_cache(maxsize=65_536)  # records of one task share their references, and most predictions are right
 def _spans(row: tuple[int, ...], labels: tuple[str, ...]) -> frozenset[Any]:
+    from seqeval.metrics.sequence_labeling import get_entities  # imports scikit-learn and pandas, a second
+
     return frozenset(get_entities([labels[index] if index >= 0 else "O" for index in row]))
 
 
@@ -165,12 +164,34 @@ _RANKED = ("spearman", "pearson_spearman_mean")
 # sums below are multiples of 1/4, so nothing is rounded.
 
 
+class _Ranked:
+    """Values by rank: which distinct value each example has, [examples], and how many have it, [distinct]."""
+
+    def __init__(self, values: Floats) -> None:
+        _, self.which, tied = np.unique(values, return_inverse=True, return_counts=True)
+        self.tied: Floats = tied.astype(float)
+        self.ranks: Floats = (np.cumsum(self.tied) - (self.tied - 1) / 2)[self.which]
+
+    def squares_without(self) -> Floats:
+        """The sum of the squares of all ranks without each example."""
+        count, t = len(self.which), self.tied
+        of_all = (count - 1) * count * (2 * count - 1) / 6 - ((t**3 - t) / 12).sum()
+        found: Floats = of_all + (t * (t - 1) / 4)[self.which]
+        return found
+
+    def sum_above(self, values: Floats) -> Floats:
+        """For each example, the sum of the values of the larger ones, plus half of those of the other equal ones."""
+        sums = np.bincount(self.which, weights=values)
+        found: Floats = (sums.sum() - np.cumsum(sums) + sums / 2)[self.which] - values / 2
+        return found
+
+
 def _spearman(x: Floats, y: Floats) -> tuple[float, Floats]:
-    count, a, b = len(x), rankdata(x), rankdata(y)
+    count, first, second = len(x), _Ranked(x), _Ranked(y)
+    a, b = first.ranks, second.ranks
     whole = float(_correlation_of_ranks(count, *(np.array(each) for each in (a @ a, a @ b, b @ b))))
-    fallen = (_sum_above(a, b) - b / 2) + (_sum_above(b, a) - a / 2) - _count_above_in_both(a, b)
-    products = a @ b - a * b - fallen
-    return whole, _correlation_of_ranks(count - 1, _squares_without(a), products, _squares_without(b))
+    products = a @ b - a * b - first.sum_above(b) - second.sum_above(a) + _count_above_in_both(a, b)
+    return whole, _correlation_of_ranks(count - 1, first.squares_without(), products, second.squares_without())
 
 
 def _correlation_of_ranks(count: int, xx: Floats, xy: Floats, yy: Floats) -> Floats:
@@ -178,24 +199,6 @@ def _correlation_of_ranks(count: int, xx: Floats, xy: Floats, yy: Floats) -> Flo
     mean_square = count * ((count + 1) / 2) ** 2
     scale = np.sqrt((xx - mean_square) * (yy - mean_square))
     return np.divide(xy - mean_square, scale, out=np.full_like(scale, np.nan), where=scale > 0)
-
-
-def _squares_without(ranks: Floats) -> Floats:
-    """The sum of the squares of the ranks without each example: (t^3 - t) / 12 less for each tie of t examples."""
-    count = len(ranks)
-    _, which, tied = np.unique(ranks, return_inverse=True, return_counts=True)
-    t = tied.astype(float)
-    found: Floats = (count - 1) * count * (2 * count - 1) / 6 - ((t**3 - t) / 12).sum() + (t * (t - 1) / 4)[which]
-    return found
-
-
-def _sum_above(keys: Floats, values: Floats) -> Floats:
-    """For each example, the sum of the values of those with a larger key, plus half of those with an equal one."""
-    order = np.argsort(keys)
-    sums = np.concatenate([[0.0], np.cumsum(values[order])])
-    below = [sums[np.searchsorted(keys[order], keys, side)] for side in ("left", "right")]
-    found: Floats = sums[-1] - (below[0] + below[1]) / 2
-    return found
 
 
 def _count_above_in_both(x: Floats, y: Floats) -> Floats:
@@ -210,6 +213,8 @@ def _count_above_in_both(x: Floats, y: Floats) -> Floats:
         larger = [above(by_y[at]) for at in tied]
         for at in tied:
             insort(seen, by_y[at])
-        # Half of the tied ones, themselves not counted: each is equal to itself in both, a quarter.
-        found[tied] = [(before + above(by_y[at])) / 2 - 0.25 for before, at in zip(larger, tied, strict=True)]
+        if len(tied) > 1:
+            # Half of the tied ones. Each is equal to itself in both, and not counted: a quarter.
+            larger = [(before + above(by_y[at])) / 2 - 0.25 for before, at in zip(larger, tied, strict=True)]
+        found[tied] = larger
     return found
