@@ -8,7 +8,6 @@ same standard error as a bootstrap over examples, without random numbers and in 
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import chain, groupby
@@ -68,10 +67,11 @@ def _are_valid(metric: str, values: Sequence[Any], labels: Sequence[str] | None)
         if not labels or not all(labels) or not _all_of(values, list):
             return False
         indices = list(chain.from_iterable(values))
-        return not indices or (_all_of(indices, int) and min(indices) >= -1 and max(indices) < len(labels))
+        return _all_of(indices, int) and set(indices) <= set(range(-1, len(labels)))
     if metric not in _SUMMED or not _all_of(values, int):
         return False
-    return len(set(values)) <= MOST_KINDS and min(values) >= -LARGEST and max(values) <= LARGEST
+    kinds = set(values)
+    return len(kinds) <= MOST_KINDS and min(kinds) >= -LARGEST and max(kinds) <= LARGEST
 
 
 def _all_of(values: Sequence[Any], *kinds: type) -> bool:
@@ -190,7 +190,7 @@ def _spearman(x: Floats, y: Floats) -> tuple[float, Floats]:
     count, first, second = len(x), _Ranked(x), _Ranked(y)
     a, b = first.ranks, second.ranks
     whole = float(_correlation_of_ranks(count, *(np.array(each) for each in (a @ a, a @ b, b @ b))))
-    products = a @ b - a * b - first.sum_above(b) - second.sum_above(a) + _count_above_in_both(a, b)
+    products = a @ b - a * b - first.sum_above(b) - second.sum_above(a) + _count_above_in_both(first, second)
     return whole, _correlation_of_ranks(count - 1, first.squares_without(), products, second.squares_without())
 
 
@@ -201,20 +201,23 @@ def _correlation_of_ranks(count: int, xx: Floats, xy: Floats, yy: Floats) -> Flo
     return np.divide(xy - mean_square, scale, out=np.full_like(scale, np.nan), where=scale > 0)
 
 
-def _count_above_in_both(x: Floats, y: Floats) -> Floats:
+def _count_above_in_both(x: _Ranked, y: _Ranked) -> Floats:
     """For each example, how many others are larger in both x and y; equality in one halves an example's weight."""
-    found, seen, by_x, by_y = np.empty(len(x)), list[float](), x.tolist(), y.tolist()
+    order = np.argsort(y.which, kind="stable")
+    place = np.argsort(order).tolist()  # of each example in the order of y
+    stop = np.cumsum(y.tied)[y.which].astype(int)  # where those that are equal in y end
+    start = (stop - y.tied[y.which].astype(int)).tolist()
+    stop, by_x = stop.tolist(), x.which.tolist()
+    found, seen = [0.0] * len(place), 0  # seen: a bit at the place of each example that is larger in x
 
-    def above(value: float) -> float:
-        return len(seen) - (bisect_left(seen, value) + bisect_right(seen, value)) / 2
-
-    for _, equal in groupby(np.argsort(-x).tolist(), key=by_x.__getitem__):
+    for _, equal in groupby(np.argsort(-x.which).tolist(), key=by_x.__getitem__):
         tied = list(equal)
-        larger = [above(by_y[at]) for at in tied]
         for at in tied:
-            insort(seen, by_y[at])
-        if len(tied) > 1:
-            # Half of the tied ones. Each is equal to itself in both, and not counted: a quarter.
-            larger = [(before + above(by_y[at])) / 2 - 0.25 for before, at in zip(larger, tied, strict=True)]
-        found[tied] = larger
-    return found
+            found[at] = (seen >> start[at]).bit_count() + (seen >> stop[at]).bit_count()
+        for at in tied:
+            seen |= 1 << place[at]
+        if len(tied) > 1:  # half of the tied ones; each is equal to itself in both, which is not counted
+            for at in tied:
+                both = found[at] + (seen >> start[at]).bit_count() + (seen >> stop[at]).bit_count()
+                found[at] = both / 2 - 0.5
+    return np.array(found) / 2
