@@ -78,7 +78,6 @@ class GridDisplay(AbstractContextManager["GridDisplay"]):
         self._console, self._estimator, self._workers = console, estimator, workers
         self._total, self._done, self._failed = len(pending), 0, 0
         self._waiting = Counter(map(Like.of, pending))  # by what they are like: there may be very many
-        self._begun: set[str] = set()
         self._running: dict[str, _Running] = {}
         self._printed_at = time.monotonic()
         columns = TextColumn("{task.description}", markup=False), BarColumn(20), _State(self._state)
@@ -93,7 +92,7 @@ class GridDisplay(AbstractContextManager["GridDisplay"]):
         self._progress.stop()
 
     def started(self, cell: Cell) -> None:
-        self._leave_queue(cell)
+        self._waiting[Like.of(cell)] -= 1
         self._running[cell.id] = _Running(cell, self._progress.add_task(title(cell), total=None), time.monotonic())
 
     def progressed(self, cell: Cell, data: Mapping[str, Any]) -> None:
@@ -105,14 +104,13 @@ class GridDisplay(AbstractContextManager["GridDisplay"]):
             self._print(f"        {title(cell)}: {_described(running.data)}")
 
     def retried(self, cell: Cell, reason: str) -> None:
-        self._stop_showing(cell)
-        self._begun.discard(cell.id)
+        self._stop(cell)
         self._waiting[Like.of(cell)] += 1
         self._print(f"        {title(cell)}: {reason}; it starts again")
 
     def ended(self, record: Record) -> None:
-        self._leave_queue(record.cell)  # it may have ended without having started
-        self._stop_showing(record.cell)
+        if not self._stop(record.cell):  # it ended without having started here
+            self._waiting[Like.of(record.cell)] -= 1
         self._estimator.learn(record)
         self._done += 1
         failed = record.failed and record.status != "interrupted"
@@ -143,14 +141,11 @@ class GridDisplay(AbstractContextManager["GridDisplay"]):
         known = [max(0.0, seconds) for seconds in rest if seconds is not None]
         return max(sum(known) / self._workers, longest) if len(known) == len(rest) else None
 
-    def _leave_queue(self, cell: Cell) -> None:
-        if cell.id not in self._begun:
-            self._begun.add(cell.id)
-            self._waiting[Like.of(cell)] -= 1
-
-    def _stop_showing(self, cell: Cell) -> None:
+    def _stop(self, cell: Cell) -> bool:
+        """Stop showing a cell as running; whether it was."""
         if running := self._running.pop(cell.id, None):
             self._progress.remove_task(running.row)
+        return running is not None
 
     def _state(self, task: Task) -> str:
         """What is beside the bar of the grid, or of a running cell."""

@@ -1,4 +1,4 @@
-"""Targets for the tests of the executors. Workers import them, as the tests put this folder on sys.path."""
+"""Targets for the tests of the executors, which workers import, too; and a few helpers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,35 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.executors import Report, Retire
+import psutil
 
+from bench.executors import Job, Report, Retire
+
+TARGET = f"{__name__}:run"
 setup_was_called_before_import = os.environ.get("EXECUTOR_TEST_SETUP") == "called"
+
+
+def job(key: str, *payload: Any, timeout: float | None = None) -> Job:
+    return Job(key, payload, timeout)
+
+
+def until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    return condition()
+
+
+def gone(pid: int) -> bool:
+    """Whether the process has ended; an orphan's zombie waits for init and counts as ended."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def prepare_badly() -> None:
@@ -93,6 +116,11 @@ def meet(report: Report, folder: Path, number: int) -> bool:
     while not (folder / str(1 - number)).exists() and time.monotonic() < end:
         time.sleep(0.01)
     return (folder / str(1 - number)).exists()
+
+
+def meet_and_exit(report: Report, folder: Path, number: int) -> None:
+    meet(report, folder, number)
+    os._exit(1)
 
 
 def report_and_sleep(report: Report, count: int, seconds: float) -> str:

@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
+from executor_targets import TARGET, job
 from ray_machines import Machines, machines, wait_until
 
 from bench.errors import BenchError
@@ -22,17 +22,12 @@ from bench.executors import ray as module
 from bench.executors.ray import RayExecutor
 from bench.executors.ray.cluster import ClusterError, Share, connected, room_for
 
-TARGET = "executor_targets:run"
 SHARE = Share(cpus=1, most=1)
 FOLDER = str(Path(__file__).parent)
 
 
 def executor_of(share: Share = SHARE, setup: str | None = None) -> RayExecutor:
     return RayExecutor(TARGET, share, {"EXECUTOR_TEST_ENV": "set", "PYTHONPATH": FOLDER}, setup)
-
-
-def job(key: str, *payload: Any, timeout: float | None = None) -> Job:
-    return Job(key, payload, timeout)
 
 
 # What a machine has room for

@@ -66,13 +66,13 @@ def test_what_a_killed_driver_was_at_another_one_takes_over(quick: QuickGrid, tm
 def test_another_drivers_failure_is_taken_and_not_tried_again(quick: QuickGrid, tmp_path: Path) -> None:
     results = tmp_path / "results"
     quick.add([("hanging", "train")])
-    with tiny_grid.ending(quick.start(results, "--seeds", 2, "--timeout", 10)) as first:
+    with tiny_grid.ending(quick.start(results, "--seeds", 2, "--timeout", 20)) as first:
         until(lambda: list(quick.struck.iterdir()))
         with tiny_grid.ending(quick.start(results, "--seeds", 2)) as second:
             ended = [finish(driver) for driver in (first, second)]
     assert [code for code, _ in ended] == [1, 1]
     for _, err in ended:
-        assert err.count("the job ran longer than its limit of 10 s") == 2  # as it ends, and in the list of failures
+        assert err.count("the job ran longer than its limit of 20 s") == 2  # as it ends, and in the list of failures
     assert sorted(record.status for record in Store(results).all()[0]) == ["ok"] * 5 + ["timeout"]
 
 

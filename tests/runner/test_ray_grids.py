@@ -125,7 +125,7 @@ def test_a_machine_is_lost_and_the_grid_is_complete(grid: TinyGrid, cluster: Mac
     (retry,) = found["lingers"]["retries"]
     assert retry.startswith("lost with its machine after ")
     assert found["steady"]["retries"] == []
-    assert f"lingers on tiny, seed 0: {retry}; it begins again" in err
+    assert f"lingers on tiny, seed 0: {retry}; it starts again" in err
     assert "[2/2]" in err
     assert "lingers" in out
     cluster.add()
