@@ -30,8 +30,8 @@ class Attachment(nn.Module):
     vectors are added to the layer's input as a whole, as in the authors' code.
 
     An adapter is its vectors and its head. The first adapter's head is the model's own; each further one
-    may bring a head of its own, which then answers in place of the model's. Which adapters are in use is
-    set by `use`, or for one call by the keyword `adapters` of the model: a name, or one name or index an
+    may bring a head of its own, whose logits then replace the model's. Which adapters are in use is
+    set by `use`, or for one call by the keyword `adapters` of the model: a name, or one name or index per
     example.
 
     It is a part of the backbone, so its parameters move, train and are copied with the model's. One call
@@ -200,9 +200,9 @@ class Attachment(nn.Module):
     def _after_head(
         self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor
     ) -> Tensor | None:
-        """When a module of the head has answered: put the answer of each adapter's own head in its place.
+        """After a module of the head: replace its output by that of each adapter's own head.
 
-        Every head in use answers for all examples, which costs little beside the backbone and reads nothing
+        Every head in use is computed for all examples, which costs little beside the backbone and reads nothing
         back from the device. Where heads have different numbers of labels, the missing ones are -inf.
         """
         heads = [self.head(each) for each in self._names]
@@ -217,7 +217,7 @@ class Attachment(nn.Module):
 
 
 def _may_be_indices(choice: Tensor, count: int) -> bool:
-    """Whether these can be indices of adapters. Values on a GPU are not looked at: every call would wait for them."""
+    """Whether these can be indices of adapters. Values on a GPU are not read: every call would wait for them."""
     if choice.dim() != 1 or choice.is_floating_point():
         return False
     if choice.device.type != "cpu" or torch.compiler.is_compiling():

@@ -150,39 +150,30 @@ def test_zero_vectors_are_the_base_model_bit_for_bit(family: str, kind: str) -> 
 
 
 ABLATIONS: dict[str, Any] = {
-    # parameters -> the full [layers, slots, hidden] table that they mean, from the parameters that are there
-    "cls": (PastaParams(tokens="cls"), lambda v: torch.cat([v, torch.zeros(3, 2, 32)], 1)),
-    "sep": (PastaParams(tokens="sep"), lambda v: torch.cat([torch.zeros(3, 1, 32), v], 1)),
-    "share_layers": (PastaParams(share_layers=True), lambda v: v.repeat(3, 1, 1)),
-    "share_slots": (PastaParams(share_slots=True), lambda v: v.repeat(1, 3, 1)),
-    "share both": (PastaParams(share_layers=True, share_slots=True), lambda v: v.repeat(3, 3, 1)),
-    "layers": (PastaParams(layers=(0, 2)), lambda v: torch.stack([v[0], torch.zeros(3, 32), v[1]])),
-    "last layer": (PastaParams(layers=(2,)), lambda v: torch.cat([torch.zeros(2, 3, 32), v])),
+    # parameters, their count, and the full [layers, slots, hidden] table that the vectors mean
+    "cls": (PastaParams(tokens="cls"), 96, lambda v: torch.cat([v, torch.zeros(3, 2, 32)], 1)),
+    "sep": (PastaParams(tokens="sep"), 192, lambda v: torch.cat([torch.zeros(3, 1, 32), v], 1)),
+    "share_layers": (PastaParams(share_layers=True), 96, lambda v: v.repeat(3, 1, 1)),
+    "share_slots": (PastaParams(share_slots=True), 96, lambda v: v.repeat(1, 3, 1)),
+    "share both": (PastaParams(share_layers=True, share_slots=True), 32, lambda v: v.repeat(3, 3, 1)),
+    "layers": (PastaParams(layers=(0, 2)), 192, lambda v: torch.stack([v[0], torch.zeros(3, 32), v[1]])),
+    "last layer": (PastaParams(layers=(2,)), 96, lambda v: torch.cat([torch.zeros(2, 3, 32), v])),
     "all of it": (
         PastaParams(tokens="sep", share_slots=True, layers=(1,)),
+        32,
         lambda v: torch.stack([torch.zeros(3, 32), torch.cat([torch.zeros(1, 32), v[0], v[0]]), torch.zeros(3, 32)]),
     ),
-}
-COUNTS = {
-    "cls": 96,
-    "sep": 192,
-    "share_layers": 96,
-    "share_slots": 96,
-    "share both": 32,
-    "layers": 192,
-    "last layer": 96,
-    "all of it": 32,
 }
 
 
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_an_ablation_is_the_equation_with_its_table_of_vectors(name: str) -> None:
-    params, table = ABLATIONS[name]
+    params, count, table = ABLATIONS[name]
     params = params.model_copy(update={"init_std": 0.5})
     template, inputs = families.template("bert", pair=True), families.inputs("bert", pair=True)
     model = add(families.model("bert"), template, params)
     vectors = model.base_model.pasta.adapter("default").vectors
-    assert vectors.numel() == layout(params, model.config, template).count == COUNTS[name]
+    assert vectors.numel() == layout(params, model.config, template).count == count
     want = slow("bert", table(vectors.detach()).double(), inputs["input_ids"])(**inputs).logits
     assert torch.allclose(model.double()(**inputs).logits, want, rtol=0, atol=1e-6)
     assert (want - families.model("bert").double()(**inputs).logits).abs().max() > 0.05
