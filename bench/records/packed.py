@@ -34,7 +34,8 @@ class PackedList(Sequence[T]):
         return len(self._packed if isinstance(self._packed, array) else self._values())
 
     def __getitem__(self, at: Any) -> Any:
-        return self._values()[at]
+        found = self._packed[at] if isinstance(self._packed, array) else self._values()[at]
+        return found.tolist() if isinstance(found, array) else found
 
     def __eq__(self, other: object) -> bool:
         return self._key() == other._key() if isinstance(other, PackedList) else self._values() == other
