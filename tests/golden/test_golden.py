@@ -104,6 +104,9 @@ def test_a_changed_number_or_setting_is_noticed(
     mutation: str, on_file: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell, mutate = MUTATIONS[mutation]
+    threads = [1]  # not torch's own: two threads that wait for each other on a busy machine take seconds
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: threads.append(count))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads[-1])
     mutate(monkeypatch)
     wrong = problem(on_file, cell)
     assert wrong is not None
