@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import json
 import math
+import platform
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ HERE = Path(__file__).parent
 FILE = HERE / "numbers.json"
 PLUGINS = (HERE / "tiny_tasks.py",)
 COMMAND = "python tests/golden/make.py"
+PYTHON = ".".join(platform.python_version_tuple()[:2])  # decides how code is written out before it is hashed
 RAISE = f"raise {grid.__name__}.NUMERICS"
 # Seven digits are on file. The last bits differ between processors; that grows a little in a few steps of training.
 RELATIVE, ABSOLUTE = 1e-5, 1e-6
@@ -184,7 +186,7 @@ def write() -> str | None:
         wrong = problem(before, cells_now, grid.NUMERICS, method_code())
         if wrong and RAISE in wrong:
             return wrong
-    head = {"numerics": grid.NUMERICS, "versions": versions(), "code": method_code()}
+    head = {"numerics": grid.NUMERICS, "versions": versions(), "python": PYTHON, "code": method_code()}
     lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
     rows = [f"{json.dumps(name)}: {json.dumps(found)}" for name, found in cells_now.items()]
     text = ",\n".join([*lines, '"cells": {\n' + ",\n".join(rows) + "\n}"])

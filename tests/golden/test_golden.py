@@ -62,6 +62,11 @@ def test_the_file_is_of_the_versions_that_ci_installs() -> None:
     assert golden.read()["versions"] == {name: pinned[name] for name in grid.NUMERIC_LIBRARIES}, f"run `{COMMAND}`"
 
 
+def test_the_file_is_of_the_methods_files(on_file: dict[str, Any]) -> None:
+    """Otherwise numbers that move with the harness would pass for a method's own change."""
+    assert on_file["code"] == golden.method_code() or on_file["python"] != golden.PYTHON, f"run `{COMMAND}`"
+
+
 def test_the_numbers_of_the_cells_differ(on_file: dict[str, Any]) -> None:
     """A file of constants would hide what moves."""
     cells = on_file["cells"].values()
