@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import MACHINE, failed, measured
+from made import MACHINE, failed, measured, memory
 from scipy import stats
 
 from bench.comparison import noise
@@ -103,21 +103,13 @@ def test_more_seeds_average_the_cells_out_and_never_the_runs() -> None:
     assert errors[0] > errors[1] > errors[2] > math.sqrt(2) * 0.02
 
 
-def test_a_comparison_louder_than_the_known_noise_counts() -> None:
-    quiet = ratio_test([0.1] * 3, spread(0.0, 0.01), spread(None, 0.005))
-    loud = ratio_test([0.1] * 3, spread(0.0, 0.01), spread(None, 0.2))
+def test_the_larger_noise_counts_and_none_at_all_is_not_believed() -> None:
+    quiet, loud = (ratio_test([0.1] * 3, spread(0.0, 0.01), spread(None, within)) for within in (0.005, 0.2))
     assert quiet.p_value < 0.001 < 0.05 < loud.p_value
-
-
-def test_no_noise_at_all_is_not_believed() -> None:
-    found = ratio_test([0.001], spread(0.0, 0.0))
-    assert found.error >= RESOLUTION
-    assert found.p_value > 0.5
-
-
-def test_nothing_known_says_nothing() -> None:
-    assert noise.ratio_test([0.1, 0.1], None, None) is None
-    assert noise.ratio_test([], spread(), None) is None
+    none = ratio_test([0.001], spread(0.0, 0.0))
+    assert none.error >= RESOLUTION
+    assert none.p_value > 0.5
+    assert noise.ratio_test([0.1, 0.1], None, None) is noise.ratio_test([], spread(), None) is None
     assert log_ratio(2.0, 1.0) == pytest.approx(-math.log(2))
     assert log_ratio(None, 1.0) is log_ratio(1.0, None) is log_ratio(0.0, 1.0) is log_ratio(1.0, -1.0) is None
 
@@ -153,26 +145,21 @@ def runs(drift: tuple[float, ...] = (0.9, 1.0, 1.1), cells: int = 3) -> list[dic
 
 
 def test_the_noise_of_an_aa_run(tmp_path: Path) -> None:
-    table = runs(cells=4)
+    table = [{id: r.model_copy(update={"memory": memory(eval_peak_mib=None)})
+              for id, r in run.items()} for run in runs(cells=4)]  # fmt: skip
     broken = failed("a", 1)
     table[1][broken.id] = broken  # failed once: left out
     found = estimate(table, "0.1.0")
     assert (found.repeats, found.cells, found.profile, found.machine) == (3, 3, "cpu", KIND)
     # All cells drift alike: all of it is between runs.
-    speed, memory = found.quantities["train_examples_per_second"], found.quantities["peak_train_memory_mib"]
+    assert "peak_eval_memory_mib" not in found.quantities  # which no cell has
+    speed, train_mib = found.quantities["train_examples_per_second"], found.quantities["peak_train_memory_mib"]
     assert speed.between_sd == pytest.approx(np.std(np.log([0.9, 1.0, 1.1]), ddof=1))
     assert speed.within_sd == pytest.approx(0.0, abs=1e-9)
-    assert (memory.between_sd, memory.within_sd) == (0.0, 0.0)
+    assert (train_mib.between_sd, train_mib.within_sd) == (0.0, 0.0)
     (tmp_path / noise.FILE).write_text(found.to_json(), encoding="utf-8")
     assert noise.load(tmp_path / noise.FILE) == found
     assert set(json.loads(found.to_json())["machine"]) == {"cpu_model", "cpu_cores", "gpus"}  # and no host
-
-
-def test_a_measure_that_is_not_known_has_no_noise() -> None:
-    table = [{(r := measured("a", s, eval_mib=None)).id: r for s in range(3)} for _ in range(2)]
-    assert set(estimate(table, "0.1.0").quantities) == {
-        "train_examples_per_second", "eval_examples_per_second", "peak_train_memory_mib"
-    }  # fmt: skip
 
 
 OTHER_MACHINE = {(r := measured("a", s, machine={**MACHINE, "cpu_model": "B CPU"})).id: r for s in range(3)}
