@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 from bench.comparison.measures import MEASURES, Measure
 from bench.comparison.noise import Noise, Spread, log_ratio, ratio_test, spread_over_seeds
 from bench.comparison.rows import ALL_ROWS, RowEvent, RowPair, match_rows
-from bench.leaderboard.ranking import compare
+from bench.leaderboard.ranking import compare_rows
 from bench.leaderboard.rows import Row
 from bench.records.machines import machine_kind
 from bench.records.record import Record
@@ -144,7 +144,7 @@ def _judge(measure: Measure, pairs: Sequence[RowPair], known: Spread | None) -> 
     def figures(pair: RowPair, values: Values) -> Figures | str:
         if measure.test == "paired":
             return _paired(pair, values)
-        return _log_ratio(values, known, seen) if measure.test == "log-ratio" else _exact(values)
+        return _against_noise(values, known, seen) if measure.test == "log-ratio" else _exact(values)
 
     found = []
     for pair, each, reason in zip(pairs, values, reasons, strict=True):
@@ -152,7 +152,7 @@ def _judge(measure: Measure, pairs: Sequence[RowPair], known: Spread | None) -> 
         found.append(_judgement(measure, pair.row, metric, reason or figures(pair, each), _higher_is_better(pair)))
     # Only an A/A run shows what whole runs differ by: nothing in a comparison distinguishes that from a change.
     if known is not None and len(judged) > 1:
-        together = _log_ratio([pair for each in judged for pair in each], known, seen)
+        together = _against_noise([value for each in judged for value in each], known, seen)
         found += [] if isinstance(together, str) else [_judgement(measure, ALL_ROWS, None, together)]
     return found
 
@@ -180,13 +180,13 @@ def _paired(pair: RowPair, values: Values) -> Figures | str:
     if all(a.score == b.score and a.predictions == b.predictions for a, b in zip(base, new, strict=True)):
         # Not by chance: nothing was drawn, so there is nothing to test, or to correct the other tests for.
         return Figures(*means, 0.0, len(values))
-    found = compare(new, base)
+    found = compare_rows(new, base)
     if found is None or found.p_value is None or found.n_seeds < 2:
         return "one seed alone allows no claim"
     return Figures(*means, found.difference, found.n_seeds, found.p_value, found.minimum_detectable)
 
 
-def _log_ratio(values: Values, known: Spread | None, seen: Spread | None) -> Figures | str:
+def _against_noise(values: Values, known: Spread | None, seen: Spread | None) -> Figures | str:
     """Throughput and memory, against the noise."""
     ratios = _log_ratios(values)
     found = ratio_test(ratios, known, seen)
@@ -280,7 +280,7 @@ def _unsteady(pairs: Iterable[RowPair]) -> str | None:
     A probe takes a tenth of a second beside a cell of many, on one core. Where the probes of some rows say that the
     machine was not as fast as before, something else used it, which the probes of other rows may have missed.
     """
-    ratios = [ratio for pair in pairs if not pair.extra and (ratio := _machine_ratio(pair)) is not None]
+    ratios = [ratio for pair in pairs if (ratio := _machine_ratio(pair)) is not None]
     if all(map(_tolerable, ratios)):
         return None
     return f"the machine was unsteady, at {min(ratios):.2f} to {max(ratios):.2f} of its former speed"

@@ -39,7 +39,7 @@ def _shares(record: Record) -> Floats | None:
         return None  # of another metric, or predictions that do not fit this one
 
 
-def compare(first: Iterable[Record], second: Iterable[Record]) -> Comparison | None:
+def compare_rows(first: Iterable[Record], second: Iterable[Record]) -> Comparison | None:
     """Compare two rows of one task by seed and by example; None where they have no seed in common.
 
     They are compared by seed only if their test examples differ or their predictions are unknown.

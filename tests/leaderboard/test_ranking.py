@@ -11,7 +11,7 @@ from made import failed, record
 from scipy import stats
 
 from bench.leaderboard.columns import Name
-from bench.leaderboard.ranking import compare
+from bench.leaderboard.ranking import compare_rows
 from bench.leaderboard.tables import Tables
 from bench.records.record import Data, Record
 
@@ -41,7 +41,7 @@ def test_a_pair_by_hand() -> None:
     assert p == line["p_holm"]
     quantile = 0.2142857 * stats.t.isf(p / 2, 1) + 0.7857143 * stats.t.isf(p / 2, 3)
     assert quantile == pytest.approx(0.375 / math.sqrt(0.0729167), 1e-5)
-    found = compare(first, second)
+    found = compare_rows(first, second)
     assert found is not None
     assert found.p_value == line["p_value"]
 
