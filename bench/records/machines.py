@@ -1,4 +1,4 @@
-"""The kind of machine that a record comes from: what decides how fast the same code is."""
+"""Kinds of machine: speed can only be compared on machines of one kind."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bench.records.record import Record
 
 
 class MachineKind(BaseModel):
-    """What machines must have in common for their speed to be compared. It names no machine."""
+    """What machines must have in common for their speed to be compared."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -22,7 +22,7 @@ class MachineKind(BaseModel):
 
 
 def machine_kind(record: Record) -> MachineKind | None:
-    """The kind of machine that a record comes from; None: it does not say."""
+    """The kind of machine of a record; None if it is unknown."""
     machine = record.environment.get("machine")
     if not isinstance(machine, dict):
         return None
@@ -31,5 +31,5 @@ def machine_kind(record: Record) -> MachineKind | None:
     cpu_model, cpu_cores = machine.get("cpu_model"), machine.get("cpu_cores_allowed")
     try:
         return MachineKind(cpu_model=cpu_model, cpu_cores=cpu_cores, gpus=tuple(names))
-    except ValidationError:  # an environment is free in form, and a record may come from anywhere
+    except ValidationError:  # the environment has no schema, and a record may come from anywhere
         return None

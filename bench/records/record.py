@@ -1,4 +1,4 @@
-"""What a finished cell leaves: one JSON object, whatever became of the cell."""
+"""The record of a cell: one JSON object, whether the cell finished or failed."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ SCHEMA_VERSION = 7
 READABLE_VERSIONS = (1, 2, 3, 4, 5, 6, 7)
 
 Status = Literal["ok", "oom", "error", "timeout", "interrupted", "skipped"]
-FAILED: tuple[Status, ...] = ("error", "oom", "timeout", "interrupted")  # "skipped" was meant
+FAILED: tuple[Status, ...] = ("error", "oom", "timeout", "interrupted")  # "skipped" is on purpose
 
-
-# A record may come from anywhere. These bounds are beyond what is measured (the square of a float32 reaches 1e77), and
-# sums and squares of what is within them are numbers still.
+# A record may come from anywhere. No measured value reaches these bounds (the square of a float32 is up to 1e77), and
+# sums and squares of values within them are finite.
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Number = Annotated[float, Field(ge=-1e100, le=1e100)]
 
@@ -34,7 +33,7 @@ class _Part(BaseModel):
 
 
 class Parameters(_Part):
-    """Scalar parameters; see bench.measure.parameters. formula: the count that the method's paper promises."""
+    """Numbers of scalar parameters, see bench.measure.parameters. formula: the number in the method's paper."""
 
     base: Count
     trainable: Count
@@ -46,7 +45,7 @@ class Parameters(_Part):
 
 
 class Memory(_Part):
-    """Peaks in MiB; growth is over the level with the model loaded. None: unknown."""
+    """Peaks in MiB; growth is relative to the loaded model. None: unknown."""
 
     kind: str | None
     train_peak_mib: Number | None
@@ -58,11 +57,11 @@ class Memory(_Part):
 
 
 class Speed(_Part):
-    """Throughput of optimiser steps and of the evaluation on test; void says why training's means nothing.
+    """Throughput of optimiser steps and of the evaluation on test; void says why that of training is meaningless.
 
     workers: how many workers ran on the machine. exclusive: whether none of them shared this one's GPU or cores, so
-    that throughput can be compared; None: a record of a version that did not say.
-    machine_gflops: how fast the machine was just then, see bench.measure.machine.
+    that throughput can be compared; None: the schema version did not have it. machine_gflops: the machine's speed at
+    that time, see bench.measure.machine.
     """
 
     train_examples_per_second: Number | None
@@ -79,9 +78,9 @@ class Speed(_Part):
 
 
 class Data(_Part):
-    """What was read: examples a split, how often each label occurs, and a hash over all of it.
+    """The data of a cell: examples a split, how often each label occurs, and a hash of all of it.
 
-    labels: the names of the label indices in order, none for a regression; None: a record that does not tell.
+    labels: the names of the label indices in order, empty for a regression; None: the schema version did not have it.
     """
 
     examples: dict[str, Count]
@@ -91,7 +90,7 @@ class Data(_Part):
 
 
 class ExtraTest(_Part):
-    """What came out on one extra test of the task; see the fields of the same names in `Record`."""
+    """The results on one extra test of the task; see the fields of the same names in `Record`."""
 
     scores: dict[str, Number | None] = Field(default_factory=dict)
     constant_score: Number | None = None
@@ -100,14 +99,14 @@ class ExtraTest(_Part):
 
 
 class Record(_Part):
-    """One cell's outcome. Fields of a part that was never reached are None.
+    """The outcome of a cell. What the cell did not get to is None or empty.
 
-    scores: the task's metric and its companions on the test split. constant_score: the metric of the best
-    answer that ignores the input. predictions and references: one entry a test example, in the split's
-    order. extra_tests: these four for each extra test of the task. recipe_sources: where each setting of the recipe
-    is from, see bench.grid.recipes. inference_flops: of one forward pass over the test example of median length.
-    losses: one a step. timeline: seconds by phase, with the untracked rest
-    and the total. retries: of each earlier attempt that was lost with its machine, how far it had got.
+    scores: the task's metric and its companions on the test split. constant_score: the metric of the best constant
+    answer. predictions and references: one entry a test example, in the split's order. extra_tests: these four for
+    each extra test of the task. recipe_sources: where each setting of the recipe is from, see bench.grid.recipes.
+    inference_flops: of one forward pass over the test example of median length. losses: one a step. timeline: seconds
+    by phase, with the untracked rest and the total. retries: how far each earlier attempt got that was lost with its
+    machine.
     """
 
     schema_version: Count = SCHEMA_VERSION
@@ -150,7 +149,7 @@ class Record(_Part):
 
     @property
     def exclusive_speed(self) -> Speed | None:
-        """The speed, None where other workers slowed this one down: it says little about the method then."""
+        """The speed; None if other workers slowed this one down."""
         if self.speed is None:
             return None
         shared = self.speed.workers > 1 if self.speed.exclusive is None else not self.speed.exclusive
@@ -161,7 +160,7 @@ class Record(_Part):
         return self.status in FAILED
 
     def on(self, extra_test: str) -> Record:
-        """The record as it would be if that extra test were the test split, of the task `TASK/EXTRA_TEST`."""
+        """The record with an extra test in place of the test split, for the task `TASK/EXTRA_TEST`."""
         found = self.extra_tests.get(extra_test, ExtraTest())
         return self.model_copy(
             update={
@@ -177,7 +176,7 @@ class Record(_Part):
 
 
 def new_record(cell: Cell) -> Record:
-    """The record of a cell of which nothing is known yet."""
+    """The record of a cell at its start."""
     now = timestamp()
     return Record(
         bench_version=__version__,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,14 +12,12 @@ from bench.errors import StoreError, UsageError, first_error
 from bench.files import remove_stale, write_atomically
 from bench.records.record import READABLE_VERSIONS, Record
 
-Stamp = tuple[int, int, int]
-"""What tells one writing of a file from another, without a clock that would have to be right."""
-
-MAX_BYTES = 64 * 1024**2  # of one record; of a test split of 40,000 examples the predictions take 0.1 MiB
+Fingerprint = tuple[int, int, int]  # of a file: inode, time of change in ns, size
+MAX_BYTES = 64 * 1024**2  # of one record; the predictions of 40,000 test examples take 0.1 MiB
 
 
 class NewerRecord(StoreError):
-    """A record that only a newer version of bench can read. It is whole, so nothing is ever written over it."""
+    """A record that only a newer version of bench can read. It is intact, so it is never overwritten."""
 
 
 class Store:
@@ -35,14 +32,14 @@ class Store:
         return self.records / f"{cell_id}.json"
 
     def adapter(self, cell_id: str) -> Path:
-        """The folder of a cell's trained adapter, where `--keep-adapters` asked for it."""
+        """The folder of a cell's trained adapter, see `--keep-adapters`."""
         return self.root / "adapters" / cell_id
 
     def write(self, record: Record) -> None:
-        """Put a record in its place. What lies there and is no record is evidence: it is moved to `damaged`.
+        """Write a record. A damaged file in its place is moved to `damaged`, so that it can be examined.
 
         Raises:
-            StoreError: if it cannot be written. NewerRecord: if what lies there is not ours to replace.
+            StoreError: if it cannot be written. NewerRecord: if a newer version of bench wrote the file in its place.
         """
         path = self.path(record.id)
         try:
@@ -53,8 +50,8 @@ class Store:
             self._set_aside(path)
         write_atomically(path, record.to_json())
 
-    def stamp(self, cell_id: str) -> Stamp | None:
-        """The stamp of a cell's record, which every writing changes; None where there is none."""
+    def fingerprint(self, cell_id: str) -> Fingerprint | None:
+        """Changes whenever the cell's record is written, and depends on no clock; None if there is no record."""
         try:
             found = self.path(cell_id).stat()
         except OSError:
@@ -62,24 +59,24 @@ class Store:
         return found.st_ino, found.st_mtime_ns, found.st_size
 
     def remove_stale(self) -> None:
-        """Remove the temporary files that killed processes left here; recent ones may still be written to."""
+        """Remove the temporary files that killed processes left here."""
         for folder in (self.root, self.records):
             remove_stale(folder, ".*.tmp")
 
     def read(self, cell_id: str) -> Record | None:
-        """The record of a cell; None where there is none.
+        """The record of a cell; None if there is none.
 
         Raises:
-            StoreError: if it is there and is no record of a readable schema version.
+            StoreError: see `read_file`.
         """
         path = self.path(cell_id)
         return read_file(path) if path.exists() else None
 
     def sound(self, cell_id: str) -> Record | None:
-        """The record of a cell; None where there is none, or a damaged one.
+        """The record of a cell; None if there is none, or it is damaged.
 
         Raises:
-            NewerRecord: if only a newer version of bench can tell.
+            NewerRecord: if a newer version of bench wrote it.
         """
         try:
             return self.read(cell_id)
@@ -89,16 +86,12 @@ class Store:
             return None
 
     def finished(self, cell_id: str) -> Record | None:
-        """The record of a cell that need not be run again.
-
-        Raises:
-            NewerRecord: if only a newer version of bench can tell.
-        """
+        """As `sound`, and None unless the cell finished: then it need not be run again."""
         record = self.sound(cell_id)
         return record if record is not None and record.status == "ok" else None
 
     def find(self, prefix: str) -> Record:
-        """The record whose id starts so.
+        """The record with the id that starts with this.
 
         Raises:
             UsageError: if there is none, or more than one.
@@ -110,7 +103,7 @@ class Store:
         return read_file(paths[0])
 
     def all(self) -> tuple[list[Record], list[str]]:
-        """Every readable record, by id, and what is wrong with each of the others."""
+        """Every readable record, by id, and what is wrong with each of the other files."""
         records, faults = [], []
         for path in self._paths():
             try:
@@ -124,39 +117,39 @@ class Store:
             self.damaged.mkdir(parents=True, exist_ok=True)
             path.rename(self.damaged / f"{path.stem}.{secrets.token_hex(4)}.json")
         except FileNotFoundError:
-            pass  # another process was quicker
+            pass  # another process moved it
         except OSError as error:
             raise StoreError(f"{path} is damaged and cannot be moved to {self.damaged}: {error.strerror}.") from None
 
-    def _paths(self) -> Iterator[Path]:
-        return iter(sorted(self.records.glob("[!.]*.json")))
+    def _paths(self) -> list[Path]:
+        return sorted(self.records.glob("[!.]*.json"))
 
 
 def read_file(path: Path) -> Record:
-    """The record in a file, whoever wrote it.
+    """The record in a file, which may come from anywhere.
 
     Raises:
-        StoreError: if there is none, whole and of a readable schema version, beginning with the path.
+        StoreError: if the file is not a complete record of a readable schema version; the message starts with the path.
     """
     try:
-        # Records are written as plain files. A link may lead anywhere, and a pipe or a device has no end.
+        # A link may lead anywhere, and a pipe or device may never end.
         if path.is_symlink() or not path.is_file():
             raise StoreError(f"{path} is not a plain file, so it is not read as a record.")
         if path.stat().st_size > MAX_BYTES:
-            raise StoreError(f"{path} is larger than {MAX_BYTES // 1024**2} MiB, and so no record.")
-        # Refuses NaN and nesting that is deeper than any record's; of a key that comes twice the last one counts.
+            raise StoreError(f"{path} is larger than {MAX_BYTES // 1024**2} MiB, too large for a record.")
+        # Refuses NaN and deep nesting; of a duplicate key the last one counts.
         content = from_json(path.read_bytes(), allow_inf_nan=False)
         version = content.get("schema_version") if isinstance(content, dict) else None
         if isinstance(version, int) and version > max(READABLE_VERSIONS):
             raise NewerRecord(
-                f"{path} was written by a newer version of bench: it says {version}, and this one reads schema "
-                f"versions up to {max(READABLE_VERSIONS)}. Upgrade bench, or choose another results folder."
+                f"{path} was written by a newer version of bench: its schema version is {version}, and this one reads "
+                f"up to {max(READABLE_VERSIONS)}. Upgrade bench, or choose another results folder."
             )
         if version not in READABLE_VERSIONS:
             readable = " or ".join(map(str, READABLE_VERSIONS))
             raise StoreError(
-                f"{path} is not a record of schema version {readable}, which this version of bench reads: "
-                f"it says {version!r}."
+                f"{path} is not a record of schema version {readable}, which this version of bench reads: its schema "
+                f"version is {version!r}."
             )
         record = Record.model_validate(content)
     except ValidationError as error:

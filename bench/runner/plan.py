@@ -22,7 +22,7 @@ from bench.plugins.task import Task
 from bench.profiles import Profile
 from bench.profiles.probe import probe
 from bench.records.record import Record
-from bench.records.store import NewerRecord, Stamp, Store
+from bench.records.store import Fingerprint, NewerRecord, Store
 from bench.runner.request import Request
 from bench.sources.resolve import Resolved, resolve
 from bench.train.assignment import Assignment
@@ -34,14 +34,14 @@ Fetching = Callable[[str, int, int | None], None]  # what, bytes so far, bytes i
 class Plan:
     """The cells of a grid: what workers need for each, by id, and the records of those that are finished.
 
-    stamps: of every cell's record, taken before it was read. damaged: a sentence for each unreadable record.
+    fingerprints: of every cell's record, taken before it was read. damaged: a sentence for each unreadable record.
     """
 
     assignments: dict[str, Assignment]
     finished: dict[str, Record]
     workers: int
     why_profile: str
-    stamps: dict[str, Stamp | None] = field(default_factory=dict)
+    fingerprints: dict[str, Fingerprint | None] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
 
     @property
@@ -100,9 +100,9 @@ def plan(*requests: Request, on_progress: Fetching | None = None) -> Plan:
     if lock:
         lockfile.require_cells(*lock, (made.cell for made in assignments.values()))
     store = Store(request.results)
-    stamps = {key: store.stamp(key) for key in assignments}
-    finished, damaged = _look_at(store, [key for key, stamp in stamps.items() if stamp])
-    return Plan(assignments, {} if request.options.force else finished, profile.workers, why, stamps, damaged)
+    fingerprints = {key: store.fingerprint(key) for key in assignments}
+    finished, damaged = _look_at(store, [key for key, found in fingerprints.items() if found])
+    return Plan(assignments, {} if request.options.force else finished, profile.workers, why, fingerprints, damaged)
 
 
 def _profile(request: Request) -> tuple[Profile, str]:

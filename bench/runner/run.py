@@ -91,7 +91,7 @@ class Run:
         self.cells = {cell.id: cell for cell in self.planned.pending}
         self.result = RunResult(dict(self.planned.finished), workers=self.backend.workers)
         self.running: dict[str, str] = {}  # id -> when it started
-        self.stamps = dict(self.planned.stamps)  # of records as they were before their cells started
+        self.fingerprints = dict(self.planned.fingerprints)  # of records as they were before their cells started
 
     def run(self) -> RunResult:
         """Run what is pending. On KeyboardInterrupt the cells that were running are recorded as interrupted.
@@ -129,7 +129,7 @@ class Run:
             elif (record := self._new_record(cell.id)) is not None and record.status != "interrupted":
                 self._end(cell.id, record)  # another run was faster
             else:
-                self.stamps[cell.id] = self.store.stamp(cell.id)
+                self.fingerprints[cell.id] = self.store.fingerprint(cell.id)
                 yield Job(cell.id, self.backend.payload(self.planned.assignments[cell.id]), self.timeout)
 
     def _on_event(self, event: Event) -> None:
@@ -172,7 +172,7 @@ class Run:
 
     def _is_written(self, key: str) -> bool:
         """Whether a record was written since the plan was made, or since the cell started here."""
-        return self.store.stamp(key) != self.stamps.get(key)
+        return self.store.fingerprint(key) != self.fingerprints.get(key)
 
     def _new_record(self, key: str) -> Record | None:
         return self.store.sound(key) if self._is_written(key) else None

@@ -122,7 +122,7 @@ def test_a_record_of_a_newer_version_is_refused_and_nothing_runs(
     refused = quick.run(results, "--seeds", 2, *more)
     assert refused.returncode == 2
     assert refused.stderr.count("Error: ") == 1
-    assert f"it says {SCHEMA_VERSION + 1}, and this one reads" in refused.stderr
+    assert f"its schema version is {SCHEMA_VERSION + 1}, and this one reads" in refused.stderr
     assert "Upgrade bench, or choose another results folder." in refused.stderr
     assert {each: each.read_bytes() for each in (results / "records").iterdir()} == files
 

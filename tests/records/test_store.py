@@ -1,12 +1,10 @@
-"""Records on disk: exact, whole or not at all, and no damaged one in anybody's way."""
+"""Records on disk come back exactly, and a damaged one is named and set aside."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,6 @@ from made import failed, memory, parameters, record, speed
 from pydantic import ValidationError
 
 from bench.errors import StoreError, UsageError
-from bench.files import STALE_SECONDS, write_atomically
 from bench.measure.environment import anonymous
 from bench.plugins.recipe import Recipe
 from bench.records.record import FAILED, READABLE_VERSIONS, SCHEMA_VERSION, Data, ExtraTest, Record, new_record
@@ -109,15 +106,6 @@ def test_a_record_on_an_extra_test_is_that_of_the_cell_with_its_answers() -> Non
     assert (unknown.score, unknown.predictions, unknown.status) == (None, [], "ok")
 
 
-@settings(max_examples=100)
-@given(st.lists(FINITE, max_size=5), FINITE)
-def test_floats_keep_every_bit(losses: list[float], score: float) -> None:
-    again = Record(**json.loads(record(score=score, losses=losses).to_json()))
-    assert [each.hex() for each in again.losses] == [each.hex() for each in losses]
-    assert again.score is not None
-    assert again.score.hex() == score.hex()
-
-
 TEXT_OF_ANY_KIND = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 ANSWERS = st.lists(st.integers(-1, 99) | FINITE | st.lists(st.integers(-1, 99), max_size=3), max_size=5)
 
@@ -175,17 +163,11 @@ def test_an_answer_that_is_no_number_is_unknown(store: Store) -> None:
     assert written["predictions"] == [0.5, None]
 
 
-def test_the_score_is_the_metrics_and_unknown_without_one() -> None:
+def test_the_score_is_that_of_the_metric() -> None:
     assert record(score=0.25).score == 0.25
-    assert record(metric=None).score is None
-    assert failed().score is None
-
-
-def test_which_states_are_failures() -> None:
-    assert {"error", "oom", "timeout", "interrupted"} == set(FAILED)
-    assert all(failed(status=status).failed for status in FAILED)
-    assert not failed(status="skipped").failed
-    assert not record().failed
+    assert record(metric=None).score is failed().score is None
+    assert [failed(status=status).failed for status in ("error", "oom", "timeout", "interrupted")] == 4 * [True]
+    assert [failed(status="skipped").failed, record().failed] == [False, False]
 
 
 def test_a_new_record_claims_nothing() -> None:
@@ -200,61 +182,6 @@ def test_unknown_states_and_fields_are_refused() -> None:
     for wrong in ({"status": "fine"}, {"mood": "good"}, {"losses": ["x"]}):
         with pytest.raises(ValidationError):
             record(**wrong)
-
-
-# Whole or not at all
-
-
-def test_a_failure_in_the_middle_leaves_the_old_file_and_no_other(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store.write(record())
-    before = store.path(record().id).read_bytes()
-
-    def full_disk(handle: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(StoreError, match=r"\.json cannot be written: No space left on device\.$"):
-        store.write(record(score=0.9))
-    assert store.path(record().id).read_bytes() == before
-    assert [path.name for path in store.records.iterdir()] == [f"{record().id}.json"]
-
-
-def test_an_interrupt_in_the_middle_leaves_the_old_file_and_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    target = tmp_path / "made" / "board.csv"
-    write_atomically(target, "old\r\n")
-
-    def interrupt(handle: int) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "fsync", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        write_atomically(target, "new")
-    assert target.read_bytes() == b"old\r\n"
-    assert [path.name for path in target.parent.iterdir()] == ["board.csv"]
-
-
-def test_what_was_written_is_on_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target, seen = tmp_path / "a.json", []
-    real = os.fsync
-
-    def watch(handle: int) -> None:
-        seen.append((os.fstat(handle).st_size, target.exists()))
-        real(handle)
-
-    monkeypatch.setattr(os, "fsync", watch)
-    write_atomically(target, "12345")
-    assert seen[0] == (5, False)
-    assert [named for _, named in seen] == [False, True]  # then the folder, which holds the name
-
-
-def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match=re.escape(f"{tmp_path}/file/records/{record().id}.json cannot be written: ")):
-        Store(tmp_path / "file").write(record())
 
 
 # Damaged ones
@@ -273,15 +200,15 @@ def other(**changes: Any) -> str:
         (TEXT[: len(TEXT) // 2], "cannot be read as a record"),
         (b"\xff\xfe", "cannot be read as a record"),
         ("[]", "not a record of schema version 1 or 2"),
-        ("null", "it says None"),
-        (other(schema_version=0), "it says 0"),
+        ("null", "its schema version is None"),
+        (other(schema_version=0), "its schema version is 0"),
         (other(status="fine"), "is not a record: status: "),
         (other(mood="good"), "is not a record: mood: "),
         (other(cell={}), "is not a record: cell.method: "),
         (other(id="0123456789abcdef"), "holds the record of another cell, 0123456789abcdef"),
     ],
 )
-def test_a_damaged_record_is_named_and_stands_in_nobodys_way(content: str | bytes, reason: str, store: Store) -> None:
+def test_a_damaged_record_is_named_and_the_others_are_read(content: str | bytes, reason: str, store: Store) -> None:
     damaged, sound = record(), record(seed=1)
     store.write(sound)
     store.path(damaged.id).write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -295,7 +222,7 @@ def test_a_damaged_record_is_named_and_stands_in_nobodys_way(content: str | byte
         store.read(damaged.id)
 
 
-def test_a_damaged_record_makes_way_and_is_kept(store: Store) -> None:
+def test_a_damaged_record_is_replaced_and_kept_apart(store: Store) -> None:
     store.write(record())
     path = store.path(record().id)
     path.write_text(TEXT[:100])
@@ -307,8 +234,9 @@ def test_a_damaged_record_makes_way_and_is_kept(store: Store) -> None:
     assert store.all() == ([record()], [])
 
 
-def test_a_folder_makes_way_for_a_record(store: Store) -> None:
+def test_a_folder_in_the_place_of_a_record_is_set_aside_too(store: Store) -> None:
     (store.path(record().id) / "inside").mkdir(parents=True)
+    assert "is not a plain file" in store.all()[1][0]
     store.write(record())
     assert store.read(record().id) == record()
     assert [(each / "inside").is_dir() for each in store.damaged.iterdir()] == [True]
@@ -318,7 +246,8 @@ def test_a_record_of_a_newer_version_is_refused_and_never_written_over(store: St
     newer = other(schema_version=SCHEMA_VERSION + 1, mood="good")
     store.records.mkdir()
     store.path(record().id).write_text(newer)
-    reason = f"newer version of bench: it says {SCHEMA_VERSION + 1}, .*Upgrade bench, or choose another results folder"
+    version = SCHEMA_VERSION + 1
+    reason = f"newer version of bench: its schema version is {version}, .*Upgrade bench, or choose another"
     for ask in (store.read, store.sound, store.finished):
         with pytest.raises(NewerRecord, match=reason):
             ask(record().id)
@@ -329,35 +258,16 @@ def test_a_record_of_a_newer_version_is_refused_and_never_written_over(store: St
     assert not store.damaged.exists()
 
 
-def test_every_writing_changes_the_stamp(store: Store) -> None:
-    stamps = [store.stamp(record().id)]
+def test_every_writing_changes_the_fingerprint(store: Store) -> None:
+    prints = [store.fingerprint(record().id)]
     for _ in range(5):
         store.write(record())
-        stamps.append(store.stamp(record().id))
-    assert stamps[0] is None
-    assert len(set(stamps)) == 6
+        prints.append(store.fingerprint(record().id))
+    assert prints[0] is None
+    assert len(set(prints)) == 6
 
 
-def test_temporary_files_that_are_old_are_swept_and_others_stay(store: Store) -> None:
-    store.write(record())
-    files = [folder / f".{age}.json.tmp" for folder in (store.root, store.records) for age in ("old", "young")]
-    for file in files:
-        file.write_text("{")
-        if file.name.startswith(".old"):
-            os.utime(file, (0, time.time() - STALE_SECONDS - 60))
-    store.remove_stale()
-    assert [file.exists() for file in files] == [False, True, False, True]
-    assert store.all() == ([record()], [])
-
-
-def test_a_folder_in_the_place_of_a_record_is_a_fault(store: Store) -> None:
-    store.path("0123456789abcdef").mkdir(parents=True)
-    records, faults = store.all()
-    assert records == []
-    assert "is not a plain file" in faults[0]
-
-
-def test_a_temporary_file_left_by_a_crash_is_no_record(store: Store) -> None:
+def test_hidden_and_temporary_files_are_no_records(store: Store) -> None:
     store.write(record())
     (store.records / f".{record().id}.json.abc.tmp").write_text("{")
     (store.records / ".hidden.json").write_text("{")
@@ -381,31 +291,13 @@ def test_only_what_is_ok_is_finished(status: str, store: Store) -> None:
     assert store.finished(record().id) == record()
 
 
-def test_records_come_by_id(store: Store) -> None:
-    made = [record(seed=seed) for seed in range(5)]
-    for each in made:
-        store.write(each)
-    assert [each.id for each in store.all()[0]] == sorted(each.id for each in made)
-
-
-def test_a_record_is_found_by_the_beginning_of_its_id(store: Store) -> None:
+def test_records_are_sorted_and_found_by_id(store: Store) -> None:
     made = [record(seed=seed) for seed in range(3)]
     for each in made:
         store.write(each)
+    assert [each.id for each in store.all()[0]] == sorted(each.id for each in made)
     assert store.find(made[1].id[:8]) == made[1]
     with pytest.raises(UsageError, match=r"^No cell of .* has an id that starts with 'zz'\.$"):
         store.find("zz")
     with pytest.raises(UsageError, match=r"^3 cells of .* has an id that starts with ''\.$"):
         store.find("")
-
-
-def test_what_is_written_may_be_read_as_the_umask_says(tmp_path: Path) -> None:
-    """A results folder on a shared disk is for everybody."""
-    before = os.umask(0o022)
-    try:
-        write_atomically(tmp_path / "board.csv", "a,b\n")
-        os.umask(0o077)
-        write_atomically(tmp_path / "mine.csv", "a,b\n")
-    finally:
-        os.umask(before)
-    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("board.csv", "mine.csv")] == [0o644, 0o600]
