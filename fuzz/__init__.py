@@ -1,5 +1,5 @@
-"""Fuzz targets: what reads other people's files and words, and drivers that try to break it.
+"""Fuzzing of everything that reads untrusted input.
 
-`python -m fuzz TARGET --seconds 600` looks for inputs with atheris (the extra `fuzz`), and tests/test_fuzz_targets.py
-tries a few with hypothesis in every run of the tests.
+`python -m fuzz TARGET --seconds 600` searches for inputs with atheris (the extra `fuzz`); tests/fuzz tries a few with
+hypothesis in every test run.
 """

@@ -48,7 +48,7 @@ def search(name: str, seconds: int, folder: Path) -> None:
     def one(data: bytes) -> None:
         target.run(data)
 
-    # What takes longer than 20 s or more than 4 GiB is a finding too: nobody should wait for a file.
+    # Taking longer than 20 s or more than 4 GiB is a finding too.
     limits = [f"-max_total_time={seconds}", "-timeout=20", "-rss_limit_mb=4096", "-max_len=65536"]
     atheris.Setup([sys.argv[0], *limits, f"-artifact_prefix={folder}/", str(corpus)], one)
     atheris.Fuzz()

@@ -45,7 +45,7 @@ class RecordMatch(Task):
     def read(self, path: Path) -> Splits:
         records = distinct(_records(path), key=lambda record: normalise(record.text))
         people = shuffled({record.person for record in records}, str, self.name)
-        # Whole people are dealt out, so no record stands in two splits, and negatives stay inside a split.
+        # Splits are made of people, so no record is in two of them, and negatives come from the same split.
         share = {"test": people[:1200], "validation": people[1200:1900], "train": people[1900:]}
         splits = {}
         for split, members in share.items():

@@ -32,7 +32,7 @@ def _record_seeds() -> list[bytes]:
 
 
 def _records(data: bytes) -> object:
-    """Several records with parts replaced by other things: what is read stands in every table and on the page."""
+    """Several records with parts replaced: everything that is read goes through every table and the page."""
     from bench import report
     from bench.cli.tables import leaderboard_table, legend, overall_table, pairs_table
     from bench.comparison import formats

@@ -29,7 +29,7 @@ class Target:
         try:
             self.check(data)
         except BenchError as error:
-            # It is shown as one sentence: that it can be made and encoded is part of the promise.
+            # Building and encoding the one-line message must not fail either.
             from bench.sanitize import one_line
 
             one_line(str(error)).encode()

@@ -1,4 +1,4 @@
-"""What a user writes: words of the command line, and TOML and JSON files of one's own."""
+"""What a user writes: options of the command line, and TOML and JSON files."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ __all__ = ["Pasta", "PastaParams", "attach", "load", "names", "save", "use"]
 
 
 def __getattr__(name: str) -> Any:
-    """The functions for models of one's own, imported when asked for: plugins are listed without torch."""
+    """The functions for your own models, imported on demand: plugins are listed without torch."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module("methods.pasta.adapter"), name)

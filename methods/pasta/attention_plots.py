@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 SHARES, CHANGES = "Blues", "PuOr_r"
-MARK = "#c1440e"  # special tokens; vermilion is told from blue with every kind of colour vision
+MARK = "#c1440e"  # special tokens; vermilion differs from blue for every kind of colour vision
 
 
 def draw_heads(about: Mapping[str, Any], heads: pd.DataFrame, path: Path) -> None:

@@ -32,7 +32,7 @@ class Family:
     """What differs between families.
 
     layers: the layers of a backbone in the order of their application; one that is applied twice stands
-    there twice. depth: their number, told from the configuration alone. dropout: the configuration's name
+    there twice. depth: their number, from the configuration alone. dropout: the configuration's name
     for the dropout of hidden states.
     """
 

@@ -23,15 +23,13 @@ from methods.pasta import PastaParams
 from methods.pasta.adapter import add
 from methods.pasta.attachment import attachment
 
-MIRROR = Path(os.environ.get("BENCH_MIRROR", Path(__file__).parents[2] / "shared" / "mirror"))
-
 
 @pytest.fixture(scope="module")
 def minilm() -> Path:
     try:
         return resolve(models.find("minilm-l6").source).path
     except SourceError as error:
-        pytest.skip(f"the default model is not to be had here: {error}")
+        pytest.skip(f"the default model is unavailable: {error}")
 
 
 # By hand, for 6 layers of width 384 and a feed-forward width of 1,536:
@@ -118,13 +116,11 @@ choose = "best"
 
 
 @pytest.mark.slow
-def test_hub_tasks_from_the_mirror_without_a_hub(minilm: Path, tmp_path: Path) -> None:
-    if not MIRROR.is_dir():
-        pytest.skip(f"there is no mirror at {MIRROR}; set BENCH_MIRROR")
+def test_hub_tasks_from_the_mirror_without_a_hub(minilm: Path, mirror: Path, tmp_path: Path) -> None:
     suite = tmp_path / "short.toml"
     suite.write_text(SHORT)
     done = subprocess.run(
-        [sys.executable, "-m", "bench", "run", "--suite", suite, "--mirror", MIRROR, "--results", tmp_path, "--json"],
+        [sys.executable, "-m", "bench", "run", "--suite", suite, "--mirror", mirror, "--results", tmp_path, "--json"],
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
