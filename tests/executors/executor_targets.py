@@ -57,6 +57,13 @@ def fail_first_start() -> None:
         os._exit(1)
 
 
+def fail_all_but_first_start() -> None:
+    try:
+        Path(os.environ["EXECUTOR_TEST_FLAG"]).touch(exist_ok=False)
+    except FileExistsError:
+        os._exit(1)
+
+
 class Unpicklable:
     def __reduce__(self) -> Any:
         raise TypeError("not this one")

@@ -294,6 +294,22 @@ def test_where_no_worker_can_start_the_run_ends_with_the_reason(
         list(executor.run(job(str(number), "echo", number) for number in range(5)))
 
 
+def test_a_worker_that_does_not_become_ready_in_time_has_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "START_LIMIT", 0.01)
+    with pytest.raises(BenchError, match=r"^A worker process cannot start: it was not ready after 0\.01 s\.$"):
+        run(job("a", "echo", 1))
+
+
+@pytest.mark.slow
+def test_where_no_more_workers_can_start_one_that_runs_does_all_jobs(tmp_path: Path) -> None:
+    options = {
+        "env": {"EXECUTOR_TEST_FLAG": str(tmp_path / "flag")},
+        "setup": "executor_targets:fail_all_but_first_start",
+    }
+    found = ends(run(*(job(key, "sleep", 8) for key in "ab"), job("c", "echo", 1), workers=2, **options))
+    assert found == {"a": "slept", "b": "slept", "c": 1}
+
+
 def test_one_failed_start_costs_no_job(tmp_path: Path) -> None:
     options = {
         "env": {"EXECUTOR_TEST_FLAG": str(tmp_path / "flag")},

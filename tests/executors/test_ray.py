@@ -18,9 +18,12 @@ from bench.executors import Event, Finished, Job, Lost, Progress, Retried, Start
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'pasta-bench[ray]'")
 
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
 from bench.executors import ray as module
 from bench.executors.ray import RayExecutor
-from bench.executors.ray.cluster import ClusterError, Share, connected, room_for
+from bench.executors.ray.cluster import ClusterError, Share, alive, connected, room_for
 
 SHARE = Share(cpus=1, most=1)
 FOLDER = str(Path(__file__).parent)
@@ -155,6 +158,17 @@ def test_progress_arrives_while_a_job_runs(executor: RayExecutor) -> None:
     ]
     assert steps[-1] == 1999
     assert len(steps) < 10
+
+
+@pytest.mark.slow
+def test_a_machine_that_others_use_keeps_no_job_waiting(executor: RayExecutor) -> None:
+    machine = next(name for name, resources in alive().items() if SHARE.room(resources))
+    there = NodeAffinitySchedulingStrategy(machine, soft=False)
+    other = ray.remote(module.ProgressBoard).options(num_cpus=1, scheduling_strategy=there).remote()
+    ray.get(other.__ray_ready__.remote())
+    found = ends(list(executor.run([job(key, "echo", key) for key in "abc"])))
+    assert sorted(event.result for event in found.values() if isinstance(event, Finished)) == ["a", "b", "c"]
+    ray.kill(other)
 
 
 @pytest.mark.slow

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
+from itertools import chain
 from multiprocessing.connection import wait
 from pathlib import Path
 
 from bench.errors import BenchError, UsageError
 from bench.executors import Event, Finished, Job, LossStatus, Progress
 from bench.executors.calls import outcome_of
-from bench.executors.local.process import START_LIMIT, Worker, WorkerConfig
+from bench.executors.local.process import Worker, WorkerConfig
 
-STARTS_IN_A_ROW = 3  # how many workers may fail to start before the run ends
+STARTS_IN_A_ROW = 3  # how many workers may fail to start before no more are started
 TICK = 0.5  # seconds between two checks for dead workers; a process that a worker forked can hide its end
 
 
@@ -56,6 +57,7 @@ class _Run:
         self._config, self._count, self._jobs = config, count, jobs
         self._workers: dict[int, Worker] = {}
         self._failed_starts = 0  # in a row
+        self._last_failure = ""
 
     def events(self) -> Generator[Event, None, None]:
         try:
@@ -72,7 +74,9 @@ class _Run:
                         # (the second poll is for what it sent between the first one and its end)
                         yield from self._on_exit(worker, *worker.exit_reason())
                     elif worker.deadline <= time.monotonic():
-                        yield from self._on_timeout(worker)
+                        yield from self._on_exit(worker, "timeout", worker.time_out())
+            if next(self._jobs, None) is not None:
+                raise BenchError(f"A worker process cannot start: {self._last_failure}")
         finally:
             self._close()
 
@@ -112,11 +116,6 @@ class _Run:
             self._remove(worker)
             self._start(worker.index, job)
 
-    def _on_timeout(self, worker: Worker) -> Generator[Event, None, None]:
-        worker.terminate()
-        limit = worker.job.timeout if worker.ready else START_LIMIT
-        yield from self._on_exit(worker, "timeout", f"the job ran longer than its limit of {limit:g} s")
-
     def _on_exit(self, worker: Worker, status: LossStatus, reason: str) -> Generator[Event, None, None]:
         """A worker died by itself, or its time was up."""
         self._remove(worker)
@@ -130,10 +129,12 @@ class _Run:
         """A worker did not become ready for its job: try again, but not forever."""
         self._remove(worker)
         self._failed_starts += 1
-        if self._failed_starts == STARTS_IN_A_ROW:
-            where = "" if self._config.log_dir is None else f" Its output is in {self._config.log(worker.index)}."
-            raise BenchError(f"A worker process cannot start: {reason}.{where}")
-        self._start(worker.index, worker.job)
+        where = "" if self._config.log_dir is None else f" Its output is in {self._config.log(worker.index)}."
+        self._last_failure = f"{reason}.{where}"
+        if self._failed_starts < STARTS_IN_A_ROW:
+            self._start(worker.index, worker.job)
+        else:  # the job is left to workers that are running; without any the run ends
+            self._jobs = chain([worker.job], self._jobs)
 
     def _remove(self, worker: Worker) -> None:
         """End a worker, if that has not been done."""

@@ -116,6 +116,13 @@ class Worker:
         self._note_descendants()
         self.process.terminate()
 
+    def time_out(self) -> str:
+        """Ask a process whose time is up to end; the reason."""
+        self.terminate()
+        if self.ready:
+            return f"the job ran longer than its limit of {self.job.timeout:g} s"
+        return f"it was not ready after {START_LIMIT:g} s"
+
     def end(self) -> None:
         """End the process, by itself if it does so soon, and all that it started."""
         self._note_descendants()

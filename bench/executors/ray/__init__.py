@@ -15,7 +15,7 @@ import pickle
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
@@ -91,17 +91,17 @@ class RayExecutor:
 
 @dataclass
 class _Slot:
-    """A worker on a machine, and the job that it runs, or will run once it is ready.
+    """A worker on a machine, and the job that it runs once it is ready.
 
-    awaited: what Ray is asked for next: that the actor is ready, or how its job ended. started: None until it is ready.
+    awaited: what Ray is asked for next: that the actor is ready, or how its job ended. started: when the job did.
     unavailable: Ray lost contact with it, and does not know yet whether it is alive.
     """
 
     number: int
     machine: str
     actor: Any
-    job: Job
     awaited: Any
+    job: Job = field(init=False)
     started: float | None = None
     progress: dict[str, Any] | None = None
     unavailable: bool = False
@@ -115,7 +115,7 @@ class _Slot:
 
 
 class _Run:
-    """One run. A worker has a job from its start to its end, and never waits for one."""
+    """One run. A worker is started for each job that waits, as far as there is room, and runs whichever waits then."""
 
     def __init__(self, executor: RayExecutor, jobs: Iterator[Job]) -> None:
         self._executor, self._jobs = executor, jobs
@@ -137,36 +137,45 @@ class _Run:
                     yield from self._take_progress()
                     yield from self._end_overdue()
                 self._fill_slots()
+                if not self._waiting and not self._busy():
+                    if (job := next(self._jobs, None)) is None:
+                        return
+                    self._waiting.append(job)
                 if self._slots:
                     had_room = time.monotonic()
                     yield from self._wait()
-                elif (job := self._next_job()) is None:
-                    return
                 elif self._is_hopeless() or time.monotonic() - had_room > MACHINES_LIMIT:
                     raise ClusterError(f"There is no machine to run cells on: {self._last_failure}.")
                 else:
-                    self._waiting.appendleft(job)
                     time.sleep(TICK)
         finally:
             for slot in list(self._slots.values()):
                 self._remove(slot)
             ray.kill(self._board)
 
+    def _busy(self) -> list[_Slot]:
+        return [slot for slot in self._slots.values() if slot.started is not None]
+
     def _next_job(self) -> Job | None:
         return self._waiting.popleft() if self._waiting else next(self._jobs, None)
 
     def _fill_slots(self) -> None:
-        """Start a worker for each job, as far as there is room."""
+        """Start a worker for each job that waits for one, as far as there is room; jobs are drawn for that."""
+        starting = len(self._slots) - len(self._busy())
         taken = Counter(slot.machine for slot in self._slots.values())
         for machine, resources in self._machines.items():
             failing = self._failed_starts[machine] >= STARTS_IN_A_ROW
             room = 0 if failing else self._executor.share.room(resources)
             for _ in range(room - taken[machine]):
-                if (job := self._next_job()) is None:
-                    return
-                self._start(machine, room, job)
+                if starting >= len(self._waiting):
+                    if (job := next(self._jobs, None)) is None:
+                        return
+                    self._waiting.append(job)
+                if starting < len(self._waiting):
+                    self._start(machine, room)
+                    starting += 1
 
-    def _start(self, machine: str, workers_here: int, job: Job) -> None:
+    def _start(self, machine: str, workers_here: int) -> None:
         share = self._executor.share
         options = {
             "num_cpus": share.cpus,
@@ -179,12 +188,16 @@ class _Run:
         worker = ray.remote(WorkerActor).options(**options)
         actor = worker.remote(self._executor, workers_here, self._board)
         number = next(number for number in range(len(self._slots) + 1) if number not in self._slots)
-        self._slots[number] = _Slot(number, machine, actor, job, actor.__ray_ready__.remote())
+        self._slots[number] = _Slot(number, machine, actor, actor.__ray_ready__.remote())
 
-    def _start_job(self, slot: _Slot, job: Job) -> Started:
-        slot.job, slot.started, slot.progress = job, time.monotonic(), None
-        slot.awaited = slot.actor.run.remote(job.key, pickle.dumps(job.payload))
-        return Started(job.key, slot.number)
+    def _proceed(self, slot: _Slot) -> Generator[Event, None, None]:
+        """The next job for a worker that is ready; without one it ends."""
+        if (job := self._next_job()) is None:
+            self._remove(slot)
+        else:
+            slot.job, slot.started, slot.progress, slot.unavailable = job, time.monotonic(), None, False
+            slot.awaited = slot.actor.run.remote(job.key, pickle.dumps(job.payload))
+            yield Started(job.key, slot.number)
 
     def _wait(self) -> Generator[Event, None, None]:
         """Wait a moment for the workers, and handle all answers that have arrived."""
@@ -201,26 +214,26 @@ class _Run:
         except RayError as error:
             yield from self._on_exit(slot, error)
         else:
-            if slot.unavailable:  # it is alive, but how its job ended is lost
+            if slot.started is None:
+                self._failed_starts[slot.machine] = 0
+                yield from self._proceed(slot)
+            elif slot.unavailable:  # it is alive, but how its job ended is lost
                 self._remove(slot)
                 yield from self._retry(slot)
-            elif slot.started is None:
-                self._failed_starts[slot.machine] = 0
-                yield self._start_job(slot, slot.job)
             else:
                 yield from self._on_end(slot, *answer)
 
     def _on_end(self, slot: _Slot, message: bytes, unfit: bool) -> Generator[Event, None, None]:
-        """A job ended by itself: go on with the next one, on this worker or on a fresh one."""
+        """A job ended by itself."""
         match outcome_of(message):
             case "done", result:
                 yield Finished(slot.job.key, result)
             case _, status, reason, trace:
                 yield slot.lost(status, reason, trace)
-        if unfit or (job := self._next_job()) is None:
+        if unfit:
             self._remove(slot)
         else:
-            yield self._start_job(slot, job)
+            yield from self._proceed(slot)
 
     def _on_exit(self, slot: _Slot, error: RayError) -> Generator[Event, None, None]:
         """A worker is gone, or its answer is."""
@@ -228,9 +241,8 @@ class _Run:
         self._machines = alive()
         machine_lives = slot.machine in self._machines
         if slot.started is None:
-            self._waiting.appendleft(slot.job)
+            self._failed_starts[slot.machine] += 1
             if machine_lives:
-                self._failed_starts[slot.machine] += 1
                 self._last_failure = f"a worker cannot start: {last_line(error)}"
         elif isinstance(error, OutOfMemoryError):
             yield slot.lost(
@@ -256,13 +268,13 @@ class _Run:
         reports: dict[str, dict[str, Any]] = {}
         with contextlib.suppress(RayError):  # progress is only shown
             reports = ray.get(self._board.take.remote(), timeout=TICK)
-        for slot in list(self._slots.values()):
-            if slot.started is not None and (data := reports.get(slot.job.key)):
+        for slot in self._busy():
+            if data := reports.get(slot.job.key):
                 slot.progress = {**(slot.progress or {}), **data}
                 yield Progress(slot.job.key, data)
 
     def _end_overdue(self) -> Generator[Event, None, None]:
-        for slot in list(self._slots.values()):
+        for slot in self._busy():
             limit = slot.job.timeout
             if limit is not None and slot.seconds > limit and not slot.unavailable:
                 self._remove(slot)
