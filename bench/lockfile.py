@@ -169,8 +169,8 @@ def require_cells(path: Path, lock: Lockfile, cells: Iterable[Cell]) -> None:
     found = []
     for what in ("model", "task", "profile"):
         found += _missing(what, there[f"{what}s"], here[f"{what}s"])
-    for task in here["code"].keys() & there["code"].keys():
-        found += _missing("method", there["code"][task], here["code"][task], f" on {task}")
+    for task, methods in here["code"].items():
+        found += _missing("method", there["code"].get(task, methods), methods, f" on {task}")
     found += [each.text("in the file", "here") for each in environment.diff(there, here)]
     commit = f"Check out commit {' or '.join(lock.commits)}" if lock.commits else "Use the code of the file"
     _refuse(path, found, f"{commit}, and use only what is in the file.")
