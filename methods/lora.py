@@ -49,8 +49,6 @@ class Lora(Method):
     def apply(self, model: Any, task: TaskContext) -> Any:
         from peft import LoraConfig
 
-        from methods import _lora_product
-
         config = LoraConfig(
             r=self.params.r,
             lora_alpha=self.params.alpha,
@@ -58,7 +56,6 @@ class Lora(Method):
             target_modules=self._targets(model.config),
         )
         put(model, config, self.name, option="targets")
-        _lora_product.use(model)
         return model
 
     def _targets(self, config: Any) -> list[str] | None:

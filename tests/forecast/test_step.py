@@ -76,16 +76,13 @@ class ByHand:
         return self.forward + LAYERS * (2 * self.layer + 5 * self.attended) + 2 * self.pooler + 2 * self.classifier
 
     def lora(self, r: int) -> int:
-        """On query and value, each with B A added to W (`methods/_lora_product.py`): once forward, once backward.
+        """On query and value: A and B forward, the gradients of both, of what A gives, and of A's input.
 
-        The first layer's input needs no gradient, so nothing that leads there alone is done. A's and B's gradients
-        take two products of the rank each.
+        The first layer's input needs no gradient.
         """
-        sums = (LAYERS + LAYERS - 1) * 2 * (2 * r * HIDDEN * HIDDEN)
-        forward = self.forward
-        adapters = LAYERS * 2 * 4 * r * self.rank + sums
+        adapters = (LAYERS * 2 * 6 - 2) * r * self.rank
         back = LAYERS * (self.layer + 5 * self.attended) - 3 * self.square
-        return forward + adapters + back + self.pooler + 2 * self.classifier
+        return self.forward + adapters + back + self.pooler + 2 * self.classifier
 
 
 def test_flops_of_a_step_by_hand(tiny: tiny_bert.Tiny) -> None:
