@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -51,6 +52,7 @@ def average_ranks(scores: Mapping[str, Mapping[T, float]]) -> AverageRanks[T] | 
     return AverageRanks(means, len(scores), critical_difference(len(rows), len(scores)), friedman)
 
 
+@cache
 def critical_difference(rows: int, tasks: int) -> float:
     """Nemenyi's critical difference of average ranks at ALPHA (Demsar, JMLR 2006, section 3.2.2)."""
     quantile = stats.studentized_range.ppf(1 - ALPHA, rows, math.inf) / math.sqrt(2)

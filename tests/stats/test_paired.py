@@ -1,4 +1,4 @@
-"""Two methods on one task: against scipy and McNemar, by hand, and by simulation of what the test promises."""
+"""Two methods on one task: against scipy and McNemar, by hand, and the error rates by simulation."""
 
 from __future__ import annotations
 
@@ -34,16 +34,26 @@ def found(first: Sample, second: Sample) -> Comparison:
     return result
 
 
+def p_of(first: Sample, second: Sample) -> float:
+    p = found(first, second).p_value
+    assert p is not None
+    return p
+
+
+def most(rate: float, runs: int) -> float:
+    """A rate that one of so many runs stays below, but for four standard errors."""
+    return rate + 4 * math.sqrt(rate * (1 - rate) / runs)
+
+
 # By seed
 
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(SCORES, SCORES), min_size=2, max_size=10))
-def test_of_seeds_alone_it_is_scipys_paired_t_test(pairs: list[tuple[float, float]]) -> None:
+def test_over_seeds_alone_it_is_scipys_paired_t_test(pairs: list[tuple[float, float]]) -> None:
     first, second = (seeded(*column) for column in zip(*pairs, strict=True))
-    differences = [a - b for a, b in pairs]
     result = found(first, second)
-    if np.std(differences, ddof=1) > 1e-6:
+    if np.std([a - b for a, b in pairs], ddof=1) > 1e-6:
         expected = stats.ttest_rel(list(first.scores.values()), list(second.scores.values()))
         assert result.p_value == pytest.approx(expected.pvalue, rel=1e-6)
         assert (result.ci95_low, result.ci95_high) == pytest.approx(tuple(expected.confidence_interval()), abs=1e-9)
@@ -53,38 +63,30 @@ def test_of_seeds_alone_it_is_scipys_paired_t_test(pairs: list[tuple[float, floa
 
 
 def test_pairs_are_by_seed() -> None:
-    first, second = Sample({0: 0.9, 1: 0.8, 5: 0.1}), Sample({5: 0.0, 1: 0.5, 7: 0.3})
-    result = found(first, second)
+    result = found(Sample({0: 0.9, 1: 0.8, 5: 0.1}), Sample({5: 0.0, 1: 0.5, 7: 0.3}))
     assert result.p_value == pytest.approx(stats.ttest_rel([0.8, 0.1], [0.5, 0.0]).pvalue)
     assert (result.n_seeds, result.n_examples) == (2, None)
     assert compare_samples(Sample({0: 0.9}), Sample({1: 0.9})) is None
-
-
-def test_one_seed_without_predictions_says_nothing() -> None:
     assert found(seeded(0.9), seeded(0.1)) == Comparison(0.8, None, None, None, 1, None, None)
 
 
 @pytest.mark.parametrize(("seeds", "p"), [(2, 0.5), (3, 0.25), (6, 2 / 2**6)])
-def test_differences_all_alike_are_no_proof(seeds: int, p: float) -> None:
-    """Two seeds of a small test set are often equally far apart by chance, and show a t-test no noise at all."""
-    first = seeded(*(0.1 * seed + 0.3 for seed in range(seeds)))  # not exactly alike: 0.4 - 0.1 is not 0.3
-    assert found(first, seeded(*(0.1 * seed for seed in range(seeds)))).p_value == p
-
-
-def test_the_same_scores_are_no_difference() -> None:
+def test_differences_without_spread_get_a_sign_test(seeds: int, p: float) -> None:
+    """Two seeds of a small test set often differ equally by chance, which to a t-test is no noise at all."""
+    first = seeded(*(0.1 * seed + 0.3 for seed in range(seeds)))  # equal but for rounding: 0.4 - 0.1 is not 0.3
+    assert p_of(first, seeded(*(0.1 * seed for seed in range(seeds)))) == p
     for same in (seeded(0.1, 0.2), answered([[1, 0, 1], [0, 1, 1]])):
-        assert found(same, same).p_value == 1.0
+        assert p_of(same, same) == 1.0
 
 
 # By example
 
 
-def test_of_examples_alone_it_is_mcnemars_test() -> None:
-    """One seed and accuracy: the t-test's statistic is that of McNemar, but for the variance under no difference."""
-    draw = np.random.default_rng(0)
-    right = draw.random((2, 2000)) < [[0.82], [0.80]]
+def test_over_examples_alone_it_is_mcnemars_test() -> None:
+    """One seed and accuracy: the t-test's statistic is McNemar's, but for the variance under no difference."""
+    right = np.random.default_rng(0).random((2, 2000)) < [[0.82], [0.80]]
     result = found(answered(right[:1]), answered(right[1:]))
-    table = [[np.sum(right[0] == a) and np.sum((right[0] == a) & (right[1] == b)) for b in (1, 0)] for a in (1, 0)]
+    table = [[np.sum((right[0] == a) & (right[1] == b)) for b in (1, 0)] for a in (1, 0)]
     assert result.p_value == pytest.approx(mcnemar(table, exact=False, correction=False).pvalue, rel=0.02)
     expected = stats.ttest_rel(right[0].astype(float), right[1].astype(float))
     assert result.p_value == pytest.approx(expected.pvalue)
@@ -93,28 +95,26 @@ def test_of_examples_alone_it_is_mcnemars_test() -> None:
 
 
 def test_seeds_and_examples_by_hand() -> None:
-    first = answered([[1, 1, 1, 0], [1, 1, 0, 0]])
-    second = answered([[0, 1, 0, 0], [0, 1, 0, 0]])
     # Over seeds: 0.5 and 0.25, variance 0.03125, of the mean 0.015625, 1 degree of freedom. Over examples: 1, 0, 0.5
     # and 0, variance 0.22917, of the mean 0.057292, 3 degrees. Together 0.072917, weights 0.21429 and 0.78571.
-    result = found(first, second)
+    result = found(answered([[1, 1, 1, 0], [1, 1, 0, 0]]), answered([[0, 1, 0, 0], [0, 1, 0, 0]]))
     error, quantile = math.sqrt(0.0729167), 0.2142857 * 12.7062 + 0.7857143 * 3.18245
     assert result.difference == 0.375
     assert result.ci95_high == pytest.approx(0.375 + quantile * error, rel=1e-5)
-    p = result.p_value
-    assert p is not None
-    weighted = 0.2142857 * stats.t.isf(p / 2, 1) + 0.7857143 * stats.t.isf(p / 2, 3)
+    assert result.p_value is not None
+    weighted = sum(
+        weight * stats.t.isf(result.p_value / 2, freedom) for weight, freedom in ((0.2142857, 1), (0.7857143, 3))
+    )
     assert weighted == pytest.approx(0.375 / error, rel=1e-5)
     assert result.minimum_detectable is not None
-    assert result.minimum_detectable > quantile * error  # as large as that is found half of the time
+    assert result.minimum_detectable > quantile * error  # one of that size is detected with 50 % power
 
 
 @pytest.mark.parametrize("effect", [1e-9, 0.01, 0.3, 1.0])
-def test_interval_and_p_agree(effect: float) -> None:
+def test_interval_and_p_value_agree(effect: float) -> None:
     draw = np.random.default_rng(2)
     for _ in range(20):
-        right = draw.random((3, 50)) < 0.5 + effect / 3
-        result = found(answered(right), answered(draw.random((3, 50)) < 0.5))
+        result = found(answered(draw.random((3, 50)) < 0.5 + effect / 3), answered(draw.random((3, 50)) < 0.5))
         assert result.p_value is not None
         assert result.ci95_low is not None
         assert result.ci95_high is not None
@@ -122,29 +122,26 @@ def test_interval_and_p_agree(effect: float) -> None:
 
 
 def test_the_same_lucky_examples_at_every_seed_are_no_proof() -> None:
-    """Two methods, each the same at all seeds, apart by three of 100 examples: seeds alone would be sure of it."""
+    """Two methods, each the same at all seeds, apart by three of 100 examples: over seeds alone they differ."""
     first, second = np.ones((5, 100)), np.ones((5, 100))
     first[:, :2], second[:, :5] = 0, 0
-    jitter = np.array([[0.001], [0.0], [-0.001], [0.0], [0.0]])
-    blind = found(*(Sample({s: float(r.mean() + j) for s, (r, (j,)) in enumerate(zip(rows, jitter, strict=True))})
-                    for rows in (first, second)))  # fmt: skip
-    assert blind.p_value is not None
-    assert blind.p_value < 0.1
-    result = found(answered(first), answered(second))
-    assert result.p_value == pytest.approx(2 * stats.t.sf(math.sqrt(99) * 0.03 / math.sqrt(0.03 - 0.0009), 99))
-    assert result.p_value > 0.05
+    jitter = (0.001, 0.0, -0.001, 0.0, 0.0)
+    alone = [seeded(*(row.mean() + more for row, more in zip(rows, jitter, strict=True))) for rows in (first, second)]
+    assert p_of(*alone) < 0.1
+    p = p_of(answered(first), answered(second))
+    assert p == pytest.approx(2 * stats.t.sf(math.sqrt(99) * 0.03 / math.sqrt(0.03 - 0.0009), 99))
+    assert p > 0.05
 
 
-# Promises
+# Error rates and power
 
 
 def population(
     draw: np.random.Generator, methods: int, seeds: int, examples: int, effects: Sequence[float] = ()
 ) -> list[Sample]:
-    """Methods that are equally good on all texts there are, save for `effects`, on a sample of these.
+    """Methods that are equally good on all texts there are, but for `effects`, on a sample of these.
 
-    Examples are easy or hard; each method finds other ones easy; each seed is a little luckier than another, and
-    right or wrong on the borderline ones.
+    Examples are easy or hard, other ones for each method; seeds differ in luck, and on the borderline examples.
     """
     easy = draw.normal(1.2, 1.2, examples)
     made = []
@@ -156,45 +153,37 @@ def population(
 
 
 @pytest.mark.parametrize(("seeds", "examples"), [(2, 12), (2, 40), (3, 40), (3, 400), (5, 400)])
-def test_chance_alone_seldom_looks_like_a_difference(seeds: int, examples: int) -> None:
-    """False alarms among 1,000 comparisons: at most 5 %, and four standard errors of that."""
+def test_false_alarms_are_at_most_five_percent(seeds: int, examples: int) -> None:
     draw, runs = np.random.default_rng(seeds * examples), 1000
-    false = sum((found(*population(draw, 2, seeds, examples)).p_value or 0) < 0.05 for _ in range(runs))
-    assert false <= runs * (0.05 + 4 * math.sqrt(0.05 * 0.95 / runs))
+    assert sum(p_of(*population(draw, 2, seeds, examples)) < 0.05 for _ in range(runs)) <= runs * most(0.05, runs)
 
 
-def test_seeds_alone_would_cry_wolf() -> None:
-    """Why examples count: a t-test over five seeds, on one test set of 400, is wrong more than 8 % of times."""
+def test_over_seeds_alone_there_would_be_more_than_eight_percent() -> None:
+    """Why examples count: five seeds, on one test set of 400."""
     draw, runs = np.random.default_rng(9), 1000
-    false = 0
-    for _ in range(runs):
-        first, second = population(draw, 2, 5, 400)
-        false += (found(Sample(first.scores), Sample(second.scores)).p_value or 0) < 0.05
-    assert false > 0.08 * runs
+    samples = ((Sample(each.scores) for each in population(draw, 2, 5, 400)) for _ in range(runs))
+    assert sum(p_of(*pair) < 0.05 for pair in samples) > 0.08 * runs
 
 
-def test_a_difference_of_the_size_stated_is_found_as_often_as_stated() -> None:
-    """The comparison's own minimum detectable effect, put in, is found at about the 80 % that it promises."""
+def test_a_difference_of_the_minimum_detectable_size_is_detected_as_often_as_stated() -> None:
     draw, runs = np.random.default_rng(10), 400
-    effect = 0.5  # in the scale of the simulation; some eight points of accuracy
-    results = [found(*population(draw, 2, 3, 400, (effect,))) for _ in range(runs)]
+    results = [found(*population(draw, 2, 3, 400, (0.5,))) for _ in range(runs)]  # some eight points of accuracy
     true = float(np.mean([result.difference for result in results]))
-    promised = float(np.mean([result.minimum_detectable or np.nan for result in results]))
-    rate = float(np.mean([(result.p_value or 0) < 0.05 for result in results]))
-    assert true == pytest.approx(promised, rel=0.25)  # so that the rate below is to be near 80 %
-    assert 0.6 < rate < 0.98
+    stated = float(np.mean([result.minimum_detectable or np.nan for result in results]))
+    assert true == pytest.approx(stated, rel=0.25)  # so that the rate below should be near 80 %
+    assert 0.6 < float(np.mean([(result.p_value or 0) < 0.05 for result in results])) < 0.98
 
 
-def boards(effect: float, runs: int, draw: np.random.Generator) -> float:
+def separated(effect: float, runs: int, draw: np.random.Generator) -> float:
     """How often a leaderboard of four methods, five seeds of standard deviation 1, separates the first from another."""
-    separated = 0
+    count = 0
     for table in draw.normal(80, 1, (runs, 4, 5)):
         table[0] += effect
         rows = [seeded(*map(float, row)) for row in table]
         pairs = [(a, b) for a in range(4) for b in range(a + 1, 4)]
-        adjusted = dict(zip(pairs, holm([found(rows[a], rows[b]).p_value or 0 for a, b in pairs]), strict=True))
-        separated += any(p < 0.05 for (a, _), p in adjusted.items() if a == 0)
-    return separated / runs
+        adjusted = dict(zip(pairs, holm([p_of(rows[a], rows[b]) for a, b in pairs]), strict=True))
+        count += any(p < 0.05 for (a, _), p in adjusted.items() if a == 0)
+    return count / runs
 
 
 @pytest.mark.slow
@@ -206,16 +195,16 @@ def test_two_points_and_five_seeds_over_a_thousand_leaderboards() -> None:
     from statsmodels.stats.power import TTestPower
 
     draw = np.random.default_rng(11)
-    assert boards(0.0, 1000, draw) <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / 1000)
+    assert separated(0.0, 1000, draw) <= most(0.05, 1000)
     stated = TTestPower().power(2 / math.sqrt(2), 5, 0.05)
     shifted = draw.normal(0, 1, (1000, 2, 5)) + np.array([[2.0], [0.0]])
-    rate = np.mean([(found(*(seeded(*map(float, row)) for row in pair)).p_value or 0) < 0.05 for pair in shifted])
+    rate = np.mean([p_of(*(seeded(*map(float, row)) for row in pair)) < 0.05 for pair in shifted])
     assert rate == pytest.approx(stated, abs=4 * math.sqrt(stated * (1 - stated) / 1000))
-    assert boards(2.0, 1000, draw) > 0.4
+    assert separated(2.0, 1000, draw) > 0.4
 
 
 @pytest.mark.slow
-def test_the_rates_that_the_readme_states(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_rates_of_the_documentation(capsys: pytest.CaptureFixture[str]) -> None:
     """False alarms and power by seeds and test examples, over 2,000 comparisons each: printed, and within bounds."""
     draw, runs = np.random.default_rng(12), 2000
     lines = ["seeds  examples  false alarms  of seeds alone  power at +3 points  at +5 points"]
@@ -223,14 +212,13 @@ def test_the_rates_that_the_readme_states(capsys: pytest.CaptureFixture[str]) ->
         rates = []
         for effect, points in ((0.0, 0.0), (0.16, 0.03), (0.27, 0.05)):  # on the simulation's scale, and of accuracy
             pairs = [population(draw, 2, seeds, examples, (effect,)) for _ in range(runs)]
-            rates.append(np.mean([(found(*pair).p_value or 0) < 0.05 for pair in pairs]))
-            results = [found(*pair).difference for pair in pairs]
-            assert np.mean(results) == pytest.approx(points, abs=0.004)
+            results = [found(*pair) for pair in pairs]
+            rates.append(np.mean([(result.p_value or 0) < 0.05 for result in results]))
+            assert np.mean([result.difference for result in results]) == pytest.approx(points, abs=0.004)
             if effect == 0:
-                alone = [found(*(Sample(each.scores) for each in pair)).p_value or 0 for pair in pairs]
-                rates.append(np.mean(np.array(alone) < 0.05))
+                rates.append(np.mean([p_of(*(Sample(each.scores) for each in pair)) < 0.05 for pair in pairs]))
         lines.append(f"{seeds:5}  {examples:8}  {rates[0]:12.3f}  {rates[1]:14.3f}  {rates[2]:18.2f}  {rates[3]:12.2f}")
-        assert rates[0] <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / runs)
+        assert rates[0] <= most(0.05, runs)
         assert rates[0] < rates[2] < rates[3]
     with capsys.disabled():
         print("", *lines, sep="\n")
@@ -239,13 +227,12 @@ def test_the_rates_that_the_readme_states(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 1.0])
-def test_few_seeds_do_not_make_it_bold(seeds: int, share: float) -> None:
-    """Whatever share of the variance is the seeds': at most 5 %, with two seeds at most 6; normal scores, 400 examples.
+def test_false_alarms_whatever_share_of_the_variance_is_the_seeds(seeds: int, share: float) -> None:
+    """At most 5 %, with two seeds at most 6; normal scores, 400 examples.
 
-    This is where Welch-Satterthwaite degrees of freedom fail: 13 % for two seeds and a share of 0.9.
+    Here Welch-Satterthwaite degrees of freedom fail: 13 % for two seeds and a share of 0.9.
     """
-    draw, runs = np.random.default_rng(seeds), 800
-    false = 0
+    draw, runs, false = np.random.default_rng(seeds), 800, 0
     for _ in range(runs):
         shift = draw.normal(0, math.sqrt(1 - share))  # of this test set, the same for all seeds
         scores = shift + draw.normal(0, math.sqrt(share * seeds), seeds)
@@ -253,6 +240,5 @@ def test_few_seeds_do_not_make_it_bold(seeds: int, share: float) -> None:
         per_example = {seed: spread - spread.mean() + float(score) for seed, score in enumerate(scores)}
         first = Sample(dict(enumerate(map(float, scores))), per_example)
         nothing = Sample(dict.fromkeys(range(seeds), 0.0), {seed: np.zeros(400) for seed in range(seeds)})
-        false += (found(first, nothing).p_value or 0) < 0.05
-    stated = 0.06 if seeds == 2 else 0.05
-    assert false <= runs * (stated + 4 * math.sqrt(stated * (1 - stated) / runs))
+        false += p_of(first, nothing) < 0.05
+    assert false <= runs * most(0.06 if seeds == 2 else 0.05, runs)
