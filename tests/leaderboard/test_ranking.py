@@ -95,10 +95,11 @@ def test_groups_follow_the_pairs() -> None:
 
 
 def test_lower_may_be_better() -> None:
-    made = [record(method, seed, score + seed / 1000, higher_is_better=False)
-            for method, score in (("a", 0.9), ("b", 0.1)) for seed in range(3)]  # fmt: skip
+    made = [record(method, seed, score + seed**2 / 10_000 * score, higher_is_better=False)
+            for method, score in (("a", 0.9), ("b", 0.1)) for seed in range(4)]  # fmt: skip
     (line,) = lines("pairs", made)
-    assert (line["method_a"], line["difference"]) == ("b", pytest.approx(-0.8))
+    assert (line["method_a"], line["difference"]) == ("b", pytest.approx(-0.8, abs=1e-3))
+    assert [(line["method"], line["rank_group"]) for line in lines("leaderboard", made)] == [("b", 1), ("a", 2)]
 
 
 # Over tasks

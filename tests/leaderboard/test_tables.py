@@ -291,16 +291,6 @@ def test_rows_go_from_best_to_worst_within_their_group() -> None:
     ]
 
 
-def test_lower_may_be_better() -> None:
-    made = [
-        record(method, seed, score + seed / 1000 + seed**2 / 10_000, metric="matthews", higher_is_better=False)
-        for method, score in (("a", 0.9), ("b", 0.1))
-        for seed in range(4)
-    ]
-    made[0] = record("a", 0, 0.9003, higher_is_better=False)
-    assert [(line["method"], line["rank_group"]) for line in lines(made)] == [("b", 1), ("a", 2)]
-
-
 def test_profiles_models_and_presets_are_never_merged() -> None:
     other_profile = PROFILE.model_copy(update={"name": "cpu-2w", "workers": 2})
     others = [{}, {"profile": other_profile}, {"model": "other"}, {"preset": "full"}, {"task": "other"}]
