@@ -42,22 +42,22 @@ class Results:
     @cached_property
     def leaderboard(self) -> pd.DataFrame:
         """A row per method and task, over seeds, from best to worst."""
-        return self._tables.leaderboard.convert_dtypes()
+        return self._tables.frame("leaderboard").convert_dtypes()
 
     @cached_property
     def cells(self) -> pd.DataFrame:
         """A row per cell: one training and its evaluation."""
-        return self._tables.cells.convert_dtypes()
+        return self._tables.frame("cells").convert_dtypes()
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
         """A row per pair of methods on a task: their difference and its interval."""
-        return self._tables.pairs.convert_dtypes()
+        return self._tables.frame("pairs").convert_dtypes()
 
     @cached_property
     def overall(self) -> pd.DataFrame:
         """A row per method over all tasks: average ranks."""
-        return self._tables.overall.convert_dtypes()
+        return self._tables.frame("overall").convert_dtypes()
 
     @cached_property
     def losses(self) -> pd.DataFrame:

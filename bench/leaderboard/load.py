@@ -98,6 +98,5 @@ def _machines(records: Iterable[Record]) -> list[str]:
 
 def _outdated(records: Sequence[Record]) -> list[str]:
     old = len(records) - len(current(records))
-    return (
-        [f"Left out: {old} cell{'s' * (old > 1)} of older code or settings than the newest of the row."] if old else []
-    )
+    cells = f"{old} cell{'s' * (old > 1)}"
+    return [f"Left out: {cells} of older code or settings than the newest of the row."] if old else []

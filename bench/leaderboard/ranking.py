@@ -33,10 +33,7 @@ def sample(members: Iterable[Record]) -> Sample:
 
 def _shares(record: Record) -> Floats | None:
     labels = record.data.labels if record.data else None
-    try:
-        return shares(str(record.metric), list(record.predictions), list(record.references), labels)
-    except (ArithmeticError, LookupError, TypeError, ValueError):
-        return None  # of another metric, or predictions that do not fit this one
+    return shares(str(record.metric), list(record.predictions), list(record.references), labels)
 
 
 def compare_rows(first: Iterable[Record], second: Iterable[Record]) -> Comparison | None:

@@ -20,37 +20,16 @@ if TYPE_CHECKING:
 
 
 class Tables:
-    """All tables of some records. Each is computed on first use; what they share is computed once.
+    """All tables of some records; what they share is computed once.
+
+    In the leaderboard, scores are means and costs medians over the seeds that finished. An extra test of a task has
+    rows of its own, `TASK/EXTRA_TEST`, with its own scores and the task's costs.
 
     pscp: adds the cost-aware score with these constants to the leaderboard.
     """
 
     def __init__(self, records: Iterable[Record], pscp: Pscp | None = None) -> None:
         self.pscp, self._rows = pscp, by_row(records)
-
-    @cached_property
-    def leaderboard(self) -> pd.DataFrame:
-        """A line a row, sorted by group and then from best to worst.
-
-        Costs are medians over the seeds that finished, scores are means. An extra test of a task has rows of its own,
-        `TASK/EXTRA_TEST`, with its own scores and the task's costs.
-        """
-        return self._frame("leaderboard")
-
-    @cached_property
-    def cells(self) -> pd.DataFrame:
-        """A line a cell and a line an extra test of it, by group, method, parameters and seed."""
-        return self._frame("cells")
-
-    @cached_property
-    def pairs(self) -> pd.DataFrame:
-        """A line for every two rows of a group."""
-        return self._frame("pairs")
-
-    @cached_property
-    def overall(self) -> pd.DataFrame:
-        """A line a method over all tasks; empty for one task or one method."""
-        return self._frame("overall")
 
     def columns(self, name: Name) -> tuple[str, ...]:
         return names(columns_of(name, self.pscp))
@@ -66,7 +45,8 @@ class Tables:
         keys = (*Group._fields, "method", "method_params")
         return [line for line in self.lines("leaderboard") if tuple(line[key] for key in keys) in wanted]
 
-    def _frame(self, name: Name) -> pd.DataFrame:
+    def frame(self, name: Name) -> pd.DataFrame:
+        """A table as a data frame of objects."""
         import pandas as pd  # its import takes a second, and commands that print text or CSV do without
 
         # Objects, so that an integer stays one beside an unknown: 4608, not 4608.0.

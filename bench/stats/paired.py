@@ -20,9 +20,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.stats.combined import CombinedTest, Part
+from bench.stats.combined import CombinedTest, Floats, Part
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 BLOCK = 2_000_000  # differences of shares in memory at a time

@@ -114,7 +114,7 @@ def test_csv_json_and_data_frames_have_the_same_values(tmp_path: Path) -> None:
             else:
                 assert float(line[key]) == value  # every digit
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert Tables(varied()).leaderboard.to_dict("records") == found
+    assert Tables(varied()).frame("leaderboard").to_dict("records") == found
     frame = pd.read_csv(io.StringIO(text(varied())))
     assert frame["n_failed"].tolist() == [0, 0, 2, 0, 0, 0, 0]
 
