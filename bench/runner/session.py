@@ -20,7 +20,6 @@ from bench.plugins import registry
 from bench.plugins.registry import Registry
 from bench.records.store import Store
 from bench.runner import timeline
-from bench.runner.forecasting import skip_unfit
 from bench.runner.plan import Plan, plan
 from bench.runner.progress import FetchDisplay
 from bench.runner.request import Request
@@ -41,7 +40,11 @@ def prepare(requests: Sequence[Request], console: Console, *, record_skipped: bo
     with FetchDisplay(console) as display:
         planned = plan(*requests, on_progress=display.on_progress)
     request = requests[0]
-    return skip_unfit(planned, request, record_skipped) if request.options.skip_unfit else planned
+    if not request.options.skip_unfit:
+        return planned
+    from bench.runner.forecasting import skip_unfit  # loads torch, which the driver otherwise does without
+
+    return skip_unfit(planned, request, record_skipped)
 
 
 def warn_of_broken_plugins(plugins: Sequence[Path], console: Console) -> None:

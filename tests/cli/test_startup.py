@@ -45,6 +45,12 @@ def test_what_answers_at_once_imports_nothing_heavy(arguments: str, text: str) -
         assert not any(name.startswith(("methods.", "tasks.")) for name in modules)
 
 
+def test_a_run_leaves_what_trains_to_its_workers() -> None:
+    code = "import sys, bench.runner.session; print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not {"'torch'", "'transformers'", "'peft'"} & set(done.stdout.strip("[]\n").split(", "))
+
+
 def test_an_error_is_one_line() -> None:
     command = [sys.executable, "-m", "bench", "list", "method"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
