@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Values = NDArray[Any]
 Score = Callable[[Floats], Floats]  # from sums over examples, [..., k], to scores, [...]; nan where undefined
 
 MOST_RANKED = 50_000  # examples whose ranks are computed: a second's work
@@ -46,16 +47,13 @@ def leave_one_out(
     metric: str, predictions: Sequence[Any], references: Sequence[Any], labels: Sequence[str] | None
 ) -> tuple[float, Floats]:
     """The score of all examples, and the score without each one: [examples]."""
-    if metric == "spearman":
-        return _spearman(np.asarray(predictions, dtype=float), np.asarray(references, dtype=float))
-    if metric == "pearson_spearman_mean":
-        (first, rest), (second, others) = (
-            leave_one_out(each, predictions, references, labels) for each in ("spearman", "pearson")
-        )
-        return (first + second) / 2, (rest + others) / 2
-    summands, score = _SUMMED[metric](predictions, references, labels)
-    total = summands.sum(axis=0)
-    return float(score(total)), score(total - summands)
+    if metric in _RANKED:
+        return _RANKED[metric](np.asarray(predictions, dtype=float), np.asarray(references, dtype=float))
+    if metric == "entity_f1":
+        summands, score = _entity_f1(predictions, references, tuple(labels or ()))
+    else:
+        summands, score = _SUMMED[metric](np.asarray(predictions), np.asarray(references))
+    return _without(summands, score)
 
 
 def _are_valid(metric: str, values: Sequence[Any], labels: Sequence[str] | None) -> bool:
@@ -82,13 +80,18 @@ def _all_of(values: Sequence[Any], *kinds: type) -> bool:
 # Scores of sums: [examples, k] summands, and the function from their sums to the score.
 
 
-def _accuracy(predictions: Any, references: Any, labels: Any) -> tuple[Floats, Score]:
-    right = np.asarray(predictions) == np.asarray(references)
+def _without(summands: Floats, score: Score) -> tuple[float, Floats]:
+    total = summands.sum(axis=0)
+    return float(score(total)), score(total - summands)
+
+
+def _accuracy(predictions: Values, references: Values) -> tuple[Floats, Score]:
+    right = predictions == references
     return np.stack([right, np.ones(len(right))], axis=1).astype(float), lambda s: s[..., 0] / s[..., 1]
 
 
-def _f1(predictions: Any, references: Any, labels: Any) -> tuple[Floats, Score]:
-    answered, true = np.asarray(predictions) == 1, np.asarray(references) == 1
+def _f1(predictions: Values, references: Values) -> tuple[Floats, Score]:
+    answered, true = predictions == 1, references == 1
     return np.stack([answered & true, answered, true], axis=1).astype(float), _harmonic
 
 
@@ -98,12 +101,11 @@ def _harmonic(sums: Floats) -> Floats:
     return np.divide(2 * sums[..., 0], both, out=np.zeros_like(both), where=both > 0)
 
 
-def _matthews(predictions: Any, references: Any, labels: Any) -> tuple[Floats, Score]:
+def _matthews(predictions: Values, references: Values) -> tuple[Floats, Score]:
     """Gorodkin's R_K, which for two classes is Matthews'; 0 for constant answers, as in scikit-learn."""
     kinds = np.union1d(predictions, references)
-    answered = np.asarray(predictions)[:, None] == kinds
-    true = np.asarray(references)[:, None] == kinds
-    right = np.asarray(predictions) == np.asarray(references)
+    answered, true = predictions[:, None] == kinds, references[:, None] == kinds
+    right = predictions == references
     size = len(kinds)
 
     def score(sums: Floats) -> Floats:
@@ -115,17 +117,17 @@ def _matthews(predictions: Any, references: Any, labels: Any) -> tuple[Floats, S
     return np.column_stack([right, np.ones(len(right)), answered, true]).astype(float), score
 
 
-def _f1_accuracy_mean(predictions: Any, references: Any, labels: Any) -> tuple[Floats, Score]:
-    (first, f1), (second, accuracy) = _f1(predictions, references, labels), _accuracy(predictions, references, labels)
+def _f1_accuracy_mean(predictions: Values, references: Values) -> tuple[Floats, Score]:
+    (first, f1), (second, accuracy) = _f1(predictions, references), _accuracy(predictions, references)
     split = first.shape[1]
     return np.hstack([first, second]), lambda s: (f1(s[..., :split]) + accuracy(s[..., split:])) / 2
 
 
-def _entity_f1(predictions: Any, references: Any, labels: Any) -> tuple[Floats, Score]:
-    names, counts = tuple(labels), []
+def _entity_f1(predictions: Sequence[Any], references: Sequence[Any], labels: tuple[str, ...]) -> tuple[Floats, Score]:
+    counts = []
     for answer, truth in zip(predictions, references, strict=True):
-        true = _spans(tuple(truth), names)
-        found = true if answer == truth else _spans(tuple(answer), names)
+        true = _spans(tuple(truth), labels)
+        found = true if answer == truth else _spans(tuple(answer), labels)
         counts.append([len(found & true), len(found), len(true)])
     return np.array(counts, dtype=float), _harmonic
 
@@ -137,9 +139,9 @@ def _spans(row: tuple[int, ...], labels: tuple[str, ...]) -> frozenset[Any]:
     return frozenset(get_entities([labels[index] if index >= 0 else "O" for index in row]))
 
 
-def _pearson(predictions: Any, references: Any, labels: Any) -> tuple[Floats, Score]:
+def _pearson(predictions: Values, references: Values) -> tuple[Floats, Score]:
     # Centred first: the sums of squares of numbers far from zero would lose the digits that matter.
-    x, y = (np.asarray(values, dtype=float) - np.mean(values) for values in (predictions, references))
+    x, y = (values - np.mean(values) for values in (predictions, references))
     return np.stack([np.ones(len(x)), x, y, x * x, y * y, x * y], axis=1), _correlation_of_sums
 
 
@@ -149,15 +151,7 @@ def _correlation_of_sums(sums: Floats) -> Floats:
     return np.divide(count * xy - x * y, scale, out=np.full_like(scale, np.nan), where=scale > 0)
 
 
-_SUMMED: dict[str, Callable[[Any, Any, Any], tuple[Floats, Score]]] = {
-    "accuracy": _accuracy,
-    "f1": _f1,
-    "matthews": _matthews,
-    "f1_accuracy_mean": _f1_accuracy_mean,
-    "entity_f1": _entity_f1,
-    "pearson": _pearson,
-}
-_RANKED = ("spearman", "pearson_spearman_mean")
+_SUMMED = {"accuracy": _accuracy, "f1": _f1, "matthews": _matthews, "f1_accuracy_mean": _f1_accuracy_mean}
 
 
 # Rank correlation. Without an example, the rank of each larger one falls by 1 and that of each equal one by 1/2. All
@@ -221,3 +215,11 @@ def _count_above_in_both(x: _Ranked, y: _Ranked) -> Floats:
                 both = found[at] + (seen >> start[at]).bit_count() + (seen >> stop[at]).bit_count()
                 found[at] = both / 2 - 0.5
     return np.array(found) / 2
+
+
+def _pearson_spearman_mean(x: Floats, y: Floats) -> tuple[float, Floats]:
+    (spearman, without), (pearson, others) = _spearman(x, y), _without(*_pearson(x, y))
+    return (spearman + pearson) / 2, (without + others) / 2
+
+
+_RANKED = {"spearman": _spearman, "pearson_spearman_mean": _pearson_spearman_mean}
