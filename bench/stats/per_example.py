@@ -133,10 +133,33 @@ def _entity_f1(predictions: Sequence[Any], references: Sequence[Any], labels: tu
 
 
 @lru_cache(maxsize=65_536)  # records of one task share their references, and most predictions are right
-def _spans(row: tuple[int, ...], labels: tuple[str, ...]) -> frozenset[Any]:
-    from seqeval.metrics.sequence_labeling import get_entities  # imports scikit-learn and pandas, a second
+def _spans(row: tuple[int, ...], labels: tuple[str, ...]) -> frozenset[tuple[str, int, int]]:
+    """The entities in a row of labels' indices: type, first word, and the word after the last."""
+    starts, ends, types = _span_rules(labels)
+    found, first, before = [], 0, len(labels)
+    for at, label in enumerate((*row, -1)):
+        if ends[before][label]:
+            found.append((types[before], first, at))
+        if starts[before][label]:
+            first = at
+        before = label
+    return frozenset(found)
 
-    return frozenset(get_entities([labels[index] if index >= 0 else "O" for index in row]))
+
+@lru_cache(maxsize=64)
+def _span_rules(labels: tuple[str, ...]) -> tuple[list[list[bool]], list[list[bool]], list[str]]:
+    """seqeval's rules: whether an entity starts between two labels, whether one ends, [before, label], and its type.
+
+    After the labels come what is before the first word, and, at -1, words outside of entities or cut off.
+    """
+    from seqeval.metrics.sequence_labeling import end_of_chunk, start_of_chunk  # imports pandas, a second
+
+    tags = [(label[0], label[1:].split("-", maxsplit=1)[-1] or "_") for label in labels] + [("O", ""), ("O", "_")]
+    starts, ends = (
+        [[rule(tag, other, kind, of_other) for other, of_other in tags] for tag, kind in tags]
+        for rule in (start_of_chunk, end_of_chunk)
+    )
+    return starts, ends, [kind for _, kind in tags]
 
 
 def _pearson(predictions: Values, references: Values) -> tuple[Floats, Score]:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
+from seqeval.metrics.sequence_labeling import get_entities
 
 from bench.plugins.metrics import METRICS, score
-from bench.stats.per_example import leave_one_out, shares
+from bench.stats.per_example import _spans, leave_one_out, shares
 
 TAGS = ("O", "B-a", "I-a", "B-b", "I-b")
 
@@ -98,3 +99,20 @@ def test_their_spread_is_the_bootstraps(metric: str) -> None:
 )
 def test_what_is_not_defined_is_none(metric: str, answers: list[Any], truth: list[Any]) -> None:
     assert shares(metric, answers, truth, None) is None
+
+
+@pytest.mark.filterwarnings("ignore:.*seems not to be NE tag")
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ("O", "B-a", "I-a", "B-b", "I-b"),
+        (*(f"{end}-{kind}" for end in "BIES" for kind in "xyz"), "O", "B", "-", "B-"),
+        ("B-a-b", "I-a-b", "I-a", ".-q", "X", "O"),
+    ],
+)
+def test_entities_are_seqevals(labels: tuple[str, ...]) -> None:
+    draw = np.random.default_rng(3)
+    for _ in range(300):
+        row = tuple(draw.integers(-1, len(labels), draw.integers(0, 9)).tolist())
+        named = [labels[label] if label >= 0 else "O" for label in row]
+        assert _spans(row, labels) == {(kind, first, last + 1) for kind, first, last in get_entities(named)}
