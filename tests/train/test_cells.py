@@ -99,9 +99,9 @@ def task_of(grid: TinyGrid) -> Any:
 def test_a_record_is_complete_and_true(grid: TinyGrid, tmp_path: Path) -> None:
     reports: list[dict[str, Any]] = []
     asked = assignment(grid, results=tmp_path, budget=Budget(choose="best", test_examples=12))
-    content = worker.run(asked, reports.append)
+    returned = worker.run(asked, reports.append)
     record = Store(tmp_path).read(asked.cell.id)
-    assert record == Record(**content)
+    assert record == returned
     assert record is not None
     assert record.references == [at % 2 for at in range(12)]
     right = sum(a == b for a, b in zip(record.predictions, record.references, strict=True))
@@ -181,7 +181,7 @@ def test_a_cell_that_fails_ends_as_a_record(
     asked = assignment(grid, method, tmp_path)
     result = worker.run(asked, lambda data: None)
     assert isinstance(result, Retire) == (status == "oom")  # a process that ran out of memory is replaced
-    record = Record(**(result.result if isinstance(result, Retire) else result))
+    record = result.result if isinstance(result, Retire) else result
     assert record == Store(tmp_path).read(asked.cell.id)
     assert (record.status, record.reason) == (status, reason)
     assert (record.traceback is None) == (status == "skipped")
