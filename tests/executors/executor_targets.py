@@ -225,13 +225,13 @@ def with_children(report: Report, ending: str) -> None:
     """Fork a process, which holds the worker's socket, and start another; then end as asked."""
     child = os.fork()
     if child == 0:
-        time.sleep(300)
+        time.sleep(60)
         os._exit(0)
-    other = subprocess.Popen(["sleep", "300"])
+    other = subprocess.Popen(["sleep", "60"])
     report({"children": [child, other.pid]})
     if ending == "die":
         os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(300)
+    time.sleep(60)
 
 
 def leave_children(report: Report) -> list[int]:
