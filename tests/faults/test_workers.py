@@ -16,20 +16,24 @@ from bench.records.store import Store
 
 pytestmark = pytest.mark.slow
 
-KILLED = [("killed", phase) for phase in PHASES]
-ENDED = [
-    ("killed while writing", "save", "error", "the worker was killed by signal 9 (SIGKILL)", ""),
+KILLED = "the worker was killed by signal 9 (SIGKILL)"
+# What strikes a cell and when, the status and reason of its record, and what its trace holds.
+FAULTS = [
+    *(("killed", phase, "error", KILLED, "") for phase in PHASES),
+    ("killed while writing", "save", "error", KILLED, ""),
     ("segmentation fault", "train", "error", "the worker was killed by signal 11 (SIGSEGV)", "in crash"),
     ("exit", "train", "error", "the worker exited with code 3", ""),
     ("exception", "test", "error", "ValueError: an injected error", "in fail"),
     ("out of memory", "train", "oom", "MemoryError: an injected lack of memory", "in run_out_of_memory"),
     ("hanging", "read data", "timeout", "the job ran longer than its limit of 3 s", "in hang\n"),
     ("hanging in C", "train", "timeout", "the job ran longer than its limit of 3 s", "in hang_in_c"),
+    *((kind, "train", "ok", None, "") for kind in ("forks", "prints", "leaks")),
+    ("leaks", "test", "ok", None, ""),
+    # The clock goes back, and then a worker dies between writing its record and delivering it: by the clock that record
+    # is older than the run, and yet nothing is lost.
+    *((kind, "train", "ok", None, "") for kind in ("clock forward", "clock back")),
+    ("killed before delivering", "save", "ok", None, ""),
 ]
-# The clock goes back, and then a worker dies between writing its record and delivering it: by the clock that record is
-# older than the run, and yet nothing is lost.
-SURVIVED = [("forks", "train"), ("prints", "train"), ("leaks", "train"), ("leaks", "test"), ("clock forward", "train"),
-            ("clock back", "train"), ("killed before delivering", "save")]  # fmt: skip
 
 
 class Ran(NamedTuple):
@@ -50,7 +54,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """One run in which each cell but the last suffers something, on one worker, one after the other."""
     folder = tmp_path_factory.mktemp("quick")
     quick, results = QuickGrid(folder), folder / "results"
-    faults = [*KILLED, *((kind, phase) for kind, phase, *_ in ENDED), *SURVIVED]
+    faults = [(kind, phase) for kind, phase, *_ in FAULTS]
     quick.add(faults)
     done = quick.run(results, "--seeds", len(faults) + 1, "--timeout", 3, methods="steady")
     records = {record.id: record for record in Store(results).all()[0]}
@@ -59,32 +63,20 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 
 
 def test_every_fault_strikes_and_the_run_goes_through(ran: Ran) -> None:
-    assert [(kind, phase) for kind, phase, _ in ran.suffered] == [*KILLED, *(each[:2] for each in ENDED), *SURVIVED]
+    assert [(kind, phase) for kind, phase, _ in ran.suffered] == [each[:2] for each in FAULTS]
     assert ran.code == 1
     assert "Traceback" not in ran.said
-    assert len(ran.finished) == len(SURVIVED) + 1
+    assert len(ran.finished) == sum(status == "ok" for _, _, status, *_ in FAULTS) + 1
     assert keeping.twice(ran.results) == keeping.damaged(ran.results) == []
 
 
-@pytest.mark.parametrize("phase", PHASES)
-def test_a_worker_that_is_killed_at_any_phase_is_its_cells_reason(phase: str, ran: Ran) -> None:
-    record = ran.record("killed", phase)
-    assert (record.status, record.reason) == ("error", "the worker was killed by signal 9 (SIGKILL)")
-
-
-@pytest.mark.parametrize(("kind", "phase", "status", "reason", "where"), ENDED)
-def test_what_ended_a_cell_is_its_reason_and_where_is_in_the_trace(
-    kind: str, phase: str, status: str, reason: str, where: str, ran: Ran
+@pytest.mark.parametrize(("kind", "phase", "status", "reason", "where"), FAULTS)
+def test_what_struck_a_cell_is_its_reason_and_where_is_in_the_trace(
+    kind: str, phase: str, status: str, reason: str | None, where: str, ran: Ran
 ) -> None:
     record = ran.record(kind, phase)
     assert (record.status, record.reason) == (status, reason)
     assert where in f"{record.traceback}\n"
-
-
-@pytest.mark.parametrize(("kind", "phase"), SURVIVED)
-def test_what_a_cell_survives_leaves_it_ok(kind: str, phase: str, ran: Ran) -> None:
-    record = ran.record(kind, phase)
-    assert (record.status, record.reason) == ("ok", None)
 
 
 def test_clocks_that_jump_spoil_no_duration(ran: Ran) -> None:

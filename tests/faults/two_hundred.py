@@ -3,9 +3,8 @@
     python tests/faults/two_hundred.py [SEED [FAULTS]]
 
 Real drivers and worker processes run real cells but for their training (see quick_cells). Before and during each run
-some faults are injected; drivers are started again until all have struck and the grid is complete. A file system of
-its own that can be filled and made read-only needs the right to mount one; without it a limit on the size of files,
-and the folder's mode, stand in.
+some faults are injected; drivers are started again until all have struck and the grid is complete. Disks that are full
+or read-only need the right to mount one, and are left out without it.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -21,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,11 +80,10 @@ class Disk:
     """The results folder, on a small file system of its own where one can be mounted."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.results = folder, folder / "results"
         folder.mkdir()
         mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", folder], capture_output=True)
         self.mounted = mounted.returncode == 0
-        self.results = folder / "results"
         self.results.mkdir()
 
     def close(self) -> None:
@@ -94,11 +91,8 @@ class Disk:
             subprocess.run(["umount", "-l", self.folder], check=True)
 
     @contextmanager
-    def full(self, left: int) -> Iterator[Callable[[], None] | None]:
-        """Within it so many bytes are free. What it gives is for a driver's process to do first."""
-        if not self.mounted:
-            yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-            return
+    def full(self, left: int) -> Iterator[None]:
+        """Within it so many bytes are free."""
         filler = self.folder / "filler"
         with filler.open("wb", buffering=0) as file:
             try:
@@ -106,29 +100,21 @@ class Disk:
                     file.write(bytes(4096))
             except OSError:
                 file.truncate(max(0, file.tell() - left))
-        yield None
+        yield
         filler.unlink()
 
     @contextmanager
     def read_only(self) -> Iterator[None]:
-        self._writable(False)
+        self._remount("ro")
         yield
-        self._writable(True)
+        self._remount("rw")
 
-    @property
-    def can_be_read_only(self) -> bool:
-        return self.mounted or os.geteuid() != 0
-
-    def _writable(self, yes: bool) -> None:
-        if self.mounted:
-            command = ["mount", "-o", f"remount,{'rw' if yes else 'ro'}", self.folder]
-            end = time.monotonic() + 20  # a killed driver's workers take a moment to notice, and hold their logs open
-            while subprocess.run(command, capture_output=True).returncode and time.monotonic() < end:
-                time.sleep(0.2)
-            subprocess.run(command, check=True)
-        else:
-            for folder in (self.results, *(path for path in self.results.rglob("*") if path.is_dir())):
-                folder.chmod(0o755 if yes else 0o555)
+    def _remount(self, how: str) -> None:
+        command = ["mount", "-o", f"remount,{how}", self.folder]
+        end = time.monotonic() + 20  # a killed driver's workers take a moment to notice, and hold their logs open
+        while subprocess.run(command, capture_output=True).returncode and time.monotonic() < end:
+            time.sleep(0.2)
+        subprocess.run(command, check=True)
 
 
 class Campaign:
@@ -149,10 +135,10 @@ class Campaign:
         return self.disk.results
 
     def go_through(self) -> Tally:
-        kinds = [self.killed_driver, self.interrupted_driver, self.two_drivers, self.full_disk, self.damaged_records,
+        kinds = [self.killed_driver, self.interrupted_driver, self.two_drivers, self.damaged_records,
                  self.newer_record, self.lost_sources, self.lost_logs, self.left_behind]  # fmt: skip
-        if self.disk.can_be_read_only:
-            kinds.append(self.read_only)
+        if self.disk.mounted:
+            kinds += [self.full_disk, self.read_only]
         try:
             while self.tally.faults < self.faults:
                 left = self.drawn.sample(kinds, len(kinds))  # each kind once in a round
@@ -172,6 +158,7 @@ class Campaign:
 
     def killed_driver(self) -> None:
         self._cut_short(signal.SIGKILL, -signal.SIGKILL)
+        time.sleep(1)  # workers look for their driver twice a second
 
     def interrupted_driver(self) -> None:
         self._cut_short(self.drawn.choice((signal.SIGINT, signal.SIGTERM)), 130)
@@ -180,16 +167,11 @@ class Campaign:
         with self.watched(explained=False):
             self.queue_faults(2)
             driver = self.start()
-            began = self.struck_or_computed()
-            end = time.monotonic() + 60
-            while self.struck_or_computed() - began < 3 and driver.poll() is None and time.monotonic() < end:
-                time.sleep(0.02)
+            self.wait_for_cells(driver, 3)
             time.sleep(self.drawn.random() * 0.3)
             self.count(f"driver: {number.name}")
             driver.send_signal(number)
             self.end(driver, {code, 0, 1})  # it may have been through
-        if number == signal.SIGKILL:
-            time.sleep(1)  # workers look for their driver twice a second
 
     def two_drivers(self) -> None:
         with self.watched():
@@ -199,9 +181,9 @@ class Campaign:
                 self.end(driver, {0, 1})
 
     def full_disk(self) -> None:
-        with self.watched(explained=False), self.disk.full(self.drawn.randrange(0, 8192)) as first:
+        with self.watched(explained=False), self.disk.full(self.drawn.randrange(0, 8192)):
             self.count("disk full")
-            self.end(self.start(first=first), {1}, "cannot be written")
+            self.end(self.start(), {1}, "cannot be written")
 
     def read_only(self) -> None:
         with self.watched(explained=False), self.disk.read_only():
@@ -258,9 +240,7 @@ class Campaign:
             self.queue_faults(5)
             self.count("logs deleted under a run")
             driver = self.start()
-            began, end = self.struck_or_computed(), time.monotonic() + 60
-            while self.struck_or_computed() == began and driver.poll() is None and time.monotonic() < end:
-                time.sleep(0.02)
+            self.wait_for_cells(driver, 1)
             shutil.rmtree(self.results / "logs", ignore_errors=True)
             self.end(driver, {0, 1})
 
@@ -288,15 +268,15 @@ class Campaign:
     def count(self, kind: str) -> None:
         self.tally.injected[kind] += 1
 
-    def start(self, new_cells: bool = True, first: Callable[[], None] | None = None) -> subprocess.Popen[str]:
+    def start(self, new_cells: bool = True) -> subprocess.Popen[str]:
         self.seeds += SEEDS_A_RUN * new_cells
-        return self._run("--timeout", TIMEOUT, first=first)
+        return self._run("--timeout", TIMEOUT)
 
-    def _run(self, *more: object, first: Callable[[], None] | None = None) -> subprocess.Popen[str]:
+    def _run(self, *more: object) -> subprocess.Popen[str]:
         self.tally.drivers += 1
         number = {quick_cells.RUN: str(self.tally.drivers)}
         options = ("--seeds", self.seeds, "--workers", 2, *more)
-        return self.quick.start(self.results, *options, methods=METHODS, first=first, **number)
+        return self.quick.start(self.results, *options, methods=METHODS, **number)
 
     def end(self, driver: subprocess.Popen[str], codes: set[int], sentence: str = "") -> None:
         """Wait for a driver, and hold it to an exit code, and a sentence without a traceback."""
@@ -331,8 +311,15 @@ class Campaign:
             what = "no record" if record is None else f"{record.status}: {record.reason}"
             self.tally.unexplained.append(f"{kind} at {phase!r} in {cell_id} left {what}")
 
-    def struck_or_computed(self) -> int:
-        return len(self.quick.lines("computed")) + len(list(self.quick.struck.iterdir()))
+    def wait_for_cells(self, driver: subprocess.Popen[str], count: int) -> None:
+        """Until so many more have been computed or struck by a fault, or the driver has ended."""
+
+        def reached() -> int:
+            return len(self.quick.lines("computed")) + len(list(self.quick.struck.iterdir()))
+
+        began, end = reached(), time.monotonic() + 60
+        while reached() - began < count and driver.poll() is None and time.monotonic() < end:
+            time.sleep(0.02)
 
     def run_to_the_end(self) -> None:
         """The last runs suffer nothing more: they complete the grid, and count it."""
