@@ -11,6 +11,13 @@ from typing import Any
 import psutil
 import pytest
 
+HEALTH_CHECKS = {  # a lost machine is noticed within seconds, where Ray as it comes may take a minute
+    "health_check_initial_delay_ms": 0,
+    "health_check_period_ms": 1000,
+    "health_check_timeout_ms": 3000,
+    "health_check_failure_threshold": 3,
+}
+
 
 class Machines:
     """A cluster whose head computes nothing, with `count` machines of one CPU each."""
@@ -18,7 +25,8 @@ class Machines:
     def __init__(self, count: int) -> None:
         from ray.cluster_utils import Cluster
 
-        self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        head = {"num_cpus": 0, "include_dashboard": False, "_system_config": HEALTH_CHECKS}
+        self._cluster = Cluster(initialize_head=True, head_node_args=head)
         self._nodes: list[Any] = []
         self.add(count)
 
