@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 import typer
 from typer.models import OptionInfo
 
-from bench.errors import UsageError
 from bench.runner.options import DECLARED, Options
 from bench.runner.options import DEFAULT_RESULTS as DEFAULT_RESULTS
 from bench.sanitize import one_line
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bench.leaderboard.load import Loaded
-    from bench.stats.pscp import Pscp
 
 EXIT_FAILED, EXIT_NOTHING, EXIT_INTERRUPTED = 1, 3, 130  # 3: nothing to compare or show
 GRID = ("methods", "tasks", "seeds", "model", "profile", "preset", "suite", "results", "mirror", "plugin")
@@ -80,10 +78,6 @@ Folders = Annotated[
 OnlyProfile = Annotated[
     str | None, typer.Option("--profile", help="Cells of this profile only; 'all': separate rows for each profile.")
 ]
-PscpSuite = Annotated[
-    str | None,
-    typer.Option("--pscp", metavar="SUITE", help="Add the cost-aware score, with the constants of this suite."),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
 
 
@@ -109,18 +103,6 @@ def no_records(folders: Sequence[Path] | None, console: Console) -> typer.Exit:
     where = ", ".join(map(str, folders or [DEFAULT_RESULTS]))
     console.print(one_line(f"There are no records in {where}; `python -m bench run` writes some."))
     return typer.Exit(EXIT_NOTHING)
-
-
-def pscp_of(suite: str | None) -> Pscp | None:
-    """The constants of the cost-aware score that a suite declares; None if none were asked for."""
-    from bench.grid import suites
-
-    if suite is None:
-        return None
-    found = suites.load(suite).pscp
-    if found is None:
-        raise UsageError(f"The suite {suite} declares no constants of PSCP: add a table [pscp] to its file.")
-    return found
 
 
 def print_json(value: Mapping[Any, Any] | Sequence[Any]) -> None:

@@ -8,23 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.common import (
-    EXIT_FAILED,
-    AsJson,
-    Folders,
-    OnlyProfile,
-    PscpSuite,
-    merged,
-    no_records,
-    print_json,
-    pscp_of,
-    stderr_console,
-)
+from bench.cli.common import EXIT_FAILED, AsJson, Folders, OnlyProfile, merged, no_records, print_json, stderr_console
 from bench.sanitize import one_line
 
 if TYPE_CHECKING:
     from bench.leaderboard.columns import Name
-    from bench.stats.pscp import Pscp
 
 
 def leaderboard(
@@ -41,7 +29,6 @@ def leaderboard(
         Path | None, typer.Option(help="Update the blocks of this Markdown file; each names its results folder.")
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="With --into: write nothing, exit with 1 if stale.")] = False,
-    pscp: PscpSuite = None,
     profile: OnlyProfile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -52,7 +39,7 @@ def leaderboard(
     from bench.leaderboard.tables import Tables
 
     if into is not None:
-        if folders or out or per_cell or pairs or overall or pscp or profile or as_json:
+        if folders or out or per_cell or pairs or overall or profile or as_json:
             raise UsageError("--into takes --check alone: the blocks of the file name their folders.")
         _into(into, check)
         return
@@ -62,20 +49,19 @@ def leaderboard(
     if len(chosen) > 1:
         raise UsageError("Give one of --per-cell, --pairs and --overall: each is a table of its own.")
     which: Name = chosen[0] if chosen else "leaderboard"  # type: ignore[assignment]
-    constants = pscp_of(pscp)
     console = stderr_console()
     records = merged(folders, profile, console).records
-    tables = Tables(records, constants)
+    tables = Tables(records)
     lines = list(tables.lines(which))
     if out is not None:
         text, package = csv_of(lines, tables.columns(which)), out.with_suffix(".datapackage.json")
         write_atomically(out, text)
-        write_atomically(package, package_of(out.name, which, text, constants))
+        write_atomically(package, package_of(out.name, which, text))
         console.print(f"Written: {out} ({len(lines)} rows), {package}")
     if as_json:
         print_json(lines)
     elif out is None and records:
-        print(_shown(which, lines, constants))
+        print(_shown(which, lines))
     if not records:
         raise no_records(folders, console)
 
@@ -100,7 +86,7 @@ def _into(file: Path, check: bool) -> None:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _shown(which: Name, lines: Sequence[dict[str, Any]], constants: Pscp | None) -> str:
+def _shown(which: Name, lines: Sequence[dict[str, Any]]) -> str:
     from bench.cli import tables
 
     if which == "pairs":
@@ -109,4 +95,4 @@ def _shown(which: Name, lines: Sequence[dict[str, Any]], constants: Pscp | None)
         return tables.overall_table(lines)
     if which == "cells":
         return tables.cells_table(lines)
-    return f"{tables.leaderboard_table(lines)}\n\n{tables.legend(lines, constants)}"
+    return f"{tables.leaderboard_table(lines)}\n\n{tables.legend(lines)}"

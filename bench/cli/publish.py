@@ -7,24 +7,13 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.common import (
-    AsJson,
-    Folders,
-    OnlyProfile,
-    PscpSuite,
-    merged,
-    no_records,
-    print_json,
-    pscp_of,
-    stderr_console,
-)
+from bench.cli.common import AsJson, Folders, OnlyProfile, merged, no_records, print_json, stderr_console
 from bench.sanitize import one_line
 
 
 def publish(
     to: Annotated[str, typer.Option("--to", metavar="DIR|hub:OWNER/NAME", help="Publish here.")],
     folders: Folders = None,
-    pscp: PscpSuite = None,
     profile: OnlyProfile = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be published; write nothing.")] = False,
     as_json: AsJson = False,
@@ -37,7 +26,7 @@ def publish(
     records = merged(folders, profile, console).records
     if not records:
         raise no_records(folders, console)
-    made = contents(records, pscp_of(pscp))
+    made = contents(records)
     for source in named_folders(records):
         console.print(one_line(f"Note: the records contain the path of a local folder: {source}"))
     removed = stale(Path(to), made) if name is None else []

@@ -7,23 +7,12 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.common import (
-    AsJson,
-    Folders,
-    OnlyProfile,
-    PscpSuite,
-    merged,
-    no_records,
-    print_json,
-    pscp_of,
-    stderr_console,
-)
+from bench.cli.common import AsJson, Folders, OnlyProfile, merged, no_records, print_json, stderr_console
 
 
 def report(
     folders: Folders = None,
     out: Annotated[Path, typer.Option(help="Write the page here.")] = Path("report.html"),
-    pscp: PscpSuite = None,
     profile: OnlyProfile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -31,11 +20,11 @@ def report(
     from bench import report as pages
     from bench.files import write_atomically
 
-    constants, console = pscp_of(pscp), stderr_console()
+    console = stderr_console()
     records = merged(folders, profile, console).records
     if not records:
         raise no_records(folders, console)
-    page = pages.render(records, constants)
+    page = pages.render(records)
     write_atomically(out, page)
     size = len(page.encode())
     if as_json:

@@ -6,15 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from bench.forecast.seconds import duration
 from bench.plugins.specs import method_label
 from bench.sanitize import one_line
 from bench.text import text_table
-
-if TYPE_CHECKING:
-    from bench.stats.pscp import Pscp
 
 Line = Mapping[str, Any]  # of a table, see bench.leaderboard.columns
 
@@ -53,11 +50,10 @@ def leaderboard_table(lines: Sequence[Line]) -> str:
     """The leaderboard: score with spread, share, memory, speed."""
     if not lines:
         return "No records."
-    pscp = {"PSCP": number("pscp", ".4f")} if "pscp" in lines[0] else {}
     return table(lines, {
         "task": text("task"), "method": METHOD, "score": Column(_score), "group": number("rank_group", ".0f"),
         "trained": number("trainable_params", ",.0f"), "share %": number("trainable_share_percent", ".3f"),
-        **COSTS, **pscp, "seeds": number("n_seeds"), "status": text("status"),
+        **COSTS, "seeds": number("n_seeds"), "status": text("status"),
     })  # fmt: skip
 
 
@@ -129,18 +125,14 @@ def _interval(line: Line) -> str:
     return "-" if line["ci95_low"] is None else f"{line['ci95_low']:+.4f} to {line['ci95_high']:+.4f}"
 
 
-def legend(lines: Sequence[Line], pscp: Pscp | None = None) -> str:
-    """What the columns of `leaderboard_table` mean; pscp: the constants of that column, where there is one."""
+def legend(lines: Sequence[Line]) -> str:
+    """What the columns of `leaderboard_table` mean."""
     kinds = one_line(", ".join(sorted({str(row["memory_kind"]) for row in lines if row["memory_kind"]})) or "unknown")
     profiles = ", ".join(sorted({row["profile"] for row in lines}))
     return (
         "score: mean ± standard deviation over seeds on the test split. group: methods of one group do not\n"
         "differ significantly on these seeds and test examples. trained, share: without the head. "
         f"MiB: peak while training ({kinds}).\nProfile: {profiles}. {_tuning(lines)}"
-    ) + (
-        f"\nPSCP: score with soft penalties for costs (arXiv 2511.21285), here with\n{pscp}.".replace("; ", "\n")
-        if pscp
-        else ""
     )
 
 

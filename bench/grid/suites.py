@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bench.errors import UsageError, first_error
 from bench.plugins.recipe import Settings
-from bench.stats.pscp import Pscp
 from bench.suggestions import suggest
 
 # By path: the current folder may have a package of this name.
@@ -60,7 +59,7 @@ class Suite(BaseModel):
     """A grid: methods x tasks x seeds on one model.
 
     recipes: settings by method name that replace the method's own. task_recipes: by task and method name,
-    for that task alone, which take precedence. pscp: the constants of the cost-aware score; None: it is not computed.
+    for that task alone, which take precedence. pscp: ignored; suites of earlier versions may have it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,7 +73,7 @@ class Suite(BaseModel):
     budget: Budget
     recipes: dict[str, Settings] = {}
     task_recipes: dict[str, dict[str, Settings]] = {}
-    pscp: Pscp | None = None
+    pscp: dict[str, Any] = Field({}, exclude=True)
 
     def recipe(self, task: str, method: str) -> dict[str, Any]:
         """The settings that replace the method's own on this task."""

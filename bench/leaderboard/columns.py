@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from bench.stats.pscp import Pscp
-
 Name = Literal["leaderboard", "cells", "pairs", "overall"]
 TABLES: dict[Name, str] = {
     "leaderboard": "A row a method and task, over seeds.",
@@ -69,15 +67,6 @@ _VERSIONS = (
     Column("bench_version", "string", "Version of this program."),
 )
 
-INFERENCE_FLOPS = Column(
-    "inference_flops", "integer", "Floating-point operations of one forward pass over the test example of median "
-    "length, alone: matrix products and attention, a multiply and an add counted as two.", "FLOP",
-)  # fmt: skip
-PSCP = Column(
-    "pscp", "number", "score_mean with soft penalties for trainable parameters, inference FLOPs and training memory "
-    "(PSCP, Belanec et al., arXiv 2511.21285); its constants are the suite's.",
-)  # fmt: skip
-
 LEADERBOARD = (
     Column("rank_group", "integer", "Rows of one group do not differ significantly from its best; 1 is the best. Empty "
            "for rows of fewer than two seeds."),
@@ -110,7 +99,8 @@ CELLS = (
     Column("status", "string", "ok, oom, error, timeout, interrupted or skipped."),
     Column("reason", "string", "Why the status is not ok."),
     *_COSTS,
-    INFERENCE_FLOPS,
+    Column("inference_flops", "integer", "Floating-point operations of one forward pass over the test example of "
+           "median length, alone: matrix products and attention, a multiply and an add counted as two.", "FLOP"),
     Column("machine_gflops", "number", "Rate of one thread's matrix products, measured with the cell: the speed of the "
            "machine at that time.", "GFLOP/s"),
     Column("total_seconds", "number", "Time of the whole cell, including loading and evaluation.", "s"),
@@ -147,12 +137,9 @@ OVERALL = (
     Column("group", "integer", "Methods of one group do not differ significantly from its best; 1 is the best."),
 )  # fmt: skip
 
-
-def columns_of(name: Name, pscp: Pscp | None = None) -> tuple[Column, ...]:
-    """The columns of a table. pscp adds the cost-aware score, and the FLOPs that it needs, to the leaderboard."""
-    if name == "leaderboard":
-        return LEADERBOARD + ((INFERENCE_FLOPS, PSCP) if pscp else ())
-    return {"cells": CELLS, "pairs": PAIRS, "overall": OVERALL}[name]
+COLUMNS: dict[Name, tuple[Column, ...]] = {
+    "leaderboard": LEADERBOARD, "cells": CELLS, "pairs": PAIRS, "overall": OVERALL,
+}  # fmt: skip
 
 
 def names(columns: tuple[Column, ...]) -> tuple[str, ...]:

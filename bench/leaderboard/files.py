@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.files import write_atomically
-from bench.leaderboard.columns import TABLES, Column, Name, columns_of
+from bench.leaderboard.columns import COLUMNS, TABLES, Column, Name
 from bench.leaderboard.tables import Tables
-from bench.stats.pscp import Pscp
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,13 +31,13 @@ def write(folder: Path, tables: Tables) -> None:
 def texts(tables: Tables) -> dict[str, str]:
     """Every table and the data package as text, by file name."""
     made = {f"{name}.csv": csv_of(tables.lines(name), tables.columns(name)) for name in TABLES}
-    resources = [_resource(f"{name}.csv", name, made[f"{name}.csv"], tables.pscp) for name in TABLES]
-    return {**made, PACKAGE: _package(resources, tables.pscp)}
+    resources = [_resource(f"{name}.csv", name, made[f"{name}.csv"]) for name in TABLES]
+    return {**made, PACKAGE: _package(resources)}
 
 
-def package_of(file: str, name: Name, text: str, pscp: Pscp | None = None) -> str:
+def package_of(file: str, name: Name, text: str) -> str:
     """The data package of one table that was written to a file."""
-    return _package([_resource(file, name, text, pscp)], pscp)
+    return _package([_resource(file, name, text)])
 
 
 def csv_of(lines: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
@@ -64,18 +63,17 @@ def _safe(value: Any) -> Any:
     return f"'{text}" if value.startswith(FORMULA) else text
 
 
-def _package(resources: Sequence[Mapping[str, Any]], pscp: Pscp | None) -> str:
+def _package(resources: Sequence[Mapping[str, Any]]) -> str:
     package = {
         "profile": "tabular-data-package",
         "name": "pasta-bench-results",
         "title": "Parameter-efficient tuning methods, compared",
-        **({"pscp": pscp.model_dump(mode="json")} if pscp else {}),
         "resources": resources,
     }
     return json.dumps(package, indent=2, ensure_ascii=False) + "\n"
 
 
-def _resource(file: str, name: Name, text: str, pscp: Pscp | None) -> dict[str, Any]:
+def _resource(file: str, name: Name, text: str) -> dict[str, Any]:
     content = text.encode()
     return {
         "profile": "tabular-data-resource",
@@ -87,7 +85,7 @@ def _resource(file: str, name: Name, text: str, pscp: Pscp | None) -> dict[str, 
         "encoding": "utf-8",
         "bytes": len(content),
         "hash": f"sha256:{hashlib.sha256(content).hexdigest()}",
-        "schema": {"fields": [_field(column) for column in columns_of(name, pscp)], "missingValues": [""]},
+        "schema": {"fields": [_field(column) for column in COLUMNS[name]], "missingValues": [""]},
     }
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from bench.leaderboard.columns import Name, columns_of, names
+from bench.leaderboard.columns import COLUMNS, Name, names
 from bench.leaderboard.ranking import Ranking, overall_lines, pair_lines, rankings
-from bench.leaderboard.rows import Group, Row, by_row, higher_is_better, metric_of, row_of, scores, with_extra_tests
+from bench.leaderboard.rows import Group, Row, by_row, metric_of, row_of, scores, with_extra_tests
 from bench.records.record import Record
-from bench.stats.pscp import Pscp
 from bench.stats.summary import summarise
 
 if TYPE_CHECKING:
@@ -24,15 +23,13 @@ class Tables:
 
     In the leaderboard, scores are means and costs medians over the seeds that finished. An extra test of a task has
     rows of its own, `TASK/EXTRA_TEST`, with its own scores and the task's costs.
-
-    pscp: adds the cost-aware score with these constants to the leaderboard.
     """
 
-    def __init__(self, records: Iterable[Record], pscp: Pscp | None = None) -> None:
-        self.pscp, self._rows = pscp, by_row(records)
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._rows = by_row(records)
 
     def columns(self, name: Name) -> tuple[str, ...]:
-        return names(columns_of(name, self.pscp))
+        return names(COLUMNS[name])
 
     def lines(self, name: Name) -> Iterator[dict[str, Any]]:
         """The lines of a table, computed one at a time; None is unknown."""
@@ -60,7 +57,7 @@ class Tables:
         """The lines of a table, which may hold more than its columns."""
         if name == "leaderboard":
             return (
-                _line(row, self._rows[row], ranking.groups.get(row), self.pscp)
+                _line(row, self._rows[row], ranking.groups.get(row))
                 for ranking in self._rankings.values()
                 for row in ranking.rows
             )
@@ -69,12 +66,11 @@ class Tables:
         return pair_lines(self._rankings, self._rows) if name == "pairs" else overall_lines(self._rows)
 
 
-def _line(row: Row, members: Sequence[Record], rank: int | None, pscp: Pscp | None) -> dict[str, Any]:
+def _line(row: Row, members: Sequence[Record], rank: int | None) -> dict[str, Any]:
     ok = [record for record in members if record.status == "ok"]
     failed = [record for record in members if record.failed]
     summary = summarise(list(scores(members).values()))
     each = [_costs(record) for record in ok]
-    costs = {key: _median([cost[key] for cost in each]) for key in _COSTS}
     return {
         "rank_group": rank,
         "method": row.method,
@@ -88,10 +84,9 @@ def _line(row: Row, members: Sequence[Record], rank: int | None, pscp: Pscp | No
         "n_seeds": len(ok),
         "n_failed": len(failed),
         "status": _status(members),
-        **costs,
+        **{key: _median([cost[key] for cost in each]) for key in _COSTS},
         "memory_kind": next((r.memory.kind for r in ok if r.memory), None),
         **_recipe(members),
-        "pscp": _pscp(pscp, summary.mean, costs, higher_is_better(members)) if pscp and summary else None,
         "schema_version": max(r.schema_version for r in members),
         "bench_version": max(r.bench_version for r in members),
     }
@@ -105,12 +100,6 @@ def _recipe(members: Sequence[Record]) -> dict[str, Any]:
         "tuning_trials": recipe and recipe.trials,
         "tuning_examples": recipe and recipe.trial_examples,
     }
-
-
-def _pscp(pscp: Pscp, score: float, costs: Mapping[str, Any], higher_is_better: bool) -> float | None:
-    if not higher_is_better:  # a penalty would make an error smaller, that is better
-        return None
-    return pscp.of(score, costs["trainable_params"], costs["inference_flops"], costs["peak_train_memory_mib"])
 
 
 def _status(members: Sequence[Record]) -> str:

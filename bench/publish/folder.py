@@ -23,7 +23,6 @@ from bench.leaderboard.files import texts
 from bench.leaderboard.rows import current
 from bench.leaderboard.tables import Tables
 from bench.records.record import Record
-from bench.stats.pscp import Pscp
 from bench.version import __version__
 
 SUMS = "SHA256SUMS"
@@ -35,7 +34,7 @@ class PublishError(BenchError):
     """The hub refused a publication or cannot be reached."""
 
 
-def contents(records: Sequence[Record], pscp: Pscp | None = None) -> dict[str, str]:
+def contents(records: Sequence[Record]) -> dict[str, str]:
     """Every file of a publication by its path in the folder, the hashes last. The same bytes for the same records.
 
     Cells of older code than the newest of their row are in no table, and are not published.
@@ -49,8 +48,8 @@ def contents(records: Sequence[Record], pscp: Pscp | None = None) -> dict[str, s
     card = resources.files("bench.publish").joinpath("card.md").read_text(encoding="utf-8")
     made = {
         "README.md": card.format(version=__version__),
-        **texts(Tables(records, pscp)),
-        "report.html": report.render(records, pscp),
+        **texts(Tables(records)),
+        "report.html": report.render(records),
         **{f"records/{record.id}.json": record.to_json() for record in records},
     }
     sums = "".join(f"{hashlib.sha256(text.encode()).hexdigest()}  {path}\n" for path, text in sorted(made.items()))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.leaderboard.columns import Column, Name, columns_of
+from bench.leaderboard.columns import COLUMNS, Column, Name
 from bench.leaderboard.files import csv_of
 from bench.leaderboard.rows import Group
 from bench.leaderboard.tables import Tables
@@ -17,7 +17,6 @@ from bench.records.record import Record
 from bench.report.charts import ChartGroup, chart_groups
 from bench.report.formatting import assign_styles, listed, visible
 from bench.report.table import Table, View, make_table
-from bench.stats.pscp import Pscp
 
 GROUP = Group._fields
 # What a browser still opens quickly. A larger page says what it leaves out, and which command writes all of it.
@@ -30,7 +29,7 @@ FILTERS = ("task", "method", "model", "profile", "status")
 
 VIEWS = {
     "leaderboard": View(
-        ("task", "method", "score", "rank_group", "pscp", "trainable_params", "trainable_share_percent",
+        ("task", "method", "score", "rank_group", "trainable_params", "trainable_share_percent",
          "peak_train_memory_mib", "train_examples_per_second", "adapter_bytes", "n_seeds", "status", *GROUP[1:]),
         filters=FILTERS, groups=GROUP,
     ),
@@ -71,18 +70,16 @@ class Contents:
     tables: dict[str, Table]
     groups: list[ChartGroup]
     left_out: str
-    pscp: Pscp | None
 
 
-def contents(records: Sequence[Record], pscp: Pscp | None = None) -> Contents:
+def contents(records: Sequence[Record]) -> Contents:
     """The page of these records: one a cell, in an order that is always the same."""
-    leaderboard = Tables(records, pscp)
+    leaderboard = Tables(records)
     styles = assign_styles(method_label(record.cell.method, record.cell.variant) for record in records)
-    described = {name: columns_of(name, pscp) for name in OPTIONS}
     failures = list(_failures(records))
     plain = {
         "failures": failures[:MAX_FAILURES],
-        "columns": _meanings(described),
+        "columns": _meanings(),
         "recipes": _recipes(records),
         "environment": _environment(records),
         "profiles": _profiles(records),
@@ -93,7 +90,7 @@ def contents(records: Sequence[Record], pscp: Pscp | None = None) -> Contents:
     tables["failures"] = replace(tables["failures"], rest=_rest(len(failures), MAX_FAILURES, " --per-cell"))
     lines = {name: list(leaderboard.lines(name)) for name in OPTIONS}
     for name, option in OPTIONS.items():
-        about = {column.name: column.description for column in described[name]}
+        about = {column.name: column.description for column in COLUMNS[name]}
         table = make_table(lines[name][:MAX_ROWS], list(about), styles, VIEWS[name], about)
         tables[name] = replace(table, rest=_rest(len(lines[name]), MAX_ROWS, option))
     rows = lines["leaderboard"]
@@ -102,7 +99,7 @@ def contents(records: Sequence[Record], pscp: Pscp | None = None) -> Contents:
     drawn = set(groups[:MAX_GROUPS])
     left_out = f"Charts are of the first {len(drawn)} of {len(groups):,} groups." if len(groups) > len(drawn) else ""
     charts = chart_groups((row for row in rows if tuple(row[key] for key in GROUP) in drawn), records, styles)
-    return Contents(_facts(records), tables, charts, left_out, pscp)
+    return Contents(_facts(records), tables, charts, left_out)
 
 
 def _rest(count: int, limit: int, option: str) -> str:
@@ -167,10 +164,10 @@ def _failures(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
             }
 
 
-def _meanings(tables: Mapping[Name, Sequence[Column]]) -> list[dict[str, Any]]:
+def _meanings() -> list[dict[str, Any]]:
     """What each column means, and in which tables."""
     found: dict[Column, list[str]] = {}
-    for name, described in tables.items():
+    for name, described in COLUMNS.items():
         for column in described:
             found.setdefault(column, []).append(name)
     return [

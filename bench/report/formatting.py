@@ -19,7 +19,6 @@ LABELS = {
     "peak_train_memory_mib": "Peak memory, MiB",
     "train_examples_per_second": "Examples/s",
     "train_seconds": "Training, s",
-    "pscp": "PSCP",
     "p_holm": "p, Holm",
     "p_value": "p",
     "friedman_p": "p, Friedman",
@@ -104,7 +103,7 @@ def _digits(value: float | int, key: str) -> str:
         return f"{value:g}"
     if key.startswith("p_") or key.endswith("_p"):  # a p-value is never 0
         return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
-    if "score" in key or key in ("difference", "ci95_low", "ci95_high", "minimum_detectable", "pscp"):
+    if "score" in key or key in ("difference", "ci95_low", "ci95_high", "minimum_detectable"):
         return f"{value:.4f}"
     if "rank" in key or key == "critical_difference":
         return f"{value:.2f}"

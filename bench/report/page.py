@@ -17,14 +17,10 @@ from bench.errors import UsageError
 from bench.leaderboard.rows import current
 from bench.records.record import Record
 from bench.report.contents import contents
-from bench.stats.pscp import Pscp
 
 
-def render(records: Iterable[Record], pscp: Pscp | None = None) -> str:
+def render(records: Iterable[Record]) -> str:
     """The report of these records as HTML; the same records in any order give the same text.
-
-    Args:
-        pscp: adds the cost-aware score with these constants.
 
     Raises:
         UsageError: if there are no records.
@@ -41,7 +37,7 @@ def render(records: Iterable[Record], pscp: Pscp | None = None) -> str:
     )
     style, scripts = _file("report.css"), [_vega(), _file("report.js")]
     page = environment.get_template("template.html.j2").render(
-        contents=contents(ordered, pscp),
+        contents=contents(ordered),
         policy=_policy(style, scripts),
         # Our and the libraries' own text, checked below; everything else on the page is escaped.
         style=_inline(style, "</style"),

@@ -36,6 +36,8 @@ epochs = 2
 batch_size = 8
 [task_recipes.us-address.lora]
 epochs = 9
+[pscp.train_memory] # of earlier versions, ignored
+constant = 1024
 """
 
 

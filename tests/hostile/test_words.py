@@ -61,8 +61,7 @@ def test_toml_files(content: str | bytes | None, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "more",
     ["epochs_scale = inf", "epochs_scale = nan", "train_examples = 1e3\n[recipes.head]\nepochs = inf",
-     "\n[recipes.head]\nlearning_rate = inf", "\n[recipes.head]\nepochs = nan",
-     "\n[pscp.train_memory]\nconstant = inf"],
+     "\n[recipes.head]\nlearning_rate = inf", "\n[recipes.head]\nepochs = nan"],
 )  # fmt: skip
 def test_a_suite_with_infinite_training_is_refused(more: str, tmp_path: Path) -> None:
     file = tmp_path / "x.toml"

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from made import PROFILE, failed, memory, parameters, record, speed
 
 from bench.grid.suites import Budget
-from bench.leaderboard.columns import Name, columns_of, names
+from bench.leaderboard.columns import COLUMNS, Name, names
 from bench.leaderboard.files import csv_of
 from bench.leaderboard.rows import current
 from bench.leaderboard.tables import Tables
@@ -86,9 +86,9 @@ def with_extras() -> list[Record]:
 
 
 def test_the_columns_are_the_designs() -> None:
-    assert [name.strip() for name in DESIGN.replace("\n", " ").split(",")] == list(names(columns_of("leaderboard")))
+    assert [name.strip() for name in DESIGN.replace("\n", " ").split(",")] == list(names(COLUMNS["leaderboard"]))
     for name in BOTH:
-        columns = names(columns_of(name))
+        columns = names(COLUMNS[name])
         assert {tuple(line) for line in lines(varied(), name)} == {columns}
         assert text(varied(), name).splitlines()[0] == text([], name).strip() == ",".join(columns)
 

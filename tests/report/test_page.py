@@ -7,7 +7,6 @@ import hashlib
 import json
 import random
 import re
-from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -18,9 +17,6 @@ from commandline import Bench
 from made import failed, parameters, record
 
 from bench.errors import UsageError
-from bench.grid import suites
-from bench.leaderboard.files import texts
-from bench.leaderboard.tables import Tables
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.report import contents, render
@@ -226,16 +222,6 @@ def test_recipes_profiles_and_environment_are_counted(small: Page) -> None:
     assert "cpu,dtype,float32,33" in small.csv("profiles").splitlines()
     environment = small.csv("environment").splitlines()
     assert {"versions.torch,2.13.0+cpu,31", "machine.cpu_cores_allowed,2,31", "code.dirty,no,31"} <= set(environment)
-
-
-def test_pscp_is_shown_on_request_with_its_constants(small: Page) -> None:
-    constants = suites.load("quick").pscp
-    assert constants is not None
-    made = [each.model_copy(update={"inference_flops": 10**9}) for each in many.lifelike(["rt-polarity"])]
-    text = render(made, constants)
-    assert str(constants) in unescape(text)
-    assert Page(text).csv("leaderboard") == texts(Tables(made, constants))["leaderboard.csv"]
-    assert "pscp" not in small.text
 
 
 # The command
