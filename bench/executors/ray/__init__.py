@@ -125,8 +125,10 @@ class _Run:
         self._losses: Counter[str] = Counter()  # of machines, by job
         self._failed_starts: Counter[str] = Counter()  # in a row, by machine
         self._last_failure = "none that is left has room"
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        # On the driver's own machine for certain, so that no other machine takes it along when it is lost.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._board = ray.remote(ProgressBoard).options(num_cpus=0, scheduling_strategy=here).remote()
+        self._reports = self._board.take.remote()
 
     def events(self) -> Generator[Event, None, None]:
         looked, had_room = float("-inf"), time.monotonic()
@@ -265,9 +267,12 @@ class _Run:
             yield Retried(slot.job.key, reason)
 
     def _take_progress(self) -> Generator[Event, None, None]:
+        if not ray.wait([self._reports], timeout=0)[0]:
+            return
         reports: dict[str, dict[str, Any]] = {}
         with contextlib.suppress(RayError):  # progress is only shown
-            reports = ray.get(self._board.take.remote(), timeout=TICK)
+            reports = ray.get(self._reports)
+        self._reports = self._board.take.remote()
         for slot in self._busy():
             if data := reports.get(slot.job.key):
                 slot.progress = {**(slot.progress or {}), **data}
