@@ -1,4 +1,4 @@
-"""The part of a plugin's source code that its numbers depend on: without locations, comments and local names.
+"""The part of a plugin's source code that a cell's identity depends on: without locations, comments and docstrings.
 
 `sources` finds the files of a plugin, `meaning` reduces each of them to that part.
 """
@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 TEXTS = ("summary", "paper", "citation")  # of a plugin's class, for people
 
@@ -28,7 +26,7 @@ def sources(file: Path) -> list[Path]:
 
 @cache
 def meaning(file: Path) -> str:
-    """A module's code without what no number depends on; see `_Meaning`."""
+    """A module's code without comments, layout, docstrings, TEXTS, and where a name is imported from."""
     return ast.unparse(_Meaning().visit(ast.parse(file.read_text(encoding="utf-8"))))
 
 
@@ -45,85 +43,21 @@ def _imported(file: Path) -> frozenset[str]:
 
 
 class _Meaning(ast.NodeTransformer):
-    """Removes from a module what no number depends on.
+    """Removes what no number depends on, see `meaning`; `ast` has dropped comments and layout already."""
 
-    That is comments, layout, docstrings and a class's TEXTS; where a name is imported from, so that modules can move;
-    the names of functions' local variables; and the annotations in functions. What stays: parameters' names, by which
-    callers pass them, the annotations of classes, which pydantic reads, and those of functions with decorators, which
-    may read them.
-    """
-
-    # ruff: noqa: N815 - ast names the methods
-    def __init__(self) -> None:
-        self.in_function = False
-        self.numbered = 0  # local variables that have a number in place of their name
-
-    def visit_Module(self, node: ast.Module) -> ast.AST:
-        node.body = _without_docstring(node)
-        return self.generic_visit(node)
-
-    def visit_Import(self, node: ast.Import | ast.ImportFrom) -> ast.AST | None:
+    def visit_Import(self, node: ast.Import | ast.ImportFrom) -> ast.AST | None:  # noqa: N802 - ast names the methods
         # A name stands where it is used; one that is imported under another name would not.
         renamed = [ast.alias(alias.name.rpartition(".")[2], alias.asname) for alias in node.names if alias.asname]
         return ast.Import(renamed) if renamed else None
 
-    def visit_If(self, node: ast.If) -> ast.AST | None:
-        return None if ast.unparse(node.test) == "TYPE_CHECKING" and not node.orelse else self.generic_visit(node)
+    visit_ImportFrom = visit_Import  # noqa: N815
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        outer, self.in_function = self.in_function, False
-        node.body = [each for each in _without_docstring(node) if not _is_text(each)]
-        self.generic_visit(node)
-        self.in_function = outer
-        return node
-
-    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
-        outer, self.in_function = self.in_function, True
-        node.body = _without_docstring(node)
-        if not node.decorator_list:
-            node.returns = None
-            for argument in [each for each in ast.walk(node.args) if isinstance(each, ast.arg)]:
-                argument.annotation = None
-        kept = _names_with_meaning(node)
-        self.generic_visit(node)
-        own = [each for statement in node.body for each in _own_scope(statement)]
-        kept.update(name for each in own if isinstance(each, ast.Nonlocal) for name in each.names)
-        self._number(node.body, _stored(own) - kept)
-        self.in_function = outer
-        return node
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
-        if not self.in_function:
-            return self.generic_visit(node)
-        return node.value and self.visit(ast.copy_location(ast.Assign([node.target], node.value), node))
-
-    def _comprehension(self, node: Any) -> Any:
-        kept = _names_with_meaning(node)
-        self.generic_visit(node)
-        first = node.generators[0]
-        evaluated_outside, first.iter = first.iter, ast.Constant(None)
-        self._number([node], _stored(each for part in node.generators for each in ast.walk(part.target)) - kept)
-        first.iter = evaluated_outside
-        return node
-
-    visit_ImportFrom = visit_Import
-    visit_AsyncFunctionDef = visit_FunctionDef
-    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension
-
-    def _number(self, body: Sequence[ast.AST], names: set[str]) -> None:
-        """Put numbers in the place of a scope's own names; those of the scopes within have theirs already."""
-        numbers: dict[str, str] = {}
-        for node in [each for part in body for each in ast.walk(part)]:
-            if isinstance(node, ast.Nonlocal):
-                node.names = [numbers.get(name, name) for name in node.names]
-            elif (name := _variable(node)) in names:
-                number = numbers.setdefault(str(name), f"${self.numbered + len(numbers)}")
-                setattr(node, "id" if isinstance(node, ast.Name) else "name", number)
-        self.numbered += len(numbers)
-
-
-def _without_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.stmt]:
-    return node.body if ast.get_docstring(node) is None else node.body[1:]
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = node.body if ast.get_docstring(node) is None else node.body[1:]
+        if isinstance(node, ast.ClassDef):
+            node.body = [each for each in node.body if not _is_text(each)]
+        return super().generic_visit(node)
 
 
 def _is_text(node: ast.stmt) -> bool:
@@ -131,37 +65,3 @@ def _is_text(node: ast.stmt) -> bool:
         case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str())):
             return name in TEXTS
     return False
-
-
-def _variable(node: ast.AST) -> str | None:
-    return node.id if isinstance(node, ast.Name) else node.name if isinstance(node, ast.ExceptHandler) else None
-
-
-def _own_scope(node: ast.AST) -> Iterator[ast.AST]:
-    """The nodes of a scope itself, not those of functions and classes in it."""
-    yield node
-    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
-        for child in ast.iter_child_nodes(node):
-            yield from _own_scope(child)
-
-
-def _stored(nodes: Iterable[ast.AST]) -> set[str]:
-    """Variables that are assigned and have no number yet."""
-    names = {_variable(node) for node in nodes if not isinstance(node, ast.Name) or isinstance(node.ctx, ast.Store)}
-    return {name for name in names if name and not name.startswith("$")}
-
-
-def _names_with_meaning(scope: ast.AST) -> set[str]:
-    """Names that somewhere in a scope are more than a local variable's.
-
-    These are parameters, imports, functions, classes and their attributes, captures of patterns, and globals.
-    """
-    names: set[str] = set()
-    for node in ast.walk(scope):
-        if isinstance(node, ast.ClassDef):
-            names |= _stored(ast.walk(node))
-        if isinstance(node, ast.arg | ast.alias | ast.stmt | ast.pattern) and not isinstance(node, ast.Nonlocal):
-            for _, value in ast.iter_fields(node):
-                found = value if isinstance(value, list) else [value]
-                names.update(name.partition(".")[0] for name in found if isinstance(name, str))
-    return names

@@ -132,12 +132,10 @@ def renamed(folder: Path, file: Path, *changes: tuple[str, str]) -> Path:
     return made
 
 
-def test_a_renamed_plugin_with_a_renamed_variable_and_another_docstring_passes(
-    on_file: dict[str, Any], tmp_path: Path
-) -> None:
+def test_a_renamed_plugin_with_another_docstring_passes(on_file: dict[str, Any], tmp_path: Path) -> None:
     file = registry.methods().get("bitfit").file
     docstring = file.read_text(encoding="utf-8").partition('"""')[2].partition('"""')[0]
-    same = renamed(tmp_path, file, (docstring, "Other words."), ("biases", "chosen"))
+    same = renamed(tmp_path, file, (docstring, "Other words."))
     assert grid.code_version([same]) == grid.code_version([file])
     copy = renamed(tmp_path, same, ('name = "bitfit"', 'name = "copied"'))  # two of one name would be refused
     assert golden.moved(on_file["cells"][BITFIT.name], golden.numbers(BITFIT, (*golden.PLUGINS, copy), "copied")) == []
