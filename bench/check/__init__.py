@@ -1,6 +1,6 @@
 """The plugin contract: what every method and every task must do, check by check.
 
 A check is a function whose docstring is a requirement and which yields errors (`checks`). `method_checks` examine a
-`trial` of a method on the tiny `encoder`, `task_checks` what a task declares and reads. `selection` finds the plugins
-that are meant, and `checking` sends each to a worker process.
+`trial` of a method on the tiny `encoder`, `task_checks` what a task declares and reads. `checking` selects the plugins
+that are meant and sends each to a worker process.
 """

@@ -1,4 +1,4 @@
-"""Checks plugins: each in a worker process, one after another.
+"""Checks the plugins that the command line names: each in a worker process, one after another.
 
 A plugin that hangs or ends its process has failed, and the next one gets a new worker.
 """
@@ -7,55 +7,154 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Literal
 
-from bench.check.checks import OnProgress, Outcome, Report
-from bench.check.selection import Plugin
+from bench.check.checks import OnProgress, Outcome
 from bench.check.task_checks import Reading, task_outcomes
-from bench.errors import SourceError
+from bench.errors import SourceError, UsageError
 from bench.executors import Finished, Job, Lost, Progress
 from bench.executors.local import LocalExecutor
 from bench.plugins import registry
+from bench.plugins.method import Method
+from bench.plugins.registry import Registry
 from bench.plugins.specs import build_method, parse
+from bench.plugins.task import Task
+from bench.suggestions import suggest
 
-TARGET = "bench.check.checking:check_one"
 # Sources were fetched before; a plugin has no reason to use the hub.
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """What plugins are checked with.
+class Plugin:
+    """A method with its parameters, or a task, by name; or a file that cannot be imported.
 
-    files: plugin files beside what is registered. model: folder of the encoder that methods are tried on; None: the
-    tiny random BERT. data: where each task's source was found, or why not, by the task's name; a task that is not in
-    it is checked without its data.
+    error: why it cannot be used at all.
     """
 
-    files: tuple[Path, ...] = ()
-    model: Path | None = None
-    data: Mapping[str, Path | SourceError] = field(default_factory=dict)
+    spec: str
+    type: Literal["method", "task", "file"]
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """A plugin and the outcomes of its checks."""
+
+    plugin: Plugin
+    outcomes: list[Outcome]
+
+    @property
+    def status(self) -> Literal["ok", "failed", "not checked"]:
+        """`not checked`: a method that applies to no kind of task on this encoder."""
+        found = {outcome.status for outcome in self.outcomes}
+        if "failed" in found:
+            return "failed"
+        return "ok" if "ok" in found else "not checked"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        checks = [asdict(outcome) for outcome in self.outcomes]
+        return {"plugin": self.plugin.spec, "type": self.plugin.type, "status": self.status, "checks": checks}
+
+    def lines(self) -> list[str]:
+        """One line with the status, and one for each error or reason to skip, with the kinds of task that it is on."""
+        kinds = {outcome.on for outcome in self.outcomes}
+        checks = {outcome.check for outcome in self.outcomes}
+        failed = {outcome.check for outcome in self.outcomes if outcome.status == "failed"}
+        on = f" on {len(kinds)} kinds of task" if kinds != {None} else ""
+        status = {"ok": f"{len(checks)} checks{on}: ok", "failed": f"{len(failed)} of {len(checks)} checks failed"}
+        lines = [f"{self.plugin.spec}: {status.get(self.status, self.status)}"]
+        places: dict[tuple[str, str | None], list[str | None]] = {}
+        for outcome in self.outcomes:
+            if outcome.status != "ok":
+                name = outcome.check if outcome.status == "failed" else "does not apply"
+                places.setdefault((name, outcome.reason), []).append(outcome.on)
+        for (name, reason), where in places.items():
+            some = f" ({', '.join(map(str, where))})" if len(where) < len(kinds) else ""
+            lines.append(f"  {name}{some}: {reason}")
+        return lines
+
+
+def select(names: Sequence[str], files: Sequence[Path]) -> tuple[list[Plugin], list[Path]]:
+    """The plugins to check, each once, and all plugin files: those given, and those among the names.
+
+    Args:
+        names: methods with or without parameters, tasks, or Python files, which stand for all that they define;
+            none at all stand for everything that is registered.
+        files: of `--plugin`.
+
+    Raises:
+        UsageError: for a name that is neither a method nor a task, or parameters that a method does not take.
+        PluginError: for a file that does not exist or defines no plugin.
+    """
+    every = list(dict.fromkeys([*files, *(Path(name) for name in names if name.endswith(".py"))]))
+    methods, tasks = registry.methods(every), registry.tasks(every)
+    found = [] if names else list(_registered(methods, tasks))
+    for name in names:
+        found += _registered(methods, tasks, Path(name)) if name.endswith(".py") else [_named(name, methods, tasks)]
+    return list(dict.fromkeys(found)), every
+
+
+def _registered(methods: Registry[Method], tasks: Registry[Task], path: Path | None = None) -> Iterator[Plugin]:
+    """All plugins, or those of a file."""
+    file = path and path.expanduser().resolve()
+    kinds: list[tuple[Literal["method", "task"], Registry[Any]]] = [("method", methods), ("task", tasks)]
+    for what, each in kinds:
+        for name in each.names():
+            if file in (None, each.found[name].file.resolve()):
+                yield Plugin(name, what)
+        for name, broken in sorted(each.broken.items()):
+            # A file that cannot be imported is a broken method and a broken task.
+            is_both = methods.broken.get(name) == tasks.broken.get(name)
+            if file in (None, broken.file):
+                yield Plugin(name, "file" if is_both else what, broken.reason)
+
+
+def _named(name: str, methods: Registry[Method], tasks: Registry[Task]) -> Plugin:
+    spec = parse(name)
+    if spec.name in methods.broken:
+        return Plugin(name, "method", methods.broken[spec.name].reason)
+    if spec.name in tasks.broken:
+        return Plugin(name, "task", tasks.broken[spec.name].reason)
+    if spec.name in tasks.found:
+        if spec.params:
+            raise UsageError(f"A task has no parameters: write {spec.name!r} for {name!r}.")
+        return Plugin(spec.name, "task")
+    if not {spec.name, spec.name.partition(":")[0]} & {*methods.found, *methods.families}:
+        known = [*methods.names(), *tasks.names()]
+        raise UsageError(f"There is no plugin {spec.name!r}{suggest(spec.name, known)}")
+    build_method(methods, spec)
+    return Plugin(name, "method")
 
 
 def check(
     plugins: Sequence[Plugin],
-    inputs: Inputs,
+    files: Sequence[Path],
+    model: Path | None,
+    data: Mapping[str, Path | SourceError],
     timeout: float | None = None,
     on_progress: Callable[[Plugin, str, str | None], None] = lambda plugin, check, on: None,
 ) -> Iterator[Report]:
     """The report on each plugin, as soon as it is ready.
 
     Args:
+        files: plugin files beside what is registered.
+        model: folder of the encoder that methods are tried on; None: the tiny random BERT.
+        data: where each task's source was found, or why not, by the task's name; a task that is not in it is checked
+            without its data.
         timeout: seconds that one plugin may take.
         on_progress: called with the plugin, the check that begins, and the kind of task.
     """
     for plugin in plugins:
         if plugin.error is not None:
-            yield _failed_report(plugin, "registered", plugin.error)
+            requirement = "The plugin can be imported and defines what a plugin must."
+            yield Report(plugin, [Outcome("registered", requirement, "failed", plugin.error)])
     usable = {f"{plugin.type} {plugin.spec}": plugin for plugin in plugins if plugin.error is None}
-    jobs = (Job(key, (plugin, inputs), timeout) for key, plugin in usable.items())
-    with closing(LocalExecutor(TARGET, env=ENVIRONMENT).run(jobs)) as events:
+    jobs = (Job(key, (each, files, model, data.get(each.spec)), timeout) for key, each in usable.items())
+    with closing(LocalExecutor(f"{__name__}:check_one", env=ENVIRONMENT).run(jobs)) as events:
         for event in events:
             match event:
                 case Progress(key, {"check": name, "on": on}):
@@ -63,27 +162,20 @@ def check(
                 case Finished(key, outcomes):
                     yield Report(usable[key], outcomes)
                 case Lost(key=key, reason=reason, progress=last):
+                    requirement = "Checking ends: the plugin neither hangs nor ends its process."
                     during = f", during the check {last['check']}" if last else ""
-                    yield _failed_report(usable[key], "finishes", f"{reason}{during}")
+                    yield Report(usable[key], [Outcome("finishes", requirement, "failed", f"{reason}{during}")])
 
 
-def _failed_report(plugin: Plugin, name: str, reason: str) -> Report:
-    """A failure of the plugin as a whole, instead of its checks."""
-    requirement = {
-        "registered": "The plugin can be imported and defines what a plugin must.",
-        "finishes": "Checking ends: the plugin neither hangs nor ends its process.",
-    }[name]
-    return Report(plugin, [Outcome(name, requirement, "failed", reason)])
-
-
-def check_one(job: tuple[Plugin, Inputs], report: OnProgress) -> list[Outcome]:
-    """What a worker does; it reports each check before it runs."""
-    plugin, inputs = job
+def check_one(job: tuple[Plugin, Sequence[Path], Path | None, Path | SourceError | None], report: OnProgress) -> Any:
+    """What a worker does: all outcomes of one plugin. It reports each check before it runs."""
+    plugin, files, model, source = job
     if plugin.type == "task":
-        task, source = registry.tasks(inputs.files).get(plugin.spec).plugin, inputs.data.get(plugin.spec)
+        task = registry.tasks(files).get(plugin.spec).plugin
         reading = Reading(task, source or SourceError("The data was left out."))
         return list(task_outcomes(reading, source is not None, report))
-    from bench.check.method_checks import encoder_of, method_outcomes  # loads torch, which tasks do not need
+    from bench.check.encoder import encoder_of  # loads torch, which tasks do not need
+    from bench.check.method_checks import method_outcomes
 
-    methods, spec = registry.methods(inputs.files), parse(plugin.spec)
-    return list(method_outcomes(lambda: build_method(methods, spec), encoder_of(inputs.model), report))
+    methods, spec = registry.methods(files), parse(plugin.spec)
+    return list(method_outcomes(lambda: build_method(methods, spec), encoder_of(model), report))

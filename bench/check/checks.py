@@ -1,4 +1,4 @@
-"""A check of the plugin contract, its outcome, and the report on a plugin."""
+"""A check of the plugin contract, and its outcome."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from bench.check.selection import Plugin
 from bench.errors import NotApplicable, first_line
 
 S = TypeVar("S")
 OnProgress = Callable[[dict[str, Any]], None]  # called with the check that begins, and the kind of task
+Check = Callable[[S], Iterator[str]]
+"""A function whose docstring is a requirement. It yields what violates it; the first error is reported."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Outcome:
     on: str | None = None
 
 
-Check = Callable[[S], Iterator[str]]
-"""A function whose docstring is a requirement. It yields what violates it; the first error is reported."""
+def check_name(check: Check[Any]) -> str:
+    return check.__name__.replace("_", "-")
 
 
 def run_check(check: Check[S], subject: S, on: str | None = None) -> Outcome:
@@ -44,10 +45,6 @@ def run_check(check: Check[S], subject: S, on: str | None = None) -> Outcome:
     return Outcome(name, requirement, "failed" if reason else "ok", reason, on)
 
 
-def check_name(check: Check[Any]) -> str:
-    return check.__name__.replace("_", "-")
-
-
 def run_checks(
     checks: Sequence[Check[S]], subject: S, report: OnProgress = lambda progress: None, on: str | None = None
 ) -> Iterator[Outcome]:
@@ -58,51 +55,3 @@ def run_checks(
         yield outcome
         if check is checks[0] and outcome.status != "ok":
             return
-
-
-@dataclass(frozen=True)
-class Report:
-    """A plugin and the outcomes of its checks."""
-
-    plugin: Plugin
-    outcomes: list[Outcome]
-
-    @property
-    def status(self) -> Literal["ok", "failed", "not checked"]:
-        """`not checked`: a method that applies to no kind of task on this encoder."""
-        found = {outcome.status for outcome in self.outcomes}
-        if "failed" in found:
-            return "failed"
-        return "ok" if "ok" in found else "not checked"
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON; these keys are public, and older than the words of this module."""
-        keys = {"clause": "check", "promise": "requirement", "status": "status", "reason": "reason", "on": "on"}
-        checks = [{key: getattr(outcome, name) for key, name in keys.items()} for outcome in self.outcomes]
-        return {"plugin": self.plugin.spec, "type": self.plugin.type, "status": self.status, "clauses": checks}
-
-    def lines(self) -> list[str]:
-        """One line with the status, and one for each check that failed or was skipped."""
-        count = len({outcome.check for outcome in self.outcomes})
-        kinds = list(dict.fromkeys(outcome.on for outcome in self.outcomes if outcome.on))
-        on = f" on {len(kinds)} kinds of task" if kinds else ""
-        failed = len({outcome.check for outcome in self.outcomes if outcome.status == "failed"})
-        status = {
-            "ok": f"{count} checks{on}: ok",
-            "failed": f"{failed} of {count} checks failed",
-            "not checked": "not checked",
-        }[self.status]
-        places: dict[tuple[str, str | None], list[str]] = {}
-        for outcome in self.outcomes:
-            if outcome.status != "ok":
-                name = outcome.check if outcome.status == "failed" else "does not apply"
-                places.setdefault((name, outcome.reason), []).append(outcome.on or "")
-        return [
-            f"{self.plugin.spec}: {status}",
-            *(f"  {name}{_where(on, kinds)}: {reason}" for (name, reason), on in places.items()),
-        ]
-
-
-def _where(on: list[str], kinds: list[str]) -> str:
-    """The kinds of task in brackets, unless it is all of them."""
-    return "" if len(on) == len(kinds) or not any(on) else f" ({', '.join(on)})"

@@ -26,7 +26,7 @@ from bench.plugins.method import Method
 from bench.plugins.task import Task, TaskContext
 from bench.train.adaptation import Adapted, adapt
 from bench.train.data import Encoded, encode
-from bench.train.model import context, init_head, load_model, load_tokenizer
+from bench.train.model import context, init_head, load_model, load_tokenizer, quiet_libraries
 
 HIDDEN, LAYERS = 32, 3
 
@@ -58,31 +58,15 @@ def random_model(make: Callable[[], PreTrainedModel]) -> PreTrainedModel:
     return model
 
 
-def _tiny_model(task: Task) -> PreTrainedModel:
-    of_kind = BertForTokenClassification if task.kind == "token-classification" else BertForSequenceClassification
-    return random_model(lambda: of_kind(tiny_config(num_labels=task.num_labels)))
-
-
 class Encoder:
     """A pretrained or random encoder with its tokenizer, and what is made of it for each of `examples.KINDS`, once.
 
-    Args:
-        build: makes the encoder with a head for this task.
+    build: makes the encoder with a head for a task.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, build: Callable[[Task], PreTrainedModel]) -> None:
         self.tokenizer = tokenizer
         self._build = build
-
-    @classmethod
-    def random(cls) -> Encoder:
-        """The tiny BERT."""
-        return cls(tiny_tokenizer(), _tiny_model)
-
-    @classmethod
-    def of_folder(cls, folder: Path) -> Encoder:
-        """The pretrained encoder of a model folder."""
-        return cls(load_tokenizer(folder), lambda task: load_model(folder, task.kind, task.num_labels))
 
     @cache  # noqa: B019 - a process has one encoder
     def data(self, kind: str, count: int = 12) -> Encoded:
@@ -116,6 +100,21 @@ class Encoder:
         result = adapt(model or self.model(kind), method, self.context(kind), seeds.streams(seed))
         result.module.eval()
         return result
+
+
+@cache
+def encoder_of(folder: Path | None) -> Encoder:
+    """The pretrained encoder of a model folder; None: the tiny BERT."""
+    quiet_libraries()
+    if folder is not None:
+        return Encoder(load_tokenizer(folder), lambda task: load_model(folder, task.kind, task.num_labels))
+    torch.set_num_threads(1)  # tiny matrices gain nothing from threads
+
+    def build(task: Task) -> PreTrainedModel:
+        of_kind = BertForTokenClassification if task.kind == "token-classification" else BertForSequenceClassification
+        return random_model(lambda: of_kind(tiny_config(num_labels=task.num_labels)))
+
+    return Encoder(tiny_tokenizer(), build)
 
 
 def logits(module: nn.Module, data: Encoded) -> Tensor:

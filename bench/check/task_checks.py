@@ -59,11 +59,8 @@ def labels(reading: Reading) -> Iterator[str]:
         yield f"labels must be a sequence of names, and is {names!r}"
     if len(set(names)) < len(names):
         yield f"labels names {next(name for name in names if list(names).count(name) > 1)!r} twice"
-    if task.kind == "regression":
-        if names:
-            yield f"a regression has no labels, and these are named: {', '.join(names)}"
-    elif len(names) < 2:
-        yield f"there must be at least two labels, and labels is {names!r}"
+    if task.kind == "regression" and names:
+        yield f"a regression has no labels, and these are named: {', '.join(names)}"
     if task.kind == "token-classification":
         if task.pair:
             yield "token classification reads one text, and pair is True"
@@ -82,8 +79,7 @@ def metric(reading: Reading) -> Iterator[str]:
         yield f"{task.metric!r} does not score {task.kind}; these do: {', '.join(fits)}"
     every = list(range(len(task.labels)))
     answers: Any = {"regression": [0.0, 1.0, 2.0], "token-classification": [every, every]}.get(task.kind, every * 2)
-    if _perfect_score(task, answers) is None:
-        yield f"{task.metric!r} is undefined for {len(task.labels)} labels"
+    _perfect_score(task, answers)  # raises for a metric of two labels where there are more
 
 
 def max_length(reading: Reading) -> Iterator[str]:
@@ -209,8 +205,7 @@ def scores(reading: Reading) -> Iterator[str]:
             yield f"the {task.metric} of the right answers to {name} is undefined"
             return
         constant = metrics.constant_answer(task.metric, seen, references, task.labels)
-        if constant is None and task.kind != "regression":  # a constant has no correlation
-            yield f"the {task.metric} of one answer to all of {name} is undefined"
+        # A constant has no correlation.
         if constant is not None and better * constant >= better * perfect:
             yield f"one answer to all of {name} is as good as the right ones"
 

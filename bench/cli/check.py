@@ -23,8 +23,7 @@ from bench.errors import SourceError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.check.checks import Report
-    from bench.check.selection import Plugin
+    from bench.check.checking import Plugin, Report
 
 
 def check(
@@ -49,13 +48,11 @@ def check(
     from rich.markup import escape
 
     from bench.check import checking
-    from bench.check.selection import select
 
     console = stderr_console()
-    found, files = select(plugins or (), plugin or ())
+    found, files = checking.select(plugins or (), plugin or ())
     tasks = [] if no_data else [each.spec for each in found if each.type == "task" and each.error is None]
     folder, data = _fetch(model, tasks, files, mirror, console)
-    inputs = checking.Inputs(tuple(files), folder, data)
     reports: list[Report] = []
     with _interruptible(), console.status("Starting") as status:
 
@@ -63,7 +60,7 @@ def check(
             where = f" on {on}" if on else ""
             status.update(f"{len(reports) + 1} of {len(found)}, {escape(current.spec)}: {check}{where}")
 
-        for report in checking.check(found, inputs, timeout, on_progress):
+        for report in checking.check(found, files, folder, data, timeout, on_progress):
             reports.append(report)
             if not as_json:
                 print("\n".join(report.lines()), flush=True)

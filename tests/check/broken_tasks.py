@@ -1,25 +1,16 @@
-"""Tasks that violate one requirement each, by the check that has to find it; see broken_methods."""
+"""Tasks that violate one requirement each, by the check that has to find it."""
 
+from functools import partial
 from typing import Any
 
+from broken import Broken, breaks_a_requirement
 from honest_plugins import Seasons
 
 from bench.errors import SourceError
 from bench.plugins import Example, Task
-from bench.plugins.splits import shuffled
 
-BROKEN: dict[str, dict[type[Task], str]] = {}
-ALSO: dict[type[Task], set[str]] = {}
-
-
-def breaks(check: str, error: str, *also: str) -> Any:
-    def note(plugin: type[Task]) -> type[Task]:
-        plugin.name = plugin.__name__
-        BROKEN.setdefault(check, {})[plugin] = error
-        ALSO[plugin] = set(also)
-        return plugin
-
-    return note
+BROKEN: list[Broken] = []
+breaks = partial(breaks_a_requirement, BROKEN)
 
 
 class _Changed(Seasons):
@@ -52,21 +43,19 @@ class Words(_Changed):
         return Example(words, tuple(int(word[0].isupper()) for word in words))
 
 
-def declares(check: str, error: str, name: str, *also: str, base: type[Task] = Seasons, **fields: Any) -> None:
+def declares(check: str, error: str, *also: str, base: type[Task] = Seasons, **members: Any) -> None:
     """A task that declares something else."""
-    breaks(check, error, *also)(type(name, (base,), fields))
+    breaks(check, error, *also)(type(f"Variant{len(BROKEN)}", (base,), members))
 
 
-def reads(check: str, error: str, name: str, splits: Any, *also: str, base: type[Task] = Seasons, **more: Any) -> None:
+def reads(check: str, error: str, splits: Any, *also: str, base: type[Task] = Seasons, **members: Any) -> None:
     """A task that reads something else: what `splits` makes of the base's splits."""
-    breaks(check, error, *also)(type(name, (base,), {"read": lambda self, path: splits(base.read(self, path)), **more}))
+    declares(check, error, *also, base=base, read=lambda self, path: splits(base.read(self, path)), **members)
 
 
-def changes(check: str, error: str, name: str, change: Any, *also: str, base: type[Task] = _Changed) -> None:
+def changes(check: str, error: str, change: Any, *also: str, base: type[Task] = _Changed) -> None:
     """A task each of whose examples is something else."""
-    breaks(check, error, *also)(
-        type(name, (base,), {"change": lambda self, example: change(base.change(self, example))})
-    )
+    declares(check, error, *also, base=base, change=lambda self, example: change(base.change(self, example)))
 
 
 def fails(error: Exception) -> Any:
@@ -76,77 +65,74 @@ def fails(error: Exception) -> Any:
     return splits
 
 
-declares("labels", "labels must be a sequence of names, and is 'cw'", "Letters", labels="cw")
-declares("labels", "labels names 'cold' twice", "Twice", labels=("cold", "cold", "warm"))
-declares("labels", "a regression has no labels, and these are named: cold, warm", "LabelledNumbers",
+declares("labels", "labels must be a sequence of names, and is 'cw'", labels="cw")
+declares("labels", "labels names 'cold' twice", labels=("cold", "cold", "warm"))
+declares("labels", "a regression has no labels, and these are named: cold, warm",
          base=Temperatures, labels=("cold", "warm"))  # fmt: skip
-declares("labels", "there must be at least two labels", "OneLabel", "labels-in-range", labels=("cold",))
-declares("labels", "the label 'month' is none of O, B-..., I-...", "NoBio", base=Words,
+declares("labels", "the label 'month' is none of O, B-..., I-...", base=Words,
          labels=("O", "B-month", "month"))  # fmt: skip
-declares("labels", "the label 'I-year' continues an entity that no label begins", "NoBeginning", base=Words,
+declares("labels", "the label 'I-year' continues an entity that no label begins", base=Words,
          labels=("O", "B-month", "I-year"))  # fmt: skip
-declares("labels", "token classification reads one text, and pair is True", "PairOfWords", "texts", base=Words,
+declares("labels", "token classification reads one text, and pair is True", "texts", base=Words,
          pair=True)  # fmt: skip
 
-declares("metric", "'spearman' does not score classification; these do: accuracy, ", "RankedClasses", "scores",
+declares("metric", "'spearman' does not score classification; these do: accuracy, ",
          metric="spearman")  # fmt: skip
 reads(
-    "metric", "ValueError: Target is multiclass but average='binary'", "ThreeClassesByF1",
+    "metric", "ValueError: Target is multiclass but average='binary'",
     lambda splits: {name: [*found, Example(f"{name} of a hot day", 2)] for name, found in splits.items()},
     "scores", metric="f1", labels=("cold", "warm", "hot"),
 )  # fmt: skip
 
-declares("max-length", "max_length must be a whole number of at least 8, and is 128.0", "FloatLength", max_length=128.0)
-declares("max-length", "and is 4", "TooShort", max_length=4)
-declares("citation", "citation must say whose data it is, and is ''", "Anonymous", citation="")
-declares("source", "'hub:datasets/a/b' is malformed; write hub:OWNER/NAME@REVISION", "Unpinned",
+declares("max-length", "max_length must be a whole number of at least 8, and is 128.0", max_length=128.0)
+declares("max-length", "and is 4", max_length=4)
+declares("citation", "citation must say whose data it is, and is ''", citation="")
+declares("source", "'hub:datasets/a/b' is malformed; write hub:OWNER/NAME@REVISION",
          source="hub:datasets/a/b")  # fmt: skip
 
-reads("reads", "ValueError: a column is missing", "Fails", fails(ValueError("a column is missing\nand a second line")))
-reads("reads", "There is no file. (--no-data skips the data)", "NoFile", fails(SourceError("There is no file.")))
-reads("reads", "read returns a NoneType, not a dict", "ForgetsToReturn", lambda splits: None)
-reads("reads", "the split 'validation' is missing", "WithoutValidation",
-      lambda splits: {name: found for name, found in splits.items() if name != "validation"})  # fmt: skip
-reads("reads", "the split 'more' is not declared (extra_tests)", "MoreThanDeclared",
+reads("reads", "ValueError: a column is missing", fails(ValueError("a column is missing\nand a second line")))
+reads("reads", "There is no file. (--no-data skips the data)", fails(SourceError("There is no file.")))
+reads("reads", "read returns a NoneType, not a dict", lambda splits: None)
+reads("reads", "the split 'more' is not declared (extra_tests)",
       lambda splits: {**splits, "more": [Example("a day", 0)]})  # fmt: skip
-declares("reads", "the split 'late' is missing", "LessThanDeclared", extra_tests=("late",))
-reads("reads", "the split 'test' is empty", "EmptyTest", lambda splits: {**splits, "test": []})
-reads("reads", "the split 'test' is not a list", "LazyTest", lambda splits: {**splits, "test": iter(splits["test"])})
-changes("reads", "test[0] is a tuple, not an Example", "PlainTuples", tuple)
+declares("reads", "the split 'late' is missing", extra_tests=("late",))
+reads("reads", "the split 'test' is empty", lambda splits: {**splits, "test": []})
+reads("reads", "the split 'test' is not a list", lambda splits: {**splits, "test": iter(splits["test"])})
+changes("reads", "test[0] is a tuple, not an Example", tuple)
 
-changes("texts", "the text must be a string, and is ('", "WordsOfASentence",
+changes("texts", "the text must be a string, and is ('",
         lambda example: example._replace(text=tuple(example.text.split())))  # fmt: skip
-changes("texts", "the text must be a tuple of words, and is 'a", "SentenceOfWords",
+changes("texts", "the text must be a tuple of words, and is 'a",
         lambda example: Example(" ".join(example.text), 0), "labels-in-range", "scores", base=Words)  # fmt: skip
-changes("texts", "the text, or one of its words, is blank: ' '", "BlankText",
+changes("texts", "the text, or one of its words, is blank: ' '",
         lambda example: example._replace(text=" ") if example.text == "a night in June" else example)  # fmt: skip
-changes("texts", "the text, or one of its words, is blank: ('', ", "BlankWord",
+changes("texts", "the text, or one of its words, is blank: ('', ",
         lambda example: example._replace(text=("", *example.text[1:])), base=Words)  # fmt: skip
-declares("texts", "pair is None, and the task's pair is True", "LacksASecond", pair=True)
-changes("texts", "pair is 'or not', and the task's pair is False", "SecondUnasked",
+declares("texts", "pair is None, and the task's pair is True", pair=True)
+changes("texts", "pair is 'or not', and the task's pair is False",
         lambda example: example._replace(pair="or not"))  # fmt: skip
 
 
-def labelled(error: str, name: str, label: Any, *also: str, base: type[Task] = _Changed) -> None:
-    changes("labels-in-range", error, name, lambda example: example._replace(label=label(example)), *also, base=base)
+def labelled(error: str, label: Any, *also: str, base: type[Task] = _Changed) -> None:
+    changes("labels-in-range", error, lambda example: example._replace(label=label(example)), *also, base=base)
 
 
-labelled("the label 2 is none of the 2 that are declared", "CountsFromOne", lambda example: example.label + 1)
-labelled("the label must be an int, and is '", "Names", lambda example: ("cold", "warm")[example.label], "scores")
-labelled("the label must be an int, and is True", "Booleans", lambda example: bool(example.label))
-labelled("the label must be a finite float, and is nan", "Missing", lambda example: float("nan"), "scores",
+labelled("the label 2 is none of the 2 that are declared", lambda example: example.label + 1)
+labelled("the label must be an int, and is '", lambda example: ("cold", "warm")[example.label], "scores")
+labelled("the label must be an int, and is False", lambda example: bool(example.label))
+labelled("the label must be a finite float, and is nan", lambda example: float("nan"), "scores",
          base=Temperatures)  # fmt: skip
-labelled("the label must be a finite float, and is ", "Whole", lambda example: len(example.text), base=Temperatures)
-labelled("there are 1 labels for 4 words", "OneLabelForAll", lambda example: (0,), "scores", base=Words)
-labelled("the label must be a tuple of ints, and is [0, 0, 0, 1]", "ListOfLabels", lambda example: list(example.label),
+labelled("the label must be a finite float, and is ", lambda example: len(example.text), base=Temperatures)
+labelled("there are 1 labels for 4 words", lambda example: (0,), "scores", base=Words)
+labelled("the label must be a tuple of ints, and is [0, 0, 0, 1]", lambda example: list(example.label),
          base=Words)  # fmt: skip
-reads("labels-in-range", "test has examples of label 1 (warm), and train has none", "NeverShown",
+reads("labels-in-range", "test has examples of label 1 (warm), and train has none",
       lambda splits: {**splits, "train": [example for example in splits["train"] if not example.label]})  # fmt: skip
 
-reads("splits-disjoint", "1 inputs are both in train and in test, such as ", "Leaks",
+reads("splits-disjoint", "1 inputs are both in train and in test, such as ",
       lambda splits: {**splits, "train": [*splits["train"], Example(f"{splits['test'][0].text.upper()}!", 0)]},
 )  # fmt: skip
-reads("splits-disjoint", "are both in validation and in test", "ChoosesOnTheTest",
+reads("splits-disjoint", "are both in validation and in test",
       lambda splits: {**splits, "validation": splits["test"]})  # fmt: skip
 
 
@@ -154,11 +140,11 @@ def tested(label: Any) -> Any:
     return lambda splits: {**splits, "test": [example._replace(label=label) for example in splits["test"]]}
 
 
-reads("scores", "one answer to all of test is as good as the right ones", "OneSidedTest", tested(1))
-reads("scores", "the spearman of the right answers to test is undefined", "Constant", tested(1.0), base=Temperatures)
+reads("scores", "one answer to all of test is as good as the right ones", tested(1))
+reads("scores", "the spearman of the right answers to test is undefined", tested(1.0), base=Temperatures)
 
 
-# Another process has to find these by name.
+# Another process has to find this by name.
 
 
 @breaks("reads-alike", "another process reads the same files differently")
@@ -167,10 +153,3 @@ class OrderOfASet(Seasons):
 
     def read(self, path):
         return {name: list(set(found)) for name, found in super().read(path).items()}
-
-
-@breaks("reads-alike", "another process reads the same files differently")
-class SaltedHash(Seasons):
-    def read(self, path):
-        found = super().read(path)
-        return {**found, "train": shuffled(found["train"], lambda example: example.text, str(hash("salt")))}

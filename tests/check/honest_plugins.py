@@ -52,4 +52,4 @@ class Seasons(Task):
 
     def read(self, path):
         rows = json.loads(path.read_text(encoding="utf-8"))
-        return cut([Example(text, label) for text, label in rows], salt=self.name, validation=4, test=4)
+        return cut([Example(text, label) for text, label in rows], salt="seasons", validation=4, test=4)

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import broken_tasks
 import pytest
+from broken import Broken
+from broken_tasks import BROKEN
 from honest_plugins import Seasons
 
 from bench.check.checks import check_name, run_check
 from bench.check.task_checks import DATA, STATIC, Reading, task_outcomes
-from bench.errors import SourceError
 from bench.plugins import Task
 
 CHECKS = {check_name(check): check for check in (*STATIC, *DATA)}
@@ -19,7 +20,7 @@ def reading(task: type[Task]) -> Reading:
 
 
 def test_every_check_has_a_task_that_fails_it() -> None:
-    assert broken_tasks.BROKEN.keys() == CHECKS.keys()
+    assert {broken.check for broken in BROKEN} == CHECKS.keys()
 
 
 @pytest.mark.parametrize("task", [Seasons, broken_tasks.Temperatures, broken_tasks.Words])
@@ -29,30 +30,23 @@ def test_a_task_that_keeps_the_contract_passes(task: type[Task]) -> None:
     assert [outcome.check for outcome in outcomes] == list(CHECKS)
 
 
-@pytest.mark.parametrize(
-    ("check", "task"), [(check, task) for check, every in broken_tasks.BROKEN.items() for task in every]
-)
-def test_a_violation_is_found_and_named(check: str, task: type[Task]) -> None:
-    examined = set(CHECKS) - {"reads-alike"} | {check}  # which takes a process
-    if check == "reads":
+@pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: f"{broken.check}-{broken.plugin.name}")
+def test_a_violation_is_found_and_named(broken: Broken) -> None:
+    examined = set(CHECKS) - {"reads-alike"} | {broken.check}  # which takes a process
+    if broken.check == "reads":
         examined = {check_name(each) for each in (*STATIC, DATA[0])}
-    found = [run_check(each, reading(task)) for name, each in CHECKS.items() if name in examined]
+    found = [run_check(each, reading(broken.plugin)) for name, each in CHECKS.items() if name in examined]
     failed = {outcome.check: outcome.reason for outcome in found if outcome.status != "ok"}
-    assert broken_tasks.BROKEN[check][task] in (failed.get(check) or "")
-    assert failed.keys() == {check} | broken_tasks.ALSO[task], failed
+    assert broken.error in (failed.get(broken.check) or "")
+    assert failed.keys() == {broken.check, *broken.also}, failed
 
 
 def test_what_cannot_be_read_is_said_once_and_skipped_without_data() -> None:
-    broken = next(task for task, error in broken_tasks.BROKEN["reads"].items() if error.startswith("ValueError"))
-    outcomes = list(task_outcomes(reading(broken), with_data=True))
+    broken = next(broken for broken in BROKEN if broken.check == "reads")
+    outcomes = list(task_outcomes(reading(broken.plugin), with_data=True))
     assert [(outcome.check, outcome.status) for outcome in outcomes[-2:]] == [("source", "ok"), ("reads", "failed")]
-    outcomes = list(task_outcomes(reading(broken), with_data=False))
+    outcomes = list(task_outcomes(reading(broken.plugin), with_data=False))
     assert [outcome.check for outcome in outcomes] == [check_name(check) for check in STATIC]
-
-
-def test_an_unavailable_source_is_reported() -> None:
-    outcome = run_check(CHECKS["reads"], Reading(Seasons, SourceError("No network.")))
-    assert outcome.reason == "No network. (--no-data skips the data)"
 
 
 def test_another_process_that_fails_is_a_failure() -> None:

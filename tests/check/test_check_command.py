@@ -1,63 +1,57 @@
-"""`python -m bench check` on files of a third party, as a process."""
+"""`python -m bench check` on files of a third party."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commandline import Bench
 
 from bench.check import checking
-from bench.check.checks import Outcome, Report
-from bench.check.selection import Plugin, select
+from bench.check.checking import Plugin, Report, select
+from bench.check.checks import Outcome
 from bench.plugins import registry
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-GOOD, FAULTY, HANGING = HERE / "honest_plugins.py", HERE / "faulty.py", HERE / "hanging.py"
+GOOD, FAULTY = HERE / "honest_plugins.py", HERE / "faulty.py"
 
 
-def check(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "bench", "check", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(HERE)},
-        capture_output=True,
-        text=True,
-    )
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plugins' files import each other, in workers too."""
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
 
 
 @pytest.mark.slow
-def test_plugins_that_keep_the_contract() -> None:
-    done = check("shift[std=0.1]", "seasons", "--plugin", GOOD)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == ["shift[std=0.1]: 15 checks on 4 kinds of task: ok", "seasons: 11 checks: ok"]
+def test_a_method_that_keeps_the_contract(bench: Bench) -> None:
+    done = bench("check", "shift[std=0.1]", "--plugin", GOOD)
+    assert (done.code, done.out, done.err) == (0, "shift[std=0.1]: 14 checks on 4 kinds of task: ok\n", "")
 
 
-def test_a_file_of_faulty_plugins_as_json() -> None:
-    done = check(FAULTY, "--no-data", "--json")
-    assert done.returncode == 1
-    lonely, crashes = json.loads(done.stdout)
-    assert (lonely["plugin"], lonely["type"], lonely["status"]) == ("lonely", "task", "failed")
-    assert lonely["clauses"] == [
+def test_tasks_good_and_bad_as_json(bench: Bench) -> None:
+    done = bench("check", "seasons", "crashes", "lonely", "--plugin", GOOD, "--plugin", FAULTY, "--json")
+    assert (done.code, done.err) == (1, "")
+    found = {each["plugin"]: each for each in json.loads(done.out)}
+    assert {name: (each["type"], each["status"]) for name, each in found.items()} == {
+        "lonely": ("task", "failed"),
+        "seasons": ("task", "ok"),
+        "crashes": ("task", "failed"),
+    }
+    assert found["lonely"]["checks"] == [
         {
-            "clause": "registered",
-            "promise": "The plugin can be imported and defines what a plugin must.",
+            "check": "registered",
+            "requirement": "The plugin can be imported and defines what a plugin must.",
             "status": "failed",
             "reason": "Lonely.labels must name at least two labels",
             "on": None,
         }
     ]
-    assert (crashes["plugin"], crashes["type"], crashes["status"]) == ("crashes", "method", "failed")
-    (crash,) = crashes["clauses"]
-    assert crash["clause"] == "finishes"
-    assert crash["reason"].endswith(", during the check applies")
+    (crash,) = found["crashes"]["checks"]
+    assert crash["check"] == "finishes"
+    assert crash["reason"].endswith(", during the check reads")
 
 
 def test_a_plugin_that_hangs_is_given_up() -> None:
-    plugin = Plugin("hangs", "task")
-    (report,) = checking.check([plugin], checking.Inputs((HANGING,), data={"hangs": GOOD}), timeout=1)
+    (report,) = checking.check([Plugin("hangs", "task")], [FAULTY], None, {"hangs": GOOD}, timeout=1)
     (outcome,) = report.outcomes
     assert (outcome.check, outcome.status, report.status) == ("finishes", "failed", "failed")
 

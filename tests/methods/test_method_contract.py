@@ -8,7 +8,7 @@ import tiny as tiny_bert
 import torch
 
 from bench.check.checks import Check, check_name, run_check
-from bench.check.encoder import Encoder
+from bench.check.encoder import Encoder, encoder_of
 from bench.check.method_checks import EVERY_KIND, ONE_KIND
 from bench.check.trial import Trial
 from bench.grid import seeds
@@ -74,7 +74,7 @@ def build(spec: str) -> Method:
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    return Encoder.random()
+    return encoder_of(None)
 
 
 @pytest.fixture(scope="module", params=TRIALS)
