@@ -45,7 +45,7 @@ def _imported(file: Path) -> frozenset[str]:
 class _Meaning(ast.NodeTransformer):
     """Removes what no number depends on, see `meaning`; `ast` has dropped comments and layout already."""
 
-    def visit_Import(self, node: ast.Import | ast.ImportFrom) -> ast.AST | None:  # noqa: N802 - ast names the methods
+    def visit_Import(self, node: ast.Import | ast.ImportFrom) -> ast.AST | None:
         # A name stands where it is used; one that is imported under another name would not.
         renamed = [ast.alias(alias.name.rpartition(".")[2], alias.asname) for alias in node.names if alias.asname]
         return ast.Import(renamed) if renamed else None
