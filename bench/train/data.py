@@ -206,15 +206,10 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def tokenise(
-    task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int | None = None
-) -> BatchEncoding:
+def tokenise(task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> BatchEncoding:
     """The token ids of examples, unpadded, with a mask of the special tokens that the tokenizer added.
 
     The name of a special token in a text ("[SEP]") is read as plain characters.
-
-    Args:
-        max_length: tokens that a text is cut to; None: the task's.
     """
     words = task.kind == "token-classification"
     texts = [list(e.text) if words else e.text for e in examples]
@@ -224,7 +219,7 @@ def tokenise(
         pairs,
         is_split_into_words=words,
         truncation=True,
-        max_length=max_length or task.max_length,
+        max_length=task.max_length,
         split_special_tokens=True,
         return_special_tokens_mask=True,
     )

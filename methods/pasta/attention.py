@@ -10,6 +10,7 @@ Does BERT Look At?, BlackboxNLP 2019), here over ordinary tokens only: what spec
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 import typer
+from matplotlib.figure import Figure
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from bench.__main__ import run_app
@@ -28,7 +30,7 @@ from bench.grid import models
 from bench.leaderboard.files import to_csv
 from bench.plugins import registry
 from bench.plugins.method import Method
-from bench.plugins.task import Example, Task
+from bench.plugins.task import Task
 from bench.runner.plan import fetch, references
 from bench.runner.progress import FetchDisplay
 from bench.runner.request import suite_of
@@ -36,15 +38,14 @@ from bench.text import text_table
 from bench.train.adaptation import restore, saved_method
 from bench.train.data import read, tokenise
 from bench.train.model import context, load_model, load_tokenizer, quiet_libraries
-from methods.pasta.attention_plots import draw_heads, draw_sentence
 
 BEFORE, AFTER = "before", "after"
 VERTICAL = 0.5  # this project's threshold: a vertical head gives more of its attention to special tokens
-PICTURE_TOKENS = 64  # a longer sentence is cut for its picture
-PLEASANT_TOKENS = 24  # most tokens of the example that is chosen for the picture
+# One hue from light to dark for shares, purple against orange for changes: colour-blind readers can tell them apart.
+SHARES, CHANGES, MARK = "Blues", "PuOr_r", "#c1440e"
 
 
-def attention_maps(module: Any, texts: BatchEncoding, at: int = 0) -> np.ndarray:
+def attention_maps(module: Any, texts: BatchEncoding, at: int) -> np.ndarray:
     """The attention of every head on one text: [layers, heads, length, length]; a row is the token that looks.
 
     Raises:
@@ -99,47 +100,29 @@ def measure(module: Any, texts: BatchEncoding, slots: Sequence[str], when: str) 
 
 
 def study(
-    model: Path, task: Task, data: Path, examples: int, sentence: Example | None, head: tuple[int, int] | None,
-    adapter: tuple[Method, Path] | None,
-) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:  # fmt: skip
+    model: Path, task: Task, data: Path, examples: int, adapter: tuple[Method, Path] | None
+) -> tuple[dict[str, Any], pd.DataFrame]:
     """Measure a model and, where there is an adapter, the model with it, on the same texts.
 
-    sentence, head: of the picture, the (layer, head) from 1; None: an example's, the most vertical one. adapter: its
-    method and folder. Returns what was found as JSON's types, the rows of `measure`, and those of `token_pairs`.
+    adapter: its method and folder. Returns what was found as JSON's types, and the rows of `measure`.
 
     Raises:
-        BenchError: if the model, its attention, the head or the adapter is unavailable.
+        BenchError: if the model, its attention or the adapter is unavailable.
     """
     quiet_libraries()
     tokenizer, splits = load_tokenizer(model), read(task, data)
     split = next((name for name in ("validation", "test") if splits.get(name)), None)
     if split is None:
         raise UsageError(f"The task {task.name} has neither validation nor test examples.")
-    measured = splits[split][:examples]
-    texts = tokenise(task, measured, tokenizer)
+    texts = tokenise(task, splits[split][:examples], tokenizer)
     slots = slot_names(tokenizer, texts)
-    whole, picture = (
-        tokenise(task, [sentence or _pleasant(measured, texts)], tokenizer, min(task.max_length, most))
-        for most in (task.max_length, PICTURE_TOKENS)
-    )
     module: Any = load_model(model, task.kind, task.num_labels)
     module.set_attn_implementation("eager")  # the faster implementations never form the matrix
-    maps = {BEFORE: attention_maps(module, picture)}
-    layers, heads = maps[BEFORE].shape[:2]
-    if head is not None and not (1 <= head[0] <= layers and 1 <= head[1] <= heads):
-        raise UsageError(
-            f"There is no head {head[1]} in layer {head[0]}: there are layers 1 to {layers} with heads 1 to {heads}."
-        )
-    shares = measure(module, texts, slots, BEFORE)
-    at = int(shares["special_share"].argmax())
-    layer, number = head or (at // heads + 1, at % heads + 1)
+    heads = measure(module, texts, slots, BEFORE)
     if adapter is not None:
         module = restore(module, *adapter, context(task, tokenizer))
-        maps[AFTER] = attention_maps(module, picture)
-        shares = pd.concat([shares, measure(module, texts, slots, AFTER)], ignore_index=True)
-    special = shares.groupby("when", sort=False)["special_share"]
-    tokens = _token_texts(tokenizer, picture["input_ids"][0])
-    cut = len(whole["input_ids"][0]) > len(tokens)
+        heads = pd.concat([heads, measure(module, texts, slots, AFTER)], ignore_index=True)
+    special = heads.groupby("when", sort=False)["special_share"]
     about: dict[str, Any] = {
         "task": task.name,
         "split": split,
@@ -147,52 +130,20 @@ def study(
         "method": adapter and adapter[0].name,
         "adapter": adapter and str(adapter[1]),
         "special_tokens": slots,
-        "uniform_share": float(shares["uniform_share"][0]),
+        "uniform_share": float(heads["uniform_share"][0]),
         "vertical_above": VERTICAL,
         "vertical_heads": special.agg(lambda share: int((share > VERTICAL).sum())).to_dict(),
         "mean_special_share": special.mean().to_dict(),
-        "sentence": {"layer": layer, "head": number, "tokens": tokens, "cut": cut},
-        "heads": shares.to_dict("records"),
+        "heads": heads.to_dict("records"),
     }
-    marks = np.asarray(picture["special_tokens_mask"][0], dtype=bool)
-    pairs = [token_pairs(about["sentence"], marks, each[layer - 1, number - 1], when) for when, each in maps.items()]
-    return about, shares, pd.concat(pairs, ignore_index=True)
-
-
-def token_pairs(sentence: Mapping[str, Any], special: np.ndarray, attention: np.ndarray, when: str) -> pd.DataFrame:
-    """How much of each token's attention goes to each other one: a row per pair of tokens, positions from 1.
-
-    sentence: of `study`. special: which of its tokens are, [length]. attention: of its head, [length, length].
-    """
-    tokens = np.array(sentence["tokens"], dtype=object)
-    start, to = (indices.ravel() for indices in np.indices(attention.shape))
-    columns = {"when": when, "layer": sentence["layer"], "head": sentence["head"]}
-    columns |= {"from_position": start + 1, "from_token": tokens[start]}
-    columns |= {"to_position": to + 1, "to_token": tokens[to], "to_is_special": special[to]}
-    return pd.DataFrame({**columns, "attention": attention.ravel()})
+    return about, heads
 
 
 def slot_names(tokenizer: PreTrainedTokenizerBase, texts: BatchEncoding) -> list[str]:
     """Names for the special tokens of a full text, in order; repeated ones are numbered: [CLS], [SEP] 1, [SEP] 2."""
     ids, mask = max(zip(texts["input_ids"], texts["special_tokens_mask"], strict=True), key=lambda text: sum(text[1]))
-    names = _token_texts(tokenizer, [token for token, special in zip(ids, mask, strict=True) if special])
+    names = tokenizer.convert_ids_to_tokens([token for token, special in zip(ids, mask, strict=True) if special])
     return [f"{name} {names[: at + 1].count(name)}" if names.count(name) > 1 else name for at, name in enumerate(names)]
-
-
-def _token_texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
-    """Tokens as a reader knows them: byte-level vocabularies write a space as a letter of their own."""
-    decoded = [(token, str(tokenizer.decode([token])).strip()) for token in ids]
-    return [
-        text if text and "\ufffd" not in text else str(tokenizer.convert_ids_to_tokens(token))
-        for token, text in decoded
-    ]
-
-
-def _pleasant(examples: Sequence[Example], texts: BatchEncoding) -> Example:
-    """The first example that is neither very short nor too long for a picture; the shortest where there is none."""
-    lengths = [len(ids) for ids in texts["input_ids"]]
-    fitting = (at for at, length in enumerate(lengths) if PLEASANT_TOKENS // 2 <= length <= PLEASANT_TOKENS)
-    return examples[next(fitting, int(np.argmin(lengths)))]
 
 
 def text_of(about: Mapping[str, Any], heads: pd.DataFrame) -> str:
@@ -220,6 +171,58 @@ def text_of(about: Mapping[str, Any], heads: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def draw_heads(about: Mapping[str, Any], heads: pd.DataFrame, path: Path) -> None:
+    """A cell per head, layers down and heads across: the share of attention that special tokens get, in %.
+
+    With an adapter there are three panels: before, after (on the same scale) and the change in percentage points.
+    about, heads: from `study`.
+    """
+    panels = {
+        f"{when} tuning": 100 * rows.pivot(index="layer", columns="head", values="special_share")
+        for when, rows in heads.groupby("when", sort=False)
+    }
+    change = panels["after tuning"] - panels["before tuning"] if len(panels) > 1 else None
+    count = len(panels) + (change is not None)
+    layers, across = panels["before tuning"].shape
+    width = max(6.5, count * (max(3.0, 0.39 * across) + 0.9) + 1.5)
+    figure = Figure(figsize=(width, max(1.8, 0.36 * layers) + 2.2), layout="compressed")
+    axes = figure.subplots(1, count, squeeze=False)[0]
+    for ax, (title, values) in zip(axes, panels.items(), strict=False):
+        shares = _cells(ax, values, title, SHARES, 0, 100)
+    bar = figure.colorbar(shares, ax=list(axes[: len(panels)]), pad=0.02)
+    bar.set_label("% of an ordinary token's attention\nthat goes to special tokens")
+    bar.ax.axhline(100 * about["uniform_share"], color=MARK, linewidth=2)
+    if change is not None:
+        most = max(1.0, float(np.abs(change).max(axis=None)))
+        changes = _cells(axes[-1], change, "change", CHANGES, -most, most)
+        figure.colorbar(changes, ax=axes[-1], pad=0.04).set_label("percentage points")
+    axes[0].set_ylabel("layer (1 is next to the input)")
+    tuned = f", tuned with {about['method']}" if about["method"] else ""
+    caption = (
+        f"{about['model']}, {about['examples']} examples of {about['task']} ({about['split']}){tuned}. Red line on the "
+        f"scale: equal attention to all tokens would give {100 * about['uniform_share']:.0f} %. A head far above it is "
+        "vertical: what is changed at the special tokens reaches every token through it."
+    )
+    title = f"Attention of ordinary tokens to the special tokens {', '.join(about['special_tokens'])}"
+    figure.suptitle(textwrap.fill(title, int(9 * width)), fontsize=13, parse_math=False)
+    figure.supxlabel(textwrap.fill(caption, int(12 * width)), fontsize=9.5, parse_math=False)
+    figure.savefig(path, dpi=160, bbox_inches="tight")
+
+
+def _cells(ax: Any, values: pd.DataFrame, title: str, colours: str, low: float, high: float) -> Any:
+    """A heat map with a number in each cell."""
+    image = ax.imshow(values, cmap=colours, vmin=low, vmax=high, aspect="auto")
+    ax.set_title(title, fontsize=11)
+    ax.set_xlabel("head")
+    ax.set_xticks(range(values.shape[1]), labels=values.columns, fontsize=9)
+    ax.set_yticks(range(values.shape[0]), labels=values.index, fontsize=9)
+    for (layer, head), value in np.ndenumerate(values.to_numpy()):
+        red, green, blue, _ = image.cmap(image.norm(value))
+        ink = "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.5 else "black"
+        ax.text(head, layer, str(round(value)), ha="center", va="center", fontsize=8, color=ink)
+    return image
+
+
 def command(
     model: ModelName = None,
     task: Annotated[str | None, typer.Option(help="The task whose texts are read. Default: the first one.")] = None,
@@ -227,47 +230,30 @@ def command(
         Path | None, typer.Option(help="A trained adapter's folder, to compare with (run --keep-adapters).")
     ] = None,
     examples: Annotated[int, typer.Option(help="How many examples are measured.", min=1)] = 200,
-    sentence: Annotated[str | None, typer.Option(help="The sentence of the picture. Default: an example's.")] = None,
-    pair: Annotated[str | None, typer.Option(help="Its second part, for a task of pairs.")] = None,
-    layer: Annotated[int | None, typer.Option(help="The pictured head's layer, from 1.", min=1)] = None,
-    head: Annotated[
-        int | None, typer.Option(help="The pictured head, from 1. Default: the most vertical one.", min=1)
-    ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the pictures and tables. Default: results/local/attention/...")
+        Path | None, typer.Option(help="Folder of picture and table. Default: results/local/attention/...")
     ] = None,
     mirror: Mirror = None,
     plugin: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure how much of its attention each head gives to special tokens, and draw it."""
-    if (layer is None) != (head is None):
-        raise UsageError("Give --layer and --head together.")
     usual, plugins = suite_of(None, None), plugin or ()
     model, task = model or usual.model, task or usual.tasks[0]
     reader, label = registry.tasks(plugins).get(task).plugin(), models.find(model).name
-    if (pair is not None) != (sentence is not None and reader.pair):
-        raise UsageError("Give --pair together with --sentence if the task is one of pairs, and only then.")
-    words = tuple(sentence.split()) if sentence and reader.kind == "token-classification" else sentence
-    example = None if words is None else Example(words, 0, pair)
     saved = (saved_method(adapter, registry.methods(plugins)), adapter) if adapter else None
     with FetchDisplay(stderr_console()) as display:
         at = fetch(references([task], model, plugins), mirror, display.on_progress)
-    chosen = (layer, head) if layer and head else None
-    where = at[f"model {label}"].path, reader, at[f"task {task}"].path
-    about, heads, pairs = study(*where, examples, example, chosen, saved)
+    about, heads = study(at[f"model {label}"].path, reader, at[f"task {task}"].path, examples, saved)
     about = {"model": label, **about}
     name = "-".join([label, task, *([adapter.resolve().name] if adapter else [])])
     out = out or DEFAULT_RESULTS / "attention" / re.sub(r"[^\w.-]+", "-", name)
     write_atomically(out / "heads.csv", to_csv(heads))
     draw_heads(about, heads, out / "heads.png")
-    write_atomically(out / "sentence.csv", to_csv(pairs))
-    draw_sentence(about, pairs, out / "sentence.png")
-    files = ["heads.csv", "heads.png", "sentence.csv", "sentence.png"]
     if as_json:
-        print_json({**about, "files": [str(out / file) for file in files]})
+        print_json({**about, "files": [str(out / "heads.csv"), str(out / "heads.png")]})
     else:
-        print(f"{text_of(about, heads)}\n\nWritten to {out}: {', '.join(files)}.")
+        print(f"{text_of(about, heads)}\n\nWritten to {out}: heads.csv, heads.png.")
 
 
 def main() -> None:

@@ -138,7 +138,7 @@ def test_the_attention_command_runs(folder: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(SystemExit) as ended:
         attention.main()
     assert not ended.value.code
-    assert len(list((folder / "results" / "local" / "attention").rglob("*.png"))) == 2
+    assert len(list((folder / "results" / "local" / "attention").rglob("*.png"))) == 1
 
 
 def test_the_python_of_the_readme_runs(folder: Path, call: Bench) -> None:

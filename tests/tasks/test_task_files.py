@@ -9,7 +9,7 @@ from bench.errors import SourceError
 from bench.plugins import registry
 from bench.plugins.task import Example
 from tasks.conll2003 import Conll2003
-from tasks.glue_mrpc import GlueMrpc
+from tasks.glue import GlueMrpc
 from tasks.record_match import RecordMatch
 from tasks.rt_intensity import RtIntensity
 from tasks.rt_polarity import RtPolarity
