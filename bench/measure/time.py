@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+RATES = ("train_examples_per_second", "train_tokens_per_second", "step_p50_ms", "step_p95_ms")
 DROPPED_STEPS = 3  # the first steps of a training pay for caches, allocators and lazy initialisation
 
 
@@ -57,38 +60,24 @@ class Step:
     tokens: int
 
 
-@dataclass(frozen=True)
-class Throughput:
-    """Throughput and step times; None where there were too few steps."""
+def throughput(steps: Sequence[Step]) -> dict[str, Any]:
+    """Throughput and step times after the first DROPPED_STEPS, by a record's names; RATES are None if none are left.
 
-    examples_per_second: float | None
-    tokens_per_second: float | None
-    step_p50_ms: float | None
-    step_p95_ms: float | None
-    steps: int
-    dropped: int
-
-
-def throughput(steps: Sequence[Step], dropped: int = DROPPED_STEPS) -> Throughput:
-    """Examples over time, summed over the steps after the first `dropped`.
-
-    It is the sum of examples over the sum of seconds, not a mean of ratios. Percentiles interpolate linearly.
+    Sums over sums of seconds, not means of ratios. Percentiles interpolate linearly.
     """
-    import numpy as np
-
-    counted = steps[dropped:]
+    counted = steps[DROPPED_STEPS:]
     seconds = sum(step.seconds for step in counted)
-    if not counted or seconds <= 0:
-        return Throughput(None, None, None, None, 0, min(dropped, len(steps)))
+    if seconds <= 0:
+        return {**dict.fromkeys(RATES), "steps_counted": 0, "steps_dropped": min(DROPPED_STEPS, len(steps))}
     p50, p95 = np.percentile([1000 * step.seconds for step in counted], [50, 95])
-    return Throughput(
-        examples_per_second=sum(step.examples for step in counted) / seconds,
-        tokens_per_second=sum(step.tokens for step in counted) / seconds,
-        step_p50_ms=float(p50),
-        step_p95_ms=float(p95),
-        steps=len(counted),
-        dropped=dropped,
-    )
+    return {
+        "train_examples_per_second": sum(step.examples for step in counted) / seconds,
+        "train_tokens_per_second": sum(step.tokens for step in counted) / seconds,
+        "step_p50_ms": float(p50),
+        "step_p95_ms": float(p95),
+        "steps_counted": len(counted),
+        "steps_dropped": DROPPED_STEPS,
+    }
 
 
 class StepClock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import cast
 
 import numpy as np
@@ -18,46 +18,32 @@ from bench.measure import environment
 from bench.measure.flops import forward_flops
 from bench.measure.machine import matmul_gflops
 from bench.measure.memory import PeakMemory
-from bench.measure.time import Timeline, throughput
+from bench.measure.time import RATES, Timeline, throughput
 from bench.plugins import metrics, registry
-from bench.plugins.method import Method
-from bench.plugins.recipe import Recipe
-from bench.plugins.task import Task
 from bench.records.packed import PackedList
-from bench.records.record import ExtraTest, Memory, Parameters, Record, Speed, new_record
+from bench.records.record import ExtraTest, Memory, Parameters, Speed, new_record
 from bench.records.store import Store
 from bench.train import kernels
-from bench.train.adaptation import Adapted, adapt, save
+from bench.train.adaptation import adapt, save
 from bench.train.assignment import Assignment
-from bench.train.data import Prepared, prepare
+from bench.train.data import prepare
 from bench.train.evaluation import predict
-from bench.train.loop import Callbacks, Progress, Trained, total_steps, train
+from bench.train.loop import Callbacks, total_steps, train
 from bench.train.model import load_config, load_model, quiet_libraries
 from bench.train.placement import Placement
 
 
-@dataclass
 class CellRun:
     """A cell while it runs: its steps, and what they hand on to each other.
 
     Each step enters what it finds into the record at once, so that a cell that fails keeps what is known by then.
     """
 
-    assignment: Assignment
-    on_progress: Report
-    record: Record = field(init=False)
-    timeline: Timeline = field(default_factory=Timeline)
-    method: Method = field(init=False)
-    task: Task = field(init=False)
-    data: Prepared = field(init=False)
-    recipe: Recipe = field(init=False)
-    adapted: Adapted = field(init=False)
-    placement: Placement = field(init=False)
-    trained: Trained = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.cell = self.assignment.cell
+    def __init__(self, assignment: Assignment, on_progress: Report) -> None:
+        self.assignment, self.on_progress = assignment, on_progress
+        self.cell = assignment.cell
         self.record = new_record(self.cell)
+        self.timeline = Timeline()
         self.device = self.cell.profile.device
         self.train_memory, self.eval_memory = PeakMemory(self.device), PeakMemory(self.device)
 
@@ -71,14 +57,14 @@ class CellRun:
             self.load_model()
         self.on_progress({"steps": total_steps(len(self.data.splits["train"]), self.recipe)})
         with self.timeline.phase("machine speed"):
-            machine_gflops = matmul_gflops(self.device)
+            self.machine_gflops = matmul_gflops(self.device)
         self.train()
         self.test()
         with self.timeline.phase("count FLOPs"):
             self.count_flops()
         with self.timeline.phase("save"):
             self.save()
-        self.enter_costs(machine_gflops)
+        self.enter_costs()
 
     def set_up(self) -> None:
         """Find the plugins, and set torch as the profile says."""
@@ -144,9 +130,9 @@ class CellRun:
         if choose == "last" and has_validation:
             self.record.validation_scores = [self._validate()]
 
-    def _on_step(self, progress: Progress) -> None:
-        self.record.last_step = progress.step
-        self.on_progress({"step": progress.step, "steps": progress.steps, "loss": progress.loss})
+    def _on_step(self, step: int, steps: int, loss: float) -> None:
+        self.record.last_step = step
+        self.on_progress({"step": step, "steps": steps, "loss": loss})
 
     def _validate(self) -> float | None:
         with self.timeline.phase("validate"), self.train_memory.paused():
@@ -193,7 +179,7 @@ class CellRun:
         folder = None if results is None else Store(results).adapter(self.cell.id)
         self.record.adapter_bytes = save(self.method, self.adapted.module, folder)
 
-    def enter_costs(self, machine_gflops: float) -> None:
+    def enter_costs(self) -> None:
         """Enter memory and throughput into the record."""
         training, evaluation = self.train_memory, self.eval_memory
         self.record.memory = Memory(
@@ -205,19 +191,13 @@ class CellRun:
             eval_growth_mib=evaluation.growth_mib,
             eval_reserved_mib=evaluation.reserved_mib,
         )
-        speed, void = throughput(self.trained.steps), self.trained.void
         self.record.speed = Speed(
-            train_examples_per_second=None if void else speed.examples_per_second,
-            train_tokens_per_second=None if void else speed.tokens_per_second,
-            step_p50_ms=None if void else speed.step_p50_ms,
-            step_p95_ms=None if void else speed.step_p95_ms,
-            steps_counted=speed.steps,
-            steps_dropped=speed.dropped,
+            **{**throughput(self.trained.steps), **(dict.fromkeys(RATES) if self.trained.void else {})},
             eval_examples_per_second=len(self.data.splits["test"]) / self.timeline["test"],
-            void=void,
+            void=self.trained.void,
             workers=self.assignment.workers,
             exclusive=self.cell.profile.workers == 1,
-            machine_gflops=machine_gflops,
+            machine_gflops=self.machine_gflops,
         )
 
     @contextmanager

@@ -36,24 +36,15 @@ class TrainingError(Exception):
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a training is."""
-
-    step: int
-    steps: int
-    loss: float
-
-
-@dataclass(frozen=True)
 class Callbacks:
     """What a training calls.
 
-    on_progress: about twice a second, and for the first and last step. validate: after each epoch; gives the score on
-    the validation split. With it the trained tensors of the epoch with the best score are restored at the end (of the
-    first of equal ones).
+    on_progress: with the step, the number of steps and the loss, about twice a second and for the first and last step.
+    validate: after each epoch; gives the score on the validation split. With it the trained tensors of the epoch with
+    the best score are restored at the end (of the first of equal ones).
     """
 
-    on_progress: Callable[[Progress], None] = lambda progress: None
+    on_progress: Callable[[int, int, float], None] = lambda step, steps, loss: None
     validate: Callable[[], float | None] | None = None
     higher_is_better: bool = True
 
@@ -132,7 +123,7 @@ def train(
             had_gradient = had_gradient or any(p.grad is not None and bool(p.grad.any()) for p in state.trained)
             state.optimizer.zero_grad(set_to_none=True)
         if len(losses) in (1, total) or time.monotonic() - reported > PROGRESS_SECONDS:
-            callbacks.on_progress(Progress(len(losses), total, _last_loss(losses, total)))
+            callbacks.on_progress(len(losses), total, _last_loss(losses, total))
             reported = time.monotonic()
         if callbacks.validate is not None and ends_epoch:
             _last_loss(losses, total)  # a loss that is not finite says more than predictions made after it

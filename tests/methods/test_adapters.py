@@ -71,7 +71,7 @@ def by_hand(base: Any, weights: dict[str, Any], inputs: dict[str, Any], placemen
 @pytest.mark.parametrize("placement", ["houlsby", "pfeiffer"])
 @pytest.mark.parametrize("family", tiny_encoders.BERT_LIKE)
 def test_adapters_stand_where_the_papers_have_them(family: str, placement: str) -> None:
-    inputs = tiny_encoders.batch(family)
+    inputs = tiny_encoders.inputs(family)
     module = stirred(f"placement={placement},bottleneck=5", family)
     weights = {name: p.detach().clone().requires_grad_(p.requires_grad) for name, p in module.named_parameters()}
     base = tiny_encoders.model(family).requires_grad_(False)
@@ -98,7 +98,7 @@ def test_a_new_adapter_is_nearly_the_identity(family: str, placement: str) -> No
     adapted = tiny_encoders.adapted(adapters(f"placement={placement}"), family)
     base = tiny_encoders.model(family)
     base.classifier.load_state_dict(adapted.module.classifier.state_dict())
-    inputs = tiny_encoders.batch(family)
+    inputs = tiny_encoders.inputs(family)
     apart = (adapted.module(**inputs).logits - base(**inputs).logits).abs().max()
     # pfeiffer: nearly, too, since LN(LN(z) + A) would not be the base model, and LN(z + A(LN(z))) is
     assert 0 < apart < 1e-3
@@ -121,7 +121,7 @@ def test_adapters_come_after_dropout_and_before_the_residual() -> None:
 
 
 def test_a_copy_has_adapters_of_its_own() -> None:
-    module, inputs = stirred("placement=pfeiffer", "bert"), tiny_encoders.batch("bert")
+    module, inputs = stirred("placement=pfeiffer", "bert"), tiny_encoders.inputs("bert")
     twin, before = copy.deepcopy(module), module(**inputs).logits
     with torch.no_grad():
         for name, parameter in twin.named_parameters():

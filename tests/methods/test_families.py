@@ -29,7 +29,7 @@ def build(spec: str) -> Any:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("spec", METHODS)
 def test_a_method_works_or_says_why_not(spec: str, family: str) -> None:
-    method, inputs = build(spec), tiny_encoders.batch(family)
+    method, inputs = build(spec), tiny_encoders.inputs(family)
     if reason := REFUSED.get((method.name, family)):
         with pytest.raises(NotApplicable, match=reason):
             tiny_encoders.adapted(method, family)
@@ -56,14 +56,13 @@ def test_a_method_works_or_says_why_not(spec: str, family: str) -> None:
 @pytest.mark.parametrize(
     ("family", "modules", "count"),
     [
-        ("bert", ("query", "value"), 2 * 2 * 2 * 8 * 16),
-        ("camembert", ("query", "value"), 2 * 2 * 2 * 8 * 16),
-        ("xlm-roberta", ("query", "value"), 2 * 2 * 2 * 8 * 16),
-        ("distilbert", ("q_lin", "v_lin"), 2 * 2 * 2 * 8 * 16),
-        ("deberta-v2", ("query_proj", "value_proj"), 2 * 2 * 2 * 8 * 16),
-        ("mpnet", ("q", "v"), 2 * 2 * 2 * 8 * 16),
-        ("modernbert", ("Wqkv",), 2 * 8 * (16 + 48)),
-        ("albert", ("query", "value"), 2 * 2 * 8 * 16),  # one set of weights for all layers
+        ("bert", ("query", "value"), 3 * 2 * 2 * 8 * 32),
+        ("camembert", ("query", "value"), 3 * 2 * 2 * 8 * 32),
+        ("distilbert", ("q_lin", "v_lin"), 3 * 2 * 2 * 8 * 32),
+        ("deberta-v2", ("query_proj", "value_proj"), 3 * 2 * 2 * 8 * 32),
+        ("mpnet", ("q", "v"), 3 * 2 * 2 * 8 * 32),
+        ("modernbert", ("Wqkv",), 3 * 8 * (32 + 96)),
+        ("albert", ("query", "value"), 4 * 2 * 2 * 8 * 32),  # four sets of weights for eight layers
     ],
 )
 def test_lora_goes_where_the_family_has_query_and_value(family: str, modules: tuple[str, ...], count: int) -> None:
@@ -108,5 +107,5 @@ def test_a_config_that_does_not_fit_the_model_is_said_not_to_in_pefts_words() ->
 @pytest.mark.parametrize("family", ["electra", "albert"])
 def test_prompts_are_as_wide_as_the_embeddings(family: str) -> None:
     adapted = tiny_encoders.adapted(build("prompt_tuning[tokens=3]"), family)
-    assert adapted.parameters.trainable == 3 * 8
-    assert adapted.module(**tiny_encoders.batch(family)).logits.isfinite().all()
+    assert adapted.parameters.trainable == 3 * tiny_encoders.EMBEDDED
+    assert adapted.module(**tiny_encoders.inputs(family)).logits.isfinite().all()

@@ -37,7 +37,7 @@ def test_keys_values_and_feed_forward_activations_are_rescaled_and_nothing_else(
         base.pre_classifier.load_state_dict(module.pre_classifier.state_dict())
     if hasattr(base, "pooler"):
         base.pooler.load_state_dict(module.pooler.state_dict())
-    inputs = tiny_encoders.batch(family)
+    inputs = tiny_encoders.inputs(family)
     plain = base(**inputs).logits
     assert torch.equal(module(**inputs).logits, plain)  # ones change nothing
 

@@ -64,7 +64,7 @@ def by_hand(model: Any, prefix: Any, inputs: dict[str, Any]) -> Any:
 @pytest.mark.parametrize("kind", ["classification", "token-classification"])
 @pytest.mark.parametrize("family", tiny_encoders.BERT_LIKE)
 def test_it_is_attention_over_prefix_and_text(family: str, kind: Any, attention: str) -> None:
-    inputs = tiny_encoders.batch(family)
+    inputs = tiny_encoders.inputs(family)
     adapted = tiny_encoders.adapted(prefix_tuning(), family, kind, attention=attention)
     mine = prefix_of(adapted.module)
     model = tiny_encoders.model(family, kind).requires_grad_(False)

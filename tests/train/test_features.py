@@ -24,7 +24,7 @@ def head() -> Any:
 
 def adapted(tiny: tiny_bert.Tiny, kind: str) -> Adapted:
     made = tiny.adapted(head(), kind)
-    tiny_encoders.without_dropout(made.module)
+    tiny_encoders.no_dropout(made.module)
     return made
 
 
@@ -88,17 +88,18 @@ def test_only_what_the_head_reads_is_kept(tiny: tiny_bert.Tiny) -> None:
             assert [tensor.shape for tensor in row.values()] == [(*length, made.module.config.hidden_size)]
 
 
-@pytest.mark.parametrize("family", tiny_encoders.FAMILIES)
+@pytest.mark.parametrize("family", tiny_encoders.NAMES)
 def test_every_familys_head_gets_what_it_reads(family: str) -> None:
     """The logits of a second pass, of what was kept, are those of the first."""
     made = tiny_encoders.adapted(head(), family)
-    tiny_encoders.without_dropout(made.module)
-    inputs, indices, lengths = tiny_encoders.batch(family), np.arange(3), np.array([9, 5, 2])
-    kept = feature_cache(made.module, 3)
+    tiny_encoders.no_dropout(made.module)
+    inputs, indices = tiny_encoders.inputs(family), np.arange(4)
+    lengths = inputs["attention_mask"].sum(1).numpy()
+    kept = feature_cache(made.module, 4)
     assert kept is not None
     logits = []
-    for order in ([0, 1, 2], [2, 0, 1]):
-        with kept.parts(indices[order], lengths[order])(slice(0, 3)):
+    for order in ([0, 1, 2, 3], [2, 0, 3, 1]):
+        with kept.parts(indices[order], lengths[order])(slice(0, 4)):
             found = made.module(**{name: value[order] for name, value in inputs.items()}).logits
             found.sum().backward()
         logits.append(found.detach()[np.argsort(order)])
@@ -119,7 +120,7 @@ def test_nothing_is_kept_where_the_backbone_trains_or_drops_out(tiny: tiny_bert.
     assert feature_cache(tiny.adapted(head(), "classification").module, 4) is None  # its dropout is on
     for spec in ("pasta", "lora", "bitfit", "full", "prompt_tuning"):
         made = tiny.adapted(build_method(registry.methods(), parse(spec)), "classification")
-        tiny_encoders.without_dropout(made.module)
+        tiny_encoders.no_dropout(made.module)
         assert feature_cache(made.module, 4) is None, spec
     made = adapted(tiny, "classification")
     assert feature_cache(made.module, 4) is not None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from scipy import stats
-from tiny_encoders import FAMILIES, batch, without_dropout
+from tiny_encoders import NAMES, inputs, no_dropout
 from tiny_encoders import model as encoder
 from torch import nn
 
@@ -124,10 +124,10 @@ def test_a_step_under_autocast(family: str) -> None:
     gradients = []
     for precision in (contextlib.nullcontext(), torch.autocast("cpu", torch.bfloat16)):
         model = encoder(family).train()
-        without_dropout(model)
+        no_dropout(model)
         kernels.install(model, "16-bit")
         with precision:
-            loss = model(**batch(family)).logits.float().square().sum()
+            loss = model(**inputs(family)).logits.float().square().sum()
         loss.backward()
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
     assert torch.cosine_similarity(*gradients, dim=0) > 0.99
@@ -141,13 +141,13 @@ def test_attentions_weights_are_dropped_and_rescaled() -> None:
     assert stats.binomtest(int((found == 0).sum()), 16000, 0.25).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", NAMES)
 def test_a_model_gives_the_same_logits_and_gradients_with_them(family: str) -> None:
-    plain = encoder(family, attention="eager").double()
-    without_dropout(plain)
+    plain = encoder(family).double()
+    no_dropout(plain)
     ours = copy.deepcopy(plain)
     kernels.install(ours, "16-bit")
-    found, expected = (model.train()(**batch(family)).logits for model in (ours, plain))
+    found, expected = (model.train()(**inputs(family)).logits for model in (ours, plain))
     torch.testing.assert_close(found, expected)
     for logits in (found, expected):
         logits.square().sum().backward()
@@ -155,7 +155,7 @@ def test_a_model_gives_the_same_logits_and_gradients_with_them(family: str) -> N
         torch.testing.assert_close(mine.grad, its.grad, rtol=1e-5, atol=1e-6)  # ModernBERT's positions are float32
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", NAMES)
 def test_no_dropout_of_a_model_is_left_out(family: str) -> None:
     model = encoder(family)
     kernels.install(model, "16-bit")
@@ -179,6 +179,6 @@ def test_hooks_on_a_dropout_stay() -> None:
     seen: list[str] = []
     model.bert.embeddings.dropout.register_forward_hook(lambda *_: seen.append("called"))
     kernels.install(model, "16-bit")
-    model(**batch("bert"))
+    model(**inputs("bert"))
     assert seen == ["called"]
     assert math.isclose(model.bert.embeddings.dropout.p, model.config.hidden_dropout_prob)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny as tiny_bert
-import tiny_families as families
+import tiny_encoders as families
 import tiny_grid
 import torch
 import transformers

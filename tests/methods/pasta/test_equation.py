@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 import tiny as tiny_bert
-import tiny_families as families
+import tiny_encoders as families
 import torch
-import transformers
 from torch import nn
 
 from methods.pasta import PastaParams
@@ -19,6 +18,7 @@ from methods.pasta.adapter import add
 from methods.pasta.params import layout
 
 KINDS = {"single": False, "pair": True}
+TOKENS = "token-classification"
 every_family = pytest.mark.parametrize("family", families.NAMES)
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -52,9 +52,9 @@ def one_hot(input_ids: torch.Tensor, slots: int) -> torch.Tensor:
     return matrix
 
 
-def slow(family: str, vectors: torch.Tensor, input_ids: torch.Tensor, auto: Any = None) -> Any:
+def slow(family: str, vectors: torch.Tensor, input_ids: torch.Tensor, kind: Any = "classification") -> Any:
     """A plain model in double precision whose layers are replaced by slow ones. vectors: [layers, slots, hidden]."""
-    model = families.model(family, auto).double()
+    model = families.model(family, kind).double()
     onehot = one_hot(input_ids, vectors.shape[1])
     backbone = model.base_model
     if family == "albert":  # two groups of two layers, each group applied twice in a row
@@ -129,12 +129,11 @@ def test_inputs_of_other_shapes_agree_with_the_equation_too(batch: str, slots: i
 @every_family
 def test_logits_of_every_token_are_those_of_the_equation(family: str) -> None:
     template, inputs = families.template(family, pair=False), families.inputs(family, pair=False)
-    auto = transformers.AutoModelForTokenClassification
-    model = add(families.model(family, auto), template, PastaParams(init_std=0.5)).double()
+    model = add(families.model(family, TOKENS), template, PastaParams(init_std=0.5)).double()
     vectors = model.base_model.pasta.adapter("default").vectors.detach()
     with torch.no_grad():
-        got, want = model(**inputs).logits, slow(family, vectors, inputs["input_ids"], auto)(**inputs).logits
-        base = families.model(family, auto).double()(**inputs).logits
+        got, want = model(**inputs).logits, slow(family, vectors, inputs["input_ids"], TOKENS)(**inputs).logits
+        base = families.model(family, TOKENS).double()(**inputs).logits
     words = inputs["attention_mask"].bool()
     assert got.shape == (*words.shape, 3)
     assert (got - base)[words].abs().max() > 0.1

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-import tiny_families as families
+import tiny_encoders as families
 import transformers
 
 from bench.errors import NotApplicable

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_families as families
+import tiny_encoders as families
 import torch
 from torch.nn import functional
 
@@ -136,7 +136,7 @@ import sys
 from datetime import timedelta
 import torch, torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
-import test_modes as modes, tiny_families as families
+import test_modes as modes, tiny_encoders as families
 rank, store, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 torch.set_num_threads(1)
 dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2, timeout=timedelta(seconds=300))
@@ -154,7 +154,7 @@ dist.destroy_process_group()
 @pytest.mark.parametrize("family", ["bert", "albert"])
 def test_two_processes_have_the_gradient_of_one_with_both_their_batches(tmp_path: Path, family: str) -> None:
     code = [sys.executable, "-c", RANK]
-    here = [str(Path(__file__).parent), str(Path(__file__).parents[2]), str(Path(__file__).parents[3])]
+    here = [str(Path(__file__).parents[at]) for at in (0, 2, 3)]
     ranks = [
         subprocess.Popen(
             [*code, str(rank), str(tmp_path / "store"), str(tmp_path), family], env={"PYTHONPATH": ":".join(here)}

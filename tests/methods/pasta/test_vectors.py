@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-import tiny_families as families
+import tiny_encoders as families
 import torch
 from tiny import CLS, PAD, SEP, ids, mask
 
