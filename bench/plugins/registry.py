@@ -16,9 +16,8 @@ import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import ModuleType
 from typing import Any, Generic, TypeVar, get_args
 
 from bench.errors import PluginError, UsageError, first_line
@@ -41,7 +40,7 @@ _REQUIRED: dict[type, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 def methods(plugins: Iterable[Path] = ()) -> Registry[Method]:
-    """Every method: of methods/, of entry points `bench.methods`, and of the files given."""
+    """Every method: of methods/, of entry points `bench.methods`, and of the files given; see `Registry.discover`."""
     return Registry(Method).discover("methods", plugins)
 
 
@@ -123,8 +122,9 @@ class Registry(Generic[P]):
         """
         # A plugin that prints while it is imported must not spoil what a command prints for programs.
         with contextlib.redirect_stdout(sys.stderr):
-            for name in _module_names(package):
-                self._add_module(f"{package}.{name}", name)
+            for module in pkgutil.iter_modules(_own_package(package).__path__):
+                if not module.name.startswith("_"):  # a helper of plugins
+                    self._add_module(f"{package}.{module.name}", module.name)
             for point in importlib.metadata.entry_points(group=f"bench.{package}"):
                 self._add_entry_point(point)
             for path in plugins:
@@ -148,7 +148,9 @@ class Registry(Generic[P]):
 
     def _add_file(self, path: Path) -> None:
         """A file may hold methods, tasks or both; having none of this kind is no error here."""
-        file, module = _python_file(path), None
+        file, module = path.expanduser().resolve(), None
+        if not file.is_file() or file.suffix != ".py":
+            raise PluginError(f"--plugin {path}: there is no Python file of that name.")
         with self._kept_if_broken(path.stem, file):
             module = load_file(file)
             self._add_classes(module, str(path))
@@ -182,58 +184,31 @@ class Registry(Generic[P]):
             self.found[name] = Found(plugin, file, origin)
 
 
-def _module_names(package: str) -> Iterator[str]:
-    """Modules of a plugin folder. Those with a leading underscore are helpers, not plugins."""
-    folder = _own_package(package).__path__
-    return (module.name for module in pkgutil.iter_modules(folder) if not module.name.startswith("_"))
-
-
 def _own_package(name: str) -> ModuleType:
     """`methods` or `tasks` of this project, also where the current folder has a package of that name.
 
     Python would import that one first, and plugins import their helpers by this name.
     """
     folder = Path(__file__).resolve().parents[2] / name
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(
-            name, folder / "__init__.py", submodule_search_locations=[str(folder)]
-        )
-        assert spec
-        assert spec.loader
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    found = sys.modules[name]
+    found = sys.modules.get(name) or _import_file(name, folder / "__init__.py")
     if folder not in (Path(each).resolve() for each in found.__path__):
         raise PluginError(f"Another package {name!r} ({', '.join(found.__path__)}) was imported before bench's own.")
     return found
 
 
-def _python_file(path: Path) -> Path:
-    file = path.expanduser().resolve()
-    if not file.is_file() or file.suffix != ".py":
-        raise PluginError(f"--plugin {path}: there is no Python file of that name.")
-    return file
-
-
-class _FromSource(SourceFileLoader):
-    """Always compiles: a full disk truncates what Python caches beside a file, and the next run would read that."""
-
-    def get_code(self, fullname: str) -> CodeType:
-        return self.source_to_code(self.get_data(self.path), self.path)
-
-
 def load_file(path: Path) -> ModuleType:
     """Import a plugin file by its resolved path, once."""
     name = f"bench_plugin_{path.stem}_{zlib.crc32(str(path).encode()):08x}"
-    if name in sys.modules:
-        return sys.modules[name]
-    loader = _FromSource(name, str(path))
-    spec = importlib.util.spec_from_loader(name, loader)
+    return sys.modules.get(name) or _import_file(name, path)
+
+
+def _import_file(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
-        loader.exec_module(module)
+        spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise

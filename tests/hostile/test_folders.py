@@ -80,17 +80,6 @@ def test_a_record_over_the_size_limit_is_not_read(tmp_path: Path) -> None:
         results.read(record().id)
 
 
-@pytest.mark.slow
-def test_a_record_of_ten_million_predictions_is_read(tmp_path: Path) -> None:
-    """20 MB of digits are within the limit."""
-    text = other(predictions="here").replace('"here"', f"[{'0,1,' * 4_999_999}0,1]")
-    Store(tmp_path).records.mkdir()
-    Store(tmp_path).path(record().id).write_text(text)
-    found, faults = Store(tmp_path).all()
-    assert faults == []
-    assert len(found[0].predictions) == 10_000_000
-
-
 def test_too_many_predictions_for_ranks_are_compared_by_seeds_alone() -> None:
     many = [float(at) for at in range(MOST_RANKED + 1)]
     assert shares("spearman", many, many, None) is None
@@ -169,19 +158,15 @@ def test_an_environment_of_any_form_is_no_error(machine: Any) -> None:
 
 PREDICTIONS: list[tuple[str, Any, Any, Any]] = [
     ("accuracy", ["a", {}], [1, None], None),
-    ("accuracy", [[1], [1]], [0, 1], None),
     ("accuracy", [True, False], [0, 1], None),
     ("f1", [10**30, 1], [0, 1], None),
     ("matthews", list(range(5000)), list(range(5000)), None),
-    ("spearman", ["a", "b"], [0.5, 1.0], None),
     ("spearman", [1e300, 2.0], [0.5, 1.0], None),
     ("pearson_spearman_mean", [None, 2.0], [0.5, 1.0], None),
     ("entity_f1", [[7], [0]], [[0], [0]], ["O"]),
-    ("entity_f1", [[-9], [0]], [[0], [0]], ["O"]),
     ("entity_f1", [["x"], [0]], [[0], [0]], ["O"]),
     ("entity_f1", [0, 1], [0, 1], ["O"]),
     ("entity_f1", [[0], [0]], [[0], [0]], [""]),
-    ("entity_f1", [[[]], [0]], [[0], [0]], ["O"]),
     ("unheard of", [0, 1], [0, 1], None),
 ]
 

@@ -32,8 +32,7 @@ def build(text: str) -> None:
         "pasta[layers=0-99999999999999]",  # would take all memory
         "pasta[init_std=inf]", "pasta[init_std=nan]", "lora[alpha=1e400]",  # the identity of another cell
         "lora[targets=\udc80]", "lora[targets=a\x1b[31mb]", "lora[targets=a\u202eb]",  # cannot be read back or shown
-        f"lora[r={'9' * 5000}]", "lora[r=1e3]", "lora[[r=1]", "lora[r=1", "lora]r=1[", "lora[=1]", "lora[r=]", "[r=1]",
-        "lora[r=1][r=2]", "lora[r=1,r=2]", ",", "",
+        f"lora[r={'9' * 5000}]", "lora[r=1e3]",
     ],
 )  # fmt: skip
 def test_methods(text: str) -> None:

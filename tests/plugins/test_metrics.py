@@ -1,14 +1,10 @@
 """Scores against the libraries used directly, and against numbers worked by hand."""
 
 import math
-import random
 from typing import Any
 
-import numpy as np
 import pytest
-from scipy import stats
 from seqeval import metrics as seqeval
-from sklearn import metrics as sklearn
 
 from bench.plugins import registry
 from bench.plugins.metrics import METRICS, constant_answer, score
@@ -33,12 +29,6 @@ def test_binary_by_hand() -> None:
     assert score("matthews", predictions, references, BINARY) == pytest.approx(want)
 
 
-def test_perfect_and_reversed_answers() -> None:
-    assert score("matthews", [0, 1, 1], [0, 1, 1], BINARY)["matthews"] == pytest.approx(1)
-    assert score("matthews", [1, 0, 0], [0, 1, 1], BINARY)["matthews"] == pytest.approx(-1)
-    assert score("f1", [0, 0], [1, 1], BINARY) == {"f1": 0.0, "accuracy": 0.0}
-
-
 def test_correlation_by_hand() -> None:
     # ranks of the answers 1, 3, 2, 4: squared rank differences 0, 1, 1, 0; 1 - 6 * 2 / (4 * 15)
     scores = score("spearman", [0.0, 2.0, 1.0, 10.0], [1.0, 2.0, 3.0, 4.0], ())
@@ -51,14 +41,16 @@ def test_correlation_by_hand() -> None:
     assert scores["pearson"] == pytest.approx(pearson)
 
 
+@pytest.mark.parametrize("metric", ["spearman", "pearson_spearman_mean"])
 @pytest.mark.parametrize(
     ("predictions", "references"), [([1.0, 1.0], [1.0, 2.0]), ([1.0, 2.0], [3.0, 3.0]), ([1.0], [2.0])]
 )
-def test_the_correlation_of_a_constant_is_not_defined(predictions: list[float], references: list[float]) -> None:
-    scores = score("spearman", predictions, references, ())
-    assert scores["spearman"] is None
-    assert scores["pearson"] is None
-    assert scores["mse"] is not None
+def test_the_correlation_of_a_constant_is_not_defined(
+    metric: str, predictions: list[float], references: list[float]
+) -> None:
+    scores = score(metric, predictions, references, ())
+    assert scores.pop("mse") is not None
+    assert set(scores.values()) == {None}
 
 
 def test_entities_by_hand() -> None:
@@ -87,49 +79,15 @@ def test_two_adjacent_entities_are_two() -> None:
     assert score("entity_f1", [[0, 0]], [[0, 0]], TAGS)["entity_recall"] == 1
 
 
-def drawn(seed: int, labels: int, count: int = 60) -> tuple[list[int], list[int]]:
-    draw = random.Random(seed)
-    references = [draw.randrange(labels) for _ in range(count)]
-    return [label if draw.random() < 0.6 else draw.randrange(labels) for label in references], references
-
-
-def official_glue(task: str, predictions: list[Any], references: list[Any]) -> dict[str, float]:
-    """What GLUE reports, written out after the `glue` metric of Hugging Face's evaluate, with its two averages.
-
-    That metric turns answers into arrays (in float32 for STS-B), and leaves the average of two to the reader.
-    """
-    preds, labels = (
-        np.array(each, dtype=np.float32 if task == "stsb" else np.int64) for each in (predictions, references)
-    )
-    if task == "cola":
-        return {"matthews": sklearn.matthews_corrcoef(labels, preds)}
-    if task == "stsb":
-        parts = {
-            "pearson": float(stats.pearsonr(preds, labels)[0]),
-            "spearman": float(stats.spearmanr(preds, labels)[0]),
-        }
-        return {**parts, "pearson_spearman_mean": sum(parts.values()) / 2}
-    accuracy = float((preds == labels).mean())
-    if task in ("mrpc", "qqp"):
-        f1 = float(sklearn.f1_score(y_true=labels, y_pred=preds))
-        return {"accuracy": accuracy, "f1": f1, "f1_accuracy_mean": (accuracy + f1) / 2}
-    return {"accuracy": accuracy}
-
-
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("task", ["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"])
-def test_glue_tasks_are_scored_as_glue_scores_them(task: str, seed: int) -> None:
-    plugin = registry.tasks().get(f"glue-{task}").plugin
-    predictions: list[Any]
-    references: list[Any]
-    predictions, references = drawn(seed, 6 if task == "stsb" else len(plugin.labels))
-    if task == "stsb":
-        predictions = [answer - 0.01 * at for at, answer in enumerate(predictions)]
-        references = [float(answer) for answer in references]
-    found = score(plugin.metric, predictions, references, plugin.labels)
-    official = official_glue(task, predictions, references)
-    assert plugin.metric in official
-    assert {name: found[name] for name in official} == pytest.approx(official, abs=1e-6)
+def test_glue_tasks_have_the_metrics_of_glue() -> None:
+    metrics = {
+        "cola": "matthews",
+        "stsb": "pearson_spearman_mean",
+        **dict.fromkeys(("mrpc", "qqp"), "f1_accuracy_mean"),
+        **dict.fromkeys(("sst2", "mnli", "qnli", "rte", "wnli"), "accuracy"),
+    }
+    tasks = registry.tasks()
+    assert {name: tasks.get(f"glue-{name}").plugin.metric for name in metrics} == metrics
 
 
 def test_means_of_two_by_hand() -> None:
@@ -145,22 +103,13 @@ def test_means_of_two_by_hand() -> None:
     assert found["pearson_spearman_mean"] == pytest.approx((0.8 + 14.5 / math.sqrt(62.75 * 5)) / 2)
 
 
-def test_the_mean_of_what_is_not_defined_is_not_defined() -> None:
-    found = score("pearson_spearman_mean", [1.0, 1.0], [1.0, 2.0], ())
-    assert found == {"pearson_spearman_mean": None, "pearson": None, "spearman": None, "mse": 0.5}
-
-
-@pytest.mark.parametrize("metric", METRICS)
-def test_lengths_that_do_not_match_are_refused(metric: str) -> None:
-    one: Any = [[0]] if metric == "entity_f1" else [0]
-    for predictions, references in ((one, []), ([], one), (one * 2, one), ([], [])):
-        with pytest.raises(ValueError, match="do not match"):
-            score(metric, predictions, references, TAGS)
-
-
-def test_answers_of_another_length_than_the_sentence_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"."):
-        score("entity_f1", [[0, 1]], [[0, 1, 2]], TAGS)
+@pytest.mark.parametrize(
+    ("metric", "predictions", "references"),
+    [("f1", [0], []), ("f1", [], [0]), ("f1", [0, 0], [0]), ("f1", [], []), ("entity_f1", [[0, 1]], [[0, 1, 2]])],
+)
+def test_lengths_that_do_not_match_are_refused(metric: str, predictions: Any, references: Any) -> None:
+    with pytest.raises(ValueError, match=r"do not match|inconsistent"):
+        score(metric, predictions, references, TAGS)
 
 
 @pytest.mark.parametrize("metric", METRICS)
