@@ -10,6 +10,7 @@ from typing import Any
 from bench import profiles
 from bench.grid import models, suites
 from bench.plugins import registry
+from bench.plugins.method import Method, MethodFamily
 from bench.plugins.registry import Registry, summary_of
 from bench.plugins.specs import describe_params
 
@@ -23,9 +24,9 @@ _BRIEF = {
 def entries(kind: str, plugins: Sequence[Path] = ()) -> list[dict[str, Any]]:
     """Everything of one kind, sorted by name; broken plugins with their reason as `status`."""
     if kind == "methods":
-        return _methods(registry.methods(plugins))
+        return _plugins(registry.methods(plugins))
     if kind == "tasks":
-        return _tasks(registry.tasks(plugins))
+        return _plugins(registry.tasks(plugins))
     if kind == "models":
         return [model._asdict() for _, model in sorted(models.named().items())]
     source: Any = profiles if kind == "profiles" else suites
@@ -40,30 +41,22 @@ def brief(kind: str, entry: dict[str, Any]) -> dict[str, str]:
     return {key: str(value) if isinstance(value, str) else ", ".join(value) for key, value in shown.items()}
 
 
-def _methods(found: Registry[Any]) -> list[dict[str, Any]]:
-    listed: list[dict[str, Any]] = [
-        {"name": name, "summary": summary_of(entry.plugin), "paper": entry.plugin.paper,
-         "params": describe_params(entry.plugin), "origin": entry.origin, "status": "ok"}
-        for name, entry in found.found.items()
-    ]  # fmt: skip
-    listed += [
-        {"name": f"{name}:NAME", "summary": summary_of(entry.plugin), "paper": entry.plugin.paper,
-         "members": list(entry.plugin().members()), "refused": dict(entry.plugin().refused()), "origin": entry.origin,
+def _plugins(found: Registry[Any]) -> list[dict[str, Any]]:
+    usable = {**found.found, **{f"{name}:NAME": family for name, family in found.families.items()}}
+    listed = [
+        {"name": name, "summary": summary_of(each.plugin), **_details(each.plugin), "origin": each.origin,
          "status": "ok"}
-        for name, entry in found.families.items()
+        for name, each in usable.items()
     ]  # fmt: skip
-    return _with_broken(found, listed)
-
-
-def _tasks(found: Registry[Any]) -> list[dict[str, Any]]:
-    return _with_broken(found, [
-        {"name": name, "summary": summary_of(task), "kind": f"{task.kind} of pairs" if task.pair else task.kind,
-         "metric": task.metric, "labels": list(task.labels), "source": task.source, "citation": task.citation,
-         "origin": entry.origin, "status": "ok"}
-        for name, entry in found.found.items() for task in (entry.plugin,)
-    ])  # fmt: skip
-
-
-def _with_broken(found: Registry[Any], listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
     broken = [{"name": name, "summary": "", "status": f"broken: {each.reason}"} for name, each in found.broken.items()]
     return sorted([*listed, *broken], key=lambda entry: str(entry["name"]))
+
+
+def _details(plugin: Any) -> dict[str, Any]:
+    if issubclass(plugin, MethodFamily):
+        return {"paper": plugin.paper, "members": list(plugin().members()), "refused": dict(plugin().refused())}
+    if issubclass(plugin, Method):
+        return {"paper": plugin.paper, "params": describe_params(plugin)}
+    kind = f"{plugin.kind} of pairs" if plugin.pair else plugin.kind
+    return {"kind": kind, "metric": plugin.metric, "labels": list(plugin.labels), "source": plugin.source,
+            "citation": plugin.citation}  # fmt: skip

@@ -13,19 +13,13 @@ from bench.sources.references import HubRef, PackageRef, parse
 
 
 def test_every_named_model_is_pinned() -> None:
-    assert "minilm-l6" in models.named()
-    for name, model in models.named().items():
-        assert model.name == name
-        assert model.summary
-        assert isinstance(parse(model.source), PackageRef | HubRef)
-
-
-def test_a_hub_model_is_pinned_by_commit() -> None:
-    """A branch or a tag of the hub may move; a commit does not."""
-    found = [parse(model.source) for model in models.named().values()]
-    hub = [ref for ref in found if isinstance(ref, HubRef)]
+    """Those of the hub by commit: a branch or a tag may move."""
+    found = {name: parse(model.source) for name, model in models.named().items()}
+    assert isinstance(found["minilm-l6"], PackageRef)
+    hub = [ref for ref in found.values() if isinstance(ref, HubRef)]
     assert {ref.repo for ref in hub} >= {"google-bert/bert-large-cased", "FacebookAI/roberta-large"}
     assert all(re.fullmatch(r"[0-9a-f]{40}", ref.revision) and ref.kind == "model" for ref in hub)
+    assert all(isinstance(ref, PackageRef | HubRef) for ref in found.values())
 
 
 def test_a_name_is_its_model() -> None:

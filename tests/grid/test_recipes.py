@@ -98,23 +98,6 @@ def test_a_wrong_file_is_refused(content: str, reason: str, tmp_path: Path) -> N
     assert "\n" not in str(caught.value)
 
 
-def test_what_methods_ship_is_whole_and_theirs() -> None:
-    """Each names its trials, as many and as long as every other's, and gives a recipe with the method's own."""
-    found = registry.methods().found
-    budgets = set()
-    for path in sorted(recipes.folder_of(found["head"].plugin).glob("*.json")):
-        for each in recipes.load(path).recipes:
-            name = each.method.split("[")[0]
-            assert recipes.file_name(name) == path.name
-            assert name in found
-            settings = Recipe(**each.settings)
-            assert settings.chosen_by.startswith("tune on validation of ")
-            assert settings.trials is not None
-            budgets.add((each.task, settings.trials, settings.trial_examples))
-    of_tasks = {task: {budget[1:] for budget in budgets if budget[0] == task} for task, *_ in budgets}
-    assert all(len(each) == 1 for each in of_tasks.values()), of_tasks
-
-
 # The recipe of a cell
 
 

@@ -75,14 +75,6 @@ def test_the_presets_grow() -> None:
     assert full.budget == Budget()
 
 
-def test_quick_is_what_the_design_says() -> None:
-    quick = suites.load("quick")
-    assert quick.tasks == ("rt-polarity", "us-address")
-    assert len(quick.seeds) == 3
-    assert quick.model == "minilm-l6"
-    assert {"pasta", "lora"} <= set(quick.methods)
-
-
 GLUE = {f"glue-{name}" for name in ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")}
 # As the scripts of luka-group/PASTA set them: learning rate, epochs, batch size.
 PAPER = {
@@ -141,21 +133,17 @@ def test_a_file_of_ones_own(file: Path) -> None:
     [
         ('name = "mine"', "", "is wrong at 'name': Field required."),
         ('methods = ["pasta", "lora[r=4]"]', "methods = []", "is wrong at 'methods': "),
-        ("seeds = [3]", 'seeds = ["x"]', "is wrong at 'seeds.0': "),
         *(
             ("train_examples = 10", wrong, f"is wrong at 'budget.{wrong.split()[0]}': ")
-            for wrong in ("train_examples = 0", "trian_examples = 1", "choose = 'luck'", "score_on = 'train'")
+            for wrong in ("train_examples = 0", "trian_examples = 1")
         ),
         *(
             ("epochs_scale = 0.5", f"score_on = 'validation'\n{more}", "is wrong at 'budget': Value error, score_on = ")
             for more in ('choose = "best"', "validation_examples = 0")
         ),
-        ("epochs_scale = 0.5", "epochs_scale = 0", "is wrong at 'budget.epochs_scale': "),
-        ("seeds", "sedes", "is wrong at 'sedes': "),
         ("[budget]", "[budget", "is not TOML: "),
         ("for tests", "f\udcffr", "is not TOML: "),
         ("epochs = 2", "epoch = 2", "is wrong at 'recipes.lora': Value error, epoch: Extra inputs are not permitted."),
-        ("epochs = 2", "epochs = 0", "is wrong at 'recipes.lora': Value error, epochs: "),
         ("batch_size = 8", "batch_size = 0", "is wrong at 'task_recipes.sms-spam.lora': Value error, batch_size: "),
         ("[task_recipes.sms-spam.lora]", "[task_recipes.lora]", "is wrong at 'task_recipes.lora.batch_size': "),
     ],

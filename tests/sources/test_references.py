@@ -141,16 +141,3 @@ def test_the_tree_digest_refuses_an_empty_folder_and_a_device(tmp_path: Path) ->
         tree_digest(tmp_path)
     with pytest.raises(SourceError, match="neither a plain file nor a folder"):
         tree_digest(Path("/dev/zero"))
-
-
-def test_an_embedded_default_from_the_configured_index(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    monkeypatch.setenv("BENCH_CACHE", str(cache))
-    digest = "f7e614e2489c159cf85be1b6f86edbfaf329dbeedef4d002a025757afd1ec6c6"
-    try:
-        found = resolve(f"package:usaddress==0.5.16!/training/labeled.xml#sha256={digest}")
-    except SourceError as error:
-        if "cannot be reached" in str(error) or "BENCH_OFFLINE" in str(error):
-            pytest.skip(f"the package index is out of reach: {error}")
-        raise
-    assert found.path.read_bytes().count(b"<AddressString>") > 1_500
