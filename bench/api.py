@@ -146,10 +146,9 @@ def run(options: Options) -> Results:
     from rich.console import Console
 
     from bench.runner.request import Request
-    from bench.runner.session import execute_and_tabulate, prepare, warn_of_broken_plugins
+    from bench.runner.session import execute_and_tabulate, prepare
 
     request, console = Request.of(options), Console(stderr=True, markup=False, highlight=False)
-    warn_of_broken_plugins(request.plugins, console)
     outcome, _ = execute_and_tabulate(prepare([request], console), request, console)
     if outcome.interrupted:
         raise KeyboardInterrupt

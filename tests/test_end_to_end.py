@@ -5,18 +5,12 @@ Every process costs seconds of imports, so a run serves several tests: the fixtu
 
 from __future__ import annotations
 
-import copy
 import csv
 import json
-import math
-import shutil
-import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import psutil
 import pytest
 import tiny_grid
 from tiny_grid import TinyGrid, records
@@ -63,13 +57,6 @@ def failing(grid: TinyGrid) -> Ran:
 def cured(grid: TinyGrid, failing: Ran) -> Ran:
     """The same again with one seed more, the failures' causes removed."""
     return ran(grid.run(failing.results, ",".join(METHODS), "--seeds", "2", TINY_CURED="1"), failing.results)
-
-
-@pytest.fixture(scope="module")
-def forced(grid: TinyGrid, cured: Ran) -> Ran:
-    """One of the finished cells again, in a process that runs nothing else."""
-    results = shutil.copytree(cured.results, grid.folder / "forced")
-    return ran(grid.run(results, "steady", "--seeds", "0,", "--force"), results)
 
 
 # Cells that fail
@@ -143,27 +130,6 @@ def test_the_next_run_repeats_what_failed_and_nothing_else(failing: Ran, cured: 
         assert again["status"] == ("skipped" if name == "refuses" else "ok")
 
 
-def test_force_runs_a_finished_cell_again(cured: Ran, forced: Ran) -> None:
-    before, after = cured.records["steady/0"], forced.records["steady/0"]
-    assert "finished already" not in forced.process.stderr
-    assert after["id"] == before["id"]
-    assert after["started_at"] > before["finished_at"]
-    changed = {key for key in cured.files if cured.files[key] != forced.files[key]}
-    assert changed == {before["id"]}
-
-
-def test_a_finished_grid_starts_no_worker(grid: TinyGrid, cured: Ran) -> None:
-    log = cured.results / "logs" / "worker-0.log"
-    before = log.stat().st_mtime_ns
-    again = ran(grid.run(cured.results, "steady,chatty", "--seeds", "2"), cured.results)
-    assert again.process.returncode == 0
-    assert "4 cells, 4 of them finished already." in again.process.stderr
-    assert "steady" in again.process.stdout
-    assert "accuracy" in again.process.stdout
-    assert again.files == cured.files
-    assert log.stat().st_mtime_ns == before
-
-
 # Where the time went
 
 
@@ -201,14 +167,6 @@ def test_two_workers_give_the_numbers_of_one_and_their_throughput_is_marked_as_s
 # The numbers
 
 
-def test_a_cell_gives_the_same_numbers_bit_for_bit_whatever_ran_before_it(cured: Ran, forced: Ran) -> None:
-    before, after = cured.records["steady/0"], forced.records["steady/0"]
-    assert len(before["losses"]) == 18
-    assert len(set(before["losses"])) > 9
-    for what in ("losses", "predictions", "scores", "seeds", "data", "parameters"):
-        assert after[what] == before[what], what
-
-
 def test_seeds_differ_and_methods_at_one_seed_start_alike(cured: Ran) -> None:
     first, second, twin = (cured.records[key] for key in ("steady/0", "steady/1", "chatty/0"))
     assert all(a != b for a, b in zip(first["losses"], second["losses"], strict=True))
@@ -229,113 +187,3 @@ def test_what_the_suite_says_is_done(cured: Ran) -> None:
     scores = record["validation_scores"]
     assert len(scores) == 3
     assert record["chosen_epoch"] == scores.index(max(scores)) + 1
-
-
-# verify
-
-
-def test_verify_finds_an_honest_cell_the_same(grid: TinyGrid, cured: Ran) -> None:
-    cell = cured.records["steady/1"]["id"]
-    done = grid.bench("verify", cell[:10], "--results", str(cured.results), "--json", *grid.plugins)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"cell": cell, "same": True, "differences": [], "surroundings": []}
-    assert {path.stem: path.read_bytes() for path in (cured.results / "records").iterdir()} == cured.files
-
-
-def test_verify_names_the_step_of_a_changed_record(grid: TinyGrid, cured: Ran) -> None:
-    record = copy.deepcopy(cured.records["steady/1"])
-    record["losses"][4] = math.nextafter(record["losses"][4], 9)
-    record["predictions"][2] ^= 1
-    record["environment"]["versions"]["torch"] = "0.1"
-    changed = grid.folder / "changed"
-    (changed / "records").mkdir(parents=True)
-    (changed / "records" / f"{record['id']}.json").write_text(json.dumps(record), encoding="utf-8")
-    done = grid.bench("verify", record["id"], "--results", str(changed), *grid.plugins)
-    assert done.returncode == 1
-    assert "not the same: the loss differs from step 5 on; 1 of 12 predictions differ." in done.stdout
-    assert "versions.torch is 0.1 in the record and " in done.stdout
-
-
-# Drivers that are cut short
-
-
-def cut_short(grid: TinyGrid, results: Path, number: signal.Signals) -> Ran:
-    """Send the driver a signal in the middle of its second cell; what it and that cell's worker then leave."""
-    mark = results.with_suffix(".mark")
-    mark.unlink(missing_ok=True)
-    command = ["run", *grid.options(results), "--methods", "steady,slow,chatty", "--seeds", "1"]
-    with tiny_grid.ending(grid.start(*command, TINY_MARK=str(mark))) as driver:
-        assert until(lambda: mark.exists() and mark.read_text(), 300)
-        worker = int(mark.read_text())
-        driver.send_signal(number)
-        out, err = driver.communicate(timeout=120)
-    if not until(lambda: gone(worker), 20):
-        psutil.Process(worker).kill()
-        pytest.fail("the worker has outlived its driver")
-    return ran(subprocess.CompletedProcess(command, driver.returncode, out, err), results)
-
-
-class Chain(NamedTuple):
-    """Runs of one grid: two that were cut short in the middle of the slow cell, and one that was not."""
-
-    interrupted: Ran
-    killed: Ran
-    finished: Ran
-
-
-@pytest.fixture(scope="module")
-def chain(grid: TinyGrid) -> Chain:
-    results = grid.folder / "chain"
-    interrupted, killed = (cut_short(grid, results, number) for number in (signal.SIGINT, signal.SIGKILL))
-    last = grid.run(results, "steady,slow,chatty", "--seeds", "1", TINY_CURED="1")
-    return Chain(interrupted, killed, ran(last, results))
-
-
-def until(condition: Any, seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.05)
-    return bool(condition())
-
-
-def gone(pid: int) -> bool:
-    """Whether the process has ended; an orphan's zombie waits for init and counts as ended."""
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def test_an_interrupted_driver_records_what_ran_and_keeps_what_is_done(chain: Chain) -> None:
-    check_interrupted(chain.interrupted)
-
-
-def test_a_scheduler_interrupts_as_a_user_does(grid: TinyGrid) -> None:
-    check_interrupted(cut_short(grid, grid.folder / "terminated", signal.SIGTERM))
-
-
-def check_interrupted(run: Ran) -> None:
-    assert run.process.returncode == 130
-    assert "Interrupted. The same command continues where this one stopped." in run.process.stderr
-    assert "Traceback" not in run.process.stderr
-    assert {name: each["status"] for name, each in run.records.items()} == {"steady": "ok", "slow": "interrupted"}
-    assert run.records["slow"]["reason"] == "the run was interrupted"
-    assert run.process.stderr.count("slow on tiny, seed 0: interrupted") == 1
-    assert "Failed: " not in run.process.stderr
-    assert run.board.count("1 interrupted") == 1
-
-
-def test_a_killed_driver_leaves_what_is_done(chain: Chain) -> None:
-    assert chain.killed.process.returncode == -signal.SIGKILL
-    assert chain.killed.files == chain.interrupted.files
-
-
-def test_the_next_run_goes_on_where_each_was_cut_short(chain: Chain) -> None:
-    for run in (chain.killed, chain.finished):
-        assert "3 cells, 1 of them finished already." in run.process.stderr
-    assert chain.finished.process.returncode == 0
-    assert {name: each["status"] for name, each in chain.finished.records.items()} == dict.fromkeys(
-        ("steady", "slow", "chatty"), "ok"
-    )
-    done = chain.interrupted.records["steady"]["id"]
-    assert chain.finished.files[done] == chain.interrupted.files[done]

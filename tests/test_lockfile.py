@@ -87,11 +87,6 @@ def test_failed_cells_and_those_of_older_code_do_not_count() -> None:
     assert sorted(each.id for each in found) == sorted(each.id for each in records())
 
 
-def test_a_record_that_tells_less_is_no_contradiction() -> None:
-    older = record("head", 2, environment={"versions": {"torch": "2.13.0+cpu"}})
-    assert lockfile.freeze([older, *records()]).versions == {"peft": "0.21.2", "torch": "2.13.0+cpu"}
-
-
 def test_an_environment_may_hold_anything() -> None:
     odd: dict[str, Any] = {"versions": "x", "code": 3, "settings": None, "machine": [], "platform": {}, "python": None}
     assert lockfile.freeze([record("head", 3, environment=odd)]).versions == {}
@@ -100,29 +95,25 @@ def test_an_environment_may_hold_anything() -> None:
     assert (found.versions, found.commits, found.settings) == ({"torch": "2"}, ["7"], {"OMP_NUM_THREADS": "1"})
 
 
-CONTRADICTIONS: dict[str, tuple[Record, str]] = {
-    "library": (
-        record("head", 2, environment=changed(versions={"torch": "2.12.0"})),
-        "versions.torch is 2.13.0+cpu in some cells and 2.12.0 in ",
-    ),
-    "Python": (record("head", 2, environment={**ENVIRONMENT, "python": "3.12.1"}), "python is 3.11.7 in some cells"),
-    "bench": (
-        record("head", 2).model_copy(update={"bench_version": "9.9"}),
-        "bench is 0.1.0 in some cells and 9.9 in ",
-    ),
-    "data": (record("lora", 2, of={"task_revision": "tree-sha256:ad"}), "tasks.sms-spam.revision is tree-sha256:aa in"),
-    "model": (record("lora", 2, of={"model_source": "./other"}), "models.minilm-l6.source is ./minilm in some"),
-    "profile": (
-        record("ia3", 2, of={"profile": PROFILE.model_copy(update={"eval_batch_size": 7})}),
-        "profiles.cpu.eval_batch_size is ",
-    ),
-    "code": (record("lora", 2, of={"code": "c3", "variant": "r=4"}), "code.sms-spam.lora is c1 in some cells and c3"),
-}
+OTHER_PROFILE = PROFILE.model_copy(update={"eval_batch_size": 7})
 
 
-@pytest.mark.parametrize("case", CONTRADICTIONS)
-def test_cells_made_with_different_things_are_refused(case: str) -> None:
-    odd, reason = CONTRADICTIONS[case]
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (
+            {"environment": changed(versions={"torch": "2.12.0"})},
+            "versions.torch is 2.13.0+cpu in some cells",
+        ),
+        ({"environment": {"python": "3.12.1"}}, "python is 3.11.7 in some cells and 3.12.1 in "),
+        ({"of": {"task_revision": "tree-sha256:ad"}}, "tasks.sms-spam.revision is tree-sha256:aa in some cells"),
+        ({"of": {"model_source": "./other"}}, "models.minilm-l6.source is ./minilm in some cells and ./other in "),
+        ({"of": {"profile": OTHER_PROFILE}}, "profiles.cpu.eval_batch_size is "),
+        ({"of": {"code": "c3", "variant": "r=4"}}, "code.sms-spam.lora is c1 in some cells and c3 in "),
+    ],
+)
+def test_cells_made_with_different_things_are_refused(changes: dict[str, Any], reason: str) -> None:
+    odd = record("lora", 2, **{"of": {"code": "c1"}, **changes})
     with pytest.raises(UsageError) as raised:
         lockfile.freeze([*records(), odd])
     assert str(raised.value).startswith(f"These 5 finished cells were not all made with the same: {reason}")
@@ -144,14 +135,6 @@ def test_the_command_writes_both_files(bench: Bench, tmp_path: Path) -> None:
     assert "uncommitted changes" in done.err
 
 
-def test_nothing_finished_is_nothing_to_freeze(bench: Bench, tmp_path: Path) -> None:
-    Store(tmp_path / "results").write(failed())
-    done = bench("freeze", tmp_path / "results", "--out", tmp_path / "lock")
-    assert (done.code, done.out) == (2, "")
-    assert "There is no finished cell" in done.err
-    assert not (tmp_path / "lock").exists()
-
-
 # What is refused
 
 
@@ -161,10 +144,7 @@ def test_nothing_finished_is_nothing_to_freeze(bench: Bench, tmp_path: Path) -> 
         (None, "cannot be read (No such file or directory)"),
         (b"a = [", "is not TOML ("),
         (b"\xff\xfe", "is not TOML ("),
-        (b"", "is not a lock file: bench: Field required"),
-        (b"format = 2", "format: Input should be 1"),
-        (b"colour = 'red'", "Field required"),
-        (b"format = 1\nbench = []", "bench: Input should be a valid string"),
+        (b"format = 2", "is not a lock file: format: Input should be 1"),
     ],
 )
 def test_a_bad_file_is_one_sentence(content: bytes | None, reason: str, tmp_path: Path) -> None:
@@ -224,7 +204,7 @@ def test_other_seeds_parameters_folders_and_texts_are_allowed(changes: dict[str,
         ),
         (
             "head",
-            {"profile": PROFILE.model_copy(update={"eval_batch_size": 7})},
+            {"profile": OTHER_PROFILE},
             f"profiles.cpu.eval_batch_size is {PROFILE.eval_batch_size} in the file and 7 here",
         ),
         ("lora", {"code": "0"}, "code.sms-spam.lora is c1 in the file and 0 here. Check out commit " + "a" * 40),

@@ -87,7 +87,7 @@ def _into(file: Path, check: bool) -> None:
 
 
 def _shown(which: Name, lines: Sequence[dict[str, Any]]) -> str:
-    from bench.cli import tables
+    from bench.cli import terminal_tables as tables
 
     if which == "pairs":
         return tables.pairs_table(lines)

@@ -27,11 +27,10 @@ def noise(
     from bench.comparison import noise as noise_model
     from bench.files import write_atomically
     from bench.runner.request import Request
-    from bench.runner.session import execute, prepare, warn_of_broken_plugins, write_tables
+    from bench.runner.session import execute, prepare, write_tables
     from bench.version import __version__
 
     request, console = Request.of(options), stderr_console()
-    warn_of_broken_plugins(request.plugins, console)
     runs, failed = [], False
     for number in range(1, repeats + 1):
         console.print(f"Run {number} of {repeats}:")

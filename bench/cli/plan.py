@@ -26,7 +26,7 @@ def plan(
 
     Needs no weights, no data and not the machine of the profile. A cell that will not fit into memory is marked.
     """
-    from bench.cli.tables import plan_table
+    from bench.cli.terminal_tables import plan_table
     from bench.runner.request import Request
 
     request = Request.of(options)

@@ -30,16 +30,15 @@ def run(
 ) -> None:
     """Run a grid of methods x tasks x seeds, and write records and a leaderboard."""
     from bench.runner.request import Request
-    from bench.runner.session import execute_and_tabulate, prepare, process_began, warn_of_broken_plugins
+    from bench.runner.session import execute_and_tabulate, prepare
 
     request, console = Request.of(options), stderr_console()
-    warn_of_broken_plugins(request.plugins, console)
     planned = prepare([request], console, record_skipped=not dry_run)
     if dry_run:
         _show_plan(planned, request, as_json)
         return
     try:
-        result, tables = execute_and_tabulate(planned, request, console, process_began())
+        result, tables = execute_and_tabulate(planned, request, console)
     except UsageError:
         raise
     except BenchError as error:  # the plan was right, so the disk is full, read-only or gone
@@ -53,7 +52,7 @@ def run(
 
 
 def _show_outcome(result: RunResult, tables: Tables, request: Request, console: Console, as_json: bool) -> None:
-    from bench.cli.tables import leaderboard_table, legend
+    from bench.cli.terminal_tables import leaderboard_table, legend
     from bench.runner.progress import outcome_line
 
     lines = tables.lines_of(result.records.values())
@@ -72,7 +71,7 @@ def _show_outcome(result: RunResult, tables: Tables, request: Request, console: 
 
 
 def _show_plan(planned: Plan, request: Request, as_json: bool) -> None:
-    from bench.cli.tables import METHOD, Column, number, table, text
+    from bench.cli.terminal_tables import METHOD, Column, number, table, text
     from bench.forecast.seconds import Estimator, duration
     from bench.records.store import Store
 

@@ -40,12 +40,11 @@ def tune(
     from bench import tuning
     from bench.grid.recipes import FOLDER
     from bench.runner.request import Request
-    from bench.runner.session import execute, prepare, warn_of_broken_plugins
+    from bench.runner.session import execute, prepare
 
     if not options.suite and not options.preset:
         options = replace(options, suite="standard")
     request, console = Request.of(options), stderr_console()
-    warn_of_broken_plugins(request.plugins, console)
     requests = tuning.trial_requests(request, trials, epochs, min_steps)
     outcome = execute(prepare(requests, console), request, console)
     if outcome.interrupted:

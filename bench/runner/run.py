@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 
@@ -21,7 +22,6 @@ from bench.runner.cell_locks import CellLocks
 from bench.runner.plan import Plan
 from bench.runner.progress import GridDisplay
 from bench.runner.request import LOCAL, Request
-from bench.runner.schedule import in_order
 
 OTHER_RUN_SECONDS = 1.0  # between two looks at whether another run has finished a cell
 
@@ -176,3 +176,24 @@ class Run:
 
     def _new_record(self, key: str) -> Record | None:
         return self.store.sound(key) if self._is_written(key) else None
+
+
+def in_order(cells: Iterable[Cell], workers: int, guess: Callable[[Cell], float | None]) -> Iterator[Cell]:
+    """The cells seed by seed, so that an interrupted grid has compared all methods on some seeds.
+
+    With one worker the cells of a seed keep their order. With several the longest start first, so that the last worker
+    to finish has only a short cell left (at most 4/3 of the best total time, Graham 1969); cells of unknown length
+    come before the others. A seed is sorted when its turn comes, by what was learned from the seeds before it.
+
+    guess: seconds that a cell will take; None: unknown.
+    """
+
+    def length(cell: Cell) -> float:
+        seconds = guess(cell)
+        return math.inf if seconds is None else seconds
+
+    by_seed: dict[int, list[Cell]] = {}
+    for cell in cells:
+        by_seed.setdefault(cell.seed, []).append(cell)
+    for same_seed in by_seed.values():
+        yield from same_seed if workers == 1 else sorted(same_seed, key=length, reverse=True)

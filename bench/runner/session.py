@@ -30,29 +30,25 @@ TIMELINE = "timeline.csv"
 
 
 def prepare(requests: Sequence[Request], console: Console, *, record_skipped: bool = True) -> Plan:
-    """The cells of these requests, everything that they need checked and fetched.
+    """The cells of these requests, everything that they need checked and fetched. Names plugins that cannot be used.
 
     record_skipped: whether a cell that --skip-unfit leaves out gets its record, which a dry run must not write.
 
     Raises:
         BenchError: as `plan` does.
     """
+    request = requests[0]
+    found: list[Registry[Any]] = [registry.methods(request.plugins), registry.tasks(request.plugins)]
+    for each in found:  # whether the grid needs what cannot be used is found out by the plan
+        for name, broken in each.broken.items():
+            console.print(f"Not usable: {each.kind.__name__.lower()} {name}: {broken.reason}")
     with FetchDisplay(console) as display:
         planned = plan(*requests, on_progress=display.on_progress)
-    request = requests[0]
     if not request.options.skip_unfit:
         return planned
     from bench.runner.forecasting import skip_unfit  # loads torch, which the driver otherwise does without
 
     return skip_unfit(planned, request, record_skipped)
-
-
-def warn_of_broken_plugins(plugins: Sequence[Path], console: Console) -> None:
-    """Name the plugins that cannot be used: whether the grid needs them is found out later."""
-    found: list[Registry[Any]] = [registry.methods(plugins), registry.tasks(plugins)]
-    for each in found:
-        for name, broken in each.broken.items():
-            console.print(f"Not usable: {each.kind.__name__.lower()} {name}: {broken.reason}")
 
 
 def execute(planned: Plan, request: Request, console: Console) -> RunResult:
@@ -71,14 +67,9 @@ def execute(planned: Plan, request: Request, console: Console) -> RunResult:
         return run(planned, request, console)
 
 
-def execute_and_tabulate(
-    planned: Plan, request: Request, console: Console, began: float | None = None
-) -> tuple[RunResult, Tables]:
-    """Run the cells that are not finished, and write the tables of the results folder.
-
-    began: when the command did, in time.monotonic's seconds; None: now.
-    """
-    began = time.monotonic() if began is None else began
+def execute_and_tabulate(planned: Plan, request: Request, console: Console) -> tuple[RunResult, Tables]:
+    """Run the cells that are not finished, and write the tables of the results folder."""
+    began = time.monotonic()
     result = execute(planned, request, console)
     tables = write_tables(request.results, console)
     if result.ran:  # otherwise the timeline of the run that finished the cells stays
@@ -99,13 +90,6 @@ def write_tables(results: Path, console: Console) -> Tables:
     tables = Tables(found.records)
     files.write(results, tables)
     return tables
-
-
-def process_began() -> float:
-    """When this process started, in time.monotonic's seconds: Python's start and imports are part of a command."""
-    import psutil
-
-    return time.monotonic() - max(0.0, time.time() - psutil.Process().create_time())
 
 
 @contextmanager

@@ -34,7 +34,7 @@ def _record_seeds() -> list[bytes]:
 def _records(data: bytes) -> object:
     """Several records with parts replaced: everything that is read goes through every table and the page."""
     from bench import report
-    from bench.cli.tables import leaderboard_table, legend, overall_table, pairs_table
+    from bench.cli.terminal_tables import leaderboard_table, legend, overall_table, pairs_table
     from bench.comparison import formats
     from bench.comparison.judge import compare_runs
     from bench.leaderboard import files

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from made import failed, memory, parameters, record, speed
 
-from bench.cli.tables import leaderboard_table, legend
+from bench.cli.terminal_tables import leaderboard_table, legend
 from bench.leaderboard.tables import Tables
 from bench.plugins.method import Recipe
 from bench.records.record import Record

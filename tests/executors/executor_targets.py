@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -54,13 +53,6 @@ def fail_first_start() -> None:
     flag = Path(os.environ["EXECUTOR_TEST_FLAG"])
     if not flag.exists():
         flag.touch()
-        os._exit(1)
-
-
-def fail_all_but_first_start() -> None:
-    try:
-        Path(os.environ["EXECUTOR_TEST_FLAG"]).touch(exist_ok=False)
-    except FileExistsError:
         os._exit(1)
 
 
@@ -241,11 +233,6 @@ def leave_children(report: Report) -> list[int]:
 
 def talk_and_stay(report: Report, count: int) -> None:
     print("y" * count)
-
-
-def remove_and_exit(report: Report, folder: Path) -> None:
-    shutil.rmtree(folder)
-    os._exit(4)
 
 
 def hang_with_a_child_in_a_session_of_its_own(report: Report) -> None:

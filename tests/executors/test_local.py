@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from executor_targets import TARGET, NotOnTheOtherSide, gone, job, until
 
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError
 from bench.executors import Event, Finished, Job, Lost, Progress, Started
 from bench.executors.local import LocalExecutor, process
 
@@ -189,15 +189,6 @@ def test_jobs_may_be_lazy_and_follow_from_results() -> None:
     assert results == [1, 10, 100]
 
 
-def test_an_error_in_the_jobs_passes_through() -> None:
-    def jobs() -> Iterator[Job]:
-        yield job("a", "sleep", 60)
-        raise LookupError("no more")
-
-    with pytest.raises(LookupError, match="no more"):
-        list(LocalExecutor(TARGET, workers=2).run(jobs()))
-
-
 def test_every_report_arrives_before_the_end_and_large_results_do(tmp_path: Path) -> None:
     steps, when, data = [], {}, os.urandom(3_000_000)
     for event in LocalExecutor(TARGET).run([job("a", "report_and_sleep", 1000, 1.0), job("b", "big", data)]):
@@ -235,12 +226,6 @@ def test_environment_and_path_reach_the_worker_and_main_does_not(
     assert "EXECUTOR_TEST_ENV" not in os.environ
 
 
-@pytest.mark.parametrize("workers", [0, -1])
-def test_the_number_of_workers_is_checked(workers: int) -> None:
-    with pytest.raises(UsageError, match="at least 1"):
-        LocalExecutor(TARGET, workers)
-
-
 # Logs
 
 
@@ -259,13 +244,6 @@ def test_a_log_that_is_long_when_a_job_starts_is_truncated(tmp_path: Path, monke
     found = ends(run(job("a", "talk_and_stay", 10_000), job("b", "talk_and_fail_hard", "last words"), log_dir=tmp_path))
     assert found["b"].log_tail.endswith("last words\n")
     assert (tmp_path / "worker-0.log").stat().st_size < 10_000
-
-
-def test_a_log_that_somebody_removed_costs_its_text_alone(tmp_path: Path) -> None:
-    logs = tmp_path / "logs"
-    found = ends(run(job("a", "remove_and_exit", logs), job("b", "echo", 1), log_dir=logs))
-    assert (found["a"].reason, found["a"].log_tail) == ("the worker exited with code 4", "")
-    assert found["b"] == 1
 
 
 def test_a_log_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
@@ -298,16 +276,6 @@ def test_a_worker_that_does_not_become_ready_in_time_has_not_started(monkeypatch
     monkeypatch.setattr(process, "START_LIMIT", 0.01)
     with pytest.raises(BenchError, match=r"^A worker process cannot start: it was not ready after 0\.01 s\.$"):
         run(job("a", "echo", 1))
-
-
-@pytest.mark.slow
-def test_where_no_more_workers_can_start_one_that_runs_does_all_jobs(tmp_path: Path) -> None:
-    options = {
-        "env": {"EXECUTOR_TEST_FLAG": str(tmp_path / "flag")},
-        "setup": "executor_targets:fail_all_but_first_start",
-    }
-    found = ends(run(*(job(key, "sleep", 8) for key in "ab"), job("c", "echo", 1), workers=2, **options))
-    assert found == {"a": "slept", "b": "slept", "c": 1}
 
 
 def test_one_failed_start_costs_no_job(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import keeping
+import psutil
 import pytest
 import tiny_grid
 from quick_grid import QuickGrid
@@ -66,13 +67,13 @@ def test_what_a_killed_driver_was_at_another_one_takes_over(quick: QuickGrid, tm
 def test_another_drivers_failure_is_taken_and_not_tried_again(quick: QuickGrid, tmp_path: Path) -> None:
     results = tmp_path / "results"
     quick.add([("hanging", "train")])
-    with tiny_grid.ending(quick.start(results, "--seeds", 2, "--timeout", 20)) as first:
+    with tiny_grid.ending(quick.start(results, "--seeds", 2, "--timeout", 10)) as first:
         until(lambda: list(quick.struck.iterdir()))
         with tiny_grid.ending(quick.start(results, "--seeds", 2)) as second:
             ended = [finish(driver) for driver in (first, second)]
     assert [code for code, _ in ended] == [1, 1]
     for _, err in ended:
-        assert err.count("the job ran longer than its limit of 20 s") == 2  # as it ends, and in the list of failures
+        assert err.count("the job ran longer than its limit of 10 s") == 2  # as it ends, and in the list of failures
     assert sorted(record.status for record in Store(results).all()[0]) == ["ok"] * 5 + ["timeout"]
 
 
@@ -86,3 +87,50 @@ def test_what_another_driver_was_interrupted_in_is_run(quick: QuickGrid, tmp_pat
             first.send_signal(signal.SIGINT)
             assert [finish(driver)[0] for driver in (first, second)] == [130, 0]
     assert len(keeping.finished(results)) == len(quick.lines("computed")) == 6
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_driver_that_is_cut_short_keeps_what_is_done_and_leaves_no_process(
+    number: signal.Signals, quick: QuickGrid, tmp_path: Path
+) -> None:
+    """By a user, a scheduler, or the system. The next run goes on where it stopped."""
+    results = tmp_path / "results"
+    quick.add([("hanging", "train")])
+    with tiny_grid.ending(quick.start(results, "--seeds", 1, "--workers", 2)) as driver:
+        until(lambda: list(quick.struck.iterdir()) and len(keeping.finished(results)) == 2)
+        workers = psutil.Process(driver.pid).children()
+        driver.send_signal(number)
+        code, err = finish(driver)
+    until(lambda: not any(keeping.runs(worker.pid) for worker in workers), 20)
+    before = keeping.finished(results)
+    assert len(before) == 2
+    if number == signal.SIGKILL:
+        assert (code, len(list((results / "records").iterdir()))) == (-signal.SIGKILL, 2)
+    else:
+        assert code == 130
+        assert "Interrupted. The same command continues where this one stopped." in err
+        assert err.count("interrupted: the run was interrupted") == 1
+        assert "Failed: " not in err
+        assert (results / "leaderboard.csv").read_text().count("1 interrupted") == 1
+    done = quick.run(results, "--seeds", 1, "--workers", 2)
+    assert done.returncode == 0
+    assert "3 cells, 2 of them finished already." in done.stderr
+    keeping.assert_kept(before, results)
+    assert len(keeping.finished(results)) == 3
+
+
+def test_a_finished_grid_starts_no_worker_and_force_runs_its_cells_again(quick: QuickGrid, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    assert quick.run(results, "--seeds", 1).returncode == 0
+    before, log = keeping.finished(results), results / "logs" / "worker-0.log"
+    written = log.stat().st_mtime_ns
+    again = quick.run(results, "--seeds", 1)
+    assert again.returncode == 0
+    assert "3 cells, 3 of them finished already." in again.stderr
+    assert "steady" in again.stdout
+    assert (keeping.finished(results), log.stat().st_mtime_ns) == (before, written)
+    forced = quick.run(results, "--seeds", 1, "--force")
+    assert forced.returncode == 0
+    assert "finished already" not in forced.stderr
+    assert sorted(quick.lines("computed")) == sorted(2 * list(before))
+    assert sorted(keeping.lost(before, results)) == sorted(before)  # each has a new record

@@ -1,4 +1,4 @@
-"""Workers that are killed, run out of memory, hang or misbehave, on quick cells; with real ones: test_real_cells."""
+"""Workers that are killed, run out of memory, hang or misbehave, on quick cells."""
 
 from __future__ import annotations
 

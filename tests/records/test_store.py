@@ -12,12 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import failed, memory, parameters, record, speed
-from pydantic import ValidationError
 
 from bench.errors import StoreError, UsageError
 from bench.measure.environment import anonymous
 from bench.plugins.recipe import Recipe
-from bench.records.record import FAILED, READABLE_VERSIONS, SCHEMA_VERSION, Data, ExtraTest, Record, new_record
+from bench.records.record import FAILED, READABLE_VERSIONS, SCHEMA_VERSION, Data, ExtraTest, Record
 from bench.records.store import NewerRecord, Store
 
 FINITE = st.floats(-1e100, 1e100)
@@ -144,20 +143,6 @@ def test_the_score_is_that_of_the_metric() -> None:
     assert [failed(status="skipped").failed, record().failed] == [False, False]
 
 
-def test_a_new_record_claims_nothing() -> None:
-    made = new_record(record().cell)
-    assert (made.id, made.status, made.score) == (record().id, "error", None)
-    assert made.losses == made.predictions == []
-    assert made.seeds == record().seeds
-    assert made.parameters is made.memory is made.speed is made.recipe is None
-
-
-def test_unknown_states_and_fields_are_refused() -> None:
-    for wrong in ({"status": "fine"}, {"mood": "good"}, {"losses": ["x"]}):
-        with pytest.raises(ValidationError):
-            record(**wrong)
-
-
 # Damaged ones
 
 TEXT = record().to_json()
@@ -246,12 +231,6 @@ def test_hidden_and_temporary_files_are_no_records(store: Store) -> None:
     (store.records / f".{record().id}.json.abc.tmp").write_text("{")
     (store.records / ".hidden.json").write_text("{")
     assert store.all() == ([record()], [])
-
-
-def test_an_empty_folder_has_no_records(store: Store) -> None:
-    assert store.all() == ([], [])
-    assert store.read("0123456789abcdef") is None
-    assert store.finished("0123456789abcdef") is None
 
 
 # Finding

@@ -15,11 +15,12 @@ from rich.console import Console
 
 from bench.executors import Event, Finished, Job, Lost, Retried, Started
 from bench.forecast.seconds import Estimator
+from bench.grid.cell import Cell
 from bench.records.store import Store
 from bench.runner.backend import Backend
 from bench.runner.plan import Plan
 from bench.runner.progress import GridDisplay
-from bench.runner.run import Run, RunResult
+from bench.runner.run import Run, RunResult, in_order
 from bench.train.assignment import Assignment
 
 REASON = "lost with its machine at step 3, after 9 s"
@@ -115,3 +116,33 @@ def test_the_payload_is_made_of_the_assignment(tmp_path: Path) -> None:
     backend = Backend(Notes(), 1, payload=lambda each: replace(each, workers=7))
     Run(Plan({cell().id: assignment}, {}, 1, ""), backend, Store(tmp_path), display).run()
     assert [each.workers for each in payloads] == [7]
+
+
+# The order of cells
+
+SECONDS = {"short": 1.0, "middle": 5.0, "long": 9.0}
+CELLS = [cell(method, seed, task=task) for seed in (3, 1) for task in ("a", "b") for method in SECONDS]
+
+
+def ordered(cells: Iterable[Cell], workers: int, seconds: dict[str, float]) -> list[tuple[str, str, int]]:
+    return [(each.method, each.task, each.seed) for each in in_order(cells, workers, lambda c: seconds.get(c.method))]
+
+
+def test_one_worker_takes_cells_seed_by_seed_as_they_come() -> None:
+    mixed = [CELLS[at] for at in (0, 6, 1, 7, 2, 8, 3, 9, 4, 10, 5, 11)]
+    assert ordered(mixed, 1, SECONDS) == [(each.method, each.task, each.seed) for each in CELLS]
+
+
+def test_several_begin_with_unknown_cells_and_then_the_longest_of_each_seed() -> None:
+    unknown = [cell("new", 3, task=task) for task in ("b", "a")]
+    found = ordered([*CELLS, *unknown], 2, SECONDS)
+    assert found[:4] == [("new", "b", 3), ("new", "a", 3), ("long", "a", 3), ("long", "b", 3)]
+    assert [seed for *_, seed in found] == [3] * 8 + [1] * 6
+
+
+def test_a_seed_is_put_in_order_when_its_turn_comes() -> None:
+    learnt: dict[str, float] = {}
+    cells = in_order(CELLS, 2, lambda each: learnt.get(each.method))
+    assert [next(cells).method for _ in range(6)] == ["short", "middle", "long"] * 2
+    learnt.update(SECONDS)
+    assert [each.method for each in cells] == ["long", "long", "middle", "middle", "short", "short"]

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from itertools import chain
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError
 from bench.executors import Event, Finished, Job, LossStatus, Progress
 from bench.executors.calls import outcome_of
 from bench.executors.local.process import Worker, WorkerConfig
 
-STARTS_IN_A_ROW = 3  # how many workers may fail to start before no more are started
+STARTS_IN_A_ROW = 3  # how many workers may fail to start before the run ends
 TICK = 0.5  # seconds between two checks for dead workers; a process that a worker forked can hide its end
 
 
@@ -38,10 +36,6 @@ class LocalExecutor:
         env: Mapping[str, str] | None = None,
         setup: str | None = None,
     ) -> None:
-        if workers < 1:
-            raise UsageError(f"the number of workers must be at least 1, not {workers}")
-        if os.name != "posix":
-            raise UsageError("local workers need Linux or macOS; on Windows, use the Linux subsystem (WSL)")
         self._workers = workers
         self._config = WorkerConfig(target, setup, log_dir and log_dir.absolute(), dict(env or {}))
 
@@ -57,7 +51,6 @@ class _Run:
         self._config, self._count, self._jobs = config, count, jobs
         self._workers: dict[int, Worker] = {}
         self._failed_starts = 0  # in a row
-        self._last_failure = ""
 
     def events(self) -> Generator[Event, None, None]:
         try:
@@ -75,8 +68,6 @@ class _Run:
                         yield from self._on_exit(worker, *worker.exit_reason())
                     elif worker.deadline <= time.monotonic():
                         yield from self._on_exit(worker, "timeout", worker.time_out())
-            if next(self._jobs, None) is not None:
-                raise BenchError(f"A worker process cannot start: {self._last_failure}")
         finally:
             self._close()
 
@@ -129,12 +120,10 @@ class _Run:
         """A worker did not become ready for its job: try again, but not forever."""
         self._remove(worker)
         self._failed_starts += 1
-        where = "" if self._config.log_dir is None else f" Its output is in {self._config.log(worker.index)}."
-        self._last_failure = f"{reason}.{where}"
-        if self._failed_starts < STARTS_IN_A_ROW:
-            self._start(worker.index, worker.job)
-        else:  # the job is left to workers that are running; without any the run ends
-            self._jobs = chain([worker.job], self._jobs)
+        if self._failed_starts == STARTS_IN_A_ROW:
+            where = "" if self._config.log_dir is None else f" Its output is in {self._config.log(worker.index)}."
+            raise BenchError(f"A worker process cannot start: {reason}.{where}")
+        self._start(worker.index, worker.job)
 
     def _remove(self, worker: Worker) -> None:
         """End a worker, if that has not been done."""
