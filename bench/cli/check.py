@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.common import (
-    EXIT_FAILED,
-    EXIT_INTERRUPTED,
-    AsJson,
-    Mirror,
-    Plugins,
-    print_json,
-    stderr_console,
-)
+from bench.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, AsJson, Mirror, Plugins, print_json, stderr_console
 from bench.errors import SourceError
 
 if TYPE_CHECKING:
@@ -54,50 +45,43 @@ def check(
     tasks = [] if no_data else [each.spec for each in found if each.type == "task" and each.error is None]
     folder, data = _fetch(model, tasks, files, mirror, console)
     reports: list[Report] = []
-    with _interruptible(), console.status("Starting") as status:
+    with console.status("Starting") as status:
 
         def on_progress(current: Plugin, check: str, on: str | None) -> None:
             where = f" on {on}" if on else ""
             status.update(f"{len(reports) + 1} of {len(found)}, {escape(current.spec)}: {check}{where}")
 
-        for report in checking.check(found, files, folder, data, timeout, on_progress):
-            reports.append(report)
-            if not as_json:
-                print("\n".join(report.lines()), flush=True)
+        try:
+            for report in checking.check(found, files, folder, data, timeout, on_progress):
+                reports.append(report)
+                if not as_json:
+                    print("\n".join(report.lines()), flush=True)
+        except KeyboardInterrupt:
+            raise typer.Exit(EXIT_INTERRUPTED) from None
     if as_json:
         print_json([report.as_dict() for report in reports])
     if any(report.status != "ok" for report in reports):
         raise typer.Exit(EXIT_FAILED)
 
 
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise typer.Exit(EXIT_INTERRUPTED) from None
-
-
 def _fetch(
     model: str | None, tasks: Sequence[str], files: Sequence[Path], mirror: Path | None, console: Console
 ) -> tuple[Path | None, dict[str, Path | SourceError]]:
-    """The model's folder, and where each task's source is, or why it is unavailable."""
+    """The model's folder; of each task where its source is, or why it is unavailable."""
     from bench.grid import models
     from bench.plugins import registry
     from bench.runner.plan import fetch
     from bench.runner.progress import FetchDisplay
 
-    data: dict[str, Path | SourceError] = {}
-    known = registry.tasks(files)
+    folder, data, known = None, dict[str, Path | SourceError](), registry.tasks(files)
     with FetchDisplay(console) as display:
-
-        def folder(name: str, source: str) -> Path:
-            return fetch({name: source}, mirror, display.on_progress)[name].path
-
-        for name in tasks:
+        for task in tasks:
+            wanted = {f"task {task}": known.get(task).plugin.source}
             try:
-                data[name] = folder(f"task {name}", known.get(name).plugin.source)
+                data[task] = fetch(wanted, mirror, display.on_progress)[f"task {task}"].path
             except SourceError as error:
-                data[name] = error
-        chosen = None if model is None else models.find(model)
-        return (None if chosen is None else folder(f"model {chosen.name}", chosen.source)), data
+                data[task] = error
+        if model is not None:
+            wanted = {f"model {model}": models.find(model).source}
+            folder = fetch(wanted, mirror, display.on_progress)[f"model {model}"].path
+    return folder, data

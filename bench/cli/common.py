@@ -19,7 +19,7 @@ from bench.sanitize import one_line
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.leaderboard.load import Loaded
+    from bench.records.record import Record
 
 EXIT_FAILED, EXIT_NOTHING, EXIT_INTERRUPTED = 1, 3, 130  # 3: nothing to compare or show
 GRID = ("methods", "tasks", "seeds", "model", "profile", "preset", "suite", "results", "mirror", "plugin")
@@ -88,21 +88,22 @@ def stderr_console() -> Console:
     return Console(stderr=True, markup=False, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
-def merged(folders: Sequence[Path] | None, profile: str | None, console: Console) -> Loaded:
+def merged(folders: Sequence[Path] | None, profile: str | None, console: Console) -> list[Record]:
     """The records of results folders (by default the local one); notes on what was left out go to `console`."""
     from bench.leaderboard.load import load_records
 
     found = load_records(folders or [DEFAULT_RESULTS], profile)
     for note in found.notes:
         console.print(one_line(note))
-    return found
+    return found.records
 
 
-def no_records(folders: Sequence[Path] | None, console: Console) -> typer.Exit:
-    """Says that the folders are empty; the exit to be raised."""
-    where = ", ".join(map(str, folders or [DEFAULT_RESULTS]))
-    console.print(one_line(f"There are no records in {where}; `python -m bench run` writes some."))
-    return typer.Exit(EXIT_NOTHING)
+def require_records(records: Sequence[Record], folders: Sequence[Path] | None, console: Console) -> None:
+    """Exit if there are no records in the folders."""
+    if not records:
+        where = ", ".join(map(str, folders or [DEFAULT_RESULTS]))
+        console.print(one_line(f"There are no records in {where}; `python -m bench run` writes some."))
+        raise typer.Exit(EXIT_NOTHING)
 
 
 def print_json(value: Mapping[Any, Any] | Sequence[Any]) -> None:

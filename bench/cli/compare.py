@@ -40,8 +40,8 @@ def compare(
     console = stderr_console()
     file = noise or base / noises.FILE
     known = noises.load(file) if noise or file.exists() else None
-    after = merged([new], None, console).records
-    before = merged([base], None, console).records if base.is_dir() else []
+    after = merged([new], None, console)
+    before = merged([base], None, console) if base.is_dir() else []
     found = compare_runs(before, after, measures=measures, noise=known, across_profiles=across_profiles)
     if junit is not None:
         write_atomically(junit, formats.as_junit(found))

@@ -26,7 +26,7 @@ def freeze(
     from bench.files import write_atomically
 
     console = stderr_console()
-    records = lockfile.finished(merged(folders, profile, console).records)
+    records = lockfile.finished(merged(folders, profile, console))
     lock = lockfile.freeze(records)
     write_atomically(out, lock.to_toml(len(records)))
     if constraints is not None:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.common import EXIT_FAILED, AsJson, Folders, OnlyProfile, merged, no_records, print_json, stderr_console
+from bench.cli.common import (
+    EXIT_FAILED,
+    AsJson,
+    Folders,
+    OnlyProfile,
+    merged,
+    print_json,
+    require_records,
+    stderr_console,
+)
 from bench.sanitize import one_line
 
 if TYPE_CHECKING:
@@ -33,6 +41,7 @@ def leaderboard(
     as_json: AsJson = False,
 ) -> None:
     """Print the leaderboard of results folders as a table or JSON, or write it as CSV."""
+    from bench.cli.terminal_tables import shown
     from bench.errors import UsageError
     from bench.files import write_atomically
     from bench.leaderboard.files import csv_of, package_of
@@ -50,7 +59,7 @@ def leaderboard(
         raise UsageError("Give one of --per-cell, --pairs and --overall: each is a table of its own.")
     which: Name = chosen[0] if chosen else "leaderboard"  # type: ignore[assignment]
     console = stderr_console()
-    records = merged(folders, profile, console).records
+    records = merged(folders, profile, console)
     tables = Tables(records)
     lines = list(tables.lines(which))
     if out is not None:
@@ -61,9 +70,8 @@ def leaderboard(
     if as_json:
         print_json(lines)
     elif out is None and records:
-        print(_shown(which, lines))
-    if not records:
-        raise no_records(folders, console)
+        print(shown(which, lines))
+    require_records(records, folders, console)
 
 
 def _into(file: Path, check: bool) -> None:
@@ -84,15 +92,3 @@ def _into(file: Path, check: bool) -> None:
         print(f"Stale: {', '.join(one_line(str(path)) for path in stale)}; "
               f"`python -m bench leaderboard --into {one_line(str(file))}` updates them.")  # fmt: skip
         raise typer.Exit(EXIT_FAILED)
-
-
-def _shown(which: Name, lines: Sequence[dict[str, Any]]) -> str:
-    from bench.cli import terminal_tables as tables
-
-    if which == "pairs":
-        return tables.pairs_table(lines)
-    if which == "overall":
-        return tables.overall_table(lines)
-    if which == "cells":
-        return tables.cells_table(lines)
-    return f"{tables.leaderboard_table(lines)}\n\n{tables.legend(lines)}"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.common import AsJson, Folders, OnlyProfile, merged, no_records, print_json, stderr_console
+from bench.cli.common import AsJson, Folders, OnlyProfile, merged, print_json, require_records, stderr_console
 from bench.sanitize import one_line
 
 
@@ -23,9 +23,8 @@ def publish(
 
     console = stderr_console()
     name = repository(to)
-    records = merged(folders, profile, console).records
-    if not records:
-        raise no_records(folders, console)
+    records = merged(folders, profile, console)
+    require_records(records, folders, console)
     made = contents(records)
     for source in named_folders(records):
         console.print(one_line(f"Note: the records contain the path of a local folder: {source}"))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.common import AsJson, Folders, OnlyProfile, merged, no_records, print_json, stderr_console
+from bench.cli.common import AsJson, Folders, OnlyProfile, merged, print_json, require_records, stderr_console
 
 
 def report(
@@ -21,9 +21,8 @@ def report(
     from bench.files import write_atomically
 
     console = stderr_console()
-    records = merged(folders, profile, console).records
-    if not records:
-        raise no_records(folders, console)
+    records = merged(folders, profile, console)
+    require_records(records, folders, console)
     page = pages.render(records)
     write_atomically(out, page)
     size = len(page.encode())

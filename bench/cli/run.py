@@ -52,14 +52,14 @@ def run(
 
 
 def _show_outcome(result: RunResult, tables: Tables, request: Request, console: Console, as_json: bool) -> None:
-    from bench.cli.terminal_tables import leaderboard_table, legend
+    from bench.cli.terminal_tables import shown
     from bench.runner.progress import outcome_line
 
     lines = tables.lines_of(result.records.values())
     if as_json:
         print_json(lines)
     else:
-        print(f"\n{leaderboard_table(lines)}\n\n{legend(lines)}")
+        print(f"\n{shown('leaderboard', lines)}")
     for record in result.failed:
         if record.status != "interrupted":
             console.print(f"Failed: {outcome_line(record)}")

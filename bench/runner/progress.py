@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from statistics import fmean
 from typing import Any, Self
 
 from rich.console import Console
@@ -36,37 +35,6 @@ def outcome_line(record: Record) -> str:
     return one_line(f"{title(record.cell)}: {record.metric} {score} ({duration(record.timeline.get('total'))})")
 
 
-@dataclass
-class _Running:
-    """A cell that runs, what it reported last, and when its first and its last step were reported."""
-
-    cell: Cell
-    row: TaskID
-    since: float
-    data: dict[str, Any] = field(default_factory=dict)
-    first: tuple[int, float] | None = None
-    last: tuple[int, float] = (0, 0.0)
-
-    def update(self, data: Mapping[str, Any]) -> None:
-        self.data.update(data)
-        if "step" in data:
-            self.last = data["step"], time.monotonic()
-            self.first = self.first or self.last
-
-    @property
-    def elapsed(self) -> float:
-        return time.monotonic() - self.since
-
-    def left(self, guess: float | None) -> float | None:
-        """Seconds to its end, by cells like it and by its own steps: whichever says more; None: not known yet."""
-        known = [] if guess is None else [guess - self.elapsed]
-        if self.first is not None and self.last[0] > self.first[0]:
-            steps, seconds = (last - first for last, first in zip(self.last, self.first, strict=True))
-            ahead = self.data["steps"] - self.last[0]
-            known.append(ahead * seconds / steps - (time.monotonic() - self.last[1]))
-        return max(0.0, *known) if known else None
-
-
 class GridDisplay(AbstractContextManager["GridDisplay"]):
     """Cells done and running, and the time left.
 
@@ -78,10 +46,18 @@ class GridDisplay(AbstractContextManager["GridDisplay"]):
         self._console, self._estimator, self._workers = console, estimator, workers
         self._total, self._done, self._failed = len(pending), 0, 0
         self._waiting = Counter(map(Like.of, pending))  # by what they are like: there may be very many
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, Task] = {}
         self._printed_at = time.monotonic()
-        columns = TextColumn("{task.description}", markup=False), BarColumn(20), _State(self._state)
-        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(20),
+            _State(self._state),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+            speed_estimate_period=math.inf,
+            get_time=time.monotonic,
+        )
         self._grid = self._progress.add_task("cells", total=len(pending))
 
     def __enter__(self) -> Self:
@@ -93,15 +69,15 @@ class GridDisplay(AbstractContextManager["GridDisplay"]):
 
     def started(self, cell: Cell) -> None:
         self._waiting[Like.of(cell)] -= 1
-        self._running[cell.id] = _Running(cell, self._progress.add_task(title(cell), total=None), time.monotonic())
+        self._progress.add_task(title(cell), total=None, like=Like.of(cell))
+        self._running[cell.id] = self._progress.tasks[-1]
 
     def progressed(self, cell: Cell, data: Mapping[str, Any]) -> None:
-        running = self._running[cell.id]
-        running.update(data)
-        self._progress.update(running.row, completed=running.data.get("step", 0), total=running.data.get("steps"))
+        task = self._running[cell.id]
+        self._progress.update(task.id, completed=data.get("step"), total=data.get("steps"), **data)
         silent = time.monotonic() - self._printed_at
         if not self._console.is_terminal and silent > SIGN_OF_LIFE_SECONDS and "loss" in data:
-            self._print(f"        {title(cell)}: {_described(running.data)}")
+            self._print(f"        {title(cell)}: {_described(task)}")
 
     def retried(self, cell: Cell, reason: str) -> None:
         self._stop(cell)
@@ -125,27 +101,27 @@ class GridDisplay(AbstractContextManager["GridDisplay"]):
             self._print(f"[{self._done}/{self._total}] {outcome_line(record)}{rest}")
 
     def time_left(self) -> float | None:
-        """Seconds to the end of the grid; None: not known yet.
+        """Seconds to the end of the grid; None: not known yet, as long as nothing is known of one of its cells."""
+        running = [self._left(task) for task in list(self._running.values())]
+        guesses = [(self._estimator.guess(like), count) for like, count in self._waiting.items() if count]
+        known = [left for left in running if left is not None]
+        waiting = [guess * count for guess, count in guesses if guess is not None]
+        if len(known) < len(running) or len(waiting) < len(guesses):
+            return None
+        return max(sum(known + waiting) / self._workers, *known, 0.0)
 
-        A cell that nothing is known of is taken to last as long as the running ones that something is known of.
-        """
-        running = [(each.elapsed, each.left(self._estimator.guess(each.cell))) for each in list(self._running.values())]
-        totals = [elapsed + left for elapsed, left in running if left is not None]
-        usual = fmean(totals) if totals else None
-        rest = [(None if usual is None else usual - elapsed) if left is None else left for elapsed, left in running]
-        longest = max((left or 0.0 for left in rest), default=0.0)
-        for like, count in self._waiting.items():
-            guess = self._estimator.guess(like)
-            guess = usual if guess is None else guess
-            rest.append(0.0 if not count else None if guess is None else count * guess)
-        known = [max(0.0, seconds) for seconds in rest if seconds is not None]
-        return max(sum(known) / self._workers, longest) if len(known) == len(rest) else None
+    def _left(self, task: Task) -> float | None:
+        """Seconds of a running cell, by cells like it and its own steps: whichever says more; None: not known yet."""
+        guess = self._estimator.guess(task.fields["like"])
+        known = [] if guess is None else [guess - (task.elapsed or 0.0)]
+        known += [] if task.time_remaining is None else [task.time_remaining]
+        return max(0.0, *known) if known else None
 
     def _stop(self, cell: Cell) -> bool:
         """Stop showing a cell as running; whether it was."""
-        if running := self._running.pop(cell.id, None):
-            self._progress.remove_task(running.row)
-        return running is not None
+        if task := self._running.pop(cell.id, None):
+            self._progress.remove_task(task.id)
+        return task is not None
 
     def _state(self, task: Task) -> str:
         """What is beside the bar of the grid, or of a running cell."""
@@ -154,8 +130,7 @@ class GridDisplay(AbstractContextManager["GridDisplay"]):
             known = "estimating the time left" if left is None else f"about {duration(left)} left"
             failed = f", {self._failed} failed" if self._failed else ""
             return f"{self._done} of {self._total}{failed}, {'finishing' if left is not None and left < 1 else known}"
-        running = next((each for each in list(self._running.values()) if each.row == task.id), None)
-        return "" if running is None else f"{_described(running.data)}, {duration(running.elapsed)}"
+        return f"{_described(task)}, {duration(task.elapsed)}"
 
     def _print(self, line: str, markup: bool = False) -> None:
         self._console.print(line, markup=markup, highlight=False, soft_wrap=True)
@@ -173,11 +148,12 @@ class _State(ProgressColumn):
         return Text(self._text_of(task))
 
 
-def _described(data: Mapping[str, Any]) -> str:
+def _described(task: Task) -> str:
     """How far a cell has got."""
-    parts = [f"step {data['step']}/{data['steps']}" if "step" in data else "loading"]
-    parts += [f"loss {data['loss']:.4f}"] if "loss" in data else []
-    parts += [f"validation {data['validation']:.4f}"] if data.get("validation") is not None else []
+    parts = [f"step {task.completed:.0f}/{task.total:.0f}" if task.completed and task.total else "loading"]
+    for name in ("loss", "validation"):
+        if task.fields.get(name) is not None:
+            parts.append(f"{name} {task.fields[name]:.4f}")
     return ", ".join(parts)
 
 

@@ -43,13 +43,11 @@ TARGET = f"{__name__}:run"
 class RemoteJob:
     """A cell with what a worker on any machine needs to run it.
 
-    assignment: with paths of the driver's machine. data, model: references by which each machine finds the sources.
-    token: a file in the results folder, by which a machine knows that it sees the same folder.
+    assignment: with paths of the driver's machine. token: a file in the results folder, by which a machine knows that
+    it sees the same folder.
     """
 
     assignment: Assignment
-    data: str
-    model: str
     mirror: Path | None
     token: str
 
@@ -57,8 +55,6 @@ class RemoteJob:
     def of(cls, assignment: Assignment, mirror: Path | None, token: str) -> RemoteJob:
         return cls(
             assignment=replace(assignment, plugins=tuple(plugin.absolute() for plugin in assignment.plugins)),
-            data=_reference(assignment.cell.task_source, assignment.data),
-            model=_reference(assignment.cell.model_source, assignment.model),
             mirror=mirror and mirror.expanduser().absolute(),
             token=token,
         )
@@ -149,8 +145,8 @@ def _localized(job: RemoteJob, results: Path | None) -> Assignment:
         raise BenchError("--keep-adapters needs a results folder that all machines of the cluster share.")
     return replace(
         assignment,
-        data=_path(job.data, job.mirror, wanted.task_revision),
-        model=_path(job.model, job.mirror, wanted.model_revision),
+        data=_path(_reference(wanted.task_source, assignment.data), job.mirror, wanted.task_revision),
+        model=_path(_reference(wanted.model_source, assignment.model), job.mirror, wanted.model_revision),
         workers=int(os.environ.get(WORKERS_HERE, "1")),
         results=results,
     )

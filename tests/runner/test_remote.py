@@ -23,7 +23,7 @@ pytest.importorskip("ray", reason="Ray is not installed: pip install 'pasta-benc
 
 from bench.executors.ray import WORKERS_HERE
 from bench.executors.ray.cluster import Share
-from bench.runner.remote import RemoteJob, _localized, _path, marked, run, share_of
+from bench.runner.remote import RemoteJob, _localized, _path, _reference, marked, run, share_of
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_what_a_machine_lacks_ends_the_cell_with_a_sentence(job: RemoteJob, tmp_
         "Profile tiny-cpu cannot be honoured here: needs 4096 cores": changed(job, {"profile": big}),
         "tree-sha256:0: give them the same files": changed(job, {"task_revision": "tree-sha256:0"}),
         "tree-sha256:1: give them the same files": changed(job, {"model_revision": "tree-sha256:1"}),
-        "There is no file or folder /nowhere": replace(job, data="/nowhere"),
+        "There is no file or folder /nowhere": changed(job, data=Path("/nowhere")),
         "--keep-adapters needs a results folder that all machines": changed(
             job, keep_adapter=True, results=tmp_path / "not shared"
         ),
@@ -105,13 +105,11 @@ def test_what_a_machine_lacks_ends_the_cell_with_a_sentence(job: RemoteJob, tmp_
 def test_a_cell_has_the_paths_and_workers_of_its_machine(
     job: RemoteJob, grid: TinyGrid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert (job.data, job.model) == (str(grid.folder / "tiny.tsv"), str(grid.model))
     monkeypatch.setenv(WORKERS_HERE, "3")
     here = _localized(job, None)
     assert (here.data, here.model) == (job.assignment.data, job.assignment.model)
     assert (here.workers, here.results) == (3, None)
-    hub = changed(job, {"model_source": "hub:owner/name@main"}).assignment
-    assert RemoteJob.of(hub, None, "").model == "hub:owner/name@main"
+    assert _reference("hub:owner/name@main", grid.model) == "hub:owner/name@main"
 
 
 def test_a_hub_out_of_reach_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
