@@ -21,15 +21,8 @@ from bench.plugins.specs import build_method, changed_params, describe_params, p
 
 REGISTERED = sorted(each.value.lower() for each in PEFT_TYPE_TO_CONFIG_MAPPING)
 REFUSED = {
-    "adalora": "calls from the training loop",
-    "adaption_prompt": "Llama, Mistral and GPT-2 alone",
-    "cartridge": "causal model",
-    "cpt": "causal language models",
-    "multitask_prompt_tuning": "several tasks",
-    "poly": "several tasks",
-    "shadow": "causal decoder",
-    "xlora": "trained before",
-}
+    "adalora", "adaption_prompt", "cartridge", "cpt", "multitask_prompt_tuning", "poly", "shadow", "xlora"
+}  # fmt: skip
 
 
 def build(spec: str) -> Method:
@@ -39,13 +32,9 @@ def build(spec: str) -> Method:
 def test_every_config_of_peft_is_a_member_or_refused() -> None:
     family = registry.methods().families["peft"].plugin()
     assert set(family.members()) | set(family.refused()) == set(REGISTERED)
-    assert set(family.refused()) == set(REFUSED)
-
-
-@pytest.mark.parametrize("member", REFUSED)
-def test_what_cannot_work_here_is_refused_with_the_reason(member: str) -> None:
-    with pytest.raises(UsageError, match=f"^peft:{member} is not offered: .*{REFUSED[member]}"):
-        registry.methods().get(f"peft:{member}")
+    assert set(family.refused()) == REFUSED
+    with pytest.raises(UsageError, match=r"^peft:adalora is not offered: .*calls from the training loop"):
+        registry.methods().get("peft:adalora")
 
 
 # Params
@@ -64,7 +53,7 @@ def test_parameters_are_the_simple_fields_of_pefts_config_with_its_defaults() ->
     assert not hidden & set(params.model_fields)
 
 
-@pytest.mark.parametrize("member", sorted(set(REGISTERED) - set(REFUSED)))
+@pytest.mark.parametrize("member", sorted(set(REGISTERED) - REFUSED))
 def test_what_a_config_is_given_is_what_it_has(member: str) -> None:
     """Every parameter reaches PEFT's config, and comes back from the JSON of a cell as it was."""
     method = build(f"peft:{member}[{NEEDED.get(member, '')}]")
@@ -83,12 +72,9 @@ def test_what_a_config_is_given_is_what_it_has(member: str) -> None:
     [
         ("peft:lora[use_dora=true]", {"use_dora": True, "r": 8}, "use_dora=true"),
         ("peft:vera[r=64,d_initial=0.5]", {"r": 64, "d_initial": 0.5}, "r=64,d_initial=0.5"),
-        ("peft:vera[r=256]", {"r": 256}, ""),
         ("peft:lora[target_modules=query+key]", {"target_modules": ("query", "key")}, "target_modules=query+key"),
         ("peft:lora[layers_to_transform=0+2]", {"layers_to_transform": (0, 2)}, "layers_to_transform=0+2"),
-        ("peft:lora[init_lora_weights=gaussian]", {"init_lora_weights": "gaussian"}, "init_lora_weights=gaussian"),
         ("peft:lora[init_lora_weights=false]", {"init_lora_weights": False}, "init_lora_weights=false"),
-        ("peft:osf[effective_rank=3]", {"effective_rank": 3}, "effective_rank=3"),
         ("peft:osf[effective_rank=0.5]", {"effective_rank": 0.5}, "effective_rank=0.5"),
         ("peft:prompt_tuning", {"num_virtual_tokens": 20}, ""),
     ],
@@ -105,13 +91,7 @@ def test_parameters_are_typed_and_variants_can_be_pasted_back(spec: str, params:
     ("spec", "reason"),
     [
         ("peft:vera[rr=4]", "peft:vera: there is no parameter 'rr', did you mean 'r'? Allowed: r: int = 256, "),
-        ("peft:lora[task_type=SEQ_CLS]", "peft:lora: there is no parameter 'task_type'"),
         ("peft:lora[r=four]", "peft:lora: r='four' is not allowed: input should be a valid integer"),
-        ("peft:lora[bias=some]", "bias='some' is not allowed: input should be 'none', 'all' or 'lora_only'. Allowed: "),
-        (
-            "peft:lora[init_lora_weights=eva]",
-            "init_lora_weights='eva' is not allowed: it should be bool | 'gaussian' | ",
-        ),
         ("peft:lora[init_lora_weights=pissa]", "init_lora_weights='pissa' is not allowed"),  # rewrites frozen weights
         ("peft:lora[layers_to_transform=0+b]", "layers_to_transform='b' is not allowed: it should be int+int+..."),
         ("peft:oft[r=2,oft_block_size=4]", "peft:oft: You can only specify either r"),

@@ -16,15 +16,6 @@ SMALL: dict[str, Any] = {"vocab_size": 20, "hidden_size": 8, "num_hidden_layers"
 
 
 @pytest.mark.parametrize("family", families.NAMES)
-def test_depth_and_layers_are_told_from_the_configuration_alone(family: str) -> None:
-    made = families.model(family)
-    layers = family_of(made.config).layers(made.base_model)
-    assert len(layers) == family_of(made.config).depth(made.config)
-    # Four layers in two groups of two, so eight applications of four modules.
-    assert (len(layers), len(set(layers))) == ((8, 4) if family == "albert" else (3, 3))
-
-
-@pytest.mark.parametrize("family", families.NAMES)
 def test_the_dropout_of_the_family_is_the_default(family: str) -> None:
     made = families.model(family)
     setattr(made.config, family_of(made.config).dropout, 0.25)
@@ -34,10 +25,6 @@ def test_the_dropout_of_the_family_is_the_default(family: str) -> None:
 
 UNSUPPORTED = {
     "gpt2": lambda: transformers.GPT2Config(vocab_size=20, n_embd=8, n_layer=1, n_head=2),
-    "bart": lambda: transformers.BartConfig(
-        vocab_size=20, d_model=8, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
-        decoder_attention_heads=2, encoder_ffn_dim=8, decoder_ffn_dim=8,
-    ),
     "roformer": lambda: transformers.RoFormerConfig(**SMALL, intermediate_size=8),
 }  # fmt: skip
 
