@@ -153,33 +153,6 @@ def test_a_renamed_module_of_the_harness_with_a_renamed_variable_passes(
     assert problem(on_file, HEAD) is not None  # the renamed one was used
 
 
-# What it says
-
-CODE = {"lora": "aa", "pasta": "bb"}
-CELLS = {"lora on pair, best": {"losses": [0.5, 0.25]}, "pasta on pair, best": {"losses": [0.5, 0.125]}}
-LORA_MOVED = {**CELLS, "lora on pair, best": {"losses": [0.5, 0.251]}}
-BOTH_MOVED = {**LORA_MOVED, "pasta on pair, best": {"losses": [0.5]}}
-IDS_CHANGED = "Numbers moved: the ids of these cells changed with the methods' files: run"
-
-
-@pytest.mark.parametrize(
-    ("now", "numerics", "lora_code", "expected"),
-    [
-        (CELLS, 3, "aa", ""),
-        ({**CELLS, "lora on pair, best": {"losses": [0.5, 0.25 * (1 + 1e-6)]}}, 3, "aa", ""),
-        (CELLS, 4, "aa", f"The file is of NUMERICS 3, the code is of 4: run `{COMMAND}`."),
-        (LORA_MOVED, 3, "aa", f"Numbers moved: {RAISE} and run `{COMMAND}`.\n  lora on pair, best: losses 1: 0.25 on "),
-        (LORA_MOVED, 3, "changed", IDS_CHANGED),
-        (BOTH_MOVED, 3, "changed", f"Numbers moved: {RAISE} and run"),
-        ({**CELLS, "ia3 on pair, best": {}}, 3, "aa", f"Not on file: ia3 on pair, best. Run `{COMMAND}`."),
-    ],
-)
-def test_what_it_says(now: dict[str, Any], numerics: int, lora_code: str, expected: str) -> None:
-    before = {"numerics": 3, "code": CODE, "cells": CELLS}
-    found = golden.problem(before, now, numerics, {**CODE, "lora": lora_code}) or ""
-    assert found.startswith(expected) if expected else not found
-
-
 def test_the_script_writes_no_moved_number_without_a_raise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     losses = [0.5]
     monkeypatch.setattr(golden, "FILE", tmp_path / "numbers.json")
@@ -193,3 +166,17 @@ def test_the_script_writes_no_moved_number_without_a_raise(tmp_path: Path, monke
     monkeypatch.setattr(grid, "NUMERICS", grid.NUMERICS + 1)
     assert golden.write() is None
     assert golden.read()["cells"] == {PASTA.name: {"losses": [1.0]}}
+
+
+def test_what_is_no_moved_number() -> None:
+    """The last bits; cells whose method's own files changed with them; cells that are not on file."""
+    name = "lora on pair, best"
+    before = {"numerics": 3, "code": {"lora": "aa"}, "cells": {name: {"losses": [0.5, 0.25]}}}
+
+    def found(losses: list[float], code: str = "aa", name: str = name) -> str | None:
+        return golden.problem(before, {name: {"losses": losses}}, 3, {"lora": code})
+
+    assert found([0.5, 0.25 * (1 + 1e-6)]) is None
+    assert RAISE in str(found([0.5, 0.251]))
+    assert "the ids of these cells changed with the methods' files" in str(found([0.5, 0.251], "changed"))
+    assert str(found([0.5], name="ia3 on pair, best")).startswith("Not on file: ia3 on pair, best.")

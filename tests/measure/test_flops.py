@@ -50,7 +50,3 @@ def test_the_machines_speed_is_products_over_time(monkeypatch: pytest.MonkeyPatc
     threads = torch.get_num_threads()
     assert matmul_gflops("cpu") == pytest.approx(2 * SIZE**3 / 0.001 / 1e9)
     assert torch.get_num_threads() == threads
-
-
-def test_the_machines_speed_is_some_speed() -> None:
-    assert 0.01 < matmul_gflops("cpu") < 1e5

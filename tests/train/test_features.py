@@ -70,24 +70,6 @@ def test_the_backbone_is_computed_once_an_example(tiny: tiny_bert.Tiny, kind: st
     assert sum(seen) == len(data)
 
 
-def test_only_what_the_head_reads_is_kept(tiny: tiny_bert.Tiny) -> None:
-    """A head on the pooled vector keeps [hidden] an example, a head on tokens [length, hidden]."""
-    for kind, wanted in (("classification", {"pooler_output"}), ("token-classification", {"last_hidden_state"})):
-        made, data = adapted(tiny, kind), tiny.data(kind)
-        kept = feature_cache(made.module, len(data))
-        assert kept is not None
-        indices = np.arange(3)
-        batch = data.batch(indices)
-        with kept.parts(indices, data.lengths[indices])(slice(0, 3)):
-            made.module(**batch.inputs).logits.sum().backward()
-        for index in indices:
-            row = kept._rows[index]
-            assert row is not None
-            assert set(row) == wanted
-            length = () if kind == "classification" else (int(data.lengths[index]),)
-            assert [tensor.shape for tensor in row.values()] == [(*length, made.module.config.hidden_size)]
-
-
 @pytest.mark.parametrize("family", tiny_encoders.NAMES)
 def test_every_familys_head_gets_what_it_reads(family: str) -> None:
     """The logits of a second pass, of what was kept, are those of the first."""
@@ -108,7 +90,7 @@ def test_every_familys_head_gets_what_it_reads(family: str) -> None:
 
 def test_what_does_not_fit_is_computed_each_time(tiny: tiny_bert.Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     hidden = tiny.adapted(head(), "classification").module.config.hidden_size
-    monkeypatch.setattr(features, "LIMIT_BYTES", 5 * 4 * hidden)  # five examples
+    monkeypatch.setattr(features, "LIMIT_BYTES", 5 * 4 * hidden)  # the pooled vectors of five examples, no more
     made, data = adapted(tiny, "classification"), tiny.data("classification")
     seen = calls_of(made.module.bert)
     recipe = tiny_bert.recipe(epochs=2, batch_size=1, learning_rate=1e-2)

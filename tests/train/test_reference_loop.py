@@ -84,7 +84,7 @@ def plain_loop(adapted: Adapted, kind: str, recipe: Any, steps: int, seed: int, 
     ("spec", "changes"),
     [
         ("pasta", {"learning_rate": 3e-2, "head_learning_rate": 1e-3, "warmup_ratio": 0.0}),
-        ("lora", {"learning_rate": 1e-3, "weight_decay": 0.1}),
+        ("lora", {"learning_rate": 1e-3, "weight_decay": 0.1, "warmup_ratio": 1.0}),
         ("full", {"learning_rate": 1e-4, "weight_decay": 0.01, "max_grad_norm": 0.5, "warmup_ratio": 0.3}),
     ],
 )
