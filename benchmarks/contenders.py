@@ -20,6 +20,7 @@ import pasta_reference
 import torch
 from torch import nn
 
+from bench import profiles
 from bench.errors import UsageError
 from bench.grid import seeds
 from bench.plugins import registry
@@ -32,7 +33,6 @@ from bench.train.adaptation import adapt
 from bench.train.data import Encoded, encode, read
 from bench.train.loop import total_steps, train
 from bench.train.model import context, init_head, load_config, load_model, load_tokenizer, quiet_libraries
-from bench.train.placement import Placement
 
 BATCH = 32  # examples per optimiser step, for every contender
 
@@ -121,7 +121,7 @@ def this_loop(spec: str, setting: Setting, data: Encoded, recipe: Recipe, seed: 
         torch.use_deterministic_algorithms(True)
         torch.manual_seed(stream[seeds.TRAINING])
         try:
-            trained = train(adapted, data, recipe, Placement(micro_batch=BATCH), stream[seeds.DATA_ORDER])
+            trained = train(adapted, data, recipe, profiles.load("cpu"), stream[seeds.DATA_ORDER])
         finally:
             torch.use_deterministic_algorithms(False)
         return float(np.mean(trained.losses))

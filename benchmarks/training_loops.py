@@ -28,6 +28,7 @@ import torch
 from contenders import BATCH, CONTENDERS, Prepared, Setting
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from bench import profiles
 from bench.errors import BenchError, UsageError
 from bench.grid import models, seeds
 from bench.measure import environment
@@ -43,7 +44,6 @@ from bench.stats.summary import summarise
 from bench.text import text_table
 from bench.train.data import encode
 from bench.train.evaluation import predict
-from bench.train.placement import Placement
 
 COMPARISONS = (  # what is compared with what
     ("lora", "trainer"),
@@ -169,7 +169,7 @@ def scores(setting: Setting, rounds: int, examples: int) -> dict[str, Any]:
             print(f"seed {seed}: {CONTENDERS[name].what}", file=sys.stderr)
             prepared = CONTENDERS[name].prepare(setting, data, recipe, seed)
             prepared.train()
-            scored = predict(prepared.module, test, Placement()), test.references, task.labels
+            scored = predict(prepared.module, test, profiles.load("cpu")), test.references, task.labels
             by_seed[name][seed] = metrics.score(task.metric, *scored)[task.metric] or 0.0
             shares[name][seed] = per_example.shares(task.metric, *scored)
     samples = {

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from bench import profiles
 from bench.check import encoder
 from bench.check.encoder import HIDDEN as HIDDEN
 from bench.check.encoder import LAYERS as LAYERS
@@ -13,6 +14,7 @@ from bench.check.examples import VOCAB as VOCAB
 from bench.check.examples import examples as examples
 from bench.check.examples import task as task
 from bench.plugins.recipe import Recipe
+from bench.profiles import Profile
 from bench.train.model import load_model, load_tokenizer
 
 CLS, SEP, PAD = 2, 3, 0
@@ -38,6 +40,11 @@ class Tiny(encoder.Encoder):
 def recipe(**changes: Any) -> Recipe:
     """Four examples a batch, one epoch."""
     return Recipe(**{"learning_rate": 1e-2, "epochs": 1, "batch_size": 4, "chosen_by": "a test", **changes})
+
+
+def profile(**changes: Any) -> Profile:
+    """Whole batches on a CPU."""
+    return profiles.load("cpu").model_copy(update=changes)
 
 
 def ids(*rows: list[int]) -> Any:

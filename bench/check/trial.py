@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench import profiles
 from bench.check.encoder import Encoder, logits
 from bench.grid import seeds
 from bench.plugins.method import Method
@@ -18,7 +19,6 @@ from bench.train import loop
 from bench.train.adaptation import Adapted
 from bench.train.data import Encoded
 from bench.train.model import head_modules
-from bench.train.placement import Placement
 
 SEED = 0
 TRAINING_SEED = seeds.streams(SEED)[seeds.TRAINING]  # none that a plugin would use by itself
@@ -121,7 +121,7 @@ class Trial:
 
         hooks = [p.register_post_accumulate_grad_hook(partial(watch, name)) for name, p in trainable.items()]
         torch.manual_seed(TRAINING_SEED)
-        loop.train(adapted, self.data, RECIPE, Placement(), SEED)
+        loop.train(adapted, self.data, RECIPE, profiles.load("cpu"), SEED)
         initial_seed = torch.initial_seed()
         for hook in hooks:
             hook.remove()

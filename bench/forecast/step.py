@@ -7,7 +7,7 @@ differentiated or saved for that, so that the bare head, PASTA and full fine-tun
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,11 +20,11 @@ from bench.measure.flops import counter
 from bench.plugins.method import Method
 from bench.plugins.recipe import Recipe
 from bench.plugins.task import TaskContext
+from bench.profiles import Profile
 from bench.train import kernels
 from bench.train.adaptation import Adapted, save
 from bench.train.data import Batch
 from bench.train.loop import TrainState, update
-from bench.train.placement import Placement
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -62,32 +62,32 @@ class Step:
 
 
 def predict(
-    config: PreTrainedConfig, method: Method, task: TaskContext, recipe: Recipe, placement: Placement, shape: Shape
+    config: PreTrainedConfig, method: Method, task: TaskContext, recipe: Recipe, profile: Profile, shape: Shape
 ) -> Step:
     """Trace one optimiser step on the largest batch.
 
-    placement: its device need not be there: without CUDA in torch, which then cannot even name such tensors, a GPU's
+    profile: its device need not be there: without CUDA in torch, which then cannot even name such tensors, a GPU's
     step is traced with a CPU's operations in the GPU's autocast dtype.
 
     Raises:
         NotApplicable: as the method's `apply` does.
     """
-    if placement.device != "cpu" and not torch.cuda.is_available():
-        placement = replace(placement, device="cpu")
+    if profile.device != "cpu" and not torch.cuda.is_available():
+        profile = profile.model_copy(update={"device": "cpu"})
     saved = adapter_bytes(method, on_meta(config, method, task, recipe.dropout))
     adapted = on_meta(config, method, task, recipe.dropout)
     module = adapted.module
     kernels.install(module, recipe.masks)
     with FakeTensorMode(), LiveBytes() as live:
-        fill_meta(module, placement.device)
+        fill_meta(module, profile.device)
         model_bytes = live.live
         state = TrainState.of(module, adapted.head, recipe, STEPS)
         module.train()
         live.restart()
         for _ in range(STEPS):
-            batch = _batch(config, task, shape, placement.device)
+            batch = _batch(config, task, shape, profile.device)
             with counter() as counted:
-                update(state, batch, task.kind, placement)
+                update(state, batch, task.kind, profile)
             state.optimizer.zero_grad(set_to_none=True)
         growth = live.peak - model_bytes
         module.eval()

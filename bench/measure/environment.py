@@ -26,44 +26,18 @@ _GIT_REDIRECTS = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}
 
 # Always named; None where not installed. What these require in turn is named too.
 _DISTRIBUTIONS = (
-    "pasta-bench",
-    "torch",
-    "transformers",
-    "tokenizers",
-    "peft",
-    "accelerate",
-    "datasets",
-    "evaluate",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "seqeval",
-    "pandas",
-    "safetensors",
-)
+    "pasta-bench", "torch", "transformers", "tokenizers", "peft", "accelerate", "datasets", "evaluate", "numpy",
+    "scipy", "scikit-learn", "seqeval", "pandas", "safetensors",
+)  # fmt: skip
 
 _IN_TRACEBACK = re.compile(r'File "([^"\n]+)"')
 
 # Variables that change speed, memory or the last bits of a result.
 _SETTINGS = (
-    "OMP_*",
-    "GOMP_*",
-    "MKL_*",
-    "KMP_*",
-    "OPENBLAS*",
-    "DNNL_*",
-    "ONEDNN_*",
-    "ATEN_CPU_CAPABILITY",
-    "CUBLAS_WORKSPACE_CONFIG",
-    "NVIDIA_TF32_OVERRIDE",
-    "TORCH_ALLOW_TF32_*",
-    "PYTORCH_*",
-    "MALLOC_*",
-    "GLIBC_TUNABLES",
-    "PYTHONHASHSEED",
-    "TOKENIZERS_PARALLELISM",
-    "HF_HUB_OFFLINE",
-)
+    "OMP_*", "GOMP_*", "MKL_*", "KMP_*", "OPENBLAS*", "DNNL_*", "ONEDNN_*", "ATEN_CPU_CAPABILITY",
+    "CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_*", "PYTORCH_*", "MALLOC_*", "GLIBC_TUNABLES",
+    "PYTHONHASHSEED", "TOKENIZERS_PARALLELISM", "HF_HUB_OFFLINE",
+)  # fmt: skip
 
 
 def snapshot() -> dict[str, Any]:

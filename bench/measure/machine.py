@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 SIZE = 512
 ROUNDS = 15
@@ -20,34 +18,19 @@ def matmul_gflops(device: str) -> float:
     """
     import torch
 
-    with threads(1):
-        left, right = torch.ones(SIZE, SIZE, device=device), torch.ones(SIZE, SIZE, device=device)
-        count = PRODUCTS[device]
-        rounds = [_seconds(left, right, count, device) for _ in range(ROUNDS)]
-    return count * 2 * SIZE**3 / statistics.median(rounds) / 1e9
+    def finished() -> float:
+        if device != "cpu":
+            torch.cuda.synchronize()
+        return time.perf_counter()
 
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """torch computes with this many threads, and afterwards with as many as before."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _seconds(left: object, right: object, count: int, device: str) -> float:
-    import torch
-
-    if device != "cpu":
-        torch.cuda.synchronize()
-    started = time.perf_counter()
-    for _ in range(count):
-        torch.matmul(left, right)  # type: ignore[arg-type]
-    if device != "cpu":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    left, right = torch.ones(SIZE, SIZE, device=device), torch.ones(SIZE, SIZE, device=device)
+    rounds = []
+    for _ in range(ROUNDS):
+        started = finished()
+        for _ in range(PRODUCTS[device]):
+            torch.matmul(left, right)
+        rounds.append(finished() - started)
+    torch.set_num_threads(threads)
+    return PRODUCTS[device] * 2 * SIZE**3 / statistics.median(rounds) / 1e9

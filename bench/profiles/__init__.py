@@ -78,6 +78,14 @@ class Profile(BaseModel):
             )
         return self
 
+    def precision(self) -> contextlib.AbstractContextManager[object]:
+        """The context in which a model is called."""
+        if self.dtype == "float32":
+            return contextlib.nullcontext()
+        import torch
+
+        return torch.autocast(self.device, getattr(torch, self.dtype))
+
     def thread_count(self, cores: int) -> int:
         """torch's intra-op threads in one worker on a machine that allows this many cores; at least 1."""
         return max(1, cores // self.workers) if self.threads == "all" else self.threads

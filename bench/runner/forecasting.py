@@ -36,7 +36,6 @@ from bench.runner.request import Request
 from bench.sources.resolve import local, resolve
 from bench.train.loop import total_steps
 from bench.train.model import load_tokenizer, quiet_libraries
-from bench.train.placement import Placement
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -174,7 +173,7 @@ def _forecasts(setting: Setting, methods: list[Method], tasks: list[Task]) -> li
     def traced(method: Method, context: TaskContext, recipe: str, shape: Shape) -> Step | str:
         try:
             resolved = Recipe.model_validate_json(recipe)
-            return predict(config, method, context, resolved, Placement.of(setting.profile), shape)
+            return predict(config, method, context, resolved, setting.profile, shape)
         except BenchError as error:
             return str(error)
         except Exception as error:  # noqa: BLE001 - a plugin that reads its tensors' values can be run, not planned

@@ -30,7 +30,6 @@ from bench.train.data import prepare
 from bench.train.evaluation import predict
 from bench.train.loop import Callbacks, total_steps, train
 from bench.train.model import load_config, load_model, quiet_libraries
-from bench.train.placement import Placement
 
 
 class CellRun:
@@ -96,7 +95,6 @@ class CellRun:
         self.adapted = adapt(model, self.method, context, self.record.seeds)
         kernels.install(self.adapted.module, self.recipe.masks)
         self.adapted.module.to(self.device)
-        self.placement = Placement.of(cell.profile)
         count = self.adapted.parameters
         self.record.parameters = Parameters(
             **asdict(count),
@@ -119,7 +117,7 @@ class CellRun:
                 self.adapted,
                 self.data.splits["train"],
                 self.recipe,
-                self.placement,
+                self.cell.profile,
                 self.record.seeds[seeds.DATA_ORDER],
                 callbacks,
                 self.timeline,
@@ -136,7 +134,7 @@ class CellRun:
 
     def _validate(self) -> float | None:
         with self.timeline.phase("validate"), self.train_memory.paused():
-            predictions = predict(self.adapted.module, self.data.splits["validation"], self.placement)
+            predictions = predict(self.adapted.module, self.data.splits["validation"], self.cell.profile)
             score = self._scores("validation", predictions)[self.task.metric]
         self.on_progress({"validation": score})
         return score
@@ -144,11 +142,11 @@ class CellRun:
     def test(self) -> None:
         """Predict the test split and the task's extra tests, and score them."""
         with self._measured(self.eval_memory), self.timeline.phase("test"):
-            predictions = {"test": predict(self.adapted.module, self.data.splits["test"], self.placement)}
+            predictions = {"test": predict(self.adapted.module, self.data.splits["test"], self.cell.profile)}
         for name in self.task.extra_tests:
             if name in self.data.splits:
                 with self.timeline.phase("extra tests"):
-                    predictions[name] = predict(self.adapted.module, self.data.splits[name], self.placement)
+                    predictions[name] = predict(self.adapted.module, self.data.splits[name], self.cell.profile)
         with self.timeline.phase("score"):
             found = {name: self._outcome(name, predictions[name]) for name in predictions}
         for name, value in found.pop("test"):

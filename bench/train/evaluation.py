@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from bench.profiles import Profile
 from bench.train.batches import sorted_batches
 from bench.train.data import TRUNCATED, Encoded
-from bench.train.placement import Placement
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -22,7 +22,7 @@ class PredictionError(Exception):
     """Predictions that are not numbers."""
 
 
-def predict(model: nn.Module, data: Encoded, placement: Placement) -> list[Any]:
+def predict(model: nn.Module, data: Encoded, profile: Profile) -> list[Any]:
     """The model's predictions in the order of the data: a class index, a number, or a list of one index a word.
 
     Raises:
@@ -32,9 +32,9 @@ def predict(model: nn.Module, data: Encoded, placement: Placement) -> list[Any]:
     predictions: list[Any] = [None] * len(data)
     model.eval()
     with torch.inference_mode():
-        for indices in sorted_batches(data.lengths, placement.eval_batch):
-            batch = data.batch(indices).to(placement.device)
-            with placement.precision():
+        for indices in sorted_batches(data.lengths, profile.eval_batch_size):
+            batch = data.batch(indices).to(profile.device)
+            with profile.precision():
                 logits = model(**batch.inputs).logits.float()
             for index, prediction in zip(indices, _of_batch(logits, data, indices), strict=True):
                 predictions[index] = prediction

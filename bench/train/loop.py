@@ -17,11 +17,11 @@ from bench.grid import seeds
 from bench.measure.time import Step, StepClock, Timeline
 from bench.plugins.recipe import Recipe
 from bench.plugins.task import Kind
+from bench.profiles import Profile
 from bench.train.adaptation import Adapted
 from bench.train.batches import epoch_batches
 from bench.train.data import Batch, Encoded
 from bench.train.features import feature_cache
-from bench.train.placement import Placement
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -88,7 +88,7 @@ def train(
     adapted: Adapted,
     data: Encoded,
     recipe: Recipe,
-    placement: Placement,
+    profile: Profile,
     seed: int,
     callbacks: Callbacks = Callbacks(),
     timeline: Timeline | None = None,
@@ -106,7 +106,7 @@ def train(
     if total == 0 or not any(parameter.requires_grad for parameter in model.parameters()):
         raise TrainingError("nothing to train: no parameter requires a gradient, or there is no example")
     state = TrainState.of(model, adapted.head, recipe, total)
-    clock = StepClock(placement.device)
+    clock = StepClock(profile.device)
     before = [_sample(parameter) for parameter in state.trained]
     losses: list[Tensor] = []
     best = _BestEpoch(state.trained, callbacks.higher_is_better)
@@ -115,10 +115,10 @@ def train(
     reported = time.monotonic()
     model.train()
     for indices, batch, ends_epoch in _stream(data, recipe, seed, total, timeline):
-        batch = batch.to(placement.device)
+        batch = batch.to(profile.device)
         with timeline.phase("train"), clock.step(batch.examples, batch.tokens):
             cached = cache.parts(indices, data.lengths[indices]) if cache else None
-            losses.append(update(state, batch, data.kind, placement, cached))
+            losses.append(update(state, batch, data.kind, profile, cached))
             state.schedule.step()
             had_gradient = had_gradient or any(p.grad is not None and bool(p.grad.any()) for p in state.trained)
             state.optimizer.zero_grad(set_to_none=True)
@@ -140,9 +140,7 @@ def total_steps(examples: int, recipe: Recipe) -> int:
     return max(math.ceil(round(per_epoch * recipe.epochs, 6)), recipe.min_steps) if examples else 0
 
 
-def update(
-    state: TrainState, batch: Batch, kind: Kind, placement: Placement, cached: CachedPart | None = None
-) -> Tensor:
+def update(state: TrainState, batch: Batch, kind: Kind, profile: Profile, cached: CachedPart | None = None) -> Tensor:
     """One optimiser step on one batch: forward, backward, clip, update; returns the batch's mean loss.
 
     A batch that is too large for the device is computed in micro-batches. No value of a tensor is read, so that it
@@ -152,10 +150,10 @@ def update(
         cached: gives the context in which the model is called on a part of the batch, see `bench.train.features`.
     """
     losses = []
-    for at in range(0, batch.examples, placement.micro_batch):
-        part = slice(at, at + placement.micro_batch)
+    for at in range(0, batch.examples, profile.micro_batch_size):
+        part = slice(at, at + profile.micro_batch_size)
         with cached(part) if cached else nullcontext():
-            with placement.precision():
+            with profile.precision():
                 logits = state.model(**{key: value[part] for key, value in batch.inputs.items()}).logits
             # Divided by the count of the whole batch, so that the parts add up to the gradient of one batch.
             loss = loss_sum(kind, logits, batch.labels[part]) / max(1, batch.scored)

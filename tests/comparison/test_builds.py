@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 TRAIN = "train_examples_per_second"
 
 # What is replaced by what, in which file: a change that a pull request may make.
-UPDATE = "            losses.append(update(state, batch, data.kind, placement, cached))\n"
+UPDATE = "            losses.append(update(state, batch, data.kind, profile, cached))\n"
 PATCHES = {
     "vectors not added": (
         "methods/pasta/attachment.py",

@@ -29,7 +29,6 @@ def main(folder: str, name: str, batch_size: int, length: int) -> None:
     from bench.train.data import Batch
     from bench.train.loop import TrainState, update
     from bench.train.model import load_config, load_model, quiet_libraries
-    from bench.train.placement import Placement
 
     quiet_libraries()
     profile = profiles.load("cpu-2core")
@@ -50,7 +49,7 @@ def main(folder: str, name: str, batch_size: int, length: int) -> None:
         batch = Batch(inputs, torch.zeros(batch_size, dtype=torch.int64), batch_size, batch_size, batch_size * length)
         with PeakMemory("cpu") as window:
             for _ in range(steps):
-                update(state, batch, "classification", Placement.of(profile))
+                update(state, batch, "classification", profile)
                 state.optimizer.zero_grad(set_to_none=True)
         return window
 

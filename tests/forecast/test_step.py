@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import tiny as tiny_bert
-import torch
 
 from bench.forecast import step
 from bench.forecast.parameters import on_meta
@@ -21,12 +20,11 @@ from bench.plugins.specs import build_method, parse
 from bench.train.adaptation import adapt
 from bench.train.loop import TrainState, update
 from bench.train.model import load_config, load_model
-from bench.train.placement import Placement
 
 HIDDEN, LAYERS, INNER = tiny_bert.HIDDEN, tiny_bert.LAYERS, 48
 PROMPTS = ("prompt_tuning[tokens=4]", "prefix_tuning[tokens=4]")
 METHODS = ("pasta", "lora", "bitfit", *PROMPTS, "adapters", "ia3", "head", "full")
-SHAPE, PLACEMENT = Shape(6, 16), Placement()
+SHAPE, PROFILE = Shape(6, 16), tiny_bert.profile()
 
 
 def method(name: str) -> Any:
@@ -40,13 +38,13 @@ def predicted(
     shape: Shape = SHAPE,
     kind: str = "classification",
     dropout: float | None = None,
-    placement: Placement = PLACEMENT,
+    profile: Any = PROFILE,
 ) -> Step:
     built, context, config = method(name), tiny.context(kind), load_config(tiny.path)
     recipe = built.recipe(context, config)
     if dropout is not None:
         recipe = recipe.model_copy(update={"dropout": dropout})
-    return predict(config, built, context, recipe, placement, shape)
+    return predict(config, built, context, recipe, profile, shape)
 
 
 class ByHand:
@@ -99,7 +97,7 @@ def test_flops_of_a_step_by_hand(tiny: tiny_bert.Tiny) -> None:
 
 
 def test_micro_batches_compute_the_same_and_keep_less(tiny: tiny_bert.Tiny) -> None:
-    whole, parts = predicted(tiny, "full"), predicted(tiny, "full", placement=Placement(micro_batch=3))
+    whole, parts = predicted(tiny, "full"), predicted(tiny, "full", profile=tiny_bert.profile(micro_batch_size=3))
     assert parts.flops == whole.flops
     assert parts.growth_bytes < whole.growth_bytes
     # Gradients and AdamW's two states are there in either case.
@@ -109,7 +107,7 @@ def test_micro_batches_compute_the_same_and_keep_less(tiny: tiny_bert.Tiny) -> N
 def test_a_longer_batch_takes_more_and_autocast_less(tiny: tiny_bert.Tiny) -> None:
     usual = predicted(tiny, "pasta")
     assert predicted(tiny, "pasta", replace(SHAPE, length=32)).growth_bytes > 1.8 * usual.growth_bytes
-    assert predicted(tiny, "pasta", placement=Placement(autocast=torch.bfloat16)).growth_bytes < usual.growth_bytes
+    assert predicted(tiny, "pasta", profile=tiny_bert.profile(dtype="bfloat16")).growth_bytes < usual.growth_bytes
 
 
 @pytest.mark.parametrize(
@@ -141,7 +139,7 @@ def test_a_step_and_a_file_take_what_was_predicted(tiny: tiny_bert.Tiny, name: s
             batch.inputs["attention_mask"].fill_(1)[0, -1] = 0  # or transformers leaves the mask out
             batch.inputs["token_type_ids"].fill_(0)
             batch.labels.fill_(0)
-            update(state, batch, context.kind, PLACEMENT)
+            update(state, batch, context.kind, PROFILE)
             state.optimizer.zero_grad(set_to_none=True)
     assert expected.growth_bytes == pytest.approx(live.peak - start, rel=0.02)
 

@@ -24,7 +24,6 @@ from bench.plugins.specs import build_method, parse
 from bench.plugins.task import TaskContext
 from bench.runner import backend
 from bench.train.model import load_config
-from bench.train.placement import Placement
 
 METHODS = ("pasta", "lora", "bitfit", "prompt_tuning", "prefix_tuning", "adapters", "ia3", "head", "full")
 WITHIN = 0.15
@@ -82,7 +81,7 @@ def predicted(folder: Path, name: str, shape: Shape) -> Step:
     method = build_method(registry.methods(), parse(name))
     context, config = TaskContext("truth", "classification", False, 2, (101, 102), 0), load_config(folder / "model")
     recipe = method.recipe(context, config).model_copy(update={"masks": cheaper_masks("cpu")})  # as a cell has it
-    return predict(config, method, context, recipe, Placement.of(PROFILE), shape)
+    return predict(config, method, context, recipe, PROFILE, shape)
 
 
 def check(folder: Path, name: str, shape: Shape, capsys: Any) -> None:

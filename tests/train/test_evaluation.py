@@ -10,7 +10,6 @@ import torch
 from bench.plugins import registry
 from bench.plugins.specs import build_method, parse
 from bench.train.evaluation import PredictionError, predict
-from bench.train.placement import Placement
 
 every_kind = pytest.mark.parametrize("kind", tiny_bert.KINDS)
 
@@ -36,7 +35,7 @@ def test_predictions_are_in_the_datas_order_whatever_the_batch_size(tiny: tiny_b
             want.append(int(logits.argmax()))
     for size in (1, 4, 100):
         module.train()  # predict has to set the mode itself
-        found = predict(module, data, Placement(eval_batch=size))
+        found = predict(module, data, tiny_bert.profile(eval_batch_size=size))
         assert not module.training
         assert found == (pytest.approx(want, abs=1e-5) if kind == "regression" else want)
     assert len({str(prediction) for prediction in want}) > 1
@@ -56,4 +55,4 @@ def test_predictions_that_are_not_numbers_are_an_error(kind: str, tiny: tiny_ber
     module.register_forward_hook(spoil)
     batches = math.ceil(len(data) / 4)
     with pytest.raises(PredictionError, match=rf"predictions for {batches} of {len(data)} examples are not numbers$"):
-        predict(module, data, Placement(eval_batch=4))
+        predict(module, data, tiny_bert.profile(eval_batch_size=4))

@@ -15,7 +15,6 @@ from bench.train import features, loop
 from bench.train.adaptation import Adapted
 from bench.train.evaluation import predict
 from bench.train.features import feature_cache
-from bench.train.placement import Placement
 
 
 def head() -> Any:
@@ -35,10 +34,10 @@ def calls_of(backbone: nn.Module) -> list[int]:
     return seen
 
 
-def trained(tiny: tiny_bert.Tiny, kind: str, placement: Placement, epochs: float = 3.0) -> tuple[Adapted, Any]:
+def trained(tiny: tiny_bert.Tiny, kind: str, profile: Any, epochs: float = 3.0) -> tuple[Adapted, Any]:
     made, data = adapted(tiny, kind), tiny.data(kind)
     recipe = tiny_bert.recipe(epochs=epochs, batch_size=4, learning_rate=1e-2)
-    result = loop.train(made, data, recipe, placement, 5)
+    result = loop.train(made, data, recipe, profile, 5)
     return made, result
 
 
@@ -47,10 +46,10 @@ def trained(tiny: tiny_bert.Tiny, kind: str, placement: Placement, epochs: float
 def test_training_is_the_same_as_without(
     tiny: tiny_bert.Tiny, kind: str, micro_batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    placement = Placement(micro_batch=micro_batch)
-    ours, found = trained(tiny, kind, placement)
+    profile = tiny_bert.profile(micro_batch_size=micro_batch)
+    ours, found = trained(tiny, kind, profile)
     monkeypatch.setattr(loop, "feature_cache", lambda *_: None)
-    plain, expected = trained(tiny, kind, placement)
+    plain, expected = trained(tiny, kind, profile)
     assert found.losses == pytest.approx(expected.losses, rel=1e-5)
     for mine, its in zip(ours.head, plain.head, strict=True):
         torch.testing.assert_close(mine, its, rtol=1e-4, atol=1e-6)
@@ -63,10 +62,10 @@ def test_the_backbone_is_computed_once_an_example(tiny: tiny_bert.Tiny, kind: st
     made, data = adapted(tiny, kind), tiny.data(kind)
     seen = calls_of(made.module.bert)
     recipe = tiny_bert.recipe(epochs=4, batch_size=4, learning_rate=1e-2)
-    loop.train(made, data, recipe, Placement(), 5)
+    loop.train(made, data, recipe, tiny_bert.profile(), 5)
     assert sum(seen) == len(data)
     seen.clear()
-    predict(made.module, data, Placement())  # the model itself is as it was
+    predict(made.module, data, tiny_bert.profile())  # the model itself is as it was
     assert sum(seen) == len(data)
 
 
@@ -94,7 +93,7 @@ def test_what_does_not_fit_is_computed_each_time(tiny: tiny_bert.Tiny, monkeypat
     made, data = adapted(tiny, "classification"), tiny.data("classification")
     seen = calls_of(made.module.bert)
     recipe = tiny_bert.recipe(epochs=2, batch_size=1, learning_rate=1e-2)
-    loop.train(made, data, recipe, Placement(), 5)
+    loop.train(made, data, recipe, tiny_bert.profile(), 5)
     assert sum(seen) == 2 * len(data) - 5
 
 

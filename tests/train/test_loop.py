@@ -18,7 +18,6 @@ from bench.train import loop
 from bench.train.adaptation import Adapted
 from bench.train.data import Encoded
 from bench.train.loop import Callbacks, TrainingError, TrainState, loss_sum, total_steps, update
-from bench.train.placement import Placement
 
 every_kind = pytest.mark.parametrize("kind", tiny_bert.KINDS)
 
@@ -27,11 +26,9 @@ def build(spec: str) -> Any:
     return build_method(registry.methods(), parse(spec))
 
 
-def fit(
-    adapted: Adapted, data: Encoded, recipe: Any, placement: Placement | None = None, seed: int = 7, **callbacks: Any
-) -> Any:
+def fit(adapted: Adapted, data: Encoded, recipe: Any, profile: Any = None, seed: int = 7, **callbacks: Any) -> Any:
     torch.manual_seed(1)
-    return loop.train(adapted, data, recipe, placement or Placement(), seed, Callbacks(**callbacks))
+    return loop.train(adapted, data, recipe, profile or tiny_bert.profile(), seed, Callbacks(**callbacks))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +75,7 @@ def test_accumulated_parts_give_the_gradient_of_one_batch(tiny: Any, kind: str, 
     for size in (8, micro):
         adapted = tiny.adapted(build("full"), kind)
         state = TrainState.of(adapted.module.double(), adapted.head, tiny_bert.recipe(), 1)
-        loss = update(state, batch, data.kind, Placement(micro_batch=size))
+        loss = update(state, batch, data.kind, tiny_bert.profile(micro_batch_size=size))
         found.append((float(loss), [p.grad for p in state.trained]))
     (whole, gradients), (parts, accumulated) = found
     assert parts == pytest.approx(whole, abs=1e-6)
@@ -200,7 +197,7 @@ def test_steps_and_tokens_are_counted_and_reported(tiny: Any) -> None:
     data, timeline, reported = tiny.data("pair"), Timeline(), list[Any]()
     recipe = tiny_bert.recipe(batch_size=5, epochs=2)
     adapted, callbacks = tiny.adapted(build("head"), "pair"), Callbacks(on_progress=lambda *step: reported.append(step))
-    done = loop.train(adapted, data, recipe, Placement(), 7, callbacks, timeline)
+    done = loop.train(adapted, data, recipe, tiny_bert.profile(), 7, callbacks, timeline)
     assert sorted(step.examples for step in done.steps) == [2, 2, 5, 5, 5, 5]
     assert sum(step.tokens for step in done.steps) == 2 * data.lengths.sum()
     assert (reported[0][:2], reported[-1]) == ((1, 6), (6, 6, pytest.approx(done.losses[-1])))
@@ -210,8 +207,8 @@ def test_steps_and_tokens_are_counted_and_reported(tiny: Any) -> None:
 def test_mixed_precision_trains_close_to_full(tiny: Any) -> None:
     method, data = build("pasta[dropout=0]"), tiny.data("pair")
     full, mixed = (
-        fit(tiny.adapted(method, "pair"), data, tiny_bert.recipe(), Placement(autocast=dtype)).losses
-        for dtype in (None, torch.bfloat16)
+        fit(tiny.adapted(method, "pair"), data, tiny_bert.recipe(), tiny_bert.profile(dtype=dtype)).losses
+        for dtype in ("float32", "bfloat16")
     )
     assert full != mixed
     assert full == pytest.approx(mixed, abs=0.3)

@@ -14,7 +14,6 @@ from bench.plugins.specs import build_method, parse
 from bench.train import loop
 from bench.train.adaptation import Adapted
 from bench.train.batches import epoch_batches
-from bench.train.placement import Placement
 
 
 def plain_loop(adapted: Adapted, kind: str, recipe: Any, steps: int, seed: int, tokenizer: Any) -> list[float]:
@@ -93,7 +92,7 @@ def test_a_training_is_that_of_a_plain_loop(tiny: Any, kind: str, spec: str, cha
     method = build_method(registry.methods(), parse(spec))
     mine, other = (tiny.adapted(method, kind) for _ in range(2))
     torch.manual_seed(1)
-    trained = loop.train(mine, tiny.data(kind), recipe, Placement(), 7)
+    trained = loop.train(mine, tiny.data(kind), recipe, tiny_bert.profile(), 7)
     losses = plain_loop(other, kind, recipe, 8, 7, tiny.tokenizer)
     assert trained.losses == pytest.approx(losses, abs=2e-6)
     assert max(losses) > 0.1
