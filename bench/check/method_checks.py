@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -20,9 +19,8 @@ from bench.check import examples
 from bench.check.checks import Check, OnProgress, Outcome, run_checks
 from bench.check.encoder import Encoder, logits
 from bench.check.trial import SEED, STEPS, TRAINING_SEED, Tensors, Trial
-from bench.errors import first_error, first_line
+from bench.errors import first_line
 from bench.grid import seeds
-from bench.plugins import specs
 from bench.plugins.method import Method
 from bench.plugins.recipe import Recipe
 
@@ -182,32 +180,13 @@ def one_start(trial: Trial) -> Iterator[str]:
                 yield f"{name} starts differently at one seed: it is not drawn from torch's global generator"
 
 
-def params_text(trial: Trial) -> Iterator[str]:
-    """Parameters written as JSON, or as key=value on the command line, are read back unchanged."""
-    method = trial.make()
-    kind, identity, text = type(method.params), method.params.model_dump(mode="json"), specs.params_text(method.params)
-    on_command_line = specs.parse(f"{method.name}[{text}]").params
-    ways = {
-        "JSON": lambda: kind.model_validate(json.loads(json.dumps(identity))),
-        f"[{text}]": lambda: kind.model_validate_strings(on_command_line),
-    }
-    for written, read in ways.items():
-        try:
-            found = read().model_dump(mode="json")
-        except ValidationError as error:
-            yield f"{written} cannot be read back: {': '.join(first_error(error))}"
-            return
-        if found != identity:
-            yield f"{written} is read back as {found}, not as {identity}"
-
-
 EVERY_KIND: tuple[Check[Trial], ...] = (
     applies,  # the first: unless it passes, the others have nothing to look at
     recipe, head_untouched, trainables_real, frozen_unchanged, gradients, count, starts_at_base, batch_independent,
     save_and_load,
     modes_agree,  # the last: it leaves the dropout off
 )  # fmt: skip
-ONE_KIND: tuple[Check[Trial], ...] = (misfit_refused, one_start, params_text)
+ONE_KIND: tuple[Check[Trial], ...] = (misfit_refused, one_start)
 """What does not depend on the task is checked on the first kind that the method applies to."""
 
 

@@ -21,16 +21,7 @@ from bench.profiles import Profile
 # Raise it with a change in bench/ that moves a number of a cell: a loss, an answer, a score, a count. Every cell then
 # has another id. tests/golden fails where it was forgotten. Plugins' own files need no raise: they are hashed.
 NUMERICS = 1
-NUMERIC_LIBRARIES = (
-    "torch",
-    "transformers",
-    "tokenizers",
-    "peft",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "seqeval",
-)
+NUMERIC_LIBRARIES = ("torch", "transformers", "tokenizers", "peft", "numpy", "scipy", "scikit-learn", "seqeval")
 
 
 class Cell(BaseModel):
@@ -106,11 +97,4 @@ def code_version(plugin_files: Iterable[Path]) -> str:
 
 @cache
 def _libraries() -> list[str]:
-    return [f"{name}=={_installed(name)}" for name in NUMERIC_LIBRARIES]
-
-
-def _installed(library: str) -> str:
-    try:
-        return importlib.metadata.version(library)
-    except importlib.metadata.PackageNotFoundError:
-        return "none"
+    return [f"{name}=={importlib.metadata.version(name)}" for name in NUMERIC_LIBRARIES]

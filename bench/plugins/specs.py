@@ -88,11 +88,6 @@ def changed_params(params: BaseModel) -> str:
     return ",".join(f"{name}={_value_text(value)}" for name, value in params if value != defaults[name])
 
 
-def params_text(params: BaseModel) -> str:
-    """All parameters as `key=value,...`, without those that are None or empty, which cannot be written."""
-    return ",".join(f"{name}={text}" for name, value in params if value is not None and (text := _value_text(value)))
-
-
 def describe_params(plugin: type[Method]) -> dict[str, str]:
     """Each parameter of a method with its type and default, as text."""
     return {

@@ -108,11 +108,6 @@ def test_a_helper_that_the_plugin_imports_counts(how: str, tmp_path: Path) -> No
     assert version(tmp_path, within, _rates="FACTOR = 2  # as ever\n") == before
 
 
-def test_a_helper_that_is_only_named_does_not_count(tmp_path: Path) -> None:
-    text = f"{PLUGIN}\nX = '_other'  # unlike _other\n"
-    assert version(tmp_path, text, _other="FACTOR = 6\n") == version(tmp_path, text)
-
-
 def test_what_a_helper_imports_counts_too(tmp_path: Path) -> None:
     before = version(tmp_path, _rates="from _other import FACTOR\n")
     assert version(tmp_path, _rates="from _other import FACTOR\n", _other="FACTOR = 6\n") != before
@@ -158,9 +153,3 @@ def test_the_integer_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     before = version(tmp_path)
     monkeypatch.setattr(grid, "NUMERICS", grid.NUMERICS + 1)
     assert version(tmp_path) != before
-
-
-def test_the_version_does_not_depend_on_where_the_code_lies(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    assert version(tmp_path / "a") == version(tmp_path / "b")

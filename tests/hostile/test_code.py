@@ -194,8 +194,6 @@ XML = {
     "a billion laughs": f'<!DOCTYPE a [<!ENTITY l0 "ha">{LAUGHS}]><a><b><AddressNumber>&l11;</AddressNumber></b></a>',
     "a file of this machine": '<!DOCTYPE a [<!ENTITY f SYSTEM "FILE">]><a><b><ZipCode>&f;</ZipCode></b></a>',
     "an unknown part": "<a><b><Planet>Mars</Planet></b></a>",
-    "no words": "<a><b></b></a>",
-    "not XML": "\0",
 }  # fmt: skip
 
 

@@ -71,7 +71,7 @@ def test_a_suite_with_infinite_training_is_refused(more: str, tmp_path: Path) ->
         suites.load(str(file))
 
 
-@pytest.mark.parametrize("name", ["a" * 5000, "~nosuchuser/x", "./a\0b", "~\ud800", "", "a\x1b[31m"])
+@pytest.mark.parametrize("name", ["a" * 5000, "./absent", "~nosuchuser/x", "./a\0b", "~\ud800/x", "", "a\x1b[31m"])
 def test_models_and_suites_of_impossible_names(name: str) -> None:
     with pytest.raises(BenchError):
         resolve(models.find(name).source)
