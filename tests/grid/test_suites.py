@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.errors import UsageError
 from bench.grid import models, suites
-from bench.grid.recipes import RecipeStore
 from bench.grid.suites import PRESETS, Budget
 from bench.plugins import registry
 from bench.plugins.recipe import Recipe
@@ -18,7 +16,6 @@ from bench.plugins.specs import build_method, parse
 from bench.runner.options import Options
 from bench.runner.plan import plan
 from bench.runner.request import Request, suite_of
-from bench.sources.resolve import Resolved
 
 WHOLE = """
 name = "mine"
@@ -85,35 +82,23 @@ PAPER = {
 
 
 @pytest.mark.parametrize("name", PAPER)
-def test_the_papers_suites_expand_to_cells_with_the_papers_recipe(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without the models and data, which are not here: what they resolve to is made up."""
+def test_the_papers_suites_have_the_papers_recipe(name: str) -> None:
     suite, (tasks, model, settings) = suites.load(name), PAPER[name]
-    monkeypatch.setattr(
-        "bench.runner.plan.fetch", lambda wanted, *_: dict.fromkeys(wanted, Resolved(tmp_path, "commit:0"))
-    )
-    specs = [parse(entry) for entry in suite.methods]
-    # Of what was tuned here nothing is in a suite.
-    request = Request(Options(), suite, specs, suite.tasks, suite.seeds, suite.model, "cpu", tmp_path)
-    request = replace(request, recipes=RecipeStore(shipped=False))
-    cells = plan(request).cells
-    assert len(cells) == len(tasks) * len(suite.methods) * len(suite.seeds)
-    assert {cell.task for cell in cells} == tasks
-    assert {cell.model for cell in cells} == {model}
-    for cell in cells:
-        if cell.method not in ("pasta", "prefix_tuning"):
-            assert cell.recipe == {}
-            continue
-        recipe = Recipe(**cell.recipe)  # it says all of a recipe that has no default
+    assert (set(suite.tasks), suite.model) == (tasks, model)
+    for task in suite.tasks:
+        recipe = Recipe(**suite.recipe(task, "pasta"))  # it says all of a recipe that has no default
         assert (recipe.weight_decay, recipe.warmup_ratio, recipe.dropout, recipe.min_steps) == (0, 0, 0.1, 0)
-        found = (recipe.learning_rate, recipe.epochs, recipe.batch_size)
-        if cell.method == "prefix_tuning":  # run_conll03_roberta.sh of THUDM/P-tuning-v2, with its pre_seq_len
-            assert (*found, cell.params["tokens"]) == (3e-2, 30, 16, 11)
-            continue
-        assert found == settings
-        stated = cell.task == "conll2003" or (cell.task, model) == ("glue-mrpc", "bert-large-cased")
+        assert (recipe.learning_rate, recipe.epochs, recipe.batch_size) == settings
+        stated = task == "conll2003" or (task, model) == ("glue-mrpc", "bert-large-cased")
         assert ("nothing is stated" not in recipe.chosen_by) == stated
+
+
+def test_the_prefixes_beside_the_paper_have_their_authors_recipe() -> None:
+    """That of run_conll03_roberta.sh of THUDM/P-tuning-v2, with its pre_seq_len."""
+    suite = suites.load("paper-conll2003")
+    recipe = Recipe(**suite.recipe("conll2003", "prefix_tuning"))
+    assert (recipe.learning_rate, recipe.epochs, recipe.batch_size) == (3e-2, 30, 16)
+    assert "prefix_tuning[tokens=11]" in suite.methods
 
 
 def test_a_file_of_ones_own(file: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import pickle
 import shutil
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from bench.errors import BenchError, SourceError, UsageError
+from bench.errors import SourceError, UsageError
 from bench.plugins import registry
 from bench.plugins.specs import build_method, parse
 from bench.train.adaptation import restore
@@ -160,22 +159,6 @@ def test_a_data_sets_loading_script_is_not_run(data: Path, canary: Path) -> None
         (data / name).write_text(code(canary))
     (data / "dataset_infos.json").write_text("{}")
     assert len(read_rte(data)["test"]) == 2
-
-
-def test_a_pickled_type_in_a_parquet_file_is_not_loaded(data: Path, canary: Path) -> None:
-    """Arrow's Python types were pickles in a column's metadata (CVE-2023-47248)."""
-    import pyarrow
-    import pyarrow.parquet
-
-    table = pyarrow.parquet.read_table(data / "validation-0.parquet")
-    pickled = {
-        "ARROW:extension:name": "arrow.py_extension_type",
-        "ARROW:extension:metadata": pickle.dumps(Evil(canary)),
-    }
-    fields = [field.with_metadata(pickled) for field in table.schema]
-    pyarrow.parquet.write_table(table.cast(pyarrow.schema(fields)), data / "validation-0.parquet")
-    with contextlib.suppress(BenchError):
-        read_rte(data)
 
 
 @pytest.mark.parametrize(

@@ -60,17 +60,6 @@ def test_a_bomb_is_reported_and_is_no_record(bomb: str, tmp_path: Path) -> None:
     assert results.finished(record().id) is None
 
 
-def test_the_last_of_two_equal_keys_counts(tmp_path: Path) -> None:
-    results = Store(tmp_path)
-    results.write(record())
-    path = results.path(record().id)
-    path.write_text(path.read_text().replace("{", '{"status":"error",', 1))
-    assert results.read(record().id) == record()
-    path.write_text(path.read_text().rstrip()[:-1] + ',"status":"fine"}')
-    with pytest.raises(StoreError, match="status"):
-        results.read(record().id)
-
-
 def test_a_record_over_the_size_limit_is_not_read(tmp_path: Path) -> None:
     results = Store(tmp_path)
     results.write(record())

@@ -211,7 +211,6 @@ def test_a_family_brings_methods_by_their_names_in_it(write: Write) -> None:
     [
         ("zoo:aper", "There is no method 'zoo:aper'; did you mean 'zoo:ape'? There are: zoo:ape, zoo:bear."),
         ("zoo:cat", "zoo:cat is not offered: it is a pet."),
-        ("zoo:", "'zoo' is a family of methods; name one of them: zoo:ape, zoo:bear."),
         ("zoo", "'zoo' is a family of methods; name one of them: zoo:ape, zoo:bear."),
         ("zu:bear", "There is no method 'zu:bear'; did you mean 'zoo:bear'? There are: adapters, "),
     ],

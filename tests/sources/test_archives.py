@@ -2,7 +2,6 @@
 
 import os
 import tarfile
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -100,16 +99,3 @@ def test_a_damaged_archive(index: Index, body: bytes) -> None:
 
 def test_a_path_that_the_archive_does_not_hold(index: Index) -> None:
     fails(serve(index, "demo/b.txt"), "'demo/b.txt'", "demo-pkg==1.0", "near matches are", "demo/data/a.txt")
-
-
-def test_a_zip_with_a_member_that_has_no_name_is_damaged(tmp_path: Path) -> None:
-    path = tmp_path / "x.whl"
-    path.write_bytes(make_wheel([("data/a", b"x")]))
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("?", b"x")
-    body = path.read_bytes()
-    at = body.rindex(b"PK\x01\x02", 0, body.rindex(b"?") + 1)
-    # In the listing, the length of the last name becomes zero, and its letter a comment.
-    path.write_bytes(body[: at + 28] + b"\0\0\0\0\x01\0" + body[at + 34 :])
-    with pytest.raises(SourceError, match="damaged"):
-        archives.extract(path, "data", tmp_path / "out")

@@ -167,13 +167,6 @@ def test_a_full_disk(index: Index, cache: Path, monkeypatch: pytest.MonkeyPatch,
     assert resolve(ref)
 
 
-def test_a_cache_that_cannot_be_made(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(SourceError, match=r"Cannot write in .*BENCH_CACHE"):
-        resolve(serve(index, "demo/data"))
-
-
 # Other processes
 
 CHILD = """
