@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -64,11 +64,10 @@ class Applied:
 
 @dataclass(frozen=True)
 class Trained:
-    """The same module after STEPS steps. gradients: the largest of each trainable tensor over all steps, by name."""
+    """The same module after STEPS steps."""
 
     module: nn.Module
     tensors: Tensors
-    gradients: dict[str, float]
     initial_seed: int
 
 
@@ -111,22 +110,10 @@ class Trial:
     def trained(self) -> Trained:
         """The module of `applied` after a few steps of the harness's own loop, in evaluation mode."""
         adapted = self.applied.adapted
-        module = adapted.module
-        trainable = {name: p for name, p in module.named_parameters() if p.requires_grad}
-        gradients = dict.fromkeys(trainable, 0.0)
-
-        def watch(name: str, parameter: Tensor) -> None:
-            assert parameter.grad is not None
-            gradients[name] = max(gradients[name], float(parameter.grad.abs().max()))
-
-        hooks = [p.register_post_accumulate_grad_hook(partial(watch, name)) for name, p in trainable.items()]
         torch.manual_seed(TRAINING_SEED)
         loop.train(adapted, self.data, RECIPE, profiles.load("cpu"), SEED)
-        initial_seed = torch.initial_seed()
-        for hook in hooks:
-            hook.remove()
-        module.eval()
-        return Trained(module, Tensors.of(module), gradients, initial_seed)
+        adapted.module.eval()
+        return Trained(adapted.module, Tensors.of(adapted.module), torch.initial_seed())
 
 
 # `base` is the same model without the method, its head drawn alike; `head` and `before` are the model's before `apply`.

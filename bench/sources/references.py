@@ -66,12 +66,8 @@ def parse(ref: str) -> PackageRef | HubRef | PathRef:
         return PackageRef(name, found["version"], found["inner"].rstrip("/"), found["sha256"].lower())
     if colon and kind == "hub":
         found = _HUB.fullmatch(rest)
-        if (
-            found is None
-            or ".." in found["repo"] + found["revision"]
-            or max(map(len, found["repo"].split("/"))) > _MAX_NAME
-            or not _is_inner(found["inner"] or "all")
-        ):
+        is_safe = found and ".." not in found["repo"] + found["revision"] and _is_inner(found["inner"] or "all")
+        if found is None or not is_safe or max(map(len, found["repo"].split("/"))) > _MAX_NAME:
             raise SourceError(f"{ref!r} is malformed; write {_HUB_FORM}.")
         inner = found["inner"].rstrip("/") if found["inner"] else None
         return HubRef(found["repo"], "dataset" if found["datasets"] else "model", found["revision"], inner)

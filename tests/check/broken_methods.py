@@ -110,7 +110,7 @@ class HidesAVector(Shift):
         return model
 
 
-applies("trainables-real", "spare is trainable and does not change", "gradients", "count",
+applies("trainables-real", "spare is trainable and does not change", "count",
         before=lambda model: setattr(model.base_model, "spare", nn.Parameter(torch.ones(3))))  # fmt: skip
 runs("trainables-real", "shift no longer trains after a few steps", "save-and-load",
      training=lambda embeddings: embeddings.shift.requires_grad_(False))  # fmt: skip
@@ -125,26 +125,7 @@ runs("frozen-unchanged", "memory is new after a few steps",
      training=lambda embeddings: embeddings.register_buffer("memory", torch.zeros(1)))  # fmt: skip
 
 
-# gradients and count
-
-
-@breaks("gradients", "other is trainable and its gradient is 0.0 in every step")
-class DriftsWithoutAGradient(Shift):
-    """It has a second parameter, which changes, but not by learning."""
-
-    def apply(self, model, task):
-        model = super().apply(model, task)
-        model.base_model.embeddings.other = nn.Parameter(torch.ones(3))
-        return model
-
-    def shifted(self, embeddings, args, output):
-        if embeddings.training:
-            embeddings.other.data.add_(1)
-        return super().shifted(embeddings, args, output)
-
-    def trainable_formula(self, config, task):
-        return config.hidden_size + 3
-
+# count
 
 variant("count", "trainable_formula says 33, but 32 parameters train",
         trainable_formula=lambda self, config, task: config.hidden_size + 1)  # fmt: skip
