@@ -15,17 +15,12 @@ from bench.forecast.seconds import Estimator, Like, duration
     [
         (None, "unknown"),
         (-3.0, "0 s"),
-        (0.0, "0 s"),
-        (0.4, "0 s"),
         (8.2, "8 s"),
         (89.4, "89 s"),
         (90.0, "2 min"),
-        (149.0, "2 min"),
-        (151.0, "3 min"),
         (3569.0, "59 min"),
         (3571.0, "1 h 00 min"),
         (7500.0, "2 h 05 min"),
-        (360_000.0, "100 h 00 min"),
     ],
 )
 def test_durations_read_well(seconds: float | None, text: str) -> None:

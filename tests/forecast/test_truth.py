@@ -1,4 +1,4 @@
-"""Predicted memory against measured memory: every method on real weights, three on a BERT-base, in new processes."""
+"""Predicted memory against measured memory: methods on real weights, one on a BERT-base, in new processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from bench.plugins.task import TaskContext
 from bench.runner import backend
 from bench.train.model import load_config
 
-METHODS = ("pasta", "lora", "bitfit", "prompt_tuning", "prefix_tuning", "adapters", "ia3", "head", "full")
 WITHIN = 0.15
 ROOT = Path(__file__).parents[2]
 PROFILE = profiles.load("cpu-2core")
@@ -101,11 +100,10 @@ def check(folder: Path, name: str, shape: Shape, capsys: Any) -> None:
     assert peak + own == pytest.approx(truth["peak_mib"], rel=WITHIN)
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_every_method_on_real_weights(minilm: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", ["pasta", "lora", "adapters", "prefix_tuning", "full"])
+def test_methods_on_real_weights(minilm: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     check(minilm, name, Shape(32, 64), capsys)
 
 
-@pytest.mark.parametrize("name", ["pasta", "full", "lora"])
-def test_a_bert_base(bert_base: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    check(bert_base, name, Shape(8, 64), capsys)
+def test_a_bert_base(bert_base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check(bert_base, "lora", Shape(8, 64), capsys)

@@ -11,7 +11,6 @@ from bench.check.checks import Check, check_name, run_check
 from bench.check.encoder import Encoder, encoder_of
 from bench.check.method_checks import EVERY_KIND, ONE_KIND
 from bench.check.trial import Trial
-from bench.grid import seeds
 from bench.plugins import registry
 from bench.plugins.method import Method
 from bench.plugins.specs import build_method, parse
@@ -122,13 +121,3 @@ def test_another_seed_draws_another_start(adapted: Any, spec: str, count: int) -
     first, other = (dict(adapted(spec, "pair", seed).module.named_parameters()) for seed in (3, 4))
     drawn = {name for name in first if "classifier" not in name and not torch.equal(first[name], other[name])}
     assert len(drawn) == count
-
-
-def test_the_head_depends_on_the_seed_alone(adapted: Any) -> None:
-    torch.manual_seed(0)
-    first = adapted("pasta", "pair").head[0].detach().clone()
-    torch.manual_seed(1)
-    torch.rand(100)
-    assert torch.equal(first, adapted("lora", "pair").head[0])
-    assert not torch.equal(first, adapted("pasta", "pair", 1).head[0])
-    assert len(set(seeds.streams(0).values())) == 4

@@ -1,7 +1,6 @@
 """Profiles: the built-in ones, choosing among them, and what a wrong one is told."""
 
 import os
-import subprocess
 import sys
 import tomllib
 from functools import partial
@@ -159,13 +158,6 @@ def test_a_file_may_not_pass_for_a_built_in(write: Any) -> None:
         profiles.load(write(name="cpu-2core", micro_batch_size=8))
 
 
-def test_thread_count_shares_the_cores_out(write: Any) -> None:
-    shared = profiles.load(write(threads="all", workers=3))
-    assert [shared.thread_count(cores) for cores in (1, 2, 6, 8)] == [1, 1, 2, 2]
-    assert profiles.load("cpu").thread_count(8) == 8
-    assert profiles.load("cpu-2core").thread_count(8) == 2
-
-
 @pytest.fixture
 def torch_calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A torch that notes what is set, and whose inter-op threads have been set before."""
@@ -197,24 +189,6 @@ def test_apply(torch_calls: dict[str, Any], name: str, threads: int, precision: 
         "use_deterministic_algorithms": True,
     }
     assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == workspace
-
-
-@pytest.mark.slow
-def test_apply_sets_the_real_torch() -> None:
-    """The tests above hold that the settings are the profile's."""
-    script = """
-from bench import profiles
-for _ in range(2):  # as in a worker that runs several cells
-    profiles.apply(profiles.load("cpu-2core"))
-import torch
-assert torch.get_num_threads() == 2
-assert torch.get_num_interop_threads() == 1
-assert torch.get_float32_matmul_precision() == "highest"
-assert torch.are_deterministic_algorithms_enabled()
-"""
-    root = Path(profiles.__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
 
 
 def test_every_built_in_file_writes_every_field_out() -> None:

@@ -156,6 +156,7 @@ BROKEN: dict[str, Any] = {
         "does not fit.*head.classifier.bias",
         lambda folder: edit_tensors(folder, "head.classifier.bias"),
     ),
+    "another head": ("does not fit.*classifier", lambda folder: None),
     "another shape": ("does not fit.*vectors", lambda folder: edit_tensors(folder, vectors=torch.zeros(1, 2, 32))),
 }
 
@@ -178,7 +179,7 @@ def test_a_broken_or_foreign_adapter_is_refused_and_leaves_the_model_alone(tmp_p
     reason, spoil = BROKEN[name]
     pasta.save(attached(), tmp_path)
     spoil(tmp_path)
-    model = model_with_head()
+    model = model_with_head(num_labels=2 if name == "another head" else 3)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     with pytest.raises(ValueError, match=reason):
         pasta.load(model, tmp_path)
@@ -190,12 +191,6 @@ def test_an_adapter_for_other_tokens_does_not_go_into_one_that_is_there(tmp_path
     pasta.save(attached(tokens="cls"), tmp_path)
     with pytest.raises(ValueError, match="other tokens or layers"):
         pasta.load(attached(tokens="sep"), tmp_path)
-
-
-def test_a_head_of_another_size_is_refused_for_the_models_own(tmp_path: Path) -> None:
-    pasta.save(attached(), tmp_path)
-    with pytest.raises(ValueError, match=r"does not fit.*classifier"):
-        pasta.load(model_with_head(num_labels=2), tmp_path)
 
 
 # Several adapters
@@ -332,22 +327,12 @@ def test_a_mixed_batch_trains_each_adapter_as_it_would_alone() -> None:
         assert torch.allclose(vectors.grad, together[index], atol=1e-5)
 
 
-def test_adapters_of_different_dropout_do_not_train_in_one_batch() -> None:
-    model, inputs = attached(), families.inputs("bert", pair=False)
-    pasta.attach(model, families.tokenizer("bert"), name="second", dropout=0.5)
-    model.eval()(**inputs, adapters=torch.tensor([0, 1, 0, 1]))
-    with pytest.raises(ValueError, match="different dropout"):
-        model.train()(**inputs, adapters=torch.tensor([0, 1, 0, 1]))
-
-
 @pytest.mark.parametrize(
     ("choice", "reason"),
     [
         ("nobody", "no adapter 'nobody'"),
         (["default", "nobody", "default", "default"], "no adapter 'nobody'"),
         (["default"] * 3, "3 adapters were chosen for a batch of 4"),
-        (torch.tensor([0, 1, 0, 0]), "indices from 0 to 0"),
-        (torch.tensor([0.0, 0.0, 0.0, 0.0]), "indices from 0 to 0"),
     ],
 )
 def test_a_wrong_choice_is_refused(choice: Any, reason: str) -> None:

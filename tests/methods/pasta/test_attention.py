@@ -117,17 +117,6 @@ def test_nothing_to_measure_is_an_error(tiny: Any) -> None:
             measured(tiny, tiny.model("classification"), texts)
 
 
-def test_heads_that_ask_nothing_give_exactly_the_uniform_baseline(tiny: Any) -> None:
-    model = tiny.model("pair")
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if ".query." in name:
-                parameter.zero_()
-    found = measured(tiny, model, of(tiny.tokenizer, "the film", "very bad and not good", pair=True))
-    assert found["uniform_share"][0] > 0.1
-    np.testing.assert_allclose(found["special_share"], found["uniform_share"], rtol=0, atol=1e-7)
-
-
 def test_a_method_that_lengthens_the_sequence_is_refused(tiny: Any) -> None:
     method = build_method(registry.methods(), parse("prompt_tuning[tokens=5]"))
     module = adapt(tiny.model("classification"), method, tiny.context("classification"), seeds.streams(0)).module
@@ -150,7 +139,6 @@ T5 = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 1, "num_heads": 4, "de
 OTHERS = {
     "gpt2": ({"n_embd": 32, "n_layer": 3, "n_head": 4}, "looks at earlier tokens only"),
     "t5": (T5, "T5ForSequenceClassification does not return the attention"),
-    "fnet": ({"hidden_size": 32, "num_hidden_layers": 1, "intermediate_size": 48}, "FNetFor.* does not return the att"),
 }
 
 
@@ -162,7 +150,7 @@ def test_other_models_are_refused(tiny: Any, family: str) -> None:
     encoding = of(tiny.tokenizer, "good film")
     encoding.pop("token_type_ids")
     with pytest.raises(UsageError, match=reason):
-        attention_maps(model if family == "fnet" else eager(model), encoding, 0)
+        attention_maps(eager(model), encoding, 0)
 
 
 # The command
