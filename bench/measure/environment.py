@@ -127,10 +127,7 @@ def code(root: Path = _ROOT) -> dict[str, Any]:
     if status is None:
         return {"commit": commit, "dirty": None}
     changes = status.split("\0")[:-1]
-    return {
-        "commit": commit,
-        "dirty": any(not change.startswith("??") or change.endswith(".py") for change in changes),
-    }
+    return {"commit": commit, "dirty": any(not change.startswith("??") or change.endswith(".py") for change in changes)}
 
 
 def anonymous(text: str) -> str:

@@ -36,8 +36,8 @@ class Attachment(nn.Module):
 
     It is a part of the backbone, so its parameters move, train and are copied with the model's. One call
     at a time: where each special token stands is kept from a call's beginning to its end, and to the end of
-    its backward pass under gradient checkpointing. On several devices use DistributedDataParallel; the replicas
-    of nn.DataParallel share their hooks, and so their vectors.
+    its backward pass under gradient checkpointing. The replicas of nn.DataParallel share their hooks, and so their
+    vectors: use DistributedDataParallel.
 
     Args:
         model: a model with or without a head, of a family that PASTA knows.
@@ -120,16 +120,13 @@ class Attachment(nn.Module):
         self._default = choice
 
     def _choose(self, choice: Choice) -> None:
-        known = tuple(self.adapters)
         rows: Tensor | None = None
         if choice is None:
             names: tuple[str, ...] = ()
         elif isinstance(choice, str):
             names = (choice,)
         elif isinstance(choice, Tensor):
-            names, rows = known, choice.to(self.special_ids.device)
-            if not _may_be_indices(choice, len(known)):
-                raise ValueError(f"Adapters are chosen by indices from 0 to {len(known) - 1}, one an example.")
+            names, rows = tuple(self.adapters), choice.to(self.special_ids.device)
         else:
             names = tuple(dict.fromkeys(choice))
             rows = torch.tensor([names.index(name) for name in choice], device=self.special_ids.device)
@@ -214,15 +211,6 @@ class Attachment(nn.Module):
         widest = max(answer.shape[-1] for answer in answers)
         padded = [functional.pad(a, (0, widest - a.shape[-1]), value=float("-inf")) for a in answers]
         return torch.stack(padded)[self._rows, torch.arange(len(self._rows), device=output.device)]
-
-
-def _may_be_indices(choice: Tensor, count: int) -> bool:
-    """Whether these can be indices of adapters. Values on a GPU are not read: every call would wait for them."""
-    if choice.dim() != 1 or choice.is_floating_point():
-        return False
-    if choice.device.type != "cpu" or torch.compiler.is_compiling():
-        return True
-    return bool(((choice >= 0) & (choice < count)).all())
 
 
 def trained_head(model: PreTrainedModel) -> dict[str, nn.Module]:

@@ -19,10 +19,9 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 import made
+import tiny
 import torch
-from transformers import BertModel
 
-from bench.check import encoder
 from bench.grid import cell as grid
 from bench.grid.suites import Budget
 from bench.plugins import registry
@@ -121,8 +120,7 @@ GOLDEN = [
 def _model() -> tempfile.TemporaryDirectory[str]:
     """The tiny BERT's folder; it exists until the process ends."""
     folder = tempfile.TemporaryDirectory(prefix="golden-")
-    encoder.random_model(lambda: BertModel(encoder.tiny_config())).save_pretrained(folder.name)
-    encoder.tiny_tokenizer().save_pretrained(folder.name)
+    tiny.save(Path(folder.name))
     return folder
 
 

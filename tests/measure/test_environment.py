@@ -75,14 +75,7 @@ UNKNOWN = {"commit": None, "dirty": None}
 
 
 @pytest.mark.parametrize(
-    ("change", "dirty"),
-    [
-        (None, False),
-        ("a.py", True),
-        ("new/b c.py", True),
-        ("notes.txt", False),
-        ("renamed", True),
-    ],
+    ("change", "dirty"), [(None, False), ("a.py", True), ("new/b c.py", True), ("notes.txt", False), ("renamed", True)]
 )
 def test_what_makes_a_checkout_dirty(checkout: tuple[Path, Git], change: str | None, dirty: bool) -> None:
     root, git = checkout

@@ -13,23 +13,13 @@ import tomli_w
 
 from bench import profiles
 from bench.errors import ProfileError
-from bench.profiles.probe import Gpu, Machine
+from bench.profiles.probe import Gpu, Machine, probe
 
 
 def a_machine(cores: int = 2, memory_mib: int = 24_000, gpu_mib: int = 0, capability: str = "8.9") -> Machine:
     card = Gpu(name="Card", memory_mib=gpu_mib, capability=capability, driver="570.1", cuda="12.8")
-    return Machine(
-        cpu_model="CPU",
-        cpu_cores_allowed=cores,
-        cpu_cores_total=cores,
-        cpu_capabilities=(),
-        memory_total_mib=memory_mib,
-        memory_limit_mib=None,
-        os="Linux",
-        kernel="6.1",
-        machine="x86_64",
-        gpus=(card,) if gpu_mib else (),
-    )
+    fields = {"cpu_cores_allowed": cores, "memory_total_mib": memory_mib, "memory_limit_mib": None}
+    return probe().model_copy(update={**fields, "gpus": (card,) if gpu_mib else ()})
 
 
 @pytest.fixture
@@ -94,12 +84,7 @@ def test_everything_that_is_missing_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "near"),
-    [
-        ("CPU", "; did you mean 'cpu'?"),
-        ("atuo", "; did you mean 'auto'?"),
-        ("", "."),
-    ],
+    ("wrong", "near"), [("CPU", "; did you mean 'cpu'?"), ("atuo", "; did you mean 'auto'?"), ("", ".")]
 )
 def test_an_unknown_name_gets_the_nearest_and_the_list(wrong: str, near: str) -> None:
     with pytest.raises(ProfileError) as caught:

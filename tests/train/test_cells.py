@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import gc
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -193,17 +191,6 @@ def test_a_cell_that_fails_ends_as_a_record(
 # What a cell leaves to the next
 
 
-def test_data_is_prepared_once_for_a_task_a_model_and_a_budget(grid: TinyGrid) -> None:
-    task, data = task_of(grid), grid.folder / "tiny.tsv"
-    first = prepare(task, data, grid.model, Budget(test_examples=4))
-    assert prepare(task, data, grid.model, Budget(test_examples=4)) is first
-    assert (len(first.splits["train"]), len(first.splits["test"])) == (24, 4)
-    assert first.description.examples == {"train": 24, "validation": 8, "test": 4}
-    other = prepare(task, data, grid.model, Budget(test_examples=5))
-    assert (len(other.splits["test"]), other.description.digest != first.description.digest) == (5, True)
-    assert first.context == other.context
-
-
 def test_a_cell_after_others_is_as_the_first_of_its_process(grid: TinyGrid, monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights in the file's pages and shared data: what `full` writes must not be what the next cell reads."""
     fresh = run_cell(grid)
@@ -229,35 +216,7 @@ def test_nothing_of_a_cell_outlives_the_next_ones_start(grid: TinyGrid) -> None:
     gc.unfreeze()
     before = modules()
     freeze_gc()
-    for method in ("pasta", "lora", "full", "steady"):
+    for method in ("pasta", "full"):
         run_cell(grid, method)
     assert modules() == before
     freeze_gc()
-
-
-# From the command line
-
-
-@pytest.mark.slow
-def test_rows_and_verify_of_an_extra_test(extra_grid: TinyGrid) -> None:
-    grid, results = extra_grid, extra_grid.folder / "results"
-    done = grid.run(results, "steady,raises", "--seeds", "2", "--json")
-    assert done.returncode == 1  # one of the methods raises
-    rows = {(row["task"], row["method"]): row for row in json.loads(done.stdout)}
-    assert set(rows) == {(task, method) for task in ("tiny", "tiny/harder") for method in ("steady", "raises")}
-    records = tiny_grid.records(results)
-    harder = [records[f"steady/{seed}"]["extra_tests"]["harder"]["scores"]["accuracy"] for seed in (0, 1)]
-    assert rows["tiny/harder", "steady"]["score_mean"] == pytest.approx(sum(harder) / 2)
-    assert rows["tiny/harder", "raises"]["status"] == "2 error"
-    with (results / "cells.csv").open(newline="") as lines:
-        cells = [row for row in csv.DictReader(lines) if row["task"] == "tiny/harder" and row["status"] == "ok"]
-    assert [float(row["score"]) for row in cells] == harder
-
-    one = records["steady/0"]
-    done = grid.bench("verify", one["id"], "--results", str(results), "--json", *grid.plugins)
-    assert json.loads(done.stdout)["same"] is True
-    one["extra_tests"]["harder"]["predictions"][0] ^= 1
-    path = Path(results, "records", f"{one['id']}.json")
-    path.write_text(json.dumps(one), encoding="utf-8")
-    done = grid.bench("verify", one["id"], "--results", str(results), "--json", *grid.plugins)
-    assert json.loads(done.stdout)["differences"] == ["1 of 8 predictions on harder differ"]

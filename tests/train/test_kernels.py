@@ -30,15 +30,6 @@ def test_masks_have_the_probability_and_the_expectation_of_dropout(p: float) -> 
     assert kept.tolist() == pytest.approx([1 / (1 - p)], rel=2e-5)
 
 
-def test_elements_are_dropped_independently() -> None:
-    """Pairs at every lag up to 70, across the four that share a draw: a chi-squared test each, corrected for 70."""
-    torch.manual_seed(2)
-    dropped = (masked(400_000, 0.1) == 0).numpy()
-    for lag in range(1, 71):
-        table = [[int((dropped[:-lag] == a).__and__(dropped[lag:] == b).sum()) for a in (0, 1)] for b in (0, 1)]
-        assert stats.chi2_contingency(table).pvalue > 1e-3 / 70, lag
-
-
 def test_one_64_bit_draw_serves_four_elements() -> None:
     """By hand: the mask is what the draws' 16-bit parts say, lowest first, and all of them occur as the sign too."""
     torch.manual_seed(3)
