@@ -36,8 +36,7 @@ def load_records(folders: Sequence[Path], profile: str | None = None) -> Loaded:
         UsageError: for a missing folder, an unknown profile, folders of several profiles if `profile` is None, or one
             profile name for different settings.
     """
-    records: list[Record] = []
-    notes: list[str] = []
+    records, notes = list[Record](), list[str]()
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"There is no results folder {folder}; `python -m bench run` makes one.")
@@ -65,11 +64,10 @@ def _once_each(records: Iterable[Record]) -> list[Record]:
     by_id: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         by_id[record.id].append(record)
-    return [_best(by_id[key]) for key in sorted(by_id)]
-
-
-def _best(same: Sequence[Record]) -> Record:
-    return same[0] if len(same) == 1 else max(same, key=lambda r: (r.status == "ok", r.finished_at, r.to_json()))
+    return [
+        same[0] if len(same) == 1 else max(same, key=lambda r: (r.status == "ok", r.finished_at, r.to_json()))
+        for _, same in sorted(by_id.items())
+    ]
 
 
 def _require_same_settings(records: Iterable[Record]) -> None:

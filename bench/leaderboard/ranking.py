@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -44,27 +44,12 @@ def compare_rows(first: Iterable[Record], second: Iterable[Record]) -> Compariso
     return compare_samples(sample(first), sample(second))
 
 
-class Pair(NamedTuple):
-    """Two rows of a group, the better mean first. p_holm: None where fewer than two seeds allow no claim."""
-
-    better: Row
-    worse: Row
-    comparison: Comparison | None
-    p_holm: float | None
-
-    @property
-    def verdict(self) -> str:
-        if self.p_holm is None:
-            return "no claim"
-        return "a is better" if self.p_holm < ALPHA else "not told apart"
-
-
 @dataclass(frozen=True)
 class Ranking:
     """The rows of a group from best to worst, those without a score last, and their rank groups.
 
     scored: how many rows have a score. comparisons, p_holm: of every two of these, in the order of
-    itertools.combinations.
+    itertools.combinations; p_holm lacks those that fewer than two seeds allow no claim of.
     """
 
     rows: list[Row]
@@ -72,11 +57,6 @@ class Ranking:
     comparisons: Comparisons
     p_holm: dict[int, float]
     groups: dict[Row, int]
-
-    def pairs(self) -> Iterator[Pair]:
-        """Every two rows with a score."""
-        for at, pair in enumerate(combinations(self.rows[: self.scored], 2)):
-            yield Pair(*pair, self.comparisons[at], self.p_holm.get(at))
 
 
 def rankings(rows: Mapping[Row, Sequence[Record]]) -> dict[Group, Ranking]:
@@ -91,25 +71,20 @@ def rankings(rows: Mapping[Row, Sequence[Record]]) -> dict[Group, Ranking]:
 
 
 def pair_lines(found: Mapping[Group, Ranking], rows: Mapping[Row, Sequence[Record]]) -> Iterator[dict[str, Any]]:
-    """A line for each pair; see bench.leaderboard.columns.PAIRS."""
+    """A line for every two rows with a score, the better mean first; see bench.leaderboard.columns.PAIRS."""
     for group, ranking in found.items():
-        labels = {row: row.label for row in ranking.rows}
-        metrics = {row: metric_of(rows[row]) for row in ranking.rows}
-        for pair in ranking.pairs():
+        named = [(row.label, metric_of(rows[row])) for row in ranking.rows[: ranking.scored]]
+        for at, ((better, metric), (worse, _)) in enumerate(combinations(named, 2)):
+            comparison, p_holm = ranking.comparisons[at], ranking.p_holm.get(at)
+            verdict = "no claim" if p_holm is None else "a is better" if p_holm < ALPHA else "not told apart"
             yield {
                 **group._asdict(),
-                "metric": metrics[pair.better],
-                "method_a": labels[pair.better],
-                "method_b": labels[pair.worse],
-                "difference": pair.comparison and pair.comparison.difference,
-                "ci95_low": pair.comparison and pair.comparison.ci95_low,
-                "ci95_high": pair.comparison and pair.comparison.ci95_high,
-                "p_value": pair.comparison and pair.comparison.p_value,
-                "p_holm": pair.p_holm,
-                "n_seeds": pair.comparison.n_seeds if pair.comparison else 0,
-                "n_examples": pair.comparison and pair.comparison.n_examples,
-                "minimum_detectable": pair.comparison and pair.comparison.minimum_detectable,
-                "verdict": pair.verdict,
+                "metric": metric,
+                "method_a": better,
+                "method_b": worse,
+                "p_holm": p_holm,
+                "verdict": verdict,
+                **(vars(comparison) if comparison else {"n_seeds": 0}),
             }
 
 

@@ -79,12 +79,9 @@ def _current(records: Iterable[Record]) -> dict[Row, list[Record]]:
 
 def _latest(members: Sequence[Record]) -> list[Record]:
     """The records of the version that finished last."""
-    last: dict[tuple[str, ...], str] = {}  # when each version finished last
     versions = [_version(record) for record in members]
-    for version, record in zip(versions, members, strict=True):
-        last[version] = max(last.get(version, ""), record.finished_at)
-    latest = max(last, key=lambda version: (last[version], version))
-    return [r for r, version in zip(members, versions, strict=True) if version == latest]
+    _, latest = max((record.finished_at, version) for record, version in zip(members, versions, strict=True))
+    return [record for record, version in zip(members, versions, strict=True) if version == latest]
 
 
 def _version(record: Record) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ class Tables:
         return rankings(self._rows)
 
     def _lines(self, name: Name) -> Iterable[dict[str, Any]]:
-        """The lines of a table, which may hold more than its columns."""
+        """The lines of a table; they may lack columns, or have more."""
         if name == "leaderboard":
             return (
                 _line(row, self._rows[row], ranking.groups.get(row))
@@ -68,37 +68,26 @@ class Tables:
 
 def _line(row: Row, members: Sequence[Record], rank: int | None) -> dict[str, Any]:
     ok = [record for record in members if record.status == "ok"]
-    failed = [record for record in members if record.failed]
     summary = summarise(list(scores(members).values()))
-    each = [_costs(record) for record in ok]
+    recipe = next((record.recipe for record in members if record.recipe), None)  # the same in all cells of a row
+    costs = [_costs(record) for record in ok]
     return {
         "rank_group": rank,
         "method": row.method,
         "method_params": row.variant,
         **row.group._asdict(),
         "metric": metric_of(members),
-        "score_mean": summary and summary.mean,
-        "score_std": summary and summary.std,
-        "score_ci95_low": summary and summary.ci95_low,
-        "score_ci95_high": summary and summary.ci95_high,
+        **({f"score_{name}": value for name, value in vars(summary).items()} if summary else {}),
         "n_seeds": len(ok),
-        "n_failed": len(failed),
+        "n_failed": sum(record.failed for record in members),
         "status": _status(members),
-        **{key: _median([cost[key] for cost in each]) for key in _COSTS},
+        **{key: _median([cost[key] for cost in costs]) for key in (costs[0] if costs else ())},
         "memory_kind": next((r.memory.kind for r in ok if r.memory), None),
-        **_recipe(members),
-        "schema_version": max(r.schema_version for r in members),
-        "bench_version": max(r.bench_version for r in members),
-    }
-
-
-def _recipe(members: Sequence[Record]) -> dict[str, Any]:
-    """How a row was tuned: its cells differ in seed only, so they have one recipe."""
-    recipe = next((record.recipe for record in members if record.recipe), None)
-    return {
         "recipe_chosen_by": recipe and recipe.chosen_by,
         "tuning_trials": recipe and recipe.trials,
         "tuning_examples": recipe and recipe.trial_examples,
+        "schema_version": max(r.schema_version for r in members),
+        "bench_version": max(r.bench_version for r in members),
     }
 
 
@@ -131,14 +120,6 @@ def _cell_line(record: Record) -> dict[str, Any]:
         "schema_version": record.schema_version,
         "bench_version": record.bench_version,
     }
-
-
-_COSTS = (
-    "method_params_count", "trainable_params", "trainable_share_percent", "trainable_share_with_head_percent",
-    "adapter_bytes", "peak_train_memory_mib", "peak_eval_memory_mib", "train_examples_per_second",
-    "train_tokens_per_second", "eval_examples_per_second", "step_p50_ms", "step_p95_ms", "train_seconds",
-    "inference_flops",
-)  # fmt: skip
 
 
 def _costs(record: Record) -> dict[str, Any]:

@@ -7,19 +7,19 @@ but the metric's name. Colours are custom properties of report.css, so that a ch
 from __future__ import annotations
 
 import math
-import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
 import altair as alt
+import numpy as np
 
-from bench.leaderboard.rows import Group
+from bench.leaderboard.rows import Group, higher_is_better, row_of
 from bench.plugins.specs import method_label
 from bench.records.record import Record
 from bench.report.formatting import UNKNOWN, Style, column_label, listed, shown, visible
+from bench.stats.combined import Floats
 
 Row = Mapping[str, Any]
 Styles = Mapping[str, Style]
@@ -58,15 +58,13 @@ class Chart(NamedTuple):
     spec: dict[str, Any] | None
 
 
-@dataclass(frozen=True)
-class ChartGroup:
+class ChartGroup(NamedTuple):
     """The charts of a group, with their legend."""
 
-    id: str
     title: str
     where: str
-    legend: tuple[tuple[str, Style], ...]
-    charts: tuple[Chart, ...]
+    legend: list[tuple[str, Style]]
+    charts: list[Chart]
 
 
 def chart_groups(rows: Iterable[Row], records: Iterable[Record], styles: Styles) -> list[ChartGroup]:
@@ -78,27 +76,17 @@ def chart_groups(rows: Iterable[Row], records: Iterable[Record], styles: Styles)
     for row in rows:
         by_group[Group(*(row[key] for key in Group._fields))].append(row)
     trained: dict[Group, list[Record]] = defaultdict(list)
-    higher_is_better: dict[str, bool] = {}
     for record in records:
-        cell = record.cell
-        trained[Group(cell.task, cell.model, cell.profile.name, cell.preset)].append(record)
-        if record.higher_is_better is not None:
-            higher_is_better[cell.task] = record.higher_is_better
+        trained[row_of(record).group].append(record)
     groups = []
-    for at, (group, members) in enumerate(by_group.items(), start=1):
-        higher = higher_is_better.get(group.task, higher_is_better.get(group.task.split("/")[0], True))
-        charts = [_scatter(cost, group, members, styles, higher) for cost in COSTS]
-        if group in trained:
+    for group, members in by_group.items():
+        of_task = group if group in trained else group._replace(task=group.task.rpartition("/")[0])
+        charts = [_scatter(cost, group, members, styles, higher_is_better(trained[of_task])) for cost in COSTS]
+        if group == of_task:
             charts.append(_losses(group, trained[group], styles))
-        groups.append(
-            ChartGroup(
-                f"group-{at}",
-                visible(group.task),
-                visible(f"model {group.model}, profile {group.profile}, preset {group.preset}"),
-                tuple((visible(label), styles[label]) for label in sorted(set(map(_label, members)))),
-                tuple(charts),
-            )
-        )
+        where = visible(f"model {group.model}, profile {group.profile}, preset {group.preset}")
+        legend = [(visible(label), styles[label]) for label in sorted(set(map(_label, members)))]
+        groups.append(ChartGroup(visible(group.task), where, legend, charts))
     return groups
 
 
@@ -128,13 +116,13 @@ def pareto(points: Mapping[str, tuple[float, float]], cost_sign: int = 1, score_
     return sorted((name for name in signed if not dominated(name)), key=lambda name: (signed[name], name))
 
 
-def _scatter(cost: Cost, group: Group, rows: Sequence[Row], styles: Styles, higher_is_better: bool) -> Chart:
+def _scatter(cost: Cost, group: Group, rows: Sequence[Row], styles: Styles, more_is_better: bool) -> Chart:
     title = f"Score against {cost.title}"
     known = {_label(row): row for row in rows if row["score_mean"] is not None and row[cost.column] is not None}
     front = pareto(
         {label: (row[cost.column], row["score_mean"]) for label, row in known.items()},
         1 if cost.less_is_better else -1,
-        1 if higher_is_better else -1,
+        1 if more_is_better else -1,
     )
     note = f"Front: {listed([visible(label) for label in front])}." if front else ""
     if unknown := sorted(visible(label) for label in map(_label, rows) if label not in known):
@@ -221,36 +209,13 @@ def _scatter_spec(cost: Cost, metric: str, has_levels: bool) -> dict[str, Any]:
 # Loss curves
 
 
-class Curve(NamedTuple):
-    """A loss curve thinned to a bounded number of points: each is the mean of a stretch of steps, at its middle."""
-
-    steps: list[float]
-    losses: list[float | None]
-
-
-def stretch_length(lengths: Iterable[int]) -> int:
-    """Steps to a point, so that the longest of the curves has at most MAX_POINTS."""
-    return max(1, math.ceil(max(lengths, default=0) / MAX_POINTS))
-
-
-def thin(losses: Sequence[float], stretch: int) -> Curve:
-    """A curve with a point for each stretch of steps (the last may be shorter), None where no loss is finite."""
-    starts = range(0, len(losses), stretch)
-    steps = [(start + 1 + min(start + stretch, len(losses))) / 2 for start in starts]
-    return Curve(steps, [_mean(list(filter(math.isfinite, losses[at : at + stretch]))) for at in starts])
-
-
-def mean_curve(curves: Sequence[Sequence[float]], stretch: int) -> Curve:
-    """The mean over curves as far as all of them go, thinned; None where a curve has none."""
-    length = min(map(len, curves), default=0)
-    thinned = [thin(curve[:length], stretch) for curve in curves]
-    points = zip(*(curve.losses for curve in thinned), strict=True)
-    means = [None if None in point else _mean([loss for loss in point if loss is not None]) for point in points]
-    return Curve(thinned[0].steps if thinned else [], means)
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return statistics.fmean(values) if values else None
+def thin(losses: Sequence[float], stretch: int) -> tuple[Floats, Floats]:
+    """The middle of each stretch of steps (the last may be shorter), and its mean loss; nan where none is finite."""
+    starts = np.arange(0, len(losses), stretch)
+    finite = np.isfinite(losses)
+    with np.errstate(invalid="ignore"):  # 0 / 0
+        means = np.add.reduceat(np.where(finite, losses, 0.0), starts) / np.add.reduceat(finite, starts, dtype=int)
+    return (starts + 1 + np.minimum(starts + stretch, len(losses))) / 2, means
 
 
 def _losses(group: Group, records: Iterable[Record], styles: Styles) -> Chart:
@@ -262,19 +227,21 @@ def _losses(group: Group, records: Iterable[Record], styles: Styles) -> Chart:
             by_label[method_label(record.cell.method, record.cell.variant)].append(record)
     if not by_label:
         return Chart(title, "", "No cell of this group recorded a loss.", None)
-    stretch = stretch_length(len(record.losses) for members in by_label.values() for record in members)
+    stretch = math.ceil(max(len(record.losses) for members in by_label.values() for record in members) / MAX_POINTS)
     seeds, means, ends = [], [], []
     for label, members in by_label.items():
         look = {"method": visible(label), "colour": styles[label].css_colour}
-        seeds += [{"curve": record.id, **look, **_rounded(thin(record.losses, stretch))} for record in members]
+        seeds += [{"curve": record.id, **look, **_curve(*thin(record.losses, stretch))} for record in members]
         finished = [record.losses for record in members if record.status == "ok"]
-        mean = mean_curve(finished, stretch)
-        if finished:
-            look["of"] = "one seed" if len(finished) == 1 else f"the mean of {len(finished)} seeds"
-            means.append({"curve": label, **look, **_rounded(mean)})
-        if mean.losses and mean.losses[-1] is not None:
-            end = {"step": mean.steps[-1], "loss": means[-1]["losses"][-1], "shape": styles[label].shape}
-            ends.append({**look, **end})
+        if not finished:
+            continue
+        common = min(map(len, finished))
+        thinned = [thin(losses[:common], stretch) for losses in finished]
+        mean = _curve(thinned[0][0], np.mean([losses for _, losses in thinned], axis=0))
+        look["of"] = "one seed" if len(finished) == 1 else f"the mean of {len(finished)} seeds"
+        means.append({"curve": label, **look, **mean})
+        if mean["losses"][-1] is not None:
+            ends.append({**look, "step": mean["steps"][-1], "loss": mean["losses"][-1], "shape": styles[label].shape})
     last = "; ".join(f"{end['method']} {end['loss']:.3f}" for end in ends)
     described = f"Line chart: training loss by optimiser step on {group.task}, {len(seeds)} cells. Last values: {last}."
     point = f"Each point is the mean of {stretch} steps." if stretch > 1 else "Each point is a step."
@@ -282,10 +249,9 @@ def _losses(group: Group, records: Iterable[Record], styles: Styles) -> Chart:
     return Chart(title, visible(described), f"Thin: one seed. Thick: the mean of the seeds. {point}", spec)
 
 
-def _rounded(curve: Curve) -> dict[str, Any]:
-    """Four digits of a loss are more than a chart shows."""
-    losses = [None if loss is None else float(f"{loss:.4g}") for loss in curve.losses]
-    return {"steps": curve.steps, "losses": losses}
+def _curve(steps: Floats, losses: Floats) -> dict[str, Any]:
+    """As a chart takes it; four digits of a loss are more than it shows."""
+    return {"steps": steps.tolist(), "losses": [None if loss != loss else float(f"{loss:.4g}") for loss in losses]}
 
 
 @cache
