@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,9 +18,6 @@ from bench.cli.common import (
     stderr_console,
 )
 from bench.sanitize import one_line
-
-if TYPE_CHECKING:
-    from bench.leaderboard.columns import Name
 
 
 def leaderboard(
@@ -57,7 +54,7 @@ def leaderboard(
     chosen = [name for name, wanted in (("cells", per_cell), ("pairs", pairs), ("overall", overall)) if wanted]
     if len(chosen) > 1:
         raise UsageError("Give one of --per-cell, --pairs and --overall: each is a table of its own.")
-    which: Name = chosen[0] if chosen else "leaderboard"  # type: ignore[assignment]
+    which = chosen[0] if chosen else "leaderboard"
     console = stderr_console()
     records = merged(folders, profile, console)
     tables = Tables(records)

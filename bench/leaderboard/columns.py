@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Name = Literal["leaderboard", "cells", "pairs", "overall"]
-TABLES: dict[Name, str] = {
+TABLES: dict[str, str] = {
     "leaderboard": "A row a method and task, over seeds.",
     "cells": "A row a cell: one training and its evaluation.",
     "pairs": "A row for every two methods on a task.",
@@ -137,7 +136,7 @@ OVERALL = (
     Column("group", "integer", "Methods of one group do not differ significantly from its best; 1 is the best."),
 )  # fmt: skip
 
-COLUMNS: dict[Name, tuple[Column, ...]] = {
+COLUMNS: dict[str, tuple[Column, ...]] = {
     "leaderboard": LEADERBOARD, "cells": CELLS, "pairs": PAIRS, "overall": OVERALL,
 }  # fmt: skip
 

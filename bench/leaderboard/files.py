@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.files import write_atomically
-from bench.leaderboard.columns import COLUMNS, TABLES, Column, Name
+from bench.leaderboard.columns import COLUMNS, TABLES, Column
 from bench.leaderboard.tables import Tables
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def texts(tables: Tables) -> dict[str, str]:
     return {**made, PACKAGE: _package(resources)}
 
 
-def package_of(file: str, name: Name, text: str) -> str:
+def package_of(file: str, name: str, text: str) -> str:
     """The data package of one table that was written to a file."""
     return _package([_resource(file, name, text)])
 
@@ -73,7 +73,7 @@ def _package(resources: Sequence[Mapping[str, Any]]) -> str:
     return json.dumps(package, indent=2, ensure_ascii=False) + "\n"
 
 
-def _resource(file: str, name: Name, text: str) -> dict[str, Any]:
+def _resource(file: str, name: str, text: str) -> dict[str, Any]:
     content = text.encode()
     return {
         "profile": "tabular-data-resource",

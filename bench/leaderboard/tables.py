@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from bench.leaderboard.columns import COLUMNS, Name, names
+from bench.leaderboard.columns import COLUMNS, names
 from bench.leaderboard.ranking import Ranking, overall_lines, pair_lines, rankings
 from bench.leaderboard.rows import Group, Row, by_row, metric_of, row_of, scores, with_extra_tests
 from bench.records.record import Record
@@ -28,10 +28,10 @@ class Tables:
     def __init__(self, records: Iterable[Record]) -> None:
         self._rows = by_row(records)
 
-    def columns(self, name: Name) -> tuple[str, ...]:
+    def columns(self, name: str) -> tuple[str, ...]:
         return names(COLUMNS[name])
 
-    def lines(self, name: Name) -> Iterator[dict[str, Any]]:
+    def lines(self, name: str) -> Iterator[dict[str, Any]]:
         """The lines of a table, computed one at a time; None is unknown."""
         columns = self.columns(name)
         return ({key: line.get(key) for key in columns} for line in self._lines(name))
@@ -42,7 +42,7 @@ class Tables:
         keys = (*Group._fields, "method", "method_params")
         return [line for line in self.lines("leaderboard") if tuple(line[key] for key in keys) in wanted]
 
-    def frame(self, name: Name) -> pd.DataFrame:
+    def frame(self, name: str) -> pd.DataFrame:
         """A table as a data frame of objects."""
         import pandas as pd  # its import takes a second, and commands that print text or CSV do without
 
@@ -53,7 +53,7 @@ class Tables:
     def _rankings(self) -> dict[Group, Ranking]:
         return rankings(self._rows)
 
-    def _lines(self, name: Name) -> Iterable[dict[str, Any]]:
+    def _lines(self, name: str) -> Iterable[dict[str, Any]]:
         """The lines of a table; they may lack columns, or have more."""
         if name == "leaderboard":
             return (

@@ -10,6 +10,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from itertools import islice
 from typing import Any, NamedTuple
 
 import altair as alt
@@ -33,19 +34,22 @@ TOOLTIP = (
 
 
 class Cost(NamedTuple):
-    """What a score is plotted against. log: zero has no place on the axis, and is drawn as a level line."""
+    """What a score is plotted against.
+
+    log: zero has no place on the axis, and is drawn as a level line. sign: -1 if a larger value is better.
+    """
 
     column: str
     title: str
     axis: str
     log: bool = False
-    less_is_better: bool = True
+    sign: int = 1
 
 
 COSTS = (
     Cost("trainable_share_percent", "trainable share", "trainable share without the head, %", log=True),
     Cost("peak_train_memory_mib", "peak memory", "peak memory while training, MiB"),
-    Cost("train_examples_per_second", "throughput", "training throughput, examples/s", less_is_better=False),
+    Cost("train_examples_per_second", "throughput", "training throughput, examples/s", sign=-1),
 )
 
 
@@ -67,8 +71,8 @@ class ChartGroup(NamedTuple):
     charts: list[Chart]
 
 
-def chart_groups(rows: Iterable[Row], records: Iterable[Record], styles: Styles) -> list[ChartGroup]:
-    """The charts of each group, in the order of the leaderboard's rows.
+def chart_groups(rows: Iterable[Row], records: Iterable[Record], styles: Styles, most: int) -> list[ChartGroup]:
+    """The charts of the first so many groups, in the order of the leaderboard's rows.
 
     records: for their loss curves; those of an extra test are shown with its task.
     """
@@ -79,7 +83,7 @@ def chart_groups(rows: Iterable[Row], records: Iterable[Record], styles: Styles)
     for record in records:
         trained[row_of(record).group].append(record)
     groups = []
-    for group, members in by_group.items():
+    for group, members in islice(by_group.items(), most):
         of_task = group if group in trained else group._replace(task=group.task.rpartition("/")[0])
         charts = [_scatter(cost, group, members, styles, higher_is_better(trained[of_task])) for cost in COSTS]
         if group == of_task:
@@ -97,33 +101,21 @@ def _label(row: Row) -> str:
 # Score against a cost
 
 
-def pareto(points: Mapping[str, tuple[float, float]], cost_sign: int = 1, score_sign: int = 1) -> list[str]:
-    """The points that no other dominates: none costs no more and scores no less, and is better in one of the two.
+def pareto(points: Mapping[str, tuple[float, float]]) -> list[str]:
+    """The names of the points that no other dominates by being as good in both costs and better in one, sorted."""
 
-    Args:
-        points: (cost, score) by name.
-        cost_sign: 1 if a small cost is good, -1 if a large one is.
-        score_sign: 1 if a large score is good, -1 if a small one is.
+    def dominated(first: float, second: float) -> bool:
+        return any(a <= first and b <= second and (a, b) != (first, second) for a, b in points.values())
 
-    Returns: names, the cheapest first.
-    """
-    signed = {name: (cost_sign * cost, -score_sign * score) for name, (cost, score) in points.items()}
-
-    def dominated(name: str) -> bool:
-        cost, loss = signed[name]
-        return any(c <= cost and x <= loss and (c, x) != (cost, loss) for c, x in signed.values())
-
-    return sorted((name for name in signed if not dominated(name)), key=lambda name: (signed[name], name))
+    front = (name for name, point in points.items() if not dominated(*point))
+    return sorted(front, key=lambda name: (points[name], name))
 
 
 def _scatter(cost: Cost, group: Group, rows: Sequence[Row], styles: Styles, more_is_better: bool) -> Chart:
     title = f"Score against {cost.title}"
     known = {_label(row): row for row in rows if row["score_mean"] is not None and row[cost.column] is not None}
-    front = pareto(
-        {label: (row[cost.column], row["score_mean"]) for label, row in known.items()},
-        1 if cost.less_is_better else -1,
-        1 if more_is_better else -1,
-    )
+    score_sign = -1 if more_is_better else 1
+    front = pareto({k: (cost.sign * row[cost.column], score_sign * row["score_mean"]) for k, row in known.items()})
     note = f"Front: {listed([visible(label) for label in front])}." if front else ""
     if unknown := sorted(visible(label) for label in map(_label, rows) if label not in known):
         note += f" Not shown, since not known: {listed(unknown)}."

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.leaderboard.columns import COLUMNS, Column, Name
-from bench.leaderboard.files import csv_of
+from bench.leaderboard.columns import COLUMNS, Column
 from bench.leaderboard.rows import Group
 from bench.leaderboard.tables import Tables
 from bench.plugins.specs import method_label
 from bench.records.record import Record
 from bench.report.charts import ChartGroup, chart_groups
-from bench.report.formatting import assign_styles, listed, visible
+from bench.report.formatting import Style, assign_styles, listed, visible
 from bench.report.table import Table, View, make_table
 
 GROUP = Group._fields
@@ -23,8 +22,8 @@ GROUP = Group._fields
 MAX_ROWS = 5_000  # of a table
 MAX_FAILURES = 500  # with their tracebacks
 MAX_GROUPS = 50  # with charts
-# The leaderboard's tables, with the option of `leaderboard` that writes them.
-OPTIONS: dict[Name, str] = {"leaderboard": "", "cells": " --per-cell", "pairs": " --pairs", "overall": " --overall"}
+# What writes all rows of the tables that grow with the number of cells.
+OPTIONS = {"leaderboard": "", "cells": " --per-cell", "failures": " --per-cell", "pairs": " --pairs"}
 FILTERS = ("task", "method", "model", "profile", "status")
 
 VIEWS = {
@@ -76,38 +75,30 @@ def contents(records: Sequence[Record]) -> Contents:
     """The page of these records: one a cell, in an order that is always the same."""
     leaderboard = Tables(records)
     styles = assign_styles(method_label(record.cell.method, record.cell.variant) for record in records)
-    failures = list(_failures(records))
-    plain = {
-        "failures": failures[:MAX_FAILURES],
+    lines: dict[str, list[dict[str, Any]]] = {
+        **{name: list(leaderboard.lines(name)) for name in COLUMNS},
+        "failures": list(_failures(records)),
         "columns": _meanings(),
         "recipes": _recipes(records),
         "environment": _environment(records),
         "profiles": _profiles(records),
     }
-    tables = {
-        name: make_table(rows, list(rows[0]) if rows else (), styles, VIEWS[name]) for name, rows in plain.items()
-    }
-    tables["failures"] = replace(tables["failures"], rest=_rest(len(failures), MAX_FAILURES, " --per-cell"))
-    lines = {name: list(leaderboard.lines(name)) for name in OPTIONS}
-    for name, option in OPTIONS.items():
-        about = {column.name: column.description for column in COLUMNS[name]}
-        table = make_table(lines[name][:MAX_ROWS], list(about), styles, VIEWS[name], about)
-        tables[name] = replace(table, rest=_rest(len(lines[name]), MAX_ROWS, option))
-    rows = lines["leaderboard"]
-    tables["leaderboard"] = replace(tables["leaderboard"], csv=csv_of(rows, leaderboard.columns("leaderboard")))
-    groups = list(dict.fromkeys(tuple(row[key] for key in GROUP) for row in rows))
-    drawn = set(groups[:MAX_GROUPS])
-    left_out = f"Charts are of the first {len(drawn)} of {len(groups):,} groups." if len(groups) > len(drawn) else ""
-    charts = chart_groups((row for row in rows if tuple(row[key] for key in GROUP) in drawn), records, styles)
+    tables = {name: _table(name, rows, styles) for name, rows in lines.items()}
+    charts = chart_groups(lines["leaderboard"], records, styles, MAX_GROUPS)
+    count = len({tuple(row[key] for key in GROUP) for row in lines["leaderboard"]})
+    left_out = f"Charts are of the first {MAX_GROUPS} of {count:,} groups." if count > MAX_GROUPS else ""
     return Contents(_facts(records), tables, charts, left_out)
 
 
-def _rest(count: int, limit: int, option: str) -> str:
-    """Which rows are missing, in a sentence."""
-    if count <= limit:
-        return ""
-    command = f"`python -m bench leaderboard{option} --out FILE.csv`"
-    return f"These are the first {limit:,} of {count:,} rows. {command} writes all."
+def _table(name: str, rows: Sequence[dict[str, Any]], styles: Mapping[str, Style]) -> Table:
+    """The table of that name; if not all rows are in it, it says which are missing."""
+    about = {column.name: column.description for column in COLUMNS.get(name, ())}
+    limit = MAX_FAILURES if name == "failures" else MAX_ROWS if name in OPTIONS else len(rows)
+    table = make_table(rows[:limit], list(about or (rows[0] if rows else ())), styles, VIEWS[name], about)
+    if len(rows) <= limit:
+        return table
+    command = f"`python -m bench leaderboard{OPTIONS[name]} --out FILE.csv`"
+    return replace(table, rest=f"These are the first {limit:,} of {len(rows):,} rows. {command} writes all.")
 
 
 def _facts(records: Sequence[Record]) -> list[tuple[str, str]]:
@@ -167,8 +158,8 @@ def _failures(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
 def _meanings() -> list[dict[str, Any]]:
     """What each column means, and in which tables."""
     found: dict[Column, list[str]] = {}
-    for name, described in COLUMNS.items():
-        for column in described:
+    for name, columns in COLUMNS.items():
+        for column in columns:
             found.setdefault(column, []).append(name)
     return [
         {"column": column.name, "unit": column.unit, "description": column.description, "tables": ", ".join(names)}

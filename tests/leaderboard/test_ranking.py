@@ -10,7 +10,6 @@ import pytest
 from made import failed, record
 from scipy import stats
 
-from bench.leaderboard.columns import Name
 from bench.leaderboard.ranking import compare_rows
 from bench.leaderboard.tables import Tables
 from bench.records.record import Data, Record
@@ -26,7 +25,7 @@ def answered(method: str, seed: int, right: np.ndarray, **of: Any) -> Record:
     )  # fmt: skip
 
 
-def lines(name: Name, records: list[Record]) -> list[dict[str, Any]]:
+def lines(name: str, records: list[Record]) -> list[dict[str, Any]]:
     return list(Tables(records).lines(name))
 
 

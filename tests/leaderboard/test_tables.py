@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from made import PROFILE, failed, memory, parameters, record, speed
 
 from bench.grid.suites import Budget
-from bench.leaderboard.columns import COLUMNS, Name, names
+from bench.leaderboard.columns import COLUMNS, names
 from bench.leaderboard.files import csv_of
 from bench.leaderboard.rows import current
 from bench.leaderboard.tables import Tables
@@ -32,11 +32,11 @@ trainable_params, trainable_share_percent, trainable_share_with_head_percent, ad
 peak_eval_memory_mib, memory_kind, train_examples_per_second, train_tokens_per_second, eval_examples_per_second,
 step_p50_ms, step_p95_ms, train_seconds, recipe_chosen_by, tuning_trials, tuning_examples, schema_version, bench_version
 """
-BOTH: tuple[Name, ...] = ("leaderboard", "cells")
+BOTH: tuple[str, ...] = ("leaderboard", "cells")
 LATER = "2026-06-01T00:00:00.000+00:00"
 
 
-def lines(records: Iterable[Record], name: Name = "leaderboard") -> list[dict[str, Any]]:
+def lines(records: Iterable[Record], name: str = "leaderboard") -> list[dict[str, Any]]:
     return list(Tables(records).lines(name))
 
 
@@ -48,12 +48,12 @@ def rows(records: list[Record]) -> dict[str, dict[str, Any]]:
     }
 
 
-def text(records: Iterable[Record], name: Name = "leaderboard") -> str:
+def text(records: Iterable[Record], name: str = "leaderboard") -> str:
     tables = Tables(records)
     return csv_of(tables.lines(name), tables.columns(name))
 
 
-def read(records: Iterable[Record], name: Name = "leaderboard") -> list[dict[str, str]]:
+def read(records: Iterable[Record], name: str = "leaderboard") -> list[dict[str, str]]:
     """The lines of a table's CSV, as a reader gets them."""
     return list(csv.DictReader(io.StringIO(text(records, name), newline="")))
 
