@@ -95,7 +95,7 @@ def compare_runs(
     sentence, noise = _usable(noise, pairs)
     judgements: list[Judgement] = []
     for measure in measures:
-        with_costs = [pair for pair in pairs if measure.test == "paired" or not pair.extra]
+        with_costs = [pair for pair in pairs if measure.test == "paired" or not pair.row.is_extra]
         judgements += _judge(measure, with_costs, noise.quantities.get(measure.name) if noise else None)
     order = [measure.name for measure in measures]
     judgements.sort(key=lambda judgement: (judgement.row, order.index(judgement.measure.name)))

@@ -27,7 +27,6 @@ class RowPair:
     row: Row
     base: BySeed
     new: BySeed
-    extra: bool = False  # an extra test's row: costs are those of the task, and are compared there
 
     @property
     def common(self) -> list[int]:
@@ -55,10 +54,9 @@ def row_label(row: Row) -> str:
     return "all rows together" if row == ALL_ROWS else f"{row.label} on {row.group.task}"
 
 
-Matched = tuple[list[RowPair], list[RowEvent]]
-
-
-def match_rows(base: Iterable[Record], new: Iterable[Record], *, across_profiles: bool = False) -> Matched:
+def match_rows(
+    base: Iterable[Record], new: Iterable[Record], *, across_profiles: bool = False
+) -> tuple[list[RowPair], list[RowEvent]]:
     """The rows that two runs share, and what happened to rows.
 
     across_profiles: a row without a partner in its own profile takes the one row that differs in nothing else, if there
@@ -72,7 +70,7 @@ def match_rows(base: Iterable[Record], new: Iterable[Record], *, across_profiles
     pairs: list[RowPair] = []
     events: list[RowEvent] = []
     for row, partner in sorted(partners.items()):
-        pair = RowPair(partner, first[row], second[partner], extra=_parent(row) in partners)
+        pair = RowPair(partner, first[row], second[partner])
         if reason := _incomparable(pair, across_profiles):
             events.append(_not_compared(partner, reason))
         else:
@@ -82,22 +80,15 @@ def match_rows(base: Iterable[Record], new: Iterable[Record], *, across_profiles
         profiles = f"{row.group.profile} before, {partner.group.profile} now"
         events.append(_not_compared(partner, f"other profile ({profiles}); {ADVICE}"))
     for row in sorted(first.keys() - partners.keys() - others.keys()):
-        if _parent(row) not in first or _parent(row) in second:  # else its task's event says it
-            events += _missing(row, first[row], second)
+        events += _missing(row, first[row], second)
     for row in sorted(second.keys() - set(partners.values()) - set(others.values())):
-        if _parent(row) not in second or _parent(row) in first:
+        if not row.is_extra:
             events.append(RowEvent(row, "new", False, f"new: {_state(second[row])}; the base has no such row"))
     return pairs, events
 
 
 def _rows(records: Iterable[Record]) -> dict[Row, BySeed]:
     return {row: {record.cell.seed: record for record in members} for row, members in by_row(records).items()}
-
-
-def _parent(row: Row) -> Row | None:
-    """The row of the task, if the row is that of an extra test (`TASK/EXTRA_TEST`)."""
-    task, _, extra = row.group.task.rpartition("/")
-    return row._replace(group=row.group._replace(task=task)) if task and extra else None
 
 
 def _in_another_profile(first: Iterable[Row], second: Iterable[Row]) -> dict[Row, Row]:
@@ -148,7 +139,7 @@ def _events(pair: RowPair) -> list[RowEvent]:
     # A score that is undefined now, such as a correlation with a constant, is no number and yet worse.
     unscored = [s for s in pair.common if pair.base[s].score is not None and pair.new[s].score is None]
     add("void", unscored, "had a score before, and has none")
-    if pair.extra:
+    if pair.row.is_extra:
         return events
     good = {seed for seed, record in pair.base.items() if record.status == "ok"}
     broken = {seed: record for seed, record in pair.new.items() if record.status in BROKEN}
@@ -172,18 +163,15 @@ def _missing(row: Row, base: BySeed, new: Mapping[Row, BySeed]) -> list[RowEvent
     the two together, the row was lost, and that is a regression, unless the run was cut short. Where it lacks one of
     them, it was asked for something else.
     """
-    if not any(record.status == "ok" for record in base.values()):
-        return []  # there was nothing to lose
-    parent = _parent(row)
-    if parent is not None and parent in new:
-        ran = any(record.status == "ok" for record in new[parent].values())
-        return [RowEvent(row, "missing", False, "missing: the task has no such test now")] if ran else []
+    if row.is_extra or not any(record.status == "ok" for record in base.values()):
+        return []  # its task's event says it, or there was nothing to lose
     rows = [other for other in new if other.group._replace(task="") == row.group._replace(task="")]
     methods = {(other.method, other.variant) for other in rows}
-    if row.group.task not in {other.group.task for other in rows} or (row.method, row.variant) not in methods:
-        return [RowEvent(row, "missing", False, "missing: the new run was not asked for it")]
-    if any(record.status == "interrupted" for other in rows for record in new[other].values()):
-        return [RowEvent(row, "missing", False, "missing: the new run was interrupted")]
+    asked = row.group.task in {other.group.task for other in rows} and (row.method, row.variant) in methods
+    cut_short = any(record.status == "interrupted" for other in rows for record in new[other].values())
+    if not asked or cut_short:
+        why = "interrupted" if asked else "not asked for it"
+        return [RowEvent(row, "missing", False, f"missing: the new run was {why}")]
     return [RowEvent(row, "missing", True, "missing, although the new run has this method and this task")]
 
 

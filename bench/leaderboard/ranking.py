@@ -96,7 +96,7 @@ def overall_lines(rows: Mapping[Row, Sequence[Record]]) -> list[dict[str, Any]]:
     """
     results: dict[tuple[str, str, str], dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     for row, members in rows.items():
-        if "/" not in row.group.task and (found := scores(members)):
+        if not row.is_extra and (found := scores(members)):
             sign = 1 if higher_is_better(members) else -1
             results[row.group[1:]][row.group.task][row.label] = sign * statistics.fmean(found.values())
     lines = []

@@ -30,6 +30,11 @@ class Row(NamedTuple):
     def label(self) -> str:
         return method_label(self.method, self.variant)
 
+    @property
+    def is_extra(self) -> bool:
+        """Whether it is an extra test of a task, `TASK/EXTRA_TEST`: its costs are those of the task."""
+        return "/" in self.group.task
+
 
 def row_of(record: Record) -> Row:
     cell = record.cell

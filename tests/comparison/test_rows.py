@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from made import failed, measured, record, speed
+from made import failed, measured, speed
 
 from bench import profiles
 from bench.comparison.rows import RowEvent, match_rows, row_label
@@ -139,15 +139,12 @@ def extra(method: str, seed: int) -> Record:
 def test_an_extra_test_is_a_row_whose_events_are_those_of_its_task() -> None:
     base = [extra("a", 0), extra("b", 0)]
     pairs, found = match_rows(base, [extra("a", 0), failed("b", 0, "error")])
-    assert [(p.row.method, p.row.group.task, p.extra) for p in pairs] == [
+    assert [(p.row.method, p.row.group.task, p.row.is_extra) for p in pairs] == [
         ("a", "sms-spam", False), ("b", "sms-spam", False), ("a", "sms-spam/hard", True), ("b", "sms-spam/hard", True),
     ]  # fmt: skip
     assert [row_label(event.row) for event in found] == ["b on sms-spam"]
     assert row_label(only([*seeds("a"), extra("b", 0)], seeds("a")).row) == "b on sms-spam"
     assert row_label(only(seeds("a"), [*seeds("a"), extra("b", 0)]).row) == "b on sms-spam"
-    gone = only([extra("a", 0)], [record("a", 0)])
-    assert (row_label(gone.row), gone.kind, gone.regression) == ("a on sms-spam/hard", "missing", False)
-    assert "no such test" in gone.text
 
 
 def test_the_order_of_the_records_does_not_matter() -> None:
