@@ -265,6 +265,8 @@ def _method_error(plugin: type[Method]) -> str | None:
 
 def _task_error(plugin: type[Task]) -> str | None:
     name = plugin.__name__
+    if "/" in plugin.name:
+        return f"{name}.name has a slash, which only the name of an extra test has"
     for field_name, known in (("kind", get_args(Kind)), ("metric", tuple(metrics.METRICS))):
         value = getattr(plugin, field_name)
         if value not in known:

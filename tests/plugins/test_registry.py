@@ -157,6 +157,7 @@ BROKEN_TASKS = {
     TASK.replace('"accuracy"', '"luck"'): ("good-task", "GoodTask.metric must be one of accuracy, f1,"),
     TASK.replace('("a", "b")', '("a",)'): ("good-task", "GoodTask.labels must name at least two labels"),
     TASK.replace("def read", "def reed"): ("good-task", "GoodTask does not define read()"),
+    TASK.replace('"good-task"', '"good/task"'): ("good/task", "GoodTask.name has a slash, which only"),
 }
 
 
