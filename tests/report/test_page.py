@@ -86,7 +86,7 @@ def test_large_contents_are_bounded_and_say_what_they_leave_out(monkeypatch: pyt
         assert len(found.tables[table].lines) == limit
     assert found.left_out == "Charts are of the first 2 of 3 groups."
     assert (len(whole.groups), len(found.groups)) == (3, 2)
-    assert found.tables["leaderboard"].csv == whole.tables["leaderboard"].csv
+    assert found.tables["leaderboard"].csv.count("\n") == 16  # the header, too
 
 
 def test_the_policy_names_every_script_and_style_and_allows_nothing_else(small: Page) -> None:
