@@ -6,15 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from bench.forecast.seconds import duration
 from bench.plugins.specs import method_label
 from bench.sanitize import one_line
 from bench.text import text_table
-
-if TYPE_CHECKING:
-    from bench.leaderboard.columns import Name
 
 Line = Mapping[str, Any]  # of a table, see bench.leaderboard.columns
 
@@ -49,7 +46,7 @@ METHOD = Column(lambda line: method_label(line["method"], line["method_params"])
 COSTS = {"MiB": number("peak_train_memory_mib", ",.0f"), "ex/s": number("train_examples_per_second", ",.0f")}
 
 
-def shown(which: Name, lines: Sequence[Line]) -> str:
+def shown(which: str, lines: Sequence[Line]) -> str:
     """A table by its name, the leaderboard with its legend."""
     match which:
         case "cells":

@@ -1,8 +1,7 @@
 """End to end: copies of this project with one line made wrong are run and compared with the honest one.
 
 Real processes and real training, on a model of three layers and made-up sentences that PASTA learns and the head
-alone does not. No time is asserted: where the machine is too loud to show a loop that takes 30 % longer, by what it
-showed of itself, that one test is skipped.
+alone does not. No time is asserted.
 """
 
 from __future__ import annotations
@@ -27,10 +26,8 @@ from bench.comparison.judge import RunComparison, compare_runs
 from bench.records.store import Store
 
 ROOT = Path(__file__).parents[2]
-TRAIN = "train_examples_per_second"
 
 # What is replaced by what, in which file: a change that a pull request may make.
-UPDATE = "            losses.append(update(state, batch, data.kind, profile, cached))\n"
 PATCHES = {
     "vectors not added": (
         "methods/pasta/attachment.py",
@@ -41,12 +38,6 @@ PATCHES = {
         "bench/train/loop.py",
         "rate = (recipe.head_learning_rate if is_head else None) or recipe.learning_rate",
         "rate = 0.0",
-    ),
-    "loop 30 % slower": (
-        "bench/train/loop.py",
-        UPDATE,
-        "            _started = time.perf_counter()\n"
-        f"{UPDATE}            time.sleep(0.3 * (time.perf_counter() - _started))\n",
     ),
 }
 SUITE = """
@@ -93,14 +84,13 @@ class Grid(NamedTuple):
         chosen = {"suite": "tiny-ci.toml", "profile": "tiny-cpu.toml", "plugin": "tiny_task.py"}
         return [*(p for k, v in chosen.items() for p in (f"--{k}", str(self.folder / v))), "--results", str(results)]
 
-    def run(self, patch: str | None, attempt: str = "once") -> Path:
+    def run(self, patch: str) -> Path:
         """The results of a copy with a patch."""
-        folder = self.folder / attempt / str(patch).replace(" ", "-")
+        folder = self.folder / patch.replace(" ", "-")
         for part in ("bench", "methods", "tasks", "suites"):
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-        if patch:
-            file, old, new = PATCHES[patch]
-            (folder / file).write_text((folder / file).read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+        file, old, new = PATCHES[patch]
+        (folder / file).write_text((folder / file).read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
         done = self.bench(folder, "run", *self.options(folder / "results"))
         assert done.returncode == 0, done.stderr
         return folder / "results"
@@ -137,8 +127,8 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Grid:
 
 @pytest.fixture(scope="module")
 def aa(grid: Grid) -> Path:
-    """Five runs of the honest build, and the noise that they show."""
-    done = grid.bench(ROOT, "noise", *grid.options(grid.folder / "aa"), "--repeats", "5")
+    """Three runs of the honest build, and the noise that they show."""
+    done = grid.bench(ROOT, "noise", *grid.options(grid.folder / "aa"), "--repeats", "3")
     assert done.returncode == 0, done.stderr
     return grid.folder / "aa"
 
@@ -150,7 +140,7 @@ def regressions(found: RunComparison, *, throughput: bool = True) -> list[object
 
 @pytest.mark.slow
 def test_the_same_commit_is_never_worse_than_itself(aa: Path) -> None:
-    records = [Store(aa / f"run-{at}").all()[0] for at in range(1, 6)]
+    records = [Store(aa / f"run-{at}").all()[0] for at in range(1, 4)]
     known = noise.load(aa / noise.FILE)
     for base, new in combinations(records, 2):
         found, blind = compare_runs(base, new, noise=known), compare_runs(base, new)
@@ -173,22 +163,3 @@ def test_a_method_or_a_loop_that_no_longer_trains_is_named(grid: Grid, aa: Path)
     assert {("pasta", "score"), ("head", "score")} <= worse
     events = [(row["method"], row["event"], row["regression"]) for row in found["rows"]]
     assert events == [("head", "void", True), ("pasta", "void", True)]
-
-
-@pytest.mark.slow
-def test_a_loop_that_takes_30_percent_longer_is_named(grid: Grid) -> None:
-    """Run right after the honest build, and by the spread over seeds alone; three times, for a quiet moment."""
-    why: list[str] = []
-    for attempt in ("first", "second", "third"):
-        before, after = (grid.run(patch, attempt) for patch in (None, "loop 30 % slower"))
-        code, worse, found = grid.compare(before, after)
-        assert not any(name == "score" for _, name in worse)
-        if TRAIN in {name for _, name in worse}:
-            assert code == 1
-            return
-        speeds = [each for each in found["comparisons"] if each["quantity"] == TRAIN]
-        loud = [each["reason"] or f"it hides changes of {each['detectable']:.0%}" for each in speeds
-                if each["outcome"] == "not judged" or each["detectable"] > 0.12]  # fmt: skip
-        assert len(loud) == len(speeds), speeds
-        why += loud
-    pytest.skip(f"this machine is too loud just now: {'; '.join(why)}")
