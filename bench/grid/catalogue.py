@@ -11,7 +11,7 @@ from bench import profiles
 from bench.grid import models, suites
 from bench.plugins import registry
 from bench.plugins.method import Method, MethodFamily
-from bench.plugins.registry import Registry, summary_of
+from bench.plugins.registry import Registry
 from bench.plugins.specs import describe_params
 
 KINDS = ("methods", "tasks", "models", "profiles", "suites")
@@ -44,7 +44,7 @@ def brief(kind: str, entry: dict[str, Any]) -> dict[str, str]:
 def _plugins(found: Registry[Any]) -> list[dict[str, Any]]:
     usable = {**found.found, **{f"{name}:NAME": family for name, family in found.families.items()}}
     listed = [
-        {"name": name, "summary": summary_of(each.plugin), **_details(each.plugin), "origin": each.origin,
+        {"name": name, "summary": each.plugin.summary, **_details(each.plugin), "origin": each.origin,
          "status": "ok"}
         for name, each in usable.items()
     ]  # fmt: skip

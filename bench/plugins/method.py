@@ -32,8 +32,8 @@ class Method:
     """A tuning method. The registry finds a subclass in methods/NAME.py.
 
     The harness freezes the whole model, calls `apply`, and then lets the task head train: a method only deals with
-    the backbone. `name`, `recipe` and `apply` are required. `summary` is the docstring's first line where it is not
-    given. `space` is what `tune` may try of the recipe's settings; empty: nothing.
+    the backbone. `name`, `recipe` and `apply` are required. `space` is what `tune` may try of the recipe's settings;
+    empty: nothing.
     """
 
     name: ClassVar[str]

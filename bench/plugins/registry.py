@@ -227,12 +227,6 @@ def _classes(module: ModuleType, base: type[T]) -> list[type[T]]:
     ]
 
 
-def summary_of(plugin: type[Any]) -> str:
-    """What a plugin says it is: its `summary`, else the first line of its docstring, or of a parent class's."""
-    docs = (each.__doc__ for each in plugin.__mro__ if each not in _REQUIRED and each is not object)
-    return plugin.summary or next((doc.strip().splitlines()[0] for doc in docs if doc and doc.strip()), "")
-
-
 def _definition_error(plugin: type[Any]) -> str | None:
     """What a class lacks to be a plugin; None: nothing. Whether it works as it says is for `bench check`."""
     base = next(base for base in _REQUIRED if issubclass(plugin, base))
@@ -242,9 +236,6 @@ def _definition_error(plugin: type[Any]) -> str | None:
         value = getattr(plugin, text, None)
         if not isinstance(value, str) or not value:
             return f"{name}.{text} must be a non-empty string, it is {value!r}"
-    summary: object = summary_of(plugin)
-    if not isinstance(summary, str) or not summary:
-        return f"{name} needs a summary or a docstring"
     for function in functions:
         if getattr(plugin, function) is getattr(base, function):
             return f"{name} does not define {function}()"

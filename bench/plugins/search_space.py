@@ -33,8 +33,6 @@ class OneOf:
     values: tuple[Any, ...]
 
     def __init__(self, *values: Any) -> None:
-        if not values:
-            raise ValueError("OneOf() needs at least one value")
         object.__setattr__(self, "values", values)
 
     def at(self, share: float) -> Any:

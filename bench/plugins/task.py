@@ -52,8 +52,7 @@ class Task:
     train is for training, validation for choosing, test for reporting. `labels` is empty for regression.
     `metric` is a name in `bench.plugins.metrics`; its direction and its value for a constant answer come with it.
     `extra_tests` names further test splits of what `read` returns, such as another genre of text: each is
-    scored apart, in a row of its own (`NAME/SPLIT`), and none takes part in choosing. `summary` is the docstring's
-    first line where it is not given.
+    scored apart, in a row of its own (`NAME/SPLIT`), and none takes part in choosing.
     """
 
     name: ClassVar[str]

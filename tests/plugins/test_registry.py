@@ -139,7 +139,6 @@ BROKEN = {
     "raise LookupError('no luck')": ("plugin", "LookupError: no luck"),
     "import sys; sys.exit(0)": ("plugin", "SystemExit: 0"),
     METHOD.replace('"good"', "''"): ("Good", "Good.name must be a non-empty string, it is ''"),
-    METHOD.replace('    summary = "does nothing"\n', ""): ("good", "Good needs a summary or a docstring"),
     METHOD.replace("def apply", "def supply"): ("good", "Good does not define apply()"),
     METHOD + FAMILY.replace("def members", "def m"): ("zoo", "Zoo does not define members()"),
     f"class RankParams(Params):\n    rank: int\n{METHOD}    Params = RankParams\n": (
@@ -174,14 +173,9 @@ def test_a_broken_plugin_is_kept_with_its_reason_and_breaks_nothing_else(text: s
         found.get(name)
 
 
-def test_regression_needs_no_labels_and_a_docstring_serves_as_summary(write: Write) -> None:
+def test_regression_needs_no_labels(write: Write) -> None:
     text = TASK.replace('"classification"', '"regression"').replace('("a", "b")', "()")
-    text = text.replace(
-        '    name = "good-task"\n    summary = "is nothing"\n',
-        '    """A task.\n\n    More."""\n    name = "good-task"\n',
-    )
-    found = registry.tasks([write(text)]).get("good-task")
-    assert (found.plugin().num_labels, registry.summary_of(found.plugin)) == (1, "A task.")
+    assert registry.tasks([write(text)]).get("good-task").plugin().num_labels == 1
 
 
 def test_a_name_that_is_taken_stays_with_the_first(write: Write) -> None:
@@ -232,7 +226,7 @@ def test_a_family_cannot_take_a_methods_name_nor_a_method_a_familys(write: Write
 
 def test_a_member_that_is_no_method_is_the_familys_fault(write: Write) -> None:
     text = METHOD + FAMILY.replace("object}", "type('Bear', (Method,), {'name': 'bear'})}")
-    with pytest.raises(PluginError, match=r"^The method 'zoo:bear' cannot be used: Bear needs a summary"):
+    with pytest.raises(PluginError, match=r"^The method 'zoo:bear' cannot be used: Bear does not define recipe"):
         registry.methods([write(text)]).get("zoo:bear")
 
 

@@ -36,11 +36,6 @@ def test_a_range_that_is_none_is_refused(low: float, high: float) -> None:
         Log(low, high)
 
 
-def test_a_choice_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one value"):
-        OneOf()
-
-
 def test_every_method_here_has_as_much_to_search_as_the_others() -> None:
     """Two decades of learning rates and the same choice of dropout: nobody's budget goes further."""
     for name, entry in registry.methods().found.items():

@@ -6,35 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from bench.errors import UsageError
 from bench.plugins import Method, Params, registry
 from bench.plugins.registry import Found, Registry
 from bench.plugins.specs import Spec, build_method, changed_params, describe_params, parse, parse_all
-
-NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,8}", fullmatch=True)
-KEYS = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
-PRINTABLE = st.characters(
-    blacklist_characters="[],", blacklist_categories=("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs")
-)
-VALUES = st.text(PRINTABLE, min_size=1, max_size=8)
-SPECS = st.builds(
-    Spec, NAMES, st.dictionaries(KEYS, VALUES.map(str.strip).filter(bool), max_size=4).map(dict[str, str])
-)
-
-
-def written(spec: Spec) -> str:
-    params = ",".join(f"{key}={value}" for key, value in spec.params.items())
-    return f"{spec.name}[{params}]" if params else spec.name
-
-
-@settings(max_examples=50)
-@given(st.lists(SPECS, min_size=1, max_size=4, unique_by=written))
-def test_what_is_written_is_what_is_read(specs: list[Spec]) -> None:
-    assert parse_all(",".join(map(written, specs))) == specs
-    assert parse_all(" , ".join(map(written, specs)) + " ,") == specs
 
 
 @pytest.mark.parametrize(
@@ -45,7 +21,7 @@ def test_what_is_written_is_what_is_read(specs: list[Spec]) -> None:
         ("peft:vera[r=64]", [Spec("peft:vera", {"r": "64"})]),
         ("lora[r=4,alpha=8],lora", [Spec("lora", {"r": "4", "alpha": "8"}), Spec("lora", {})]),
         ("lora[ r = 4 , ]", [Spec("lora", {"r": "4"})]),
-        ("a[x=1=2]", [Spec("a", {"x": "1=2"})]),
+        (" a[x=1=2] , b-1.2_c[y=é+~;]", [Spec("a", {"x": "1=2"}), Spec("b-1.2_c", {"y": "é+~;"})]),
         ("a,a,a[x=1],a[x=1]", [Spec("a", {}), Spec("a", {"x": "1"})]),
     ],
 )
