@@ -117,11 +117,7 @@ def test_a_file_of_ones_own(file: Path) -> None:
     ("old", "new", "reason"),
     [
         ('name = "mine"', "", "is wrong at 'name': Field required."),
-        ('methods = ["pasta", "lora[r=4]"]', "methods = []", "is wrong at 'methods': "),
-        *(
-            ("train_examples = 10", wrong, f"is wrong at 'budget.{wrong.split()[0]}': ")
-            for wrong in ("train_examples = 0", "trian_examples = 1")
-        ),
+        ("train_examples = 10", "train_examples = 0", "is wrong at 'budget.train_examples': "),
         *(
             ("epochs_scale = 0.5", f"score_on = 'validation'\n{more}", "is wrong at 'budget': Value error, score_on = ")
             for more in ('choose = "best"', "validation_examples = 0")
