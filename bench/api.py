@@ -146,10 +146,11 @@ def run(options: Options) -> Results:
     from rich.console import Console
 
     from bench.runner.request import Request
-    from bench.runner.session import execute_and_tabulate, prepare
+    from bench.runner.session import execute, prepare, write_tables
 
     request, console = Request.of(options), Console(stderr=True, markup=False, highlight=False)
-    outcome, _ = execute_and_tabulate(prepare([request], console), request, console)
+    outcome = execute(prepare([request], console), request, console)
+    write_tables(request.results, console)
     if outcome.interrupted:
         raise KeyboardInterrupt
     return Results(list(outcome.records.values()))

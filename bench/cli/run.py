@@ -30,7 +30,7 @@ def run(
 ) -> None:
     """Run a grid of methods x tasks x seeds, and write records and a leaderboard."""
     from bench.runner.request import Request
-    from bench.runner.session import execute_and_tabulate, prepare
+    from bench.runner.session import execute, prepare, write_tables
 
     request, console = Request.of(options), stderr_console()
     planned = prepare([request], console, record_skipped=not dry_run)
@@ -38,7 +38,8 @@ def run(
         _show_plan(planned, request, as_json)
         return
     try:
-        result, tables = execute_and_tabulate(planned, request, console)
+        result = execute(planned, request, console)
+        tables = write_tables(request.results, console)
     except UsageError:
         raise
     except BenchError as error:  # the plan was right, so the disk is full, read-only or gone
@@ -65,9 +66,7 @@ def _show_outcome(result: RunResult, tables: Tables, request: Request, console: 
             console.print(f"Failed: {outcome_line(record)}")
     if result.interrupted:
         console.print("Interrupted. The same command continues where this one stopped.")
-    console.print(
-        f"Written to {request.results}: leaderboard.csv, cells.csv, pairs.csv, overall.csv, timeline.csv, records/."
-    )
+    console.print(f"Written to {request.results}: leaderboard.csv, cells.csv, pairs.csv, overall.csv, records/.")
 
 
 def _show_plan(planned: Plan, request: Request, as_json: bool) -> None:

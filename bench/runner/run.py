@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rich.console import Console
 
@@ -28,15 +28,10 @@ OTHER_RUN_SECONDS = 1.0  # between two looks at whether another run has finished
 
 @dataclass
 class RunResult:
-    """What became of a grid.
+    """What became of a grid. records: one for each cell that was reached, by id."""
 
-    records: one for each cell that was reached, by id. ran: the ids of cells that started here, on so many workers.
-    """
-
-    records: dict[str, Record] = field(default_factory=dict)
+    records: dict[str, Record]
     interrupted: bool = False
-    ran: set[str] = field(default_factory=set)
-    workers: int = 1
 
     @property
     def failed(self) -> list[Record]:
@@ -89,7 +84,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self.cells = {cell.id: cell for cell in self.planned.pending}
-        self.result = RunResult(dict(self.planned.finished), workers=self.backend.workers)
+        self.result = RunResult(dict(self.planned.finished))
         self.running: dict[str, str] = {}  # id -> when it started
         self.fingerprints = dict(self.planned.fingerprints)  # of records as they were before their cells started
 
@@ -136,7 +131,6 @@ class Run:
         match event:
             case Started(key):
                 self.running[key] = timestamp()
-                self.result.ran.add(key)
                 self.display.started(self.cells[key])
             case Progress(key, data):
                 self.display.progressed(self.cells[key], data)

@@ -12,21 +12,18 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.files import write_atomically
+from bench.forecast.seconds import duration
 from bench.leaderboard import files
 from bench.leaderboard.load import load_records
 from bench.leaderboard.tables import Tables
 from bench.plugins import registry
 from bench.plugins.registry import Registry
 from bench.records.store import Store
-from bench.runner import timeline
 from bench.runner.plan import Plan, plan
 from bench.runner.progress import FetchDisplay
 from bench.runner.request import Request
 from bench.runner.run import RunResult, run
 from bench.sanitize import one_line
-
-TIMELINE = "timeline.csv"
 
 
 def prepare(requests: Sequence[Request], console: Console, *, record_skipped: bool = True) -> Plan:
@@ -63,23 +60,12 @@ def execute(planned: Plan, request: Request, console: Console) -> RunResult:
     for fault in planned.damaged:
         damaged = Store(request.results).damaged
         console.print(f"Runs again: {fault} The damaged file will be moved to {damaged}.")
-    with _sigterm_interrupts():
-        return run(planned, request, console)
-
-
-def execute_and_tabulate(planned: Plan, request: Request, console: Console) -> tuple[RunResult, Tables]:
-    """Run the cells that are not finished, and write the tables of the results folder."""
     began = time.monotonic()
-    result = execute(planned, request, console)
-    tables = write_tables(request.results, console)
-    if result.ran:  # otherwise the timeline of the run that finished the cells stays
-        seconds = time.monotonic() - began
-        ran = [record for key, record in result.records.items() if key in result.ran]
-        parts = timeline.parts(ran, result.workers, seconds)
-        console.print(f"Took {timeline.text(parts, result.workers, seconds)}")
-        table = files.csv_of(timeline.rows(parts), ("part", "worker_seconds", "percent"))
-        write_atomically(request.results / TIMELINE, table)
-    return result, tables
+    with _sigterm_interrupts():
+        result = run(planned, request, console)
+    if planned.pending:
+        console.print(f"Took {duration(time.monotonic() - began)}.")
+    return result
 
 
 def write_tables(results: Path, console: Console) -> Tables:
