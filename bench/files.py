@@ -15,11 +15,7 @@ STALE_SECONDS = 24 * 3600.0  # a temporary file of this age belongs to a process
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file's content in one move, so that neither a reader nor a crash ever sees half of it.
-
-    Raises:
-        StoreError: if the folder cannot be written.
-    """
+    """Replace a file's content in one move, never half of it; a StoreError if it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = temporary_path(path)

@@ -91,11 +91,7 @@ def finished(records: Iterable[Record]) -> list[Record]:
 
 
 def freeze(records: Sequence[Record]) -> Lockfile:
-    """What these finished records were made with.
-
-    Raises:
-        UsageError: if there are none, or if they were not all made with the same.
-    """
+    """What these finished records were made with; a UsageError if not all were made with the same."""
     if not records:
         raise UsageError("There is no finished cell to freeze.")
     known: dict[str, Any] = {}
@@ -129,11 +125,7 @@ def freeze(records: Sequence[Record]) -> Lockfile:
 
 
 def load(path: Path) -> Lockfile:
-    """Read what `freeze` wrote.
-
-    Raises:
-        UsageError: naming the file and what is wrong with it.
-    """
+    """Read what `freeze` wrote; a UsageError says what is wrong with the file."""
     advice = "write one with `python -m bench freeze`"
     try:
         return Lockfile(**tomllib.loads(path.read_text(encoding="utf-8")))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -177,10 +177,9 @@ def _recipe(task: str | None, chosen: Sequence[TrialResult], count: int) -> Tune
 
 def write(results: Path, trials: Sequence[TrialResult], chosen: Sequence[Tuned]) -> None:
     """Write `trials.csv`, and the recipes of each method to `recipes/METHOD.json`, in the results folder."""
-    lines = list(_lines(trials))
-    write_atomically(
-        results / TRIALS, csv_of(iter(lines), list(dict.fromkeys(name for line in lines for name in line)))
-    )
+    lines = [_line(trial) for trial in trials]
+    columns = list(dict.fromkeys(name for line in lines for name in line))
+    write_atomically(results / TRIALS, csv_of(lines, columns))
     methods: dict[str, set[str]] = defaultdict(set)
     for trial in trials:
         methods[trial.records[0].cell.method].add(trial.label)
@@ -191,22 +190,21 @@ def write(results: Path, trials: Sequence[TrialResult], chosen: Sequence[Tuned])
             write_atomically(results / FOLDER / file_name(method), file.model_dump_json(indent=2) + "\n")
 
 
-def _lines(trials: Iterable[TrialResult]) -> Iterator[dict[str, Any]]:
-    for trial in trials:
-        cell = trial.records[0].cell
-        yield {
-            "method": cell.method,
-            "method_params": cell.variant,
-            "task": cell.task,
-            "model": cell.model,
-            "trial": trial.number,
-            **trial.settings,
-            "metric": next((record.metric for record in trial.records if record.metric), None),
-            "validation_score": trial.score,
-            "examples": trial.examples,
-            "status": ", ".join(sorted({record.status for record in trial.records})),
-            "cells": " ".join(record.id for record in trial.records),
-        }
+def _line(trial: TrialResult) -> dict[str, Any]:
+    cell = trial.records[0].cell
+    return {
+        "method": cell.method,
+        "method_params": cell.variant,
+        "task": cell.task,
+        "model": cell.model,
+        "trial": trial.number,
+        **trial.settings,
+        "metric": next((record.metric for record in trial.records if record.metric), None),
+        "validation_score": trial.score,
+        "examples": trial.examples,
+        "status": ", ".join(sorted({record.status for record in trial.records})),
+        "cells": " ".join(record.id for record in trial.records),
+    }
 
 
 def at_the_edge(trials: Sequence[TrialResult]) -> list[str]:

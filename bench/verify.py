@@ -42,13 +42,9 @@ class Verification:
     refusal: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "cell": self.record.id,
-            "same": self.same,
-            "differences": self.differences,
-            "surroundings": self.surroundings,
-            **({"refusal": self.refusal} if self.refusal else {}),
-        }
+        shown = {"same": self.same, "differences": self.differences, "surroundings": self.surroundings}
+        refusal = {"refusal": self.refusal} if self.refusal else {}
+        return {"cell": self.record.id, **shown, **refusal}
 
 
 @dataclass(frozen=True)
@@ -68,11 +64,7 @@ class Inputs:
         return {tree_digest(path): path.expanduser().resolve() for path in self.copies}
 
     def path(self, what: str, source: str, revision: str) -> Path:
-        """Where the content of a recorded source is on this machine.
-
-        Raises:
-            BenchError: if it is unavailable, or has changed.
-        """
+        """Where the content of a recorded source is on this machine; a BenchError if it is not, or has changed."""
         if revision in self.by_content:
             return self.by_content[revision]
         advice = f"Give a copy of it with --copy PATH: any file or folder with the content {revision}."
@@ -137,12 +129,7 @@ def differences(old: Record, new: Record) -> list[str]:
 
 
 def _assignment(record: Record, inputs: Inputs) -> Assignment:
-    """What a worker needs to run a recorded cell again.
-
-    Raises:
-        BenchError: if the code or a source has changed, so that it would be another cell, or if a source or the
-            profile is unavailable here.
-    """
+    """What a worker needs to run a recorded cell again; a BenchError if that would be another cell, or cannot run."""
     cell, plugins = record.cell, inputs.plugins
     if record.status != "ok":
         raise UsageError(f"Cell {record.id} ended as {record.status}; only a finished cell can be verified.")

@@ -126,11 +126,7 @@ def test_run_has_the_options_of_the_command() -> None:
         ({"methods": "stedy"}, "There is no method 'stedy'"),
         ({"methods": []}, "No name was given"),
         ({"tasks": []}, "No task was given"),
-        ({"seeds": 0}, "--seeds '0' is neither a count"),
         ({"recipes": "nowhere"}, "--recipes nowhere: there is no such folder"),
-        ({"executor": "rai"}, "There is no executor 'rai'"),
-        ({"ray_address": "auto"}, "--ray-address goes with --executor ray"),
-        ({"preset": "quik"}, "There is no preset 'quik'"),
     ],
 )
 def test_wrong_use_is_one_sentence(wrong: dict[str, object], reason: str, tmp_path: Path) -> None:

@@ -201,12 +201,16 @@ class TinyGrid:
         return [*(part for key, value in chosen.items() for part in (f"--{key}", str(value))), *self.plugins]
 
     def start(
-        self, *arguments: str, first: Callable[[], object] | None = None, **environment: str
+        self,
+        *arguments: str,
+        program: tuple[str, ...] = ("-m", "bench"),
+        first: Callable[[], object] | None = None,
+        **environment: str,
     ) -> subprocess.Popen[str]:
         """`python -m bench` in a process and session of its own; first: what that process does before all else."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("BENCH_", "TINY_"))}
         return subprocess.Popen(
-            [sys.executable, "-m", "bench", *arguments],
+            [sys.executable, *program, *arguments],
             cwd=ROOT,
             env={**inherited, "COLUMNS": "200", **environment},
             stdout=subprocess.PIPE,

@@ -64,20 +64,12 @@ class Store:
             remove_stale(folder, ".*.tmp")
 
     def read(self, cell_id: str) -> Record | None:
-        """The record of a cell; None if there is none.
-
-        Raises:
-            StoreError: see `read_file`.
-        """
+        """The record of a cell; None if there is none. A StoreError as from `read_file`."""
         path = self.path(cell_id)
         return read_file(path) if path.exists() else None
 
     def sound(self, cell_id: str) -> Record | None:
-        """The record of a cell; None if there is none, or it is damaged.
-
-        Raises:
-            NewerRecord: if a newer version of bench wrote it.
-        """
+        """The record of a cell; None if there is none, or it is damaged. Raises NewerRecord."""
         try:
             return self.read(cell_id)
         except NewerRecord:
@@ -91,11 +83,7 @@ class Store:
         return record if record is not None and record.status == "ok" else None
 
     def find(self, prefix: str) -> Record:
-        """The record with the id that starts with this.
-
-        Raises:
-            UsageError: if there is none, or more than one.
-        """
+        """The record with the id that starts with this; a UsageError unless there is exactly one."""
         paths = [path for path in self._paths() if path.stem.startswith(prefix)]
         if len(paths) != 1:
             what = "no cell" if not paths else f"{len(paths)} cells"

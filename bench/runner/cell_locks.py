@@ -20,11 +20,7 @@ FILE = ".cells.lock"
 
 
 class CellLocks:
-    """This process's locks on the cells of a results folder. A process opens them once at a time.
-
-    Raises:
-        StoreError: if the folder cannot be written.
-    """
+    """This process's locks on the cells of a results folder. A process opens them once at a time."""
 
     def __init__(self, root: Path) -> None:
         try:

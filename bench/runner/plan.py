@@ -56,11 +56,7 @@ class Plan:
 def fetch(
     references: Mapping[str, str], mirror: Path | None, on_progress: Fetching | None = None
 ) -> dict[str, Resolved]:
-    """Download the sources that are not here yet; what each resolved to, by its name.
-
-    Raises:
-        SourceError: for the first that is unavailable.
-    """
+    """Download the sources that are not here yet; what each resolved to, by name. Raises SourceError."""
 
     def found(name: str, reference: str) -> Resolved:
         of_one = (lambda done, total: on_progress(name, done, total)) if on_progress else None

@@ -121,11 +121,7 @@ def run(job: RemoteJob, report: Report) -> Any:
 
 
 def _localized(job: RemoteJob, results: Path | None) -> Assignment:
-    """The job's assignment with paths of this machine.
-
-    Raises:
-        BenchError: if this machine cannot run the cell as its identity says.
-    """
+    """The job's assignment with paths of this machine; a BenchError where the cell would be another one here."""
     assignment = job.assignment
     wanted, plugins = assignment.cell, assignment.plugins
     for plugin in plugins:
@@ -159,11 +155,7 @@ def _require(profile: Profile) -> None:
 
 @cache
 def _path(reference: str, mirror: Path | None, revision: str) -> Path:
-    """Where a source is on this machine; downloaded first if it is not.
-
-    Raises:
-        SourceError: if it is unavailable, or has another revision.
-    """
+    """Where a source is on this machine, downloaded if need be; a SourceError if it has another revision."""
     if reference.startswith("hub:") and local(reference, mirror) is None:
         _download(reference)
     found = resolve(reference, mirror=mirror)

@@ -39,11 +39,7 @@ class Request:
 
     @classmethod
     def of(cls, options: Options) -> Request:
-        """The request that these options make.
-
-        Raises:
-            UsageError: for options that contradict each other, and for names, lists and seeds that cannot be read.
-        """
+        """The request that these options make; a UsageError for what contradicts itself or cannot be read."""
         _check_executor(options)
         suite = suite_of(options.suite, options.preset)
         request = cls(
@@ -75,11 +71,7 @@ class Request:
 
 
 def suite_of(name_or_path: PathLike | None, preset: str | None) -> Suite:
-    """The suite of `--suite` or `--preset`.
-
-    Raises:
-        UsageError: if both are given, or there is none of that name.
-    """
+    """The suite of `--suite` or `--preset`, of which only one may be given."""
     if name_or_path and preset:
         raise UsageError("Give --suite or --preset, not both: a preset is a suite.")
     if preset and preset not in suites.PRESETS:
@@ -88,11 +80,7 @@ def suite_of(name_or_path: PathLike | None, preset: str | None) -> Suite:
 
 
 def parse_seeds(given: Seeds) -> list[int]:
-    """Seeds in the order given: 3 and "3" are the seeds 0, 1, 2; [0, 7] and "0,7" are those two; "5," is the seed 5.
-
-    Raises:
-        UsageError: if it is none of these.
-    """
+    """Seeds in the order given: 3 and "3" are the seeds 0, 1, 2; [0, 7] and "0,7" are those two; "5," is the seed 5."""
     text = given if isinstance(given, str) else str(given) if isinstance(given, int) else f"{_joined(map(str, given))},"
     try:
         numbers = [int(part) for part in text.split(",") if part.strip()]

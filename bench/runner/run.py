@@ -5,23 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass
 
-from rich.console import Console
-
 from bench.executors import Event, Finished, Job, Lost, Progress, Retried, Started
-from bench.forecast.seconds import Estimator
 from bench.grid.cell import Cell
 from bench.measure.environment import anonymous
 from bench.records.record import Record, Status, new_record, timestamp
 from bench.records.store import Store
-from bench.runner import backend
 from bench.runner.backend import Backend
 from bench.runner.cell_locks import CellLocks
 from bench.runner.plan import Plan
 from bench.runner.progress import GridDisplay
-from bench.runner.request import LOCAL, Request
 
 OTHER_RUN_SECONDS = 1.0  # between two looks at whether another run has finished a cell
 
@@ -36,32 +31,6 @@ class RunResult:
     @property
     def failed(self) -> list[Record]:
         return [record for record in self.records.values() if record.failed]
-
-
-def run(planned: Plan, request: Request, console: Console) -> RunResult:
-    """Run the cells that are not finished, their progress shown on the console.
-
-    Raises:
-        BenchError: if no worker can start, or a record cannot be written; what was written stays.
-    """
-    if not planned.pending:
-        return RunResult(dict(planned.finished))
-    store = Store(request.results)
-    estimator = Estimator(store.all()[0])
-    with (
-        _backend(planned, request) as chosen,
-        GridDisplay(planned.pending, chosen.workers, estimator, console) as display,
-    ):
-        return Run(planned, chosen, store, display, request.options.timeout, estimator.guess).run()
-
-
-def _backend(planned: Plan, request: Request) -> AbstractContextManager[Backend]:
-    if request.options.executor == LOCAL:
-        executor = backend.local_executor(planned.workers, request.results / "logs")
-        return nullcontext(Backend(executor, planned.workers))
-    from bench.runner.remote import cluster  # imports Ray, which is optional
-
-    return cluster(request, planned.pending[0].profile)
 
 
 @dataclass
@@ -92,7 +61,7 @@ class Run:
         """Run what is pending. On KeyboardInterrupt the cells that were running are recorded as interrupted.
 
         Raises:
-            BenchError: as `run`; the workers are ended.
+            BenchError: if no worker can start, or a record cannot be written; the workers are ended.
         """
         with CellLocks(self.store.root) as self.locks:
             self.store.remove_stale()

@@ -6,23 +6,25 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from bench.forecast.seconds import duration
+from bench.forecast.seconds import Estimator, duration
 from bench.leaderboard import files
 from bench.leaderboard.load import load_records
 from bench.leaderboard.tables import Tables
 from bench.plugins import registry
 from bench.plugins.registry import Registry
 from bench.records.store import Store
+from bench.runner import backend
+from bench.runner.backend import Backend
 from bench.runner.plan import Plan, plan
-from bench.runner.progress import FetchDisplay
-from bench.runner.request import Request
-from bench.runner.run import RunResult, run
+from bench.runner.progress import FetchDisplay, GridDisplay
+from bench.runner.request import LOCAL, Request
+from bench.runner.run import Run, RunResult
 from bench.sanitize import one_line
 
 
@@ -30,9 +32,6 @@ def prepare(requests: Sequence[Request], console: Console, *, record_skipped: bo
     """The cells of these requests, everything that they need checked and fetched. Names plugins that cannot be used.
 
     record_skipped: whether a cell that --skip-unfit leaves out gets its record, which a dry run must not write.
-
-    Raises:
-        BenchError: as `plan` does.
     """
     request = requests[0]
     found: list[Registry[Any]] = [registry.methods(request.plugins), registry.tasks(request.plugins)]
@@ -49,23 +48,34 @@ def prepare(requests: Sequence[Request], console: Console, *, record_skipped: bo
 
 
 def execute(planned: Plan, request: Request, console: Console) -> RunResult:
-    """Run the cells that are not finished.
-
-    Raises:
-        BenchError: if the executor cannot be started, or a record cannot be written.
-    """
+    """Run the cells that are not finished; a BenchError if no worker can start, or a record cannot be written."""
     finished = len(planned.finished)
     already = f", {finished} of them finished already" if finished else ""
     console.print(f"{len(planned.cells)} cells{already}. Profile {planned.why_profile}.")
     for fault in planned.damaged:
         damaged = Store(request.results).damaged
         console.print(f"Runs again: {fault} The damaged file will be moved to {damaged}.")
-    began = time.monotonic()
-    with _sigterm_interrupts():
-        result = run(planned, request, console)
-    if planned.pending:
-        console.print(f"Took {duration(time.monotonic() - began)}.")
+    if not planned.pending:
+        return RunResult(dict(planned.finished))
+    store, began = Store(request.results), time.monotonic()
+    estimator = Estimator(store.all()[0])
+    with (
+        _sigterm_interrupts(),
+        _backend(planned, request) as chosen,
+        GridDisplay(planned.pending, chosen.workers, estimator, console) as display,
+    ):
+        result = Run(planned, chosen, store, display, request.options.timeout, estimator.guess).run()
+    console.print(f"Took {duration(time.monotonic() - began)}.")
     return result
+
+
+def _backend(planned: Plan, request: Request) -> AbstractContextManager[Backend]:
+    if request.options.executor == LOCAL:
+        executor = backend.local_executor(planned.workers, request.results / "logs")
+        return nullcontext(Backend(executor, planned.workers))
+    from bench.runner.remote import cluster  # imports Ray, which is optional
+
+    return cluster(request, planned.pending[0].profile)
 
 
 def write_tables(results: Path, console: Console) -> Tables:

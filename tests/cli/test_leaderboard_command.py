@@ -32,14 +32,6 @@ def test_the_leaderboard_as_csv(bench: Bench, results: Path, tmp_path: Path) -> 
     assert found == [("a", "0", "ok"), ("a", "1", "ok"), ("b", "0", "ok"), ("b", "1", "oom")]
 
 
-def test_a_file_and_json_at_once_hold_the_same_rows(bench: Bench, results: Path, tmp_path: Path) -> None:
-    for more in ([], ["--per-cell"], ["--pairs"]):
-        done = bench("leaderboard", results, "--out", tmp_path / "board.csv", "--json", *more)
-        with (tmp_path / "board.csv").open(newline="") as lines:
-            rows = list(csv.DictReader(lines))
-        assert len(json.loads(done.out)) == len(rows) > 0
-
-
 def test_the_leaderboard_for_people(bench: Bench, results: Path) -> None:
     done = bench("leaderboard", results)
     assert (done.code, done.err) == (0, "")

@@ -231,10 +231,6 @@ def leave_children(report: Report) -> list[int]:
     return [os.getpid(), *(subprocess.Popen(["sleep", "60"], start_new_session=new).pid for new in (False, True))]
 
 
-def talk_and_stay(report: Report, count: int) -> None:
-    print("y" * count)
-
-
 def hang_with_a_child_in_a_session_of_its_own(report: Report) -> None:
     report({"child": subprocess.Popen(["sleep", "60"], start_new_session=True).pid})
     time.sleep(60)

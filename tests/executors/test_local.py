@@ -239,13 +239,6 @@ def test_prints_go_to_the_log_alone(tmp_path: Path, capfd: pytest.CaptureFixture
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_log_that_is_long_when_a_job_starts_is_truncated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "LOG_LIMIT", 5000)
-    found = ends(run(job("a", "talk_and_stay", 10_000), job("b", "talk_and_fail_hard", "last words"), log_dir=tmp_path))
-    assert found["b"].log_tail.endswith("last words\n")
-    assert (tmp_path / "worker-0.log").stat().st_size < 10_000
-
-
 def test_a_log_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BenchError, match=r"file/worker-0\.log cannot be written: .*\.$"):

@@ -70,12 +70,6 @@ def test_nothing_starts_before_the_first_event_is_asked_for_and_closing_ends_all
     assert list(LocalExecutor(TARGET).run([])) == []
 
 
-def test_closing_ends_what_ignores_a_polite_end_too() -> None:
-    with closing(LocalExecutor(TARGET).run([job("a", "sleep_and_ignore_sigterm")])) as events:
-        next(events)
-        time.sleep(0.3)
-
-
 def test_workers_do_not_outlive_a_killed_driver(tmp_path: Path) -> None:
     with driver(tmp_path) as (process, workers):
         process.kill()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -56,17 +54,8 @@ class QuickGrid:
     ) -> subprocess.Popen[str]:
         """`python -m bench run` in a process and session of its own; first: what that process does before all else."""
         arguments = [*self.grid.options(results), "--methods", methods, *map(str, more)]
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("BENCH_")}
-        return subprocess.Popen(
-            [sys.executable, quick_cells.__file__, "run", *arguments],
-            cwd=tiny_grid.ROOT,
-            env={**inherited, "COLUMNS": "200", quick_cells.FOLDER: str(self.queue), **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            preexec_fn=first,
-        )
+        environment |= {quick_cells.FOLDER: str(self.queue)}
+        return self.grid.start("run", *arguments, program=(quick_cells.__file__,), first=first, **environment)
 
     def run(self, results: Path, *more: object, **options: object) -> subprocess.CompletedProcess[str]:
         """The same to its end."""

@@ -34,14 +34,14 @@ def finish(driver: subprocess.Popen[str]) -> tuple[int, str]:
 
 def test_two_drivers_share_the_work_and_nothing_is_done_twice(quick: QuickGrid, tmp_path: Path) -> None:
     results = tmp_path / "results"
-    drivers = [quick.start(results, "--seeds", 40) for _ in range(2)]
+    drivers = [quick.start(results, "--seeds", 20) for _ in range(2)]
     with tiny_grid.ending(drivers[0]), tiny_grid.ending(drivers[1]):
         ended = [finish(driver) for driver in drivers]
     assert [code for code, _ in ended] == [0, 0]
     for _, err in ended:  # each knows of all cells that were not finished when it began, and shows them
-        total = 120 - int(err.partition(" of them finished already")[0].rpartition(" ")[2] if "already" in err else 0)
+        total = 60 - int(err.partition(" of them finished already")[0].rpartition(" ")[2] if "already" in err else 0)
         assert f"[{total}/{total}]" in err
-    assert len(keeping.finished(results)) == len(quick.lines("computed")) == len(set(quick.lines("computed"))) == 120
+    assert len(keeping.finished(results)) == len(quick.lines("computed")) == len(set(quick.lines("computed"))) == 60
     assert keeping.twice(results) == keeping.damaged(results) == []
 
 

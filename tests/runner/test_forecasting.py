@@ -160,12 +160,3 @@ def test_what_does_not_fit_is_marked_in_a_plan_and_skipped_by_a_run(
     assert "to run" in bench(*run, "--dry-run").out  # it was skipped, not finished
     roomy = options(grid, with_memory(grid, 8000, tmp_path), results)
     assert "to run" in bench("run", *roomy, "--methods", "steady", "--skip-unfit", "--dry-run").out
-
-
-@pytest.mark.parametrize("line", ["memory_mib = 0", "gflops = -1.0", 'gflops = "fast"'])
-def test_a_wrong_declaration_is_named(bench: Bench, grid: TinyGrid, tmp_path: Path, line: str) -> None:
-    path = tmp_path / "wrong.toml"
-    path.write_text(f"{grid.profile.read_text()}{line}\n")
-    done = bench("plan", "--profile", path)
-    assert done.code == 2
-    assert line.split()[0] in done.err

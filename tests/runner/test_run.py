@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from made import cell, record
@@ -100,22 +98,6 @@ def test_a_record_that_was_written_before_its_worker_died_counts(
         return lost(assignment)
 
     assert run(end).records[cell().id].status == "ok"
-
-
-def test_the_payload_is_made_of_the_assignment(tmp_path: Path) -> None:
-    assignment = Assignment(cell=cell(), data=tmp_path, model=tmp_path, plugins=(), workers=1, results=None)
-    payloads: list[Any] = []
-
-    class Notes:
-        def run(self, jobs: Iterable[Job]) -> Generator[Event, None, None]:
-            for job in jobs:
-                payloads.append(job.payload)
-                yield Finished(job.key, record())
-
-    display = GridDisplay([cell()], 1, Estimator(), Console(file=io.StringIO()))
-    backend = Backend(Notes(), 1, payload=lambda each: replace(each, workers=7))
-    Run(Plan({cell().id: assignment}, {}, 1, ""), backend, Store(tmp_path), display).run()
-    assert [each.workers for each in payloads] == [7]
 
 
 # The order of cells
