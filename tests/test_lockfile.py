@@ -194,7 +194,6 @@ def test_other_seeds_parameters_folders_and_texts_are_allowed(changes: dict[str,
     [
         ("ia3", {}, "the method ia3 on sms-spam is not in it (there: head, lora)"),
         ("head", {"model": "other-bert"}, "the model other-bert is not in it (there: minilm-l6)"),
-        ("head", {"task": "sst2"}, "the task sst2 is not in it (there: sms-spam, trec)"),
         ("head", {"profile": PROFILE.model_copy(update={"name": "mine"})}, "the profile mine is not in it (there: cpu"),
         ("head", {"model_revision": "tree-sha256:0"}, "models.minilm-l6.revision is tree-sha256:bb in the file and "),
         (

@@ -45,26 +45,22 @@ def verify(
 
     records = _chosen(Store(results), cells or [], random, seed)
     console = stderr_console()
-    found: dict[str, Verification] = {}
+    one = len(records) == 1 and random is None
+    verifications: list[Verification] = []
     with FetchDisplay(console) as display:
         inputs = verifying.Inputs(plugin or (), mirror, copy or (), display.on_progress)
         console.print(f"Running {len(records)} cell{'s' if len(records) > 1 else ''} again ...")
         for each in verifying.verify_cells(records, local_executor(1), inputs):
-            found[each.record.id] = each
-            cell = one_line(f"{each.record.cell.label}, seed {each.record.cell.seed}")
-            console.print(f"[{len(found)}/{len(records)}] {cell}")
-    verifications = [found[record.id] for record in records]
-    one = len(records) == 1 and random is None
-    if one and verifications[0].refusal:
-        raise UsageError(verifications[0].refusal)
+            if one and each.refusal:
+                raise UsageError(each.refusal)
+            verifications.append(each)
+            if not as_json:
+                print(_line(each), flush=True)
     if as_json:
         print_json(verifications[0].to_json() if one else [each.to_json() for each in verifications])
-    else:
-        for each in verifications:
-            print(_line(each))
-        if not one:
-            same = sum(bool(each.same) for each in verifications)
-            print(f"{same} of {len(verifications)} cells are the same bit for bit.")
+    elif not one:
+        same = sum(bool(each.same) for each in verifications)
+        print(f"{same} of {len(verifications)} cells are the same bit for bit.")
     if any(each.same is False for each in verifications):
         raise typer.Exit(EXIT_FAILED)
     if not all(each.same for each in verifications):

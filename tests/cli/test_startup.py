@@ -31,7 +31,7 @@ finally:
 
 @pytest.mark.parametrize(
     ("arguments", "text"),
-    [("--help", "leaderboard"), ("--version", __version__), ("run --help", "--dry-run"), ("compare -h", "--junit"),
+    [("--help", "leaderboard"), ("--version", __version__), ("run -h", "--dry-run"),
      ("list", "rt-polarity"), ("list methods --json", '"pasta"')],
 )  # fmt: skip
 def test_what_answers_at_once_imports_nothing_heavy(arguments: str, text: str) -> None:

@@ -27,7 +27,6 @@ if __name__ == "__main__":
 from bench.executors import Report
 from bench.grid.cell import Cell
 from bench.measure.time import Timeline
-from bench.records import record as records
 from bench.records.record import Record, new_record
 from bench.records.store import Store
 from bench.train.assignment import Assignment
@@ -157,24 +156,6 @@ def hoard() -> None:
         HOARD.append(bytearray(os.urandom(1) * 50_000_000))
 
 
-def turn_back_the_clock() -> None:
-    _shift(-3600.0)
-
-
-def turn_the_clock_forward() -> None:
-    _shift(3600.0)
-
-
-def _shift(seconds: float) -> None:
-    """What a worker's clock says from now on, in this cell and in those after it."""
-    from datetime import UTC, datetime, timedelta
-
-    real = time.time
-    time.time = lambda: real() + seconds
-    for module in (records, worker_module()):
-        module.timestamp = lambda: (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
-
-
 FAULTS: dict[str, Callable[[], None]] = {  # leave the machine as it is
     "killed": die,
     "killed while writing": die_writing,
@@ -187,8 +168,6 @@ FAULTS: dict[str, Callable[[], None]] = {  # leave the machine as it is
     "forks": fork,
     "prints": chatter,
     "leaks": leak,
-    "clock back": turn_back_the_clock,
-    "clock forward": turn_the_clock_forward,
 }
 # These need somebody who ends them: a limit on memory, a driver that lives.
 LIMITED: dict[str, Callable[[], None]] = {"takes all memory": hoard, "hanging in C": hang_in_c}

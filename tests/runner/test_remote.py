@@ -68,12 +68,6 @@ def test_a_cell_runs_and_its_record_is_written_where_the_folder_is_shared(job: R
     assert list((tmp_path / "other").iterdir()) == []
 
 
-def test_the_mark_is_gone_afterwards(tmp_path: Path) -> None:
-    with marked(tmp_path / "results") as token:
-        assert (tmp_path / "results" / token).exists()
-    assert list((tmp_path / "results").iterdir()) == []
-
-
 def test_what_a_machine_lacks_ends_the_cell_with_a_sentence(job: RemoteJob, tmp_path: Path) -> None:
     cell, plugins = job.assignment.cell, job.assignment.plugins
     big = cell.profile.model_copy(update={"min_cores": 4096})
