@@ -5,22 +5,11 @@ from typing import Any
 import pytest
 import tiny as tiny_bert
 import torch
-from pasta_reference import attach, special_token_marks, vectors_of
+from pasta_reference import attach, vectors_of
 
 from bench.check.examples import KINDS
 from bench.errors import NotApplicable
 from methods.pasta import Pasta, PastaParams
-
-
-def test_marks_by_hand() -> None:
-    # [CLS] is 2 and [SEP] 3; the second row is padded.
-    input_ids = torch.tensor([[2, 9, 3, 8, 3], [2, 3, 3, 0, 0]])
-    marks = special_token_marks(input_ids, {2, 3})
-    assert marks.tolist() == [
-        [[1, 0, 0, 0, 0], [1, 0, 0, 0, 0]],
-        [[0, 0, 1, 0, 0], [0, 1, 0, 0, 0]],
-        [[0, 0, 0, 0, 1], [0, 0, 1, 0, 0]],
-    ]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind in ("classification", "pair")])

@@ -7,12 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import tiny_setting
 import torch
 import training_loops
-from contenders import BATCH, CONTENDERS, Prepared, Setting, bucketed
+from contenders import BATCH, CONTENDERS, Prepared, Setting
 from pasta_reference import vectors_of
 from torch import nn
 
@@ -109,21 +108,6 @@ def test_grouped_trainers_pad_less(setting: Setting) -> None:
     longest_first = sorted(data.lengths, reverse=True)
     assert padded["trainer-grouped-large"] == sum(BATCH * longest_first[at] for at in range(0, 192, BATCH))
     assert padded["trainer-grouped-large"] < padded["trainer-grouped"] <= padded["trainer"]
-
-
-def test_buckets_go_from_long_to_short() -> None:
-    from datasets import Dataset
-
-    dataset = Dataset.from_dict({"input_ids": [[1], [1, 2, 3], [1, 2], [9, 9]], "labels": [0, 1, 2, 3]})
-    assert [batch["labels"] for batch in bucketed(dataset, 1, factor=3)] == [[1], [2], [0], [3]]
-
-
-def test_a_sample_is_drawn_by_its_seed_without_replacement(setting: Setting) -> None:
-    first, again, other = (np.concatenate(setting.sample(50, seed).inputs["input_ids"]) for seed in (1, 1, 2))
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, other)
-    everything = setting.sample(tiny_setting.EXAMPLES, 0).lengths
-    assert sorted(everything) == sorted(setting.sample(tiny_setting.EXAMPLES, 1).lengths)
 
 
 def test_throughput_counts_from_the_third_step_to_the_end_of_the_call(monkeypatch: pytest.MonkeyPatch) -> None:

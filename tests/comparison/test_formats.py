@@ -61,17 +61,6 @@ def test_the_text_has_regressions_first_and_a_summary_last(found: RunComparison)
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", text)
 
 
-def test_a_regression_in_a_sentence(found: RunComparison) -> None:
-    worse, trained = found.of("regression")
-    assert formats.sentence(worse) == (
-        "worse on sms-spam: matthews got worse: from 0.9180 to 0.7140 (-0.2040; threshold 0.01; "
-        f"p {formats.cells(worse)['p']}; 3 seeds)."
-    )
-    assert formats.sentence(trained) == (
-        "worse on sms-spam: trainable_params got worse: from 10 to 12 (+20.0 %; threshold 0 %; exact; 3 seeds)."
-    )
-
-
 def test_json_is_plain_and_has_the_columns_names(found: RunComparison) -> None:
     content = json.loads(json.dumps(formats.as_dict(found), allow_nan=False))
     assert content.keys() == {"verdict", "summary", "noise", "comparisons", "rows"}

@@ -41,13 +41,6 @@ def test_frictionless_would_find_something(tmp_path: Path) -> None:
     assert {"hash-count", "type-error"} & found
 
 
-def test_the_same_bytes_in_any_order(tmp_path: Path) -> None:
-    made = files.texts(Tables(board()))
-    assert files.texts(Tables(reversed(board()))) == made
-    files.write(tmp_path, Tables(board()))
-    assert {path.name: path.read_bytes().decode() for path in tmp_path.iterdir()} == made
-
-
 def test_one_table_described(tmp_path: Path) -> None:
     about = json.loads(files.package_of("my.csv", "pairs", "a,b\n"))
     (resource,) = about["resources"]

@@ -152,17 +152,10 @@ def population(
     return made
 
 
-@pytest.mark.parametrize(("seeds", "examples"), [(2, 12), (2, 40), (3, 40), (3, 400), (5, 400)])
+@pytest.mark.parametrize(("seeds", "examples"), [(2, 12), (3, 40), (5, 400)])
 def test_false_alarms_are_at_most_five_percent(seeds: int, examples: int) -> None:
     draw, runs = np.random.default_rng(seeds * examples), 1000
     assert sum(p_of(*population(draw, 2, seeds, examples)) < 0.05 for _ in range(runs)) <= runs * most(0.05, runs)
-
-
-def test_over_seeds_alone_there_would_be_more_than_eight_percent() -> None:
-    """Why examples count: five seeds, on one test set of 400."""
-    draw, runs = np.random.default_rng(9), 1000
-    samples = ((Sample(each.scores) for each in population(draw, 2, 5, 400)) for _ in range(runs))
-    assert sum(p_of(*pair) < 0.05 for pair in samples) > 0.08 * runs
 
 
 def test_a_difference_of_the_minimum_detectable_size_is_detected_as_often_as_stated() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -28,19 +26,6 @@ def test_the_summary_is_scipys(scores: list[float]) -> None:
     if found.std > 1e-9:
         low, high = stats.t.interval(0.95, len(scores) - 1, loc=np.mean(scores), scale=stats.sem(scores))
         assert (found.ci95_low, found.ci95_high) == pytest.approx((low, high), rel=1e-9, abs=1e-12)
-
-
-def test_the_summary_by_hand() -> None:
-    found = summarise([0.7, 0.8, 0.9])
-    half = 4.302652729911275 * 0.1 / math.sqrt(3)  # the 97.5 % point of Student's t with two degrees of freedom
-    assert found == Summary(
-        pytest.approx(0.8), pytest.approx(0.1), pytest.approx(0.8 - half), pytest.approx(0.8 + half)
-    )
-
-
-def test_one_seed_makes_no_claim_and_none_says_nothing() -> None:
-    assert summarise([0.8]) == Summary(0.8, None, None, None)
-    assert summarise([]) is None
 
 
 def test_seeds_that_agree_have_no_spread() -> None:
