@@ -117,7 +117,7 @@ def summary(found: RunComparison) -> str:
     if not found.judgements and not found.events:
         return "Nothing to compare."
     counts = Counter(judgement.outcome for judgement in found.judgements)
-    worse = counts["regression"] + len(found.alarms)
+    worse = len(found.regressions)
     parts = [
         f"{worse} regression{'s' if worse != 1 else ''}",
         f"{counts['improvement']} improvement{'s' if counts['improvement'] != 1 else ''}",

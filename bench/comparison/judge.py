@@ -68,12 +68,12 @@ class RunComparison:
         return [judgement for judgement in self.judgements if judgement.outcome in outcomes]
 
     @property
-    def alarms(self) -> list[RowEvent]:
-        return [event for event in self.events if event.regression]
+    def regressions(self) -> list[Judgement | RowEvent]:
+        return [*(event for event in self.events if event.regression), *self.of("regression")]
 
     @property
     def verdict(self) -> Literal["regression", "no regression", "nothing comparable"]:
-        if self.alarms or self.of("regression"):
+        if self.regressions:
             return "regression"
         return "no regression" if self.of("improvement", "unsure", "unchanged") else "nothing comparable"
 

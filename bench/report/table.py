@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from bench.report.formatting import UNKNOWN, Style, column_label, listed, shown,
 
 Row = Mapping[str, Any]
 METHODS = ("method", "method_a", "method_b")  # columns whose cells carry the method's symbol
+ENDS = ("score_ci95_low", "score_mean", "score_ci95_high")
 INTERVAL = "score"  # a column made of a row's mean and interval, where the rows have these apart
 
 
@@ -126,9 +128,8 @@ def _kind(key: str, rows: Iterable[Row]) -> str:
 
 def _cell(row: Row, key: str, styles: Mapping[str, Style], scale: tuple[float, float] | None) -> Cell:
     if key == INTERVAL and key not in row:
-        mean, low, high = row["score_mean"], row["score_ci95_low"], row["score_ci95_high"]
-        text = with_interval(mean, low, high)
-        return Cell(text, mean, mean is None, interval=_interval(mean, low, high, scale))
+        low, mean, high = (row[key] for key in ENDS)
+        return Cell(with_interval(mean, low, high), mean, mean is None, interval=_interval(row, scale))
     value = row[key]
     if key in METHODS and value is not None:
         label = method_label(value, row.get("method_params") or "") if key == "method" else str(value)
@@ -140,18 +141,16 @@ def _cell(row: Row, key: str, styles: Mapping[str, Style], scale: tuple[float, f
 
 def _scales(rows: Iterable[Row], groups: Sequence[str]) -> dict[tuple[Any, ...], tuple[float, float]]:
     """The lowest and the highest end of the intervals of each group."""
-    found: dict[tuple[Any, ...], list[float]] = {}
+    found: dict[tuple[Any, ...], list[float]] = defaultdict(list)
     for row in rows:
-        ends = [row[key] for key in ("score_mean", "score_ci95_low", "score_ci95_high") if row[key] is not None]
-        found.setdefault(tuple(row[key] for key in groups), []).extend(ends)
+        found[tuple(row[key] for key in groups)] += [row[key] for key in ENDS if row[key] is not None]
     return {group: (min(ends), max(ends)) for group, ends in found.items() if ends and min(ends) < max(ends)}
 
 
-def _interval(
-    mean: float | None, low: float | None, high: float | None, scale: tuple[float, float] | None
-) -> Interval | None:
+def _interval(row: Row, scale: tuple[float, float] | None) -> Interval | None:
+    mean = row["score_mean"]
     if mean is None or scale is None:
         return None
     start, end = scale
-    ends = (mean if low is None else low, mean, mean if high is None else high)
+    ends = (mean if row[key] is None else row[key] for key in ENDS)
     return Interval(*(round(100 * (value - start) / (end - start), 1) for value in ends))
