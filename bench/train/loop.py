@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,21 +51,13 @@ class Callbacks:
 
 @dataclass
 class Trained:
-    """What a training left: the loss of every step, their times, and whether anything was trained at all."""
+    """What a training left. void: why its throughput is meaningless; None: it is not."""
 
     losses: list[float]
     steps: list[Step]
-    moved: bool
-    had_gradient: bool
-    validation_scores: list[float | None] = field(default_factory=list)
-    chosen_epoch: int | None = None
-
-    @property
-    def void(self) -> str | None:
-        """Why the throughput of this training is meaningless; None: it is not."""
-        if not self.had_gradient:
-            return "every gradient was zero"
-        return None if self.moved else "no trained parameter ever moved"
+    void: str | None
+    validation_scores: list[float | None]
+    chosen_epoch: int | None
 
 
 @dataclass(frozen=True)
@@ -129,9 +121,11 @@ def train(
             _last_loss(losses, total)  # a loss that is not finite says more than predictions made after it
             best.add(callbacks.validate())
             model.train()
-    moved = any(not torch.equal(_sample(p), old) for p, old in zip(state.trained, before, strict=True))
+    void = None if had_gradient else "every gradient was zero"
+    if had_gradient and all(torch.equal(_sample(p), old) for p, old in zip(state.trained, before, strict=True)):
+        void = "no trained parameter ever moved"
     chosen = best.restore()
-    return Trained(_checked(losses, total), clock.steps(), moved, had_gradient, best.scores, chosen)
+    return Trained(_checked(losses, total), clock.steps(), void, best.scores, chosen)
 
 
 def total_steps(examples: int, recipe: Recipe) -> int:

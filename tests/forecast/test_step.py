@@ -22,7 +22,7 @@ from bench.train.model import load_config, load_model
 
 HIDDEN, LAYERS, INNER = tiny_bert.HIDDEN, tiny_bert.LAYERS, 48
 PROMPTS = ("prompt_tuning[tokens=4]", "prefix_tuning[tokens=4]")
-METHODS = ("pasta", "lora", "bitfit", *PROMPTS, "adapters", "ia3", "head", "full")
+METHODS = ("pasta", "lora", *PROMPTS, "adapters", "full")
 SHAPE, PROFILE = Shape(6, 16), tiny_bert.profile()
 
 

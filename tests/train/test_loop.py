@@ -136,7 +136,6 @@ def numbers(count: int) -> Encoded:
 def test_a_training_that_did_nothing_is_void() -> None:
     assert fit(Linear(ignore=True).adapted, numbers(8), tiny_bert.recipe()).void == "every gradient was zero"
     still = fit(Linear().adapted, numbers(8), tiny_bert.recipe(learning_rate=1e-30))
-    assert still.had_gradient
     assert still.void == "no trained parameter ever moved"
     assert fit(Linear().adapted, numbers(8), tiny_bert.recipe()).void is None
 
