@@ -143,6 +143,11 @@ def test_a_file_may_not_pass_for_a_built_in(write: Any) -> None:
         profiles.load(write(name="cpu-2core", micro_batch_size=8))
 
 
+def test_thread_count_shares_the_cores_out(write: Any) -> None:
+    shared = profiles.load(write(threads="all", workers=3))
+    assert [shared.thread_count(cores) for cores in (1, 2, 6, 8)] == [1, 1, 2, 2]
+
+
 @pytest.fixture
 def torch_calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A torch that notes what is set, and whose inter-op threads have been set before."""
