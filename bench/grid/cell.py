@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import math
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -52,9 +51,10 @@ class Cell(BaseModel):
 
     @field_validator("params", "recipe")
     @classmethod
-    def _numbers(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Every number must have a text of its own: JSON, of which the id is made, has none for what is not finite."""
-        return {name: _number(name, value) for name, value in values.items()}
+    def _finite(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """JSON, of which the id is made, has no text of its own for a number that is not finite."""
+        json.dumps(values, allow_nan=False)
+        return values
 
     @property
     def id(self) -> str:
@@ -70,16 +70,6 @@ class Cell(BaseModel):
     def label(self) -> str:
         """The cell as people call it, without the seed: `lora[r=4] on rt-polarity`."""
         return f"{method_label(self.method, self.variant)} on {self.task}"
-
-
-def _number(name: str, value: Any) -> Any:
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"{name} is {value}, which is no number")
-        return value + 0.0  # -0.0, which is 0.0 to any method
-    if isinstance(value, list | tuple):
-        return [_number(name, each) for each in value]
-    return value
 
 
 def code_version(plugin_files: Iterable[Path]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from functools import cache
 from importlib.resources import files
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import UsageError
+from bench.sources.references import exists
 from bench.suggestions import suggest
 
 
@@ -52,7 +52,7 @@ def find(name: str) -> Model:
         return named()[name]
     if name.startswith(("hub:", "package:")):
         return Model(name, name, "")
-    if name.startswith((".", "/", "~")) or os.path.exists(name):  # noqa: PTH110 - Path.exists raises on a long name
+    if name.startswith((".", "/", "~")) or exists(name):
         try:
             # The folder's path is of one machine only; its last part and its content's digest identify it.
             return Model(Path(name).expanduser().resolve().name, name, "")
