@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,27 +70,27 @@ def _once_each(records: Iterable[Record]) -> list[Record]:
     ]
 
 
-def _require_same_settings(records: Iterable[Record]) -> None:
-    settings: dict[str, set[str]] = defaultdict(set)
+def _several(records: Iterable[Record], value: Callable[[Record], str]) -> list[tuple[str, set[str]]]:
+    """The profiles whose records have more than one value, and these."""
+    found: dict[str, set[str]] = defaultdict(set)
     for record in records:
-        settings[record.cell.profile.name].add(record.cell.profile.model_dump_json(exclude={"summary"}))
-    for name, found in sorted(settings.items()):
-        if len(found) > 1:
-            raise UsageError(
-                f"The profile {name} has {len(found)} different settings in these folders, so their numbers cannot be "
-                "compared: rename one of them, or rerun the older cells."
-            )
+        found[record.cell.profile.name].add(value(record))
+    return [(name, values) for name, values in sorted(found.items()) if len(values) > 1]
+
+
+def _require_same_settings(records: Iterable[Record]) -> None:
+    for name, found in _several(records, lambda record: record.cell.profile.model_dump_json(exclude={"summary"})):
+        raise UsageError(
+            f"The profile {name} has {len(found)} different settings in these folders, so their numbers cannot be "
+            "compared: rename one of them, or rerun the older cells."
+        )
 
 
 def _machines(records: Iterable[Record]) -> list[str]:
-    kinds: dict[str, set[str]] = defaultdict(set)
-    for record in records:
-        kinds[record.cell.profile.name].add(str(machine_kind(record) or "unknown"))
     return [
         f"Profile {name} was run on {len(found)} kinds of machine ({'; '.join(sorted(found))}): "
         "memory and speed of a row are medians over all of its cells."
-        for name, found in sorted(kinds.items())
-        if len(found) > 1
+        for name, found in _several(records, lambda record: str(machine_kind(record) or "unknown"))
     ]
 
 

@@ -1,13 +1,11 @@
-"""Shares of examples: the score they belong to, the jackknife by brute force, and the bootstrap."""
+"""Shares of examples: the score they belong to, and the jackknife by brute force."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
 from seqeval.metrics.sequence_labeling import get_entities
 
 from bench.plugins.metrics import METRICS, score
@@ -58,33 +56,6 @@ def test_shares_are_the_jackknifes_by_brute_force(metric: str) -> None:
 def test_those_of_accuracy_are_right_or_wrong() -> None:
     found = shares("accuracy", [0, 1, 2, 1], [0, 1, 1, 1], None)
     np.testing.assert_allclose(found, [1, 1, 0, 1])
-
-
-@pytest.mark.parametrize("metric", METRICS)
-def test_their_spread_is_the_bootstraps(metric: str) -> None:
-    """The standard error of a difference of two methods on the same examples, within 12 % of 1,000 resamplings."""
-    answers, truth, labels = made(metric, count=150)
-    others = made(metric, count=150, seed=1)[0]
-    if METRICS[metric].kind == "token-classification":  # as long as the truth's
-        draw = np.random.default_rng(2)
-        others = [[tag if draw.random() < 0.6 else 0 for tag in row] for row in truth]
-    elif METRICS[metric].kind == "regression":
-        others = [value + other / 2 for value, other in zip(truth, others, strict=True)]
-    first, second = (shares(metric, each, truth, labels) for each in (answers, others))
-    assert first is not None
-    assert second is not None
-    found = (first - second).std(ddof=1) / math.sqrt(150)
-
-    def difference(indices: np.ndarray) -> float:
-        at = [int(index) for index in indices]
-        mine, its = (
-            leave_one_out(metric, [each[i] for i in at], [truth[i] for i in at], labels)[0]
-            for each in (answers, others)
-        )
-        return mine - its
-
-    boot = stats.bootstrap((np.arange(150),), difference, n_resamples=1000, vectorized=False, rng=4, method="basic")
-    assert found == pytest.approx(boot.standard_error, rel=0.12)
 
 
 @pytest.mark.parametrize(
