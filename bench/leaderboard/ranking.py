@@ -49,7 +49,7 @@ class Ranking:
     """The rows of a group from best to worst, those without a score last, and their rank groups.
 
     scored: how many rows have a score. comparisons, p_holm: of every two of these, in the order of
-    itertools.combinations; p_holm lacks those that fewer than two seeds allow no claim of.
+    itertools.combinations; p_holm lacks pairs with fewer than two common seeds, which allow no claim.
     """
 
     rows: list[Row]

@@ -71,8 +71,8 @@ class ChartGroup(NamedTuple):
     charts: list[Chart]
 
 
-def chart_groups(rows: Iterable[Row], records: Iterable[Record], styles: Styles, most: int) -> list[ChartGroup]:
-    """The charts of the first so many groups, in the order of the leaderboard's rows.
+def chart_groups(rows: Iterable[Row], records: Iterable[Record], styles: Styles, limit: int) -> list[ChartGroup]:
+    """The charts of the first `limit` groups, in the order of the leaderboard's rows.
 
     records: for their loss curves; those of an extra test are shown with its task.
     """
@@ -83,7 +83,7 @@ def chart_groups(rows: Iterable[Row], records: Iterable[Record], styles: Styles,
     for record in records:
         trained[row_of(record).group].append(record)
     groups = []
-    for group, members in islice(by_group.items(), most):
+    for group, members in islice(by_group.items(), limit):
         of_task = group if group in trained else group._replace(task=group.task.rpartition("/")[0])
         charts = [_scatter(cost, group, members, styles, higher_is_better(trained[of_task])) for cost in COSTS]
         if group == of_task:
