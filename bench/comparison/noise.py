@@ -20,7 +20,6 @@ from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import from_json
 from scipy.special import stdtr
 
 from bench.comparison.measures import NOISY
@@ -201,9 +200,9 @@ def load(path: Path) -> Noise:
         UsageError: if it cannot be read, or is none.
     """
     try:
-        return Noise.model_validate(from_json(path.read_bytes(), allow_inf_nan=False))
+        return Noise.model_validate_json(path.read_bytes())
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from None
-    except ValueError as error:
-        reason = ": ".join(first_error(error)) if isinstance(error, ValidationError) else error
+    except ValidationError as error:
+        reason = ": ".join(filter(None, first_error(error)))
         raise UsageError(f"{path} does not hold the noise of a machine: {reason}.") from None

@@ -89,8 +89,3 @@ def test_what_is_left_out_is_told(tmp_path: Path) -> None:
     assert bad.startswith("Left out: ")
     assert "bad.json" in bad
     assert outdated == "Left out: 1 cell of older code or settings than the newest of the row."
-
-
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no results folder"):
-        load_records([tmp_path / "none"])
