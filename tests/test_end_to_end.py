@@ -158,15 +158,8 @@ def test_seeds_differ_and_methods_at_one_seed_start_alike(cured: Ran) -> None:
     assert twin["losses"] == first["losses"]  # the same head, the same batches: both train the head alone
 
 
-def test_what_the_suite_says_is_done(cured: Ran) -> None:
+def test_a_record_has_its_recipe_and_where_it_is_from(cured: Ran) -> None:
     record = cured.records["steady/0"]
-    assert record["cell"]["preset"] == "tiny-suite"
-    assert record["cell"]["task_revision"].startswith("tree-sha256:")
-    assert len(record["references"]) == 12
-    assert record["recipe"]["epochs"] == 3  # the method's own would be 2
-    assert record["recipe"]["learning_rate"] == 1e-2  # the method's own
+    assert (record["recipe"]["epochs"], record["recipe"]["learning_rate"]) == (3, 1e-2)
     sources = {"epochs": "suite tiny-suite", "learning_rate": "method", "dropout": "default", "masks": "device"}
     assert record["recipe_sources"].items() >= sources.items()
-    scores = record["validation_scores"]
-    assert len(scores) == 3
-    assert record["chosen_epoch"] == scores.index(max(scores)) + 1

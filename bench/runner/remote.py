@@ -29,7 +29,6 @@ from bench.plugins import registry
 from bench.profiles import Profile
 from bench.profiles.probe import probe
 from bench.records.record import new_record, timestamp
-from bench.records.store import Store
 from bench.runner.backend import SETUP, Backend, worker_environment
 from bench.runner.request import Request
 from bench.sources.references import PathRef, parse
@@ -102,7 +101,7 @@ def marked(results: Path) -> Iterator[str]:
 
 
 def run(job: RemoteJob, report: Report) -> Any:
-    """The executor's target on a cluster, as `bench.train.worker.run`; it writes the record if the folder is shared."""
+    """The executor's target on a cluster. A cell that cannot run on this machine is a record that the driver writes."""
     results = job.assignment.results
     if results is not None and not (results / job.token).exists():
         results = None
@@ -112,8 +111,6 @@ def run(job: RemoteJob, report: Report) -> Any:
         record = new_record(job.assignment.cell)
         record.reason, record.finished_at = anonymous(str(error)), timestamp()
         record.retries = job.assignment.retries
-        if results is not None:
-            Store(results).write(record)
         return record
     from bench.train import worker  # loads torch, which the driver does without
 
