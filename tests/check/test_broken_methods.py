@@ -29,7 +29,7 @@ def test_a_method_that_keeps_the_contract_passes() -> None:
     assert len(outcomes) == 4 * len(EVERY_KIND) + len(ONE_KIND)
 
 
-@pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.plugin.name)
+@pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: f"{broken.check}-{broken.plugin.name}")
 def test_a_violation_is_found_and_named(broken: Broken) -> None:
     trial = Trial(lambda: broken.plugin(broken.plugin.Params()), "classification", encoder_of(None))
     examined = [CHECKS["applies"]] if broken.check == "applies" else list(CHECKS.values())
