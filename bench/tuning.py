@@ -33,7 +33,8 @@ CHOSEN_BY = "a trial of tune"
 class TrialResult:
     """A trial of a method on a task, over its seeds.
 
-    number: from 1. records: of its cells, at least one. score: mean on validation; None: a cell did not finish.
+    number: from 1. records: of its cells, at least one. score: mean on validation; None: a cell did not finish, or its
+    training came to nothing.
     """
 
     number: int
@@ -104,7 +105,8 @@ def trial_results(requests: Sequence[Request], records: Iterable[Record]) -> lis
     for (*_, number), members in sorted(grouped.items()):
         scores = [record.score for record in members if record.status == "ok" and record.score is not None]
         complete = len(scores) == len(members) == len(requests[number - 1].seeds)
-        found.append(TrialResult(number, tuple(members), fmean(scores) if complete else None))
+        usable = complete and not any(record.collapsed for record in members)
+        found.append(TrialResult(number, tuple(members), fmean(scores) if usable else None))
     return found
 
 
@@ -202,7 +204,7 @@ def _line(trial: TrialResult) -> dict[str, Any]:
         "metric": next((record.metric for record in trial.records if record.metric), None),
         "validation_score": trial.score,
         "examples": trial.examples,
-        "status": ", ".join(sorted({record.status for record in trial.records})),
+        "status": ", ".join(sorted({"collapsed" if record.collapsed else record.status for record in trial.records})),
         "cells": " ".join(record.id for record in trial.records),
     }
 

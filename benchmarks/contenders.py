@@ -73,7 +73,7 @@ class Setting:
     def recipe(self, spec: str, epochs: float | None = None) -> Recipe:
         """A method's own recipe in batches of 32, with the model's own dropout; epochs: None: the recipe's.
 
-        No loop clips gradients: the recipes of LoRA and PASTA do not, and loops that do by default are faster without.
+        No loop clips gradients, as PEFT's and that of PASTA's authors do not.
         """
         recipe = self.method(spec).recipe(context(self.task, self.tokenizer), load_config(self.model))
         changes: dict[str, Any] = {"batch_size": BATCH, "dropout": None, "max_grad_norm": None}

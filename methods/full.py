@@ -17,7 +17,6 @@ class Full(Method):
             epochs=2,
             min_steps=100,
             weight_decay=0.01,
-            max_grad_norm=1.0,
             chosen_by="this project, rt-polarity validation, seed 0, 3 trials",
         )
 

@@ -65,7 +65,7 @@ def leaderboard_table(lines: Sequence[Line]) -> str:
     return table(lines, {
         "task": text("task"), "method": METHOD, "score": Column(_score), "group": number("rank_group", ".0f"),
         "trained": number("trainable_params", ",.0f"), "share %": number("trainable_share_percent", ".3f"),
-        **COSTS, "seeds": number("n_seeds"), "status": text("status"),
+        **COSTS, "seeds": number("n_seeds"), "status": Column(_status),
     })  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def cells_table(lines: Iterable[Line]) -> str:
         "cell": text("cell"), "task": text("task"), "method": METHOD, "seed": number("seed"),
         "score": Column(lambda line: f"{line['metric'] or ''} {number('score', '.4f').show(line)}".strip()),
         **COSTS, "seconds": number("total_seconds", ",.0f"),
-        "status": Column(lambda line: ": ".join(filter(None, (line["status"], line["reason"])))),
+        "status": Column(lambda line: ": ".join(filter(None, (line["status"], line["reason"] or line["collapsed"])))),
     })  # fmt: skip
 
 
@@ -133,6 +133,11 @@ def _tokens(line: Line) -> str:
     return number("batch_tokens", ",.0f").show(line) + star
 
 
+def _status(line: Line) -> str:
+    """With the trainings that came to nothing, whose scores count all the same."""
+    return f"{line['status']}, {line['n_collapsed']} collapsed" if line["n_collapsed"] else str(line["status"])
+
+
 def _interval(line: Line) -> str:
     return "-" if line["ci95_low"] is None else f"{line['ci95_low']:+.4f} to {line['ci95_high']:+.4f}"
 
@@ -141,10 +146,12 @@ def legend(lines: Sequence[Line]) -> str:
     """What the columns of `leaderboard_table` mean."""
     kinds = one_line(", ".join(sorted({str(row["memory_kind"]) for row in lines if row["memory_kind"]})) or "unknown")
     profiles = ", ".join(sorted({row["profile"] for row in lines}))
+    any_collapsed = any(row["n_collapsed"] for row in lines)
     return (
         "score: mean ± standard deviation over seeds on the test split. group: methods of one group do not\n"
         "differ significantly on these seeds and test examples. trained, share: without the head. "
         f"MiB: peak while training ({kinds}).\nProfile: {profiles}. {_tuning(lines)}"
+        + ("\ncollapsed: trainings that came to nothing; `leaderboard --per-cell` says why." * any_collapsed)
     )
 
 

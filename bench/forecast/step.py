@@ -7,6 +7,7 @@ differentiated or saved for that, so that the bare head, PASTA and full fine-tun
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,11 @@ class Shape:
     @property
     def tokens(self) -> int:
         return self.batch * self.length
+
+    def parts(self, largest: int) -> Iterator[Shape]:
+        """The batch in parts of at most so many examples."""
+        for at in range(0, self.batch, largest):
+            yield Shape(min(largest, self.batch - at), self.length)
 
 
 @dataclass(frozen=True)
@@ -85,14 +91,14 @@ def predict(
         module.train()
         live.restart()
         for _ in range(STEPS):
-            batch = _batch(config, task, shape, profile.device)
+            parts = [_batch(config, task, part, profile.device) for part in shape.parts(profile.micro_batch_size)]
             with counter() as counted:
-                update(state, batch, task.kind, profile)
+                update(state, parts, task.kind, profile)
             state.optimizer.zero_grad(set_to_none=True)
         growth = live.peak - model_bytes
         module.eval()
         with torch.no_grad(), counter() as evaluated:
-            module(**batch.inputs)
+            module(**_batch(config, task, shape, profile.device).inputs)
     return Step(counted.get_total_flops(), evaluated.get_total_flops(), model_bytes, growth, saved)
 
 

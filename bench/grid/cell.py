@@ -19,7 +19,7 @@ from bench.profiles import Profile
 
 # Raise it with a change in bench/ that moves a number of a cell: a loss, an answer, a score, a count. Every cell then
 # has another id. tests/golden fails where it was forgotten. Plugins' own files need no raise: they are hashed.
-NUMERICS = 1
+NUMERICS = 2
 NUMERIC_LIBRARIES = ("torch", "transformers", "tokenizers", "peft", "numpy", "scipy", "scikit-learn", "seqeval")
 
 
@@ -59,8 +59,9 @@ class Cell(BaseModel):
     @property
     def id(self) -> str:
         """16 hex digits: a hash of every field, save the profile's text for people."""
-        # How every cell was scored before there was a choice: its identity stays.
-        of_budget = {"score_on"} if self.budget.score_on == "test" else set()
+        # What there was before there was a choice has the id that it had.
+        former = {"score_on": "test", "validate_every": None}
+        of_budget = {name for name, value in former.items() if getattr(self.budget, name) == value}
         fields = self.model_dump(mode="json", exclude={"profile": {"summary"}, "budget": of_budget})
         fields["profile"]["exclusive"] = True  # a field of earlier profiles: the ids of their cells stay
         canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

@@ -23,8 +23,9 @@ class Budget(BaseModel):
     """How much of each split is used, and how the reported weights are chosen.
 
     A limit of None means all examples; validation_examples = 0 means no validation. choose: report the weights at the
-    end of training ("last"), or those of the epoch with the best validation score ("best"). epochs_scale multiplies
-    every recipe's epochs and min_steps. score_on: "validation" scores the validation split and never reads test, for
+    end of training ("last"), or those with the best validation score ("best"), taken every `validate_every` steps and
+    at the end, or after each epoch where that is None. epochs_scale multiplies every recipe's epochs and min_steps.
+    score_on: "validation" scores the validation split and never reads test, for
     choosing between settings.
     """
 
@@ -35,6 +36,7 @@ class Budget(BaseModel):
     test_examples: int | None = Field(None, ge=1)
     epochs_scale: float = Field(1.0, gt=0)
     choose: Literal["last", "best"] = "last"
+    validate_every: int | None = Field(None, ge=1)
     score_on: Literal["test", "validation"] = "test"
 
     @model_validator(mode="after")

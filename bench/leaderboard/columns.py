@@ -83,6 +83,9 @@ LEADERBOARD = (
     *_COSTS,
     *_RECIPE,
     *_VERSIONS,
+    Column("score_median", "number", "Median of the metric over seeds."),
+    Column("n_collapsed", "integer", "Seeds whose training came to nothing: validation no better than a constant "
+           "answer, or a training loss that ended no lower than one's. Their scores count."),
 )  # fmt: skip
 
 CELLS = (
@@ -93,8 +96,8 @@ CELLS = (
     _METRIC,
     Column("score", "number", "The metric on the test split."),
     Column("constant_score", "number", "The metric of the best constant answer."),
-    Column("validation_score", "number", "The metric on the validation split after the last epoch; empty if nothing "
-           "was validated."),
+    Column("validation_score", "number", "The metric on the validation split with the reported weights; empty if "
+           "nothing was validated."),
     Column("status", "string", "ok, oom, error, timeout, interrupted or skipped."),
     Column("reason", "string", "Why the status is not ok."),
     *_COSTS,
@@ -106,6 +109,7 @@ CELLS = (
     Column("started_at", "datetime", "Start of the cell, UTC."),
     Column("code", "string", "Hash of the code and libraries that the numbers depend on."),
     *_VERSIONS,
+    Column("collapsed", "string", "Why the training came to nothing; empty if it did not, or is not known to have."),
 )  # fmt: skip
 
 PAIRS = (

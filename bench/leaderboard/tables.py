@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.leaderboard.columns import COLUMNS, names
 from bench.leaderboard.ranking import Ranking, overall_lines, pair_lines, rankings
 from bench.leaderboard.rows import Group, Row, by_row, metric_of, row_of, scores, with_extra_tests
-from bench.records.record import Record
+from bench.records.record import COLLAPSED_SINCE, Record
 from bench.stats.summary import summarise
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def _line(row: Row, members: Sequence[Record], rank: int | None) -> dict[str, An
         **({f"score_{name}": value for name, value in vars(summary).items()} if summary else {}),
         "n_seeds": len(ok),
         "n_failed": sum(record.failed for record in members),
+        "n_collapsed": _collapsed(ok),
         "status": _status(members),
         **{key: _median([cost[key] for cost in costs]) for key in (costs[0] if costs else ())},
         "memory_kind": next((r.memory.kind for r in ok if r.memory), None),
@@ -89,6 +90,12 @@ def _line(row: Row, members: Sequence[Record], rank: int | None) -> dict[str, An
         "schema_version": max(r.schema_version for r in members),
         "bench_version": max(r.bench_version for r in members),
     }
+
+
+def _collapsed(ok: Sequence[Record]) -> int | None:
+    """How many trainings came to nothing; None: unknown, as of records from before this was looked at."""
+    known = [record for record in ok if record.schema_version >= COLLAPSED_SINCE]
+    return sum(record.collapsed is not None for record in known) if known else None
 
 
 def _status(members: Sequence[Record]) -> str:
@@ -108,7 +115,7 @@ def _cell_line(record: Record) -> dict[str, Any]:
         "metric": record.metric,
         "score": record.score,
         "constant_score": record.constant_score,
-        "validation_score": record.validation_scores[-1] if record.validation_scores else None,
+        "validation_score": record.validation_score,
         "status": record.status,
         "reason": record.reason,
         **_costs(record),
@@ -117,6 +124,7 @@ def _cell_line(record: Record) -> dict[str, Any]:
         "total_seconds": record.timeline.get("total"),
         "started_at": record.started_at,
         "code": record.cell.code,
+        "collapsed": record.collapsed,
         "schema_version": record.schema_version,
         "bench_version": record.bench_version,
     }

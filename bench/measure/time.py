@@ -81,11 +81,12 @@ def throughput(steps: Sequence[Step]) -> dict[str, Any]:
 
 
 class StepClock:
-    """Times steps. On CUDA by events in the stream, read once at the end, so that no step waits for the host."""
+    """Times steps. On CUDA by events in the stream, so that no step waits for the host until they are read."""
 
     def __init__(self, device: str) -> None:
         self._cuda = device.startswith("cuda")
-        self._spans: list[tuple[Any, Any, int, int]] = []
+        self._spans: list[tuple[Any, Any, int, int]] = []  # not yet read
+        self._steps: list[Step] = []
 
     @contextmanager
     def step(self, examples: int, tokens: int) -> Iterator[None]:
@@ -102,13 +103,15 @@ class StepClock:
         event.record()
         return event
 
-    def steps(self) -> list[Step]:
-        """All steps so far, in order."""
+    def read(self) -> list[Step]:
+        """All steps so far, in order. On CUDA it waits for them; read now and then, few events are kept."""
         if self._cuda:
             import torch
 
             torch.cuda.synchronize()
-        return [Step(self._between(begin, end), examples, tokens) for begin, end, examples, tokens in self._spans]
+        self._steps += [Step(self._between(begin, end), *counts) for begin, end, *counts in self._spans]
+        self._spans.clear()
+        return self._steps
 
     def _between(self, begin: Any, end: Any) -> float:
         """Seconds."""

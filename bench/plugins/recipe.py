@@ -22,8 +22,9 @@ class Recipe(BaseModel):
     learning_rate is the peak, reached after `warmup_ratio` of all steps and then taken linearly to zero.
     Training takes `epochs`, or `min_steps` where that is more: a few epochs of a few hundred examples are
     too few steps for any method (Mosbach et al., ICLR 2021). batch_size counts examples per optimiser
-    step. weight_decay is applied to matrices, not to vectors. A record without `masks` is older than the
-    choice: the masks were torch's.
+    step. weight_decay is applied to matrices, not to biases, norms and vectors. Gradients are clipped for every
+    method alike, as transformers' Trainer does. A record without `masks` is older than the choice: the masks were
+    torch's.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -39,7 +40,8 @@ class Recipe(BaseModel):
         None, description="how dropout's masks are drawn, see bench.train.kernels; None: whatever is cheaper"
     )
     warmup_ratio: float = Field(0.06, ge=0, le=1)
-    max_grad_norm: float | None = Field(None, gt=0)
+    max_grad_norm: float | None = Field(1.0, gt=0, description="of all gradients together; None: not clipped")
+    adam_epsilon: float = Field(1e-8, gt=0)
     optimizer: Literal["adamw"] = "adamw"
     chosen_by: str = Field(description="who chose these settings, on which data, from how many trials")
     trials: int | None = Field(None, ge=1, description="settings that were tried, these included; None: not counted")

@@ -14,10 +14,12 @@ from bench.plugins.recipe import Recipe
 from bench.records.packed import PackedList
 from bench.version import __version__
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 # 1 had no extra tests; 2 no labels, inference FLOPs and machine speed; 3 no word on whether throughput was exclusive;
-# 4 no retries; 5 no trials of a recipe, and test alone was scored; 6 no sources of a recipe
-READABLE_VERSIONS = (1, 2, 3, 4, 5, 6, 7)
+# 4 no retries; 5 no trials of a recipe, and test alone was scored; 6 no sources of a recipe; 7 no collapsed trainings,
+# and the number of an epoch in place of the steps of validations
+COLLAPSED_SINCE = 8
+READABLE_VERSIONS = (1, 2, 3, 4, 5, 6, 7, 8)
 
 Status = Literal["ok", "oom", "error", "timeout", "interrupted", "skipped"]
 FAILED: tuple[Status, ...] = ("error", "oom", "timeout", "interrupted")  # "skipped" is on purpose
@@ -102,11 +104,12 @@ class Record(_Part):
     """The outcome of a cell. What the cell did not get to is None or empty.
 
     scores: the task's metric and its companions on the test split. constant_score: the metric of the best constant
-    answer. predictions and references: one entry a test example, in the split's order. extra_tests: these four for
-    each extra test of the task. recipe_sources: where each setting of the recipe is from, see bench.grid.recipes.
-    inference_flops: of one forward pass over the test example of median length. losses: one a step. timeline: seconds
-    by phase, with the untracked rest and the total. retries: how far each earlier attempt got that was lost with its
-    machine.
+    answer. validation_scores: at `validation_steps`; the reported weights are those of chosen_step, or of the end.
+    collapsed: why the training came to nothing. predictions and references: one entry a test example, in the split's
+    order. extra_tests: these four for each extra test of the task. recipe_sources: where each setting of the recipe is
+    from, see bench.grid.recipes. inference_flops: of one forward pass over the test example of median length. losses:
+    one a step. timeline: seconds by phase, with the untracked rest and the total. retries: how far each earlier
+    attempt got that was lost with its machine.
     """
 
     schema_version: Count = SCHEMA_VERSION
@@ -126,7 +129,10 @@ class Record(_Part):
     scores: dict[str, Number | None] = Field(default_factory=dict)
     constant_score: Number | None = None
     validation_scores: list[Number | None] = Field(default_factory=list)
-    chosen_epoch: Count | None = None
+    validation_steps: list[Count] = Field(default_factory=list)
+    chosen_step: Count | None = None
+    chosen_epoch: Count | None = None  # in records before version 8, in place of the steps
+    collapsed: str | None = None
     recipe: Recipe | None = None
     recipe_sources: dict[str, str] = Field(default_factory=dict)
     parameters: Parameters | None = None
@@ -146,6 +152,13 @@ class Record(_Part):
     def score(self) -> float | None:
         """The task's metric on the test split."""
         return self.scores.get(self.metric) if self.metric else None
+
+    @property
+    def validation_score(self) -> float | None:
+        """The metric on the validation split with the reported weights."""
+        if self.chosen_step is not None:
+            return self.validation_scores[self.validation_steps.index(self.chosen_step)]
+        return self.validation_scores[(self.chosen_epoch or 0) - 1] if self.validation_scores else None
 
     @property
     def exclusive_speed(self) -> Speed | None:

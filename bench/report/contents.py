@@ -29,7 +29,8 @@ FILTERS = ("task", "method", "model", "profile", "status")
 VIEWS = {
     "leaderboard": View(
         ("task", "method", "score", "rank_group", "trainable_params", "trainable_share_percent",
-         "peak_train_memory_mib", "train_examples_per_second", "adapter_bytes", "n_seeds", "status", *GROUP[1:]),
+         "peak_train_memory_mib", "train_examples_per_second", "adapter_bytes", "n_seeds", "n_collapsed", "status",
+         *GROUP[1:]),
         filters=FILTERS, groups=GROUP,
     ),
     "overall": View(
@@ -46,14 +47,14 @@ VIEWS = {
         filters=FILTERS, groups=GROUP,
     ),
     "cells": View(
-        ("task", "method", "seed", "score", "status", "trainable_share_percent", "peak_train_memory_mib",
+        ("task", "method", "seed", "score", "status", "collapsed", "trainable_share_percent", "peak_train_memory_mib",
          "train_examples_per_second", "train_seconds", "cell", *GROUP[1:]),
         filters=FILTERS, groups=GROUP,
     ),
     "columns": View(),
     "recipes": View(
         ("task", "method", "learning_rate", "epochs", "min_steps", "batch_size", "weight_decay", "warmup_ratio",
-         "chosen_by"),
+         "max_grad_norm", "adam_epsilon", "chosen_by"),
         filters=("task", "method"),
     ),
     "environment": View(),

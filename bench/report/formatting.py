@@ -11,6 +11,7 @@ LABELS = {
     "rank_group": "Rank group",
     "n_seeds": "Seeds",
     "n_failed": "Failed",
+    "n_collapsed": "Collapsed",
     "n_examples": "Examples",
     "n_tasks": "Tasks",
     "n_cells": "Cells",
@@ -28,7 +29,10 @@ LABELS = {
 }
 UNITS = {"_percent": ", %", "_mib": ", MiB", "_ms": ", ms", "_seconds": ", s", "_bytes": ", bytes", "_per_second": "/s"}
 # Chosen and not measured: shown as they were chosen.
-SETTINGS = {"learning_rate", "head_learning_rate", "epochs", "weight_decay", "dropout", "warmup_ratio", "max_grad_norm"}
+SETTINGS = {
+    "learning_rate", "head_learning_rate", "epochs", "weight_decay", "dropout", "warmup_ratio", "max_grad_norm",
+    "adam_epsilon",
+}  # fmt: skip
 
 # Characters that are invisible or change the direction of text: shown by a picture or by their code point.
 _PICTURES = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"} | {127: "\u2421"}

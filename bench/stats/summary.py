@@ -18,6 +18,7 @@ class Summary:
     """std: of the sample. ci95: of the mean, by Student's t. One seed has neither."""
 
     mean: float
+    median: float
     std: float | None
     ci95_low: float | None
     ci95_high: float | None
@@ -27,12 +28,12 @@ def summarise(scores: Sequence[float]) -> Summary | None:
     """Summarise scores; None if there are none."""
     if not scores:
         return None
-    mean = statistics.fmean(scores)
+    mean, median = statistics.fmean(scores), statistics.median(scores)
     if len(scores) == 1:
-        return Summary(mean, None, None, None)
+        return Summary(mean, median, None, None, None)
     std = statistics.stdev(scores)
     half = _quantile(len(scores) - 1) * std / math.sqrt(len(scores))
-    return Summary(mean, std, mean - half, mean + half)
+    return Summary(mean, median, std, mean - half, mean + half)
 
 
 @cache

@@ -109,6 +109,7 @@ class CellRun:
         callbacks = Callbacks(
             on_progress=self._on_step,
             validate=self._validate if choose == "best" and has_validation else None,
+            validate_every=self.cell.budget.validate_every,
             higher_is_better=bool(self.record.higher_is_better),
         )
         torch.manual_seed(self.record.seeds[seeds.TRAINING])
@@ -123,10 +124,11 @@ class CellRun:
                 self.timeline,
             )
         self.record.losses = PackedList(self.trained.losses)
-        self.record.chosen_epoch = self.trained.chosen_epoch
+        self.record.chosen_step = self.trained.chosen_step
         self.record.validation_scores = self.trained.validation_scores
+        self.record.validation_steps = self.trained.validation_steps
         if choose == "last" and has_validation:
-            self.record.validation_scores = [self._validate()]
+            self.record.validation_scores, self.record.validation_steps = [self._validate()], [len(self.trained.losses)]
 
     def _on_step(self, step: int, steps: int, loss: float) -> None:
         self.record.last_step = step
@@ -152,15 +154,32 @@ class CellRun:
         for name, value in found.pop("test"):
             setattr(self.record, name, value)
         self.record.extra_tests = found
+        self.record.collapsed = self._collapsed()
+
+    def _collapsed(self) -> str | None:
+        """Why the training came to nothing; None: it did not, as far as its losses and its validation score tell."""
+        validated = "validation" in self.data.splits
+        if validated or self.cell.budget.score_on == "validation":
+            score = self.record.validation_score if validated else self.record.score
+            constant = self._constant_score("validation") if validated else self.record.constant_score
+            sign = 1 if self.record.higher_is_better else -1
+            if score is None or (constant is not None and sign * score <= sign * constant):
+                return "the validation score is no better than a constant answer's"
+        if self.trained.final_loss >= self.data.splits["train"].constant_loss:
+            return "the training loss ended no lower than a constant answer's"
+        return None
 
     def _outcome(self, split: str, predictions: list[object]) -> ExtraTest:
-        references, trained_on = self.data.splits[split].references, self.data.splits["train"].references
         return ExtraTest(
             scores=self._scores(split, predictions),
-            constant_score=metrics.constant_answer(self.task.metric, trained_on, references, self.task.labels),
+            constant_score=self._constant_score(split),
             predictions=PackedList(predictions),
-            references=PackedList(references),
+            references=PackedList(self.data.splits[split].references),
         )
+
+    def _constant_score(self, split: str) -> float | None:
+        references, trained_on = self.data.splits[split].references, self.data.splits["train"].references
+        return metrics.constant_answer(self.task.metric, trained_on, references, self.task.labels)
 
     def _scores(self, split: str, predictions: list[object]) -> dict[str, float | None]:
         return metrics.score(self.task.metric, predictions, self.data.splits[split].references, self.task.labels)

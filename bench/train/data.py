@@ -79,6 +79,15 @@ class Encoded:
         """Tokens an example, special ones included: [examples], int64."""
         return np.array([len(row) for row in self.inputs["input_ids"]], dtype=np.int64)
 
+    @cached_property
+    def constant_loss(self) -> float:
+        """The mean loss of the best constant answer: the entropy of the labels, or their variance."""
+        labels = np.concatenate(self.labels) if isinstance(self.labels, list) else self.labels
+        if self.kind == "regression":
+            return float(labels.var())
+        _, counts = np.unique(labels[labels != IGNORED], return_counts=True)
+        return float(-(counts / counts.sum()) @ np.log(counts / counts.sum()))
+
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
         """These examples, padded on the right to the longest of them."""
         import torch

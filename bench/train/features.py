@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ LIMIT_BYTES = 2**30  # of cached tensors; a fixed number, so that a method's mem
 class FeatureCache:
     """The backbone's outputs for the examples of one training, cached when an example first comes up.
 
-        with cache.parts(indices, lengths)(slice(0, 16)):
+        with cache.part(indices, lengths):
             loss(model(**inputs)).backward()  # the backbone is not computed if all of these have come up before
 
     They stay on the model's device, without padding, and only those that the head reads: the first backward pass shows
@@ -34,17 +34,15 @@ class FeatureCache:
         self._output: Any = None  # the class of the backbone's output
         self._bytes_left = LIMIT_BYTES
 
-    def parts(self, indices: np.ndarray, lengths: np.ndarray) -> Callable[[slice], AbstractContextManager[None]]:
-        """For each part of a batch, the context for the model's forward and backward pass on it.
+    @contextmanager
+    def part(self, indices: np.ndarray, lengths: np.ndarray) -> Iterator[None]:
+        """The context for the model's forward and backward pass on these examples.
 
         Args:
-            indices: of the batch's examples, [batch].
-            lengths: tokens an example, [batch]; the batch is padded on the right to the longest.
+            indices: of the examples, [batch].
+            lengths: tokens an example, [batch]; they are padded on the right to the longest.
         """
-        return lambda part: self._part(indices[part], lengths[part], int(lengths.max()))
-
-    @contextmanager
-    def _part(self, indices: np.ndarray, lengths: np.ndarray, width: int) -> Iterator[None]:
+        width = int(lengths.max())
         rows = [row for i in indices if (row := self._rows[i]) is not None]
         compute = self._backbone.forward
         computed: dict[str, Tensor] = {}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,14 +20,12 @@ from bench.plugins.recipe import Recipe
 from bench.plugins.task import Kind
 from bench.profiles import Profile
 from bench.train.adaptation import Adapted
-from bench.train.batches import epoch_batches
+from bench.train.batches import PART_TOKENS, epoch_batches, like_length_parts
 from bench.train.data import Batch, Encoded
 from bench.train.features import feature_cache
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-CachedPart = Callable[[slice], AbstractContextManager[None]]
 
 PROGRESS_SECONDS = 0.5  # how often a loss is read and reported; on a GPU each reading waits for the stream
 
@@ -40,24 +39,37 @@ class Callbacks:
     """What a training calls.
 
     on_progress: with the step, the number of steps and the loss, about twice a second and for the first and last step.
-    validate: after each epoch; gives the score on the validation split. With it the trained tensors of the epoch with
-    the best score are restored at the end (of the first of equal ones).
+    validate: gives the score on the validation split. It is called every `validate_every` steps and after the last one,
+    or after each epoch where that is None. The trained tensors with the best score (the first of equal ones) are
+    restored at the end.
     """
 
     on_progress: Callable[[int, int, float], None] = lambda step, steps, loss: None
     validate: Callable[[], float | None] | None = None
+    validate_every: int | None = None
     higher_is_better: bool = True
 
 
 @dataclass
 class Trained:
-    """What a training left. void: why its throughput is meaningless; None: it is not."""
+    """What a training left.
+
+    void: why its throughput is meaningless; None: it is not. validation_steps: after how many steps each of
+    `validation_scores` was taken. chosen_step: whose tensors the model has; None: those of the end.
+    """
 
     losses: list[float]
     steps: list[Step]
     void: str | None
     validation_scores: list[float | None]
-    chosen_epoch: int | None
+    validation_steps: list[int]
+    chosen_step: int | None
+
+    @property
+    def final_loss(self) -> float:
+        """The mean loss of the last quarter of the steps."""
+        quarter = -(-len(self.losses) // 4)
+        return sum(self.losses[-quarter:]) / quarter
 
 
 @dataclass(frozen=True)
@@ -100,32 +112,34 @@ def train(
     state = TrainState.of(model, adapted.head, recipe, total)
     clock = StepClock(profile.device)
     before = [_sample(parameter) for parameter in state.trained]
-    losses: list[Tensor] = []
-    best = _BestEpoch(state.trained, callbacks.higher_is_better)
+    losses = torch.full((total,), math.nan, device=profile.device)  # one tensor: no block of memory a step
+    best = _BestPoint(state.trained, callbacks.higher_is_better)
     cache = feature_cache(model, len(data))
     had_gradient = False
     reported = time.monotonic()
     model.train()
-    for indices, batch, ends_epoch in _stream(data, recipe, seed, total, timeline):
-        batch = batch.to(profile.device)
-        with timeline.phase("train"), clock.step(batch.examples, batch.tokens):
-            cached = cache.parts(indices, data.lengths[indices]) if cache else None
-            losses.append(update(state, batch, data.kind, profile, cached))
+    for step, (indices, parts, ends_epoch) in enumerate(_stream(data, recipe, profile, seed, total, timeline), 1):
+        moved_parts = [part.to(profile.device) for part in parts]
+        with timeline.phase("train"), clock.step(sum(p.examples for p in parts), sum(p.tokens for p in parts)):
+            cached = [cache.part(part, data.lengths[part]) for part in indices] if cache else None
+            losses[step - 1] = update(state, moved_parts, data.kind, profile, cached)
             state.schedule.step()
             had_gradient = had_gradient or any(p.grad is not None and bool(p.grad.any()) for p in state.trained)
             state.optimizer.zero_grad(set_to_none=True)
-        if len(losses) in (1, total) or time.monotonic() - reported > PROGRESS_SECONDS:
-            callbacks.on_progress(len(losses), total, _last_loss(losses, total))
+        if step in (1, total) or time.monotonic() - reported > PROGRESS_SECONDS:
+            callbacks.on_progress(step, total, _loss_at(losses, step))
+            clock.read()
             reported = time.monotonic()
-        if callbacks.validate is not None and ends_epoch:
-            _last_loss(losses, total)  # a loss that is not finite says more than predictions made after it
-            best.add(callbacks.validate())
+        every = callbacks.validate_every
+        if callbacks.validate is not None and (ends_epoch if every is None else step % every == 0 or step == total):
+            _loss_at(losses, step)  # a loss that is not finite says more than predictions made after it
+            best.add(step, callbacks.validate())
             model.train()
     void = None if had_gradient else "every gradient was zero"
     if had_gradient and all(torch.equal(_sample(p), old) for p, old in zip(state.trained, before, strict=True)):
         void = "no trained parameter ever moved"
     chosen = best.restore()
-    return Trained(_checked(losses, total), clock.steps(), void, best.scores, chosen)
+    return Trained(_checked(losses, total), clock.read(), void, best.scores, best.steps, chosen)
 
 
 def total_steps(examples: int, recipe: Recipe) -> int:
@@ -134,23 +148,29 @@ def total_steps(examples: int, recipe: Recipe) -> int:
     return max(math.ceil(round(per_epoch * recipe.epochs, 6)), recipe.min_steps) if examples else 0
 
 
-def update(state: TrainState, batch: Batch, kind: Kind, profile: Profile, cached: CachedPart | None = None) -> Tensor:
+def update(
+    state: TrainState,
+    parts: Sequence[Batch],
+    kind: Kind,
+    profile: Profile,
+    cached: Iterable[AbstractContextManager[None]] | None = None,
+) -> Tensor:
     """One optimiser step on one batch: forward, backward, clip, update; returns the batch's mean loss.
 
-    A batch that is too large for the device is computed in micro-batches. No value of a tensor is read, so that it
-    also runs on fake tensors. The caller clears the gradients.
+    The batch is computed in parts, and has the gradient of the whole: each part's loss is divided by the count of
+    labels in all of them. No value of a tensor is read, so that it also runs on fake tensors. The caller clears the
+    gradients.
 
     Args:
-        cached: gives the context in which the model is called on a part of the batch, see `bench.train.features`.
+        cached: for each part the context in which the model is called on it, see `bench.train.features`.
     """
     losses = []
-    for at in range(0, batch.examples, profile.micro_batch_size):
-        part = slice(at, at + profile.micro_batch_size)
-        with cached(part) if cached else nullcontext():
+    scored = max(1, sum(part.scored for part in parts))
+    for part, context in zip(parts, cached or repeat(nullcontext()), strict=False):
+        with context:
             with profile.precision():
-                logits = state.model(**{key: value[part] for key, value in batch.inputs.items()}).logits
-            # Divided by the count of the whole batch, so that the parts add up to the gradient of one batch.
-            loss = loss_sum(kind, logits, batch.labels[part]) / max(1, batch.scored)
+                logits = state.model(**part.inputs).logits
+            loss = loss_sum(kind, logits, part.labels) / scored
             loss.backward()
         losses.append(loss.detach())
     if state.max_grad_norm is not None:
@@ -184,18 +204,22 @@ def learning_rate_factor(step: int, total: int, warmup: int) -> float:
 def _optimizer(
     trained: list[nn.Parameter], head: list[nn.Parameter], recipe: Recipe, steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
-    """AdamW over what is trained, the head at its own rate, and its schedule over this many steps."""
+    """AdamW over what is trained, the head at its own rate, and its schedule over this many steps.
+
+    Weights decay in matrices alone: not in biases and norms, nor in a method's vectors, which may be stored with one
+    row, or with axes for layers and slots as PASTA's.
+    """
     in_head = {id(parameter) for parameter in head}
     groups = []
     for is_head in (False, True):
         rate = (recipe.head_learning_rate if is_head else None) or recipe.learning_rate
         for is_matrix in (False, True):
-            members = [p for p in trained if (id(p) in in_head) == is_head and (p.dim() > 1) == is_matrix]
+            members = [p for p in trained if (id(p) in in_head) == is_head and _is_matrix(p, is_head) == is_matrix]
             if members:
                 groups.append(
                     {"params": members, "lr": rate, "weight_decay": recipe.weight_decay if is_matrix else 0.0}
                 )
-    optimizer = torch.optim.AdamW(groups, fused=True)
+    optimizer = torch.optim.AdamW(groups, eps=recipe.adam_epsilon, fused=True)
     warmup = round(recipe.warmup_ratio * steps)
     # Counted from 1, or the first step of a warm-up would have a learning rate of zero.
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -204,43 +228,51 @@ def _optimizer(
     return optimizer, schedule
 
 
+def _is_matrix(parameter: nn.Parameter, in_head: bool) -> bool:
+    return parameter.dim() == 2 and (in_head or min(parameter.shape) > 1)  # a head for one number has one row
+
+
 def _stream(
-    data: Encoded, recipe: Recipe, seed: int, total: int, timeline: Timeline
-) -> Iterator[tuple[np.ndarray, Batch, bool]]:
-    """The batches of all steps: indices, batch, and whether it is the last of an epoch (or of the training)."""
+    data: Encoded, recipe: Recipe, profile: Profile, seed: int, total: int, timeline: Timeline
+) -> Iterator[tuple[list[np.ndarray], list[Batch], bool]]:
+    """The batches of all steps, in parts: indices, examples, and whether it is the last of an epoch (or of all)."""
     done, epoch = 0, 0
     while done < total:
-        order = epoch_batches(data.lengths, recipe.batch_size, seeds.derive(seed, "epoch", epoch))
-        for at, indices in enumerate(order[: total - done], start=1):
+        order = epoch_batches(len(data), recipe.batch_size, seeds.derive(seed, "epoch", epoch))
+        for at, batch in enumerate(order[: total - done], start=1):
             with timeline.phase("batching"):
-                batch = data.batch(indices)
-            yield indices, batch, at == len(order) or done + at == total
+                cuts = like_length_parts(data.lengths[batch], profile.micro_batch_size, PART_TOKENS[profile.device])
+                parts = [batch[cut] for cut in cuts]
+                examples = [data.batch(part) for part in parts]
+            yield parts, examples, at == len(order) or done + at == total
         done += len(order)
         epoch += 1
 
 
-class _BestEpoch:
-    """Keeps the trained tensors of the epoch with the best validation score."""
+class _BestPoint:
+    """Keeps the trained tensors of the step with the best validation score."""
 
     def __init__(self, trained: list[nn.Parameter], higher_is_better: bool) -> None:
         self.scores: list[float | None] = []
+        self.steps: list[int] = []
         self._trained, self._sign = trained, 1 if higher_is_better else -1
         self._best: tuple[float, int, list[Tensor]] | None = None
 
-    def add(self, score: float | None) -> None:
+    def add(self, step: int, score: float | None) -> None:
         self.scores.append(score)
+        self.steps.append(step)
         if score is not None and (self._best is None or self._sign * score > self._best[0]):
-            self._best = (self._sign * score, len(self.scores), [p.detach().clone() for p in self._trained])
+            self._best = (self._sign * score, step, [p.detach().clone() for p in self._trained])
 
     def restore(self) -> int | None:
-        """Put the best epoch's tensors back, and give its number, counted from 1."""
+        """Put the best step's tensors back, and give its number, counted from 1."""
         if self._best is None:
             return None
-        _, epoch, tensors = self._best
+        _, step, tensors = self._best
         with torch.no_grad():
             for parameter, tensor in zip(self._trained, tensors, strict=True):
                 parameter.copy_(tensor)
-        return epoch
+        return step
 
 
 def _sample(parameter: nn.Parameter) -> Tensor:
@@ -248,14 +280,14 @@ def _sample(parameter: nn.Parameter) -> Tensor:
     return parameter.detach().flatten()[:1024].clone()
 
 
-def _last_loss(losses: list[Tensor], total: int) -> float:
-    """The newest loss; TrainingError if it is not finite, naming the first such step."""
-    loss = float(losses[-1])
-    return loss if math.isfinite(loss) else _checked(losses, total)[-1]
+def _loss_at(losses: Tensor, step: int) -> float:
+    """The loss of a step, the newest; TrainingError if it is not finite, naming the first such step."""
+    loss = float(losses[step - 1])
+    return loss if math.isfinite(loss) else _checked(losses[:step], len(losses))[-1]
 
 
-def _checked(losses: list[Tensor], total: int) -> list[float]:
-    curve: list[float] = torch.stack(losses).float().cpu().tolist()
+def _checked(losses: Tensor, total: int) -> list[float]:
+    curve: list[float] = losses.cpu().tolist()
     for step, loss in enumerate(curve, start=1):
         if not math.isfinite(loss):
             raise TrainingError(f"the loss is {loss} at step {step} of {total}")

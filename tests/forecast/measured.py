@@ -49,7 +49,7 @@ def main(folder: str, name: str, batch_size: int, length: int) -> None:
         batch = Batch(inputs, torch.zeros(batch_size, dtype=torch.int64), batch_size, batch_size, batch_size * length)
         with PeakMemory("cpu") as window:
             for _ in range(steps):
-                update(state, batch, "classification", profile)
+                update(state, [batch], "classification", profile)
                 state.optimizer.zero_grad(set_to_none=True)
         return window
 

@@ -129,7 +129,7 @@ def test_a_step_and_a_file_take_what_was_predicted(tiny: tiny_bert.Tiny, name: s
             batch.inputs["attention_mask"].fill_(1)[0, -1] = 0  # or transformers leaves the mask out
             batch.inputs["token_type_ids"].fill_(0)
             batch.labels.fill_(0)
-            update(state, batch, context.kind, PROFILE)
+            update(state, [batch], context.kind, PROFILE)
             state.optimizer.zero_grad(set_to_none=True)
     assert expected.growth_bytes == pytest.approx(live.peak - start, rel=0.02)
 

@@ -42,7 +42,7 @@ RAISE = f"raise {grid.__name__}.NUMERICS"
 RELATIVE, ABSOLUTE = 1e-5, 1e-6
 # Of a record; "torch" is added.
 INCLUDED: Any = {
-    **dict.fromkeys(("losses", "validation_scores", "chosen_epoch", "scores", "constant_score", "predictions"), True),
+    **dict.fromkeys(("losses", "validation_scores", "chosen_step", "scores", "constant_score", "predictions"), True),
     "extra_tests": {"__all__": {"scores", "predictions"}},
     "parameters": {"base", "trainable", "head", "method", "formula"},
     "inference_flops": True,
@@ -83,14 +83,22 @@ SETTINGS = {
     "last": LAST,
     "best": Setting(
         PROFILE.model_copy(update={**PARTS, "deterministic": False}),
-        Budget(train_examples=12, validation_examples=16, test_examples=16, epochs_scale=0.1, choose="best"),
+        Budget(
+            train_examples=12,
+            validation_examples=16,
+            test_examples=16,
+            epochs_scale=0.1,
+            choose="best",
+            validate_every=3,
+        ),
         # 7.7 steps are 8, in two epochs of three steps and one of two.
         {"epochs": 1, "min_steps": 77, "batch_size": 4, "dropout": 0.1, "max_grad_norm": 1.0, "weight_decay": 0.01},
         seed=4,
     ),
     "on-validation": LAST._replace(
         budget=LAST.budget.model_copy(update={"test_examples": None, "score_on": "validation"}),
-        recipe={**LAST.recipe, "head_learning_rate": 1e-3, "warmup_ratio": 0.0},
+        # Batches are so large that lengths cut them into parts; 2.4 steps are 3.
+        recipe={**LAST.recipe, "head_learning_rate": 1e-3, "warmup_ratio": 0.0, "batch_size": 10},
     ),
 }
 

@@ -53,6 +53,7 @@ OTHER_BUDGET: dict[str, Any] = {
     "test_examples": 5,
     "epochs_scale": 2.0,
     "choose": "best",
+    "validate_every": 10,
     "score_on": "validation",
 }
 

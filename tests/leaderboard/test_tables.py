@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import PROFILE, failed, memory, parameters, record, speed
 
+from bench.cli.terminal_tables import leaderboard_table
 from bench.grid.suites import Budget
 from bench.leaderboard.columns import COLUMNS, names
 from bench.leaderboard.files import csv_of
@@ -30,7 +31,8 @@ rank_group, method, method_params, task, model, profile, preset, metric,
 score_mean, score_std, score_ci95_low, score_ci95_high, n_seeds, n_failed, status, method_params_count,
 trainable_params, trainable_share_percent, trainable_share_with_head_percent, adapter_bytes, peak_train_memory_mib,
 peak_eval_memory_mib, memory_kind, train_examples_per_second, train_tokens_per_second, eval_examples_per_second,
-step_p50_ms, step_p95_ms, train_seconds, recipe_chosen_by, tuning_trials, tuning_examples, schema_version, bench_version
+step_p50_ms, step_p95_ms, train_seconds, recipe_chosen_by, tuning_trials, tuning_examples, schema_version,
+bench_version, score_median, n_collapsed
 """
 BOTH: tuple[str, ...] = ("leaderboard", "cells")
 LATER = "2026-06-01T00:00:00.000+00:00"
@@ -140,6 +142,19 @@ def test_a_row_by_hand() -> None:
     assert (row["n_seeds"], row["n_failed"], row["status"], row["metric"]) == (3, 0, "ok", "matthews")
     assert (row["task"], row["model"], row["profile"], row["preset"]) == ("sms-spam", "minilm-l6", "cpu", "quick")
     assert (row["schema_version"], row["bench_version"]) == (SCHEMA_VERSION, "0.1.0")
+
+
+def test_trainings_that_came_to_nothing_are_counted_and_their_scores_count() -> None:
+    reason = "the training loss ended no lower than a constant answer's"
+    made = [record("pasta", seed, score) for seed, score in enumerate((0.9, 0.8))]
+    made.append(record("pasta", 2, 0.1, collapsed=reason))
+    old = [record("lora", seed, 0.7, schema_version=7) for seed in range(3)]  # nobody looked
+    found = rows([*made, *old])
+    assert (found["pasta"]["score_mean"], found["pasta"]["score_median"]) == (pytest.approx(0.6), 0.8)
+    assert (found["pasta"]["n_collapsed"], found["lora"]["n_collapsed"]) == (1, None)
+    assert [line["collapsed"] for line in lines(made, "cells")] == [None, None, reason]
+    shown = leaderboard_table(lines([*made, *old]))
+    assert [line.rpartition("  ")[2] for line in shown.splitlines()[2:]] == ["ok", "ok, 1 collapsed"]
 
 
 def test_a_row_says_how_it_was_tuned() -> None:

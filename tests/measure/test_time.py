@@ -78,14 +78,14 @@ def test_too_few_steps_or_no_duration_say_nothing(seconds: float, count: int, dr
 
 def test_steps_on_a_processor_are_timed_one_by_one(clock: Clock) -> None:
     steps = StepClock("cpu")
-    assert steps.steps() == []
+    assert steps.read() == []
     for seconds, examples in ((2.0, 4), (3.0, 5)):
         clock.now += 10  # between steps: not counted
         with steps.step(examples, 10 * examples):
             clock.now += seconds
     with pytest.raises(KeyError), steps.step(1, 1):  # a step that fails does not count
         raise KeyError
-    assert steps.steps() == [Step(2.0, 4, 40), Step(3.0, 5, 50)]
+    assert steps.read() == [Step(2.0, 4, 40), Step(3.0, 5, 50)]
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
@@ -117,5 +117,6 @@ def test_steps_on_a_gpu_wait_once_at_the_end(monkeypatch: pytest.MonkeyPatch, de
     with steps.step(6, 60):
         stream.append("work")
     assert stream == ["record", "work", "record"] * 2
-    assert steps.steps() == [Step(0.25, 4, 40), Step(0.5, 6, 60)]
+    assert steps.read() == [Step(0.25, 4, 40), Step(0.5, 6, 60)]
     assert stream.count("synchronize") == 1
+    assert steps.read() == [Step(0.25, 4, 40), Step(0.5, 6, 60)]  # what was read before is kept

@@ -32,7 +32,10 @@ def full() -> Record:
         retries=["lost with its machine at step 2, after 9 s"],
         constant_score=0.25,
         validation_scores=[0.5, None],
+        validation_steps=[8, 16],
+        chosen_step=8,
         chosen_epoch=1,
+        collapsed="the training loss ended high",
         recipe=Recipe(learning_rate=1e-3, epochs=2, chosen_by="me"),
         recipe_sources={"epochs": "suite mine"},
         parameters=parameters(),
@@ -104,6 +107,8 @@ def test_an_answer_that_is_no_number_is_unknown(store: Store) -> None:
 def test_the_score_is_that_of_the_metric() -> None:
     assert record(score=0.25).score == 0.25
     assert record(metric=None).score is failed().score is None
+    found = [full(), record(validation_scores=[0.5, 0.25]), record(validation_scores=[0.5, 0.25], chosen_epoch=1)]
+    assert [each.validation_score for each in found] == [0.5, 0.25, 0.5]
     assert [failed(status=status).failed for status in ("error", "oom", "timeout", "interrupted")] == 4 * [True]
     assert [failed(status="skipped").failed, record().failed] == [False, False]
 

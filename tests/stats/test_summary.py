@@ -29,4 +29,4 @@ def test_the_summary_is_scipys(scores: list[float]) -> None:
 
 
 def test_seeds_that_agree_have_no_spread() -> None:
-    assert summarise([0.5, 0.5]) == Summary(0.5, 0.0, 0.5, 0.5)
+    assert summarise([0.5, 0.5]) == Summary(0.5, 0.5, 0.0, 0.5, 0.5)

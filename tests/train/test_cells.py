@@ -28,7 +28,7 @@ from bench.train.assignment import Assignment
 from bench.train.data import prepare, read
 
 HARDER = [("the very bad road", 0), ("a street of good film", 1), ("not good", 0), ("not bad and not good", 1)]
-NUMBERS = ("losses", "validation_scores", "chosen_epoch", "predictions", "references", "scores", "constant_score")
+NUMBERS = ("losses", "validation_scores", "chosen_step", "predictions", "references", "scores", "constant_score")
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,10 @@ def test_a_record_is_complete_and_true(grid: TinyGrid, tmp_path: Path) -> None:
     right = sum(a == b for a, b in zip(record.predictions, record.references, strict=True))
     assert (record.scores["accuracy"], record.constant_score) == (right / 12, 0.5)
     assert len(record.validation_scores) == 3
-    assert record.chosen_epoch == record.validation_scores.index(max(filter(None, record.validation_scores))) + 1
+    assert record.validation_steps == [6, 12, 18]
+    assert record.validation_score == max(filter(None, record.validation_scores))
+    best = record.validation_scores.index(record.validation_score)
+    assert record.chosen_step == record.validation_steps[best]
     assert record.data is not None
     assert record.data.examples == {"train": 24, "validation": 8, "test": 12}
     assert record.data.label_counts["train"] == {"bad": 12, "good": 12}
@@ -125,6 +128,18 @@ def test_a_record_is_complete_and_true(grid: TinyGrid, tmp_path: Path) -> None:
     assert {"set up", "read data", "load model", "batching", "train", "validate", "test", "save"} <= phases.keys()
     assert record.environment["versions"]["torch"]
     assert reports[0]["steps"] == 18
+
+
+def test_a_training_that_came_to_nothing_says_so(grid: TinyGrid) -> None:
+    """One that hardly moves answers with one class; one that explodes ends where it began, or above."""
+    settings = {"epochs": 20, "min_steps": 0}
+    for split in ("test", "validation"):
+        budget = Budget(score_on=split)  # type: ignore[arg-type]
+        assert run_cell(grid, "full", budget=budget, recipe={**settings, "learning_rate": 1e-3}).collapsed is None
+        still = run_cell(grid, budget=budget, recipe={**settings, "learning_rate": 1e-9})
+        assert still.collapsed == "the validation score is no better than a constant answer's"
+    wild = run_cell(grid, budget=Budget(validation_examples=0), recipe={**settings, "learning_rate": 100})
+    assert wild.collapsed == "the training loss ended no lower than a constant answer's"
 
 
 def test_what_is_scored_on_validation_is_the_same_training_and_never_sees_test(grid: TinyGrid) -> None:

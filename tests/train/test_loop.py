@@ -16,8 +16,9 @@ from bench.plugins import registry
 from bench.plugins.specs import build_method, parse
 from bench.train import loop
 from bench.train.adaptation import Adapted
+from bench.train.batches import like_length_parts
 from bench.train.data import Encoded
-from bench.train.loop import Callbacks, TrainingError, TrainState, loss_sum, total_steps, update
+from bench.train.loop import Callbacks, Trained, TrainingError, TrainState, loss_sum, total_steps, update
 
 every_kind = pytest.mark.parametrize("kind", tiny_bert.KINDS)
 
@@ -64,21 +65,23 @@ def test_the_loss_by_hand() -> None:
 
 
 @every_kind
-@pytest.mark.parametrize("micro", [1, 3])
-def test_accumulated_parts_give_the_gradient_of_one_batch(tiny: Any, kind: str, micro: int) -> None:
+@pytest.mark.parametrize(("largest", "part_tokens"), [(1, 0), (3, 1000), (8, 0), (8, 5)])
+def test_parts_give_the_gradient_of_one_padded_batch(tiny: Any, kind: str, largest: int, part_tokens: int) -> None:
     """In evaluation mode, as dropout draws differently in parts; token counts differ much between the examples."""
     data = tiny.data(kind, 8)
     batch = data.batch(range(8))
     if kind == "token-classification":
         assert len({int((row != -100).sum()) for row in batch.labels}) > 3
+    parts = [data.batch(part) for part in like_length_parts(data.lengths, largest, part_tokens)]
+    assert len(parts) > 1
     found = []
-    for size in (8, micro):
+    for each in ([batch], parts):
         adapted = tiny.adapted(build("full"), kind)
         state = TrainState.of(adapted.module.double(), adapted.head, tiny_bert.recipe(), 1)
-        loss = update(state, batch, data.kind, tiny_bert.profile(micro_batch_size=size))
+        loss = update(state, each, data.kind, tiny_bert.profile())
         found.append((float(loss), [p.grad for p in state.trained]))
-    (whole, gradients), (parts, accumulated) = found
-    assert parts == pytest.approx(whole, abs=1e-6)
+    (whole, gradients), (cut, accumulated) = found
+    assert cut == pytest.approx(whole, abs=1e-6)
     assert max(float(g.abs().max()) for g in gradients) > 1e-3
     for one, other in zip(gradients, accumulated, strict=True):
         assert torch.allclose(one, other, rtol=0, atol=1e-6)
@@ -177,7 +180,11 @@ def test_the_best_epoch_is_restored(scores: list[float | None], higher: bool, ch
     model.register_forward_pre_hook(lambda module, args: modes.append(module.training))
     recipe = tiny_bert.recipe(epochs=4)
     done = fit(model.adapted, numbers(8), recipe, validate=validate, higher_is_better=higher)
-    assert (done.chosen_epoch, done.validation_scores) == (chosen, scores)
+    assert (done.chosen_step, done.validation_scores, done.validation_steps) == (
+        chosen and 2 * chosen,
+        scores,
+        [2, 4, 6, 8],
+    )
     assert len({tuple(tensors[0].flatten().tolist()) for tensors in epochs}) == 4
     for parameter, tensor in zip(model.parameters(), epochs[(chosen or 4) - 1], strict=True):
         assert torch.equal(parameter, tensor)
@@ -190,6 +197,25 @@ def test_a_part_of_an_epoch_is_validated_at_its_end() -> None:
     validate: Callable[[], float] = lambda: calls.append(model.calls) or 0.0  # noqa: E731
     fit(model.adapted, numbers(16), tiny_bert.recipe(epochs=2.5), validate=validate)
     assert calls == [4, 8, 10]
+
+
+def test_validation_every_so_many_steps_and_at_the_end() -> None:
+    done = fit(Linear().adapted, numbers(16), tiny_bert.recipe(epochs=2.5), validate=lambda: 0.5, validate_every=4)
+    assert (done.validation_steps, done.chosen_step) == ([4, 8, 10], 4)
+
+
+def test_weights_decay_in_matrices_alone() -> None:
+    shapes = [(3, 2), (2, 3, 4), (1, 4), (4, 1), (4,), ()]  # the second is PASTA's, the next two are those of (IA)3
+    module = nn.ParameterList([nn.Parameter(torch.ones(shape)) for shape in shapes])
+    state = TrainState.of(module, [], tiny_bert.recipe(weight_decay=0.1, adam_epsilon=1e-6), 1)
+    decaying = [p.shape for group in state.optimizer.param_groups for p in group["params"] if group["weight_decay"]]
+    assert decaying == [(3, 2)]
+    assert {group["eps"] for group in state.optimizer.param_groups} == {1e-6}
+
+
+def test_the_final_loss_is_that_of_the_last_quarter() -> None:
+    for losses, final in (([1.0, 0.9, 0.9, 0.5, 0.4], 0.45), ([1.0, 0.5, 1.0, 0.75], 0.75), ([0.7], 0.7)):
+        assert Trained(losses, [], None, [], [], None).final_loss == pytest.approx(final)
 
 
 def test_steps_and_tokens_are_counted_and_reported(tiny: Any) -> None:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import pytest
 import tiny as tiny_bert
 import torch
@@ -26,11 +25,11 @@ def plain_loop(adapted: Adapted, kind: str, recipe: Any, steps: int, seed: int, 
         {
             "params": [p],
             "lr": (recipe.head_learning_rate or recipe.learning_rate) if id(p) in head else recipe.learning_rate,
-            "weight_decay": recipe.weight_decay if p.dim() > 1 else 0.0,
+            "weight_decay": recipe.weight_decay if p.dim() == 2 else 0.0,  # PASTA's vectors have three
         }
         for p in trained
     ]
-    optimizer = torch.optim.AdamW(groups, foreach=False, fused=False)
+    optimizer = torch.optim.AdamW(groups, eps=recipe.adam_epsilon, foreach=False, fused=False)
     warmup = round(recipe.warmup_ratio * steps)
     schedule = get_linear_schedule_with_warmup(optimizer, warmup, steps + 1)
     if warmup:
@@ -44,13 +43,12 @@ def plain_loop(adapted: Adapted, kind: str, recipe: Any, steps: int, seed: int, 
         truncation=True,
         max_length=task.max_length,
     )
-    lengths = np.array([len(row) for row in encoded["input_ids"]])
     losses: list[float] = []
     adapted.module.train()
     torch.manual_seed(1)
     epoch = 0
     while len(losses) < steps:
-        for indices in epoch_batches(lengths, recipe.batch_size, seeds.derive(seed, "epoch", epoch)):
+        for indices in epoch_batches(len(examples), recipe.batch_size, seeds.derive(seed, "epoch", epoch)):
             rows = [{key: encoded[key][i] for key in encoded} for i in indices]
             inputs = tokenizer.pad(rows, return_tensors="pt")
             if words:
@@ -82,19 +80,21 @@ def plain_loop(adapted: Adapted, kind: str, recipe: Any, steps: int, seed: int, 
 @pytest.mark.parametrize(
     ("spec", "changes"),
     [
-        ("pasta", {"learning_rate": 3e-2, "head_learning_rate": 1e-3, "warmup_ratio": 0.0}),
-        ("lora", {"learning_rate": 1e-3, "weight_decay": 0.1, "warmup_ratio": 1.0}),
+        ("pasta", {"learning_rate": 3e-2, "head_learning_rate": 1e-3, "warmup_ratio": 0.0, "weight_decay": 0.1}),
+        ("lora", {"learning_rate": 1e-3, "weight_decay": 0.1, "warmup_ratio": 1.0, "max_grad_norm": None}),
         ("full", {"learning_rate": 1e-4, "weight_decay": 0.01, "max_grad_norm": 0.5, "warmup_ratio": 0.3}),
     ],
 )
 def test_a_training_is_that_of_a_plain_loop(tiny: Any, kind: str, spec: str, changes: dict[str, Any]) -> None:
-    recipe = tiny_bert.recipe(epochs=2.6, batch_size=5, **changes)  # batches of 5, 5 and 2; 8 steps
+    """Batches are too small here to be cut into parts."""
+    # Batches of 5, 5 and 2; 8 steps. With a small epsilon Adam enlarges the rounding of gradients near zero.
+    recipe = tiny_bert.recipe(epochs=2.6, batch_size=5, adam_epsilon=1e-3, **changes)
     method = build_method(registry.methods(), parse(spec))
     mine, other = (tiny.adapted(method, kind) for _ in range(2))
     torch.manual_seed(1)
     trained = loop.train(mine, tiny.data(kind), recipe, tiny_bert.profile(), 7)
     losses = plain_loop(other, kind, recipe, 8, 7, tiny.tokenizer)
-    assert trained.losses == pytest.approx(losses, abs=2e-6)
+    assert trained.losses == pytest.approx(losses, abs=5e-6)
     assert max(losses) > 0.1
     theirs = dict(other.module.named_parameters())
     for name, parameter in mine.module.named_parameters():

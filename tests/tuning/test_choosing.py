@@ -75,6 +75,12 @@ def test_a_trial_that_failed_counts_as_a_trial_and_as_the_worst() -> None:
     assert chosen(records) == {("head", "a"): (0.01, 3), ("head", "b"): (0.003, 3), ("head", None): (0.01, 3)}
 
 
+def test_a_trial_that_collapsed_is_never_chosen() -> None:
+    """However it scores: here by a metric on which a constant answer does well."""
+    made = [trial(1, "x", 0.9, collapsed="it did"), trial(2, "x", 0.6), trial(3, "x", 0.5)]
+    assert chosen(made)["head", "x"] == (RATES[2], 3)
+
+
 def test_a_task_on_which_nothing_finished_has_no_recipe() -> None:
     records = [trial(1, "a", 0.9), trial(2, "a", 0.4), trial(1, "b", None), trial(2, "b", None)]
     assert chosen(records) == {("head", "a"): (0.01, 2), ("head", None): (0.01, 2)}
