@@ -16,8 +16,9 @@ import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, Generic, TypeVar, get_args
 
 from bench.errors import PluginError, UsageError, first_line
@@ -196,6 +197,15 @@ def _own_package(name: str) -> ModuleType:
     return found
 
 
+class _FromSource(SourceFileLoader):
+    """Always compiles: what Python caches beside a file may be of a text that was saved in the same second, or cut
+    short by a full disk, and a cell's identity is that of the text.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def load_file(path: Path) -> ModuleType:
     """Import a plugin file by its resolved path, once."""
     name = f"bench_plugin_{path.stem}_{zlib.crc32(str(path).encode()):08x}"
@@ -203,7 +213,7 @@ def load_file(path: Path) -> ModuleType:
 
 
 def _import_file(name: str, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=_FromSource(name, str(path)))
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)

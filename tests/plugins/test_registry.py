@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import sys
 import textwrap
@@ -97,6 +98,17 @@ def test_a_file_is_imported_once(write: Write, tmp_path: Path) -> None:
     assert registry.methods([path]).get("good").plugin is first
     assert registry.tasks([path]).found
     assert (tmp_path / "count").read_text() == "x"
+
+
+def test_a_file_changed_within_its_second_is_the_new_one(write: Write) -> None:
+    """Python takes a cached module for that of any text of its size and second."""
+    path = write(METHOD)
+    registry.methods([path])
+    mtime = path.stat().st_mtime
+    sys.modules.pop(registry.load_file(path).__name__)
+    write(METHOD.replace("does nothing", "does little!"))
+    os.utime(path, (mtime, mtime))
+    assert registry.methods([path]).get("good").plugin.summary == "does little!"
 
 
 def test_two_files_of_one_name_are_two_plugins(tmp_path: Path, write: Write) -> None:
