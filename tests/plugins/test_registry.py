@@ -100,8 +100,9 @@ def test_a_file_is_imported_once(write: Write, tmp_path: Path) -> None:
     assert (tmp_path / "count").read_text() == "x"
 
 
-def test_a_file_changed_within_its_second_is_the_new_one(write: Write) -> None:
+def test_a_file_changed_within_its_second_is_the_new_one(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """Python takes a cached module for that of any text of its size and second."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     path = write(METHOD)
     registry.methods([path])
     mtime = path.stat().st_mtime
