@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+import numpy as np
 import torch
 from contenders import BATCH, CONTENDERS, Prepared, Setting
 from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -32,6 +33,7 @@ from bench import profiles
 from bench.errors import BenchError, UsageError
 from bench.grid import models, seeds
 from bench.measure import environment
+from bench.measure.flops import counter
 from bench.measure.memory import return_freed_memory
 from bench.measure.time import DROPPED_STEPS
 from bench.plugins import metrics, registry
@@ -42,7 +44,7 @@ from bench.stats import per_example
 from bench.stats.paired import Sample, compare_samples
 from bench.stats.summary import summarise
 from bench.text import text_table
-from bench.train.data import encode
+from bench.train.data import Encoded, encode
 from bench.train.evaluation import predict
 
 COMPARISONS = (  # what is compared with what
@@ -58,10 +60,13 @@ SCORED = ("lora", "trainer", "trainer-grouped")
 
 
 class Run(NamedTuple):
-    """One training call: its throughput after the first DROPPED_STEPS steps, and its mean loss."""
+    """One training call: its throughput after the first DROPPED_STEPS steps, its mean loss, and, for PASTA, its share
+    of the rate of matrix products.
+    """
 
     examples_per_second: float
     loss: float
+    share: float | None = None
 
 
 def run(prepared: Prepared, examples: int) -> Run:
@@ -91,10 +96,40 @@ def run_alone(setting: Setting, name: str, threads: int, examples: tuple[int, in
     """What a contender's process does in a round; examples: the arguments of `Setting.sample`."""
     torch.set_num_threads(threads)
     contender, data = CONTENDERS[name], setting.sample(*examples)
-    recipe = setting.recipe(contender.method, epochs)
-    done = run(contender.prepare(setting, data, recipe, 0), round(len(data) * epochs))
+    prepared = contender.prepare(setting, data, setting.recipe(contender.method, epochs), 0)
+    rates = [product_rate(prepared.module, data)]
+    done = run(prepared, round(len(data) * epochs))
+    if name == "pasta":
+        rates.append(product_rate(prepared.module, data))
+        flops = flops_per_token(prepared.module, data) * data.lengths.mean()
+        done = done._replace(share=done.examples_per_second * flops / statistics.fmean(rates))
     return_freed_memory()  # while the others run
     return done
+
+
+def product_rate(module: Any, data: Encoded) -> float:
+    """FLOP/s of the products in a forward pass of the model's linear layers, for a batch's tokens without padding."""
+    tokens = round(BATCH * data.lengths.mean())
+    layers = [layer for layer in module.modules() if isinstance(layer, torch.nn.Linear) and layer.out_features > 2]
+    inputs = {width: torch.rand(tokens, width) for width in {layer.in_features for layer in layers}}
+    seconds = []
+    with torch.inference_mode():
+        for _ in range(5):
+            started = time.perf_counter()
+            for layer in layers:
+                torch.matmul(inputs[layer.in_features], layer.weight.T)
+            seconds.append(time.perf_counter() - started)
+    return sum(2 * tokens * layer.weight.numel() for layer in layers) / statistics.median(seconds)
+
+
+def flops_per_token(module: Any, data: Encoded) -> float:
+    """FLOPs of a forward and backward pass for each token of examples of one length, about the mean."""
+    middle = np.abs(data.lengths - data.lengths.mean()).argmin()
+    batch = data.batch([middle] * BATCH)
+    with counter() as counted:
+        module(**batch.inputs).logits.sum().backward()
+    module.zero_grad()
+    return counted.get_total_flops() / batch.tokens
 
 
 def start(name: str) -> ProcessPoolExecutor:
@@ -122,9 +157,11 @@ def measure(setting: Setting, methods: list[str], rounds: int, examples: int, th
             for name in list(one_batch)[:: (-1) ** at]:
                 task = started[name].submit(run_alone, setting, name, threads, (examples, seed, BATCH), 9)
                 one_batch[name].append(task.result())
-    ratios = [ratio(f"{first} / {second}", runs[first], runs[second]) for first, second in pairs]
+    ratios = [ratio(f"{first} / {second}", quotients(runs[first], runs[second])) for first, second in pairs]
     if one_batch:
-        ratios.append(ratio("pasta / pasta-reference, one batch", *one_batch.values()))
+        ratios.append(ratio("pasta / pasta-reference, one batch", quotients(*one_batch.values())))
+    if shares := [each.share for each in runs.get("pasta", []) if each.share is not None]:
+        ratios.append(ratio("pasta / rate of matrix products", shares))
     return {
         "contenders": [
             {
@@ -139,9 +176,13 @@ def measure(setting: Setting, methods: list[str], rounds: int, examples: int, th
     }
 
 
-def ratio(name: str, first: list[Run], second: list[Run]) -> dict[str, Any]:
-    """Throughput of one over the other: of each round, their median, and the 95 % interval of their geometric mean."""
-    ratios = [a.examples_per_second / b.examples_per_second for a, b in zip(first, second, strict=True)]
+def quotients(first: list[Run], second: list[Run]) -> list[float]:
+    """Throughput of one over the other, by round."""
+    return [a.examples_per_second / b.examples_per_second for a, b in zip(first, second, strict=True)]
+
+
+def ratio(name: str, ratios: list[float]) -> dict[str, Any]:
+    """Ratios by round, their median, and the 95 % interval of their geometric mean."""
     summary = summarise([math.log(each) for each in ratios])
     low, high = (None, None) if summary is None else (summary.ci95_low, summary.ci95_high)
     return {

@@ -108,18 +108,28 @@ def test_throughput_counts_from_the_third_step_to_the_end_of_the_call(monkeypatc
         return 0.5
 
     # 40 tokens in 4.5 s, and 22 tokens an example.
-    assert training_loops.run(Prepared(module, call), examples=10) == (pytest.approx(40 / 4.5 / 22), 0.5)
+    assert training_loops.run(Prepared(module, call), examples=10) == (pytest.approx(40 / 4.5 / 22), 0.5, None)
 
 
 def test_a_ratio_is_taken_within_each_round() -> None:
     first, second = ([training_loops.Run(rate, 0) for rate in rates] for rates in ((4.0, 9.0, 8.0), (2.0, 3.0, 2.0)))
-    found = training_loops.ratio("a / b", first, second)
+    found = training_loops.ratio("a / b", training_loops.quotients(first, second))
     assert (found["rounds"], found["median"]) == ([2.0, 3.0, 4.0], 3.0)
     # ln 2, ln 3, ln 4: mean 1.05935, sample standard deviation 0.34824; Student's t for 2 degrees is 4.30265.
     half = 4.30265 * 0.34824 / math.sqrt(3)
     interval = math.exp(1.05935 - half), math.exp(1.05935 + half)
     assert (found["ci95_low"], found["ci95_high"]) == pytest.approx(interval, rel=1e-4)
-    assert training_loops.ratio("a / b", first[:1], second[:1])["ci95_low"] is None
+    assert training_loops.ratio("a / b", [2.0])["ci95_low"] is None
+
+
+def test_products_and_flops_a_token_by_hand(setting: Setting) -> None:
+    """PASTA's backward pass computes no gradient of a weight: twice the products of the forward pass, and attention."""
+    data = setting.sample(64, 0)
+    module = prepared(setting, "pasta", data).module
+    assert training_loops.product_rate(module, data) > 1e6
+    weights = sum(p.numel() for name, p in module.named_parameters() if "encoder.layer" in name and p.dim() == 2)
+    assert 4 * weights < training_loops.flops_per_token(module, data) < 5.5 * weights
+    assert all(p.grad is None for p in module.parameters())
 
 
 @pytest.fixture
