@@ -226,15 +226,3 @@ def freeze_gc() -> None:
     """
     gc.collect()
     gc.freeze()
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception means that memory ran out, on the device or on the host."""
-    if isinstance(error, MemoryError) or "torch" not in sys.modules:  # this is no time to import it
-        return isinstance(error, MemoryError)
-    import torch
-
-    # torch's CPU allocator has no exception class of its own.
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-    )

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, SourceError, first_line
-from bench.measure.memory import is_out_of_memory
 from bench.plugins.task import Kind, Task, TaskContext
+from bench.train.failures import is_out_of_memory
 
 if TYPE_CHECKING:
     import torch

@@ -10,11 +10,12 @@ from typing import Any
 from bench.errors import NotApplicable, StoreError, first_line
 from bench.executors import Report, Retire
 from bench.measure import environment
-from bench.measure.memory import freeze_gc, is_out_of_memory
+from bench.measure.memory import freeze_gc
 from bench.records.record import Record, Status, timestamp
 from bench.records.store import Store
 from bench.train.assignment import Assignment
 from bench.train.cell import CellRun
+from bench.train.failures import is_out_of_memory, leaves_process_unfit
 from bench.train.model import quiet_libraries
 
 # With what they import, these are nearly all that any cell loads.
@@ -42,24 +43,24 @@ def warm_up() -> None:
 def run(assignment: Assignment, on_progress: Report) -> Any:
     """Run a cell, write its record, and return it.
 
-    After running out of memory the worker asks to be replaced: what a failed allocation leaves behind is no fair start
-    for the next cell.
+    After a lack of memory and after an error of the device the worker asks to be replaced.
     """
     freeze_gc()  # what the last cell imported; none of its own objects are alive now
-    record = run_cell(assignment, on_progress)
+    record, unfit = run_cell(assignment, on_progress)
     if assignment.results is not None:
         # Not by the driver: if the driver dies now, the finished cell is not lost. If writing fails here, the driver
         # tries again, and ends the run if it cannot either.
         with suppress(StoreError):
             Store(assignment.results).write(record)
-    return Retire(record) if record.status == "oom" else record
+    return Retire(record) if unfit else record
 
 
-def run_cell(assignment: Assignment, on_progress: Report) -> Record:
-    """Run a cell. Whatever happens, it ends as a record."""
+def run_cell(assignment: Assignment, on_progress: Report) -> tuple[Record, bool]:
+    """Run a cell. Whatever happens, it ends as a record; beside it, whether this process is unfit for another cell."""
     cell = CellRun(assignment, on_progress)
     record = cell.record
     record.retries = assignment.retries
+    unfit = False
     try:
         cell.run_steps()
         record.status = "ok"
@@ -68,10 +69,11 @@ def run_cell(assignment: Assignment, on_progress: Report) -> Record:
     except Exception as error:  # noqa: BLE001 - every cell ends as a record
         status: Status = "oom" if is_out_of_memory(error) else "error"
         _end(record, status, first_line(error))
+        unfit = leaves_process_unfit(error)
         record.traceback = environment.anonymous(traceback.format_exc()[-TRACEBACK_CHARS:])
     record.timeline = cell.timeline.seconds()
     record.finished_at = timestamp()
-    return record
+    return record, unfit
 
 
 def _end(record: Record, status: Status, reason: str) -> None:

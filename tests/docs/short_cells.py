@@ -42,7 +42,7 @@ def run(assignment: Assignment, model: Path) -> Record:
     """`bench.train.worker.run_cell` on the tiny model and a few examples of the cell's own task, for three steps."""
     cells.prepare, cells.resolve_recipe = prepare, resolve_recipe  # type: ignore[assignment]
     cells.matmul_gflops = lambda device: 50.0  # the probe takes longer than the rest of such a cell
-    return worker.run_cell(replace(assignment, model=model), lambda data: None)
+    return worker.run_cell(replace(assignment, model=model), lambda data: None)[0]
 
 
 def prepare(task: Any, data: Path, model: Path, budget: Budget) -> Any:

@@ -146,7 +146,7 @@ def numbers(golden: Golden, plugins: tuple[Path, ...] = PLUGINS, method: str | N
         mock.patch.object(cells, "matmul_gflops", return_value=1.0),
         mock.patch.object(gc, "collect"),
     ):
-        record = worker.run_cell(Assignment(cell, folder, folder, plugins, 1, None), lambda data: None)
+        record, _ = worker.run_cell(Assignment(cell, folder, folder, plugins, 1, None), lambda data: None)
         torch_was = torch_settings()
     assert record.status == "ok", record.traceback
     found = record.model_dump(mode="json", include=INCLUDED, exclude_defaults=True) | {"torch": torch_was}

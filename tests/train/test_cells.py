@@ -82,7 +82,7 @@ def assignment(
 
 
 def run_cell(grid: TinyGrid, method: str = "steady", **changes: Any) -> Record:
-    record = worker.run_cell(assignment(grid, method, **changes), lambda data: None)
+    record, _ = worker.run_cell(assignment(grid, method, **changes), lambda data: None)
     assert record.status == "ok", record.traceback
     return record
 
