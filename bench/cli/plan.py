@@ -57,11 +57,14 @@ def _explain(rows: list[dict[str, Any]], setting: Setting) -> None:
     if recipes := _recipes(rows):
         console.print("Recipes, where they are not the method's own (--json has all settings):")
         console.print("\n".join(recipes), markup=False, soft_wrap=True)
+    available = "unknown memory" if memory.mib is None else f"{memory.mib:,} MiB of {memory.of}"
     console.print(
-        f"Profile {setting.profile.name}: {memory.mib:,} MiB of {memory.of}. MiB: predicted peak of training at the "
+        f"Profile {setting.profile.name}: {available}. MiB: predicted peak of training at the "
         "largest batch. Its tokens are those\nof the longest texts, or (*) the task's limit if the data or the "
         "tokenizer are not here."
     )
+    if setting.profile.compile:
+        console.print("The profile compiles the model; its memory is predicted as if it did not.")
     known = [row["predicted_seconds"] * row["n_seeds"] for row in rows if row["predicted_seconds"] is not None]
     if known:
         unknown = len(rows) - len(known)

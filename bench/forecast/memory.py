@@ -24,22 +24,23 @@ CPU_GROWTH = 1.28
 
 @dataclass(frozen=True)
 class Memory:
-    """What one worker may use, in MiB, and what it is the memory of."""
+    """What one worker may use, in MiB (None: unknown), and what it is the memory of."""
 
-    mib: int
+    mib: int | None
     of: str
 
 
 def available(profile: Profile, machine: Machine) -> Memory:
     """The memory that the profile declares; else this machine's, if it supports the profile; else its minimum."""
     gpu = profile.device == "cuda"
+    total: int | None
     if profile.memory_mib is not None:
         total, of = profile.memory_mib, f"the profile {profile.name}"
     elif not profiles.check(profile, machine):
         total, of = (machine.gpus[0].memory_mib if gpu else machine.usable_memory_mib), "this machine"
     else:
-        total, of = (profile.min_gpu_memory_mib or 0) if gpu else profile.min_memory_mib, f"the profile {profile.name}"
-    return Memory(total // profile.workers, of)
+        total, of = profile.min_gpu_memory_mib if gpu else profile.min_memory_mib, f"the profile {profile.name}"
+    return Memory(None if total is None else total // profile.workers, of)
 
 
 def growth_mib(step: Step, profile: Profile) -> float:
@@ -56,7 +57,7 @@ def peak_mib(step: Step, profile: Profile) -> float:
 def unfit(step: Step, profile: Profile, memory: Memory) -> str | None:
     """Why the cell does not fit, in a sentence; None: it does."""
     need = peak_mib(step, profile)
-    if need <= memory.mib:
+    if memory.mib is None or need <= memory.mib:
         return None
     each = f" for each of {profile.workers} workers" if profile.workers > 1 else ""
     return f"training is predicted to need {need:,.0f} MiB, and {memory.of} has {memory.mib:,} MiB{each}."

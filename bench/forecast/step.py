@@ -22,7 +22,7 @@ from bench.plugins.method import Method
 from bench.plugins.recipe import Recipe
 from bench.plugins.task import TaskContext
 from bench.profiles import Profile
-from bench.train import kernels
+from bench.train import kernels, modes
 from bench.train.adaptation import Adapted, save
 from bench.train.data import Batch
 from bench.train.loop import TrainState, update
@@ -78,12 +78,13 @@ def predict(
     Raises:
         NotApplicable: as the method's `apply` does.
     """
-    if profile.device != "cpu" and not torch.cuda.is_available():
+    if profile.device != "cpu" and not getattr(torch, profile.device).is_available():
         profile = profile.model_copy(update={"device": "cpu"})
     saved = adapter_bytes(method, on_meta(config, method, task, recipe.dropout))
     adapted = on_meta(config, method, task, recipe.dropout)
     module = adapted.module
     kernels.install(module, recipe.masks)
+    modes.install(module, profile.model_copy(update={"compile": False}))  # nothing to trace is left of compiled code
     with FakeTensorMode(), LiveBytes() as live:
         fill_meta(module, profile.device)
         model_bytes = live.live

@@ -62,7 +62,8 @@ class Cell(BaseModel):
         # What there was before there was a choice has the id that it had.
         former = {"score_on": "test", "validate_every": None}
         of_budget = {name for name, value in former.items() if getattr(self.budget, name) == value}
-        fields = self.model_dump(mode="json", exclude={"profile": {"summary"}, "budget": of_budget})
+        of_profile = {name for name in ("gradient_checkpointing", "compile") if not getattr(self.profile, name)}
+        fields = self.model_dump(mode="json", exclude={"profile": {"summary", *of_profile}, "budget": of_budget})
         fields["profile"]["exclusive"] = True  # a field of earlier profiles: the ids of their cells stay
         canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -8,7 +8,7 @@ import time
 SIZE = 512
 ROUNDS = 15
 # Products a round: enough for a GPU's clock.
-PRODUCTS = {"cpu": 1, "cuda": 64}
+PRODUCTS = {"cpu": 1, "cuda": 64, "mps": 64}
 
 
 def matmul_gflops(device: str) -> float:
@@ -20,7 +20,7 @@ def matmul_gflops(device: str) -> float:
 
     def finished() -> float:
         if device != "cpu":
-            torch.cuda.synchronize()
+            getattr(torch, device).synchronize()
         return time.perf_counter()
 
     threads = torch.get_num_threads()

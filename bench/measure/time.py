@@ -81,10 +81,10 @@ def throughput(steps: Sequence[Step]) -> dict[str, Any]:
 
 
 class StepClock:
-    """Times steps. On CUDA by events in the stream, so that no step waits for the host until they are read."""
+    """Times steps. On a GPU by events in the stream, so that no step waits for the host until they are read."""
 
     def __init__(self, device: str) -> None:
-        self._cuda = device.startswith("cuda")
+        self._device = device.partition(":")[0]
         self._spans: list[tuple[Any, Any, int, int]] = []  # not yet read
         self._steps: list[Step] = []
 
@@ -95,24 +95,26 @@ class StepClock:
         self._spans.append((begin, self._now(), examples, tokens))
 
     def _now(self) -> Any:
-        if not self._cuda:
+        if self._device == "cpu":
             return time.perf_counter()
-        import torch
-
-        event = torch.cuda.Event(enable_timing=True)
+        event = self._gpu().Event(enable_timing=True)
         event.record()
         return event
 
     def read(self) -> list[Step]:
-        """All steps so far, in order. On CUDA it waits for them; read now and then, few events are kept."""
-        if self._cuda:
-            import torch
-
-            torch.cuda.synchronize()
+        """All steps so far, in order. On a GPU it waits for them; read now and then, few events are kept."""
+        if self._device != "cpu":
+            self._gpu().synchronize()
         self._steps += [Step(self._between(begin, end), *counts) for begin, end, *counts in self._spans]
         self._spans.clear()
         return self._steps
 
     def _between(self, begin: Any, end: Any) -> float:
         """Seconds."""
-        return begin.elapsed_time(end) / 1000 if self._cuda else end - begin
+        return end - begin if self._device == "cpu" else begin.elapsed_time(end) / 1000
+
+    def _gpu(self) -> Any:
+        """torch.cuda or torch.mps."""
+        import torch
+
+        return getattr(torch, self._device)

@@ -30,9 +30,10 @@ class Profile(BaseModel):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
     summary: str
-    device: Literal["cpu", "cuda"]
+    device: Literal["cpu", "cuda", "mps"]
     dtype: Literal["float32", "bfloat16", "float16"]
-    """Of computations; weights stay float32, and autocast is on where this is not float32."""
+    """Of computations; weights stay float32, and autocast is on where this is not float32. Of float16 there may be
+    records, but no profile is read with it."""
     threads: _Count | Literal["all"]
     """torch's intra-op threads in one worker; "all" divides the allowed cores among the workers."""
     workers: _Count
@@ -47,7 +48,11 @@ class Profile(BaseModel):
     min_cores: _Count
     min_memory_mib: _Count
     min_gpu_memory_mib: _Count | None = None
-    """Memory of the GPU in MiB; absent on a CPU profile."""
+    """Least memory of the CUDA GPU in MiB; absent: any."""
+    gradient_checkpointing: bool = False
+    """Whether the activations within a layer are computed again in the backward pass instead of kept."""
+    compile: bool = False
+    """Whether the model is compiled by torch.compile."""
     # For `plan` only. They change no number, so they are neither in a cell's identity nor in a record.
     memory_mib: Annotated[int | None, Field(ge=1, exclude=True)] = None
     """Memory for all workers together, of the GPU or of a CPU's machine; absent: all there is."""
@@ -68,10 +73,10 @@ class Profile(BaseModel):
     def _consistent(self) -> Self:
         if self.name == AUTO:
             raise ValueError(f"name {AUTO!r} is reserved for choosing a profile")
-        if (self.device == "cuda") != (self.min_gpu_memory_mib is not None):
-            raise ValueError("min_gpu_memory_mib is required with device 'cuda', and only there")
-        if self.dtype == "float16" and self.device == "cpu":
-            raise ValueError("dtype 'float16' needs device 'cuda'")
+        if self.device != "cuda" and self.min_gpu_memory_mib is not None:
+            raise ValueError("min_gpu_memory_mib is for device 'cuda'")
+        if self.device == "mps" and self.dtype != "float32":
+            raise ValueError("device 'mps' computes in dtype 'float32' only")
         if self.threads != "all" and self.min_cores < self.threads * self.workers:
             raise ValueError(
                 f"min_cores must be at least threads x workers = {self.threads * self.workers}, not {self.min_cores}"
@@ -140,13 +145,16 @@ def check(profile: Profile, machine: Machine) -> list[str]:
         lacks.append(f"needs {profile.min_cores} cores, {cores} allowed")
     if memory_mib < profile.min_memory_mib:
         lacks.append(f"needs {profile.min_memory_mib:,} MiB of memory, {memory_mib:,} MiB usable")
-    if profile.min_gpu_memory_mib is None:
+    if profile.device == "mps" and not machine.mps:
+        lacks.append("needs an Apple GPU that torch can use (MPS), none was found")
+    if profile.device != "cuda":
         return lacks
-    need = f"needs a CUDA GPU with {profile.min_gpu_memory_mib:,} MiB"
+    least = profile.min_gpu_memory_mib
+    need = "needs a CUDA GPU" if least is None else f"needs a CUDA GPU with {least:,} MiB"
     if not machine.gpus:
         return [*lacks, f"{need}, none was found"]
     gpu = machine.gpus[0]  # the one that the device "cuda" means
-    if gpu.memory_mib < profile.min_gpu_memory_mib:
+    if least is not None and gpu.memory_mib < least:
         lacks.append(f"{need}, the first one ({gpu.name}) has {gpu.memory_mib:,} MiB")
     # Older cards emulate bfloat16, several times slower than float32.
     if profile.dtype == "bfloat16" and int(gpu.capability.split(".")[0]) < 8:
@@ -167,8 +175,9 @@ def require(profile: Profile, machine: Machine) -> None:
 def choose(machine: Machine) -> tuple[Profile, str]:
     """The most demanding built-in profile that the machine can honour, and a line with the reason.
 
-    Demanding is more GPU memory, then more cores, then more memory. CPU profiles that would leave half of the cores or
-    more idle are left out: cpu-2core is for two or three cores, cpu for others.
+    Demanding is a GPU, then more of its memory, then bfloat16, then more cores, then more memory. CPU profiles that
+    would leave half of the cores or more idle are left out: cpu-2core is for two or three cores, cpu for others. So is
+    mps, which nobody has run yet: it has to be asked for by name.
 
     Raises:
         ProfileError: if no built-in profile fits.
@@ -177,15 +186,21 @@ def choose(machine: Machine) -> tuple[Profile, str]:
     fitting = [
         profile
         for profile in _fitting(machine)
-        if profile.device == "cuda" or profile.thread_count(cores) * profile.workers * 2 > cores
+        if profile.device == "cuda"
+        or (profile.device == "cpu" and profile.thread_count(cores) * profile.workers * 2 > cores)
     ]
     if not fitting:
         raise ProfileError(
             f"No built-in profile fits this machine ({machine.summary}): "
             "write one as a TOML file and give its path to --profile."
         )
-    best = max(fitting, key=lambda each: (each.min_gpu_memory_mib or 0, each.min_cores, each.min_memory_mib))
+    best = max(fitting, key=_demand)
     return best, f"{best.name}: {machine.summary}"
+
+
+def _demand(profile: Profile) -> tuple[bool, int, bool, int, int]:
+    is_gpu, gpu_mib = profile.device == "cuda", profile.min_gpu_memory_mib or 0
+    return is_gpu, gpu_mib, profile.dtype == "bfloat16", profile.min_cores, profile.min_memory_mib
 
 
 def resolve(name: str, machine: Machine) -> tuple[Profile, str]:
@@ -218,7 +233,7 @@ def _fitting(machine: Machine) -> list[Profile]:
 def _read(path: Path, shown: str) -> Profile:
     """The profile in this file; `shown` is what an error calls the file."""
     try:
-        return Profile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        profile = Profile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise ProfileError(f"Profile file {shown} cannot be read: {error.strerror}.") from error
     except ValidationError as error:
@@ -227,3 +242,9 @@ def _read(path: Path, shown: str) -> Profile:
         raise ProfileError(f"Profile file {shown} is wrong{at}: {what.removeprefix('Value error, ')}.") from error
     except (ValueError, RecursionError) as error:  # also for numbers of too many digits, and nesting that is too deep
         raise ProfileError(f"Profile file {shown} is not valid TOML: {error}.") from error
+    if profile.dtype == "float16":
+        raise ProfileError(
+            f"Profile file {shown} is wrong at 'dtype': float16 needs its loss scaled, which the training loop does "
+            "not do; use 'bfloat16' or 'float32'."
+        )
+    return profile

@@ -51,6 +51,7 @@ class Machine(BaseModel):
     kernel: str
     machine: str  # the architecture, "x86_64"
     gpus: tuple[Gpu, ...]  # in torch's order: gpus[0] is what the device "cuda" means
+    mps: bool = False  # whether torch can use an Apple GPU
 
     @property
     def usable_memory_mib(self) -> int:
@@ -84,6 +85,7 @@ def probe(proc: Path = _PROC, sys: Path = _SYS, dev: Path = _DEV) -> Machine:
         kernel=platform.release(),
         machine=platform.machine(),
         gpus=gpus(proc, sys, dev),
+        mps=mps(),
     )
 
 
@@ -130,6 +132,15 @@ def gpus(proc: Path = _PROC, sys: Path = _SYS, dev: Path = _DEV) -> tuple[Gpu, .
         )
         for gpu in properties
     )
+
+
+def mps() -> bool:
+    """Whether torch can use an Apple GPU (Metal Performance Shaders)."""
+    if platform.system() != "Darwin":
+        return False
+    import torch  # takes seconds
+
+    return torch.backends.mps.is_available()
 
 
 def _nvidia_hinted(proc: Path, dev: Path) -> bool:

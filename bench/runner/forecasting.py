@@ -136,7 +136,7 @@ class Forecast:
             "predicted_peak_train_memory_mib": step and memory.peak_mib(step, profile),
             "available_memory_mib": setting.memory.mib,
             "available_memory_of": setting.memory.of,
-            "fits": step and self.unfit is None,
+            "fits": (self.unfit is None) if step and setting.memory.mib else None,
             "predicted_adapter_bytes": step and step.adapter_bytes,
             "train_steps": self.train_steps,
             "predicted_seconds": self.seconds,

@@ -82,7 +82,7 @@ def share_of(profile: Profile) -> Share:
     """
     return Share(
         cpus=profile.min_cores / profile.workers,
-        gpus=0.0 if profile.device == "cpu" else math.floor(1e4 / profile.workers) / 1e4,  # Ray counts in 1/10,000
+        gpus=0.0 if profile.device != "cuda" else math.floor(1e4 / profile.workers) / 1e4,  # Ray counts in 1/10,000
         memory=profile.min_memory_mib * MIB // profile.workers,
         most=profile.workers if profile.device == "cpu" else None,
     )

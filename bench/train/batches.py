@@ -5,7 +5,7 @@ import numpy as np
 # What computing one more part of a batch costs beside its tokens, in tokens, by device: starting a few hundred
 # operations, on few rows each. On a CPU measured with minilm-l6 on two cores; a larger model takes fewer tokens, but
 # then a part more or less hardly counts. On a GPU an estimate: a start takes as long there, a token a hundredth.
-PART_TOKENS = {"cpu": 64, "cuda": 4096}
+PART_TOKENS = {"cpu": 64, "cuda": 4096, "mps": 4096}
 
 
 def epoch_batches(examples: int, batch_size: int, seed: int) -> list[np.ndarray]:

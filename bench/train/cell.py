@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict
 from typing import cast
 
@@ -23,7 +23,7 @@ from bench.plugins import metrics, registry
 from bench.records.packed import PackedList
 from bench.records.record import ExtraTest, Memory, Parameters, Speed, new_record
 from bench.records.store import Store
-from bench.train import kernels
+from bench.train import kernels, modes
 from bench.train.adaptation import adapt, save
 from bench.train.assignment import Assignment
 from bench.train.data import prepare
@@ -95,6 +95,7 @@ class CellRun:
         self.adapted = adapt(model, self.method, context, self.record.seeds)
         kernels.install(self.adapted.module, self.recipe.masks)
         self.adapted.module.to(self.device)
+        modes.install(self.adapted.module, cell.profile)
         count = self.adapted.parameters
         self.record.parameters = Parameters(
             **asdict(count),
@@ -113,7 +114,8 @@ class CellRun:
             higher_is_better=bool(self.record.higher_is_better),
         )
         torch.manual_seed(self.record.seeds[seeds.TRAINING])
-        with self._measured(self.train_memory):
+        compiling = modes.refusing_uncompilable(lambda: bool(self.record.last_step))
+        with self._measured(self.train_memory), compiling if self.cell.profile.compile else nullcontext():
             self.trained = train(
                 self.adapted,
                 self.data.splits["train"],
@@ -188,7 +190,9 @@ class CellRun:
         """Of one forward pass on the test example of median length."""
         test = self.data.splits["test"]
         median = int(np.argsort(test.lengths, kind="stable")[len(test) // 2])
-        self.record.inference_flops = forward_flops(self.adapted.module, test.batch([median]).to(self.device).inputs)
+        with modes.uncompiled(self.cell.profile):
+            inputs = test.batch([median]).to(self.device).inputs
+            self.record.inference_flops = forward_flops(self.adapted.module, inputs)
 
     def save(self) -> None:
         """Save what was trained, for its size or to keep it."""
@@ -221,5 +225,6 @@ class CellRun:
     def _measured(self, memory: PeakMemory) -> Iterator[None]:
         with ExitStack() as stack:
             with self.timeline.phase("free memory"):
-                stack.enter_context(memory)
+                if self.device != "mps":  # torch keeps no peak there: unknown
+                    stack.enter_context(memory)
             yield

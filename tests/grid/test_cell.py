@@ -45,6 +45,8 @@ OTHER_PROFILE: dict[str, Any] = {
     "min_cores": 2,
     "min_memory_mib": 2001,
     "min_gpu_memory_mib": 1,
+    "gradient_checkpointing": True,
+    "compile": True,
 }
 FOR_PLANNING = {"memory_mib": 1000, "gflops": 5.0}  # declared for `plan`: no number of a cell depends on them
 OTHER_BUDGET: dict[str, Any] = {

@@ -88,7 +88,7 @@ def test_steps_on_a_processor_are_timed_one_by_one(clock: Clock) -> None:
     assert steps.read() == [Step(2.0, 4, 40), Step(3.0, 5, 50)]
 
 
-@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps"])
 def test_steps_on_a_gpu_wait_once_at_the_end(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
     import torch
 
@@ -109,8 +109,9 @@ def test_steps_on_a_gpu_wait_once_at_the_end(monkeypatch: pytest.MonkeyPatch, de
             assert self.at is not None
             return float(end.at - self.at)
 
-    monkeypatch.setattr(torch.cuda, "Event", Event)
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda *device: stream.append("synchronize"))
+    gpu = getattr(torch, device.partition(":")[0])
+    monkeypatch.setattr(gpu, "Event", Event)
+    monkeypatch.setattr(gpu, "synchronize", lambda *device: stream.append("synchronize"))
     steps = StepClock(device)
     with steps.step(4, 40):
         stream.append("work")

@@ -1,6 +1,7 @@
 """The probe on made-up /proc and /sys trees, and on the real machine."""
 
 import os
+import platform
 import shutil
 import sys
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.profiles.probe import Machine, cpu_capabilities, cpu_cores_allowed, gpus, memory_limit_mib, probe
+from bench.profiles.probe import Machine, cpu_capabilities, cpu_cores_allowed, gpus, memory_limit_mib, mps, probe
 
 Tree = Callable[..., tuple[Path, Path]]
 CPUINFO_X86 = """processor\t: 0
@@ -145,6 +146,15 @@ def test_gpus_are_read_from_torch(tmp_path: Path, torch_has: Callable[..., None]
     found = gpus(tmp_path / "proc", tmp_path / "sys", tmp_path / "dev")
     card = {"name": "NVIDIA L4", "memory_mib": 22_563, "capability": "8.9", "driver": "570.86.15", "cuda": "12.8"}
     assert [gpu.model_dump() for gpu in found] == [card, card]
+
+
+def test_an_apple_gpu_is_looked_for_on_a_mac_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    available = SimpleNamespace(is_available=lambda: True)
+    fake = SimpleNamespace(backends=SimpleNamespace(mps=available))
+    monkeypatch.setitem(sys.modules, "torch", fake)
+    for system, found in (("Linux", False), ("Darwin", True)):
+        monkeypatch.setattr(platform, "system", lambda system=system: system)
+        assert mps() is found
 
 
 def test_without_a_hint_torch_is_not_imported(

@@ -39,9 +39,11 @@ def write(tmp_path: Path) -> Any:
     ("machine", "name"),
     [
         (a_machine(1), "cpu"), (a_machine(2), "cpu-2core"), (a_machine(3), "cpu-2core"), (a_machine(4), "cpu"),
-        (a_machine(64), "cpu"), (a_machine(2, memory_mib=3000), "cpu"), (a_machine(8, gpu_mib=16_000), "cpu"),
-        (a_machine(8, gpu_mib=24_217), "gpu-24gb"), (a_machine(8, gpu_mib=24_217, capability="7.5"), "cpu"),
+        (a_machine(64), "cpu"), (a_machine(2, memory_mib=3000), "cpu"), (a_machine(8, gpu_mib=16_000), "gpu-bf16"),
+        (a_machine(8, gpu_mib=24_217), "gpu-24gb"), (a_machine(8, gpu_mib=24_217, capability="7.5"), "gpu"),
         (a_machine(8, gpu_mib=81_050), "gpu-80gb"), (a_machine(2, gpu_mib=81_050), "gpu-24gb"),
+        (a_machine(2, memory_mib=3000, gpu_mib=81_050), "cpu"), (a_machine(1, gpu_mib=4_000), "gpu-bf16"),
+        (a_machine(8).model_copy(update={"mps": True}), "cpu"),
     ],
 )  # fmt: skip
 def test_auto_takes_the_most_demanding_that_fits(machine: Machine, name: str) -> None:
@@ -71,6 +73,17 @@ def test_a_profile_the_machine_cannot_honour() -> None:
         "Profile gpu-24gb cannot be honoured here: needs a CUDA GPU with 22,000 MiB, none was found. "
         "Use --profile auto or one of: cpu, cpu-2core."
     )
+
+
+def test_a_profile_for_any_gpu_takes_any_and_never_gives_less_than_it_says() -> None:
+    any_gpu, bf16, mps = (profiles.load(name) for name in ("gpu", "gpu-bf16", "mps"))
+    old = a_machine(gpu_mib=2_000, capability="5.2")
+    assert profiles.check(any_gpu, old) == []
+    assert (any_gpu.dtype, any_gpu.matmul_precision) == ("float32", "highest")
+    assert profiles.check(bf16, old) == ["needs compute capability 8.0 for bfloat16, Card has 5.2"]
+    assert profiles.check(any_gpu, a_machine()) == ["needs a CUDA GPU, none was found"]
+    assert profiles.check(mps, old) == ["needs an Apple GPU that torch can use (MPS), none was found"]
+    assert profiles.check(mps, a_machine().model_copy(update={"mps": True})) == []
 
 
 def test_everything_that_is_missing_is_named() -> None:
@@ -107,9 +120,9 @@ def test_a_profile_file(write: Any) -> None:
         ({"dtype": None}, "at 'dtype': Field required"),
         ({"workers": True}, "at 'workers': Input should be a valid integer"),
         ({"name": "auto"}, ": name 'auto' is reserved"),
-        ({"device": "cuda"}, ": min_gpu_memory_mib is required with device 'cuda'"),
-        ({"min_gpu_memory_mib": 8000}, ": min_gpu_memory_mib is required with device 'cuda', and only there"),
-        ({"dtype": "float16"}, ": dtype 'float16' needs device 'cuda'"),
+        ({"min_gpu_memory_mib": 8000}, ": min_gpu_memory_mib is for device 'cuda'"),
+        ({"device": "mps", "dtype": "bfloat16"}, ": device 'mps' computes in dtype 'float32' only"),
+        ({"device": "cuda", "dtype": "float16"}, "at 'dtype': float16 needs its loss scaled"),
         ({"workers": 2}, ": min_cores must be at least threads x workers = 4, not 2"),
         ({"processes": 2}, ": processes must be 1 or left out: a cell trains in one process"),
     ],
@@ -184,7 +197,11 @@ def test_apply(torch_calls: dict[str, Any], name: str, threads: int, precision: 
 def test_every_built_in_file_writes_every_field_out() -> None:
     """A default would hide in the file what is part of a cell's identity."""
     required = {name for name, field in profiles.Profile.model_fields.items() if not field.exclude}
-    required -= {"min_gpu_memory_mib"}
+    required -= {
+        "min_gpu_memory_mib",
+        "gradient_checkpointing",
+        "compile",
+    }  # left out of an identity where they are not set
     for name in profiles.names():
         path = Path(profiles.__file__).parent / f"{name}.toml"
         assert required <= set(tomllib.loads(path.read_text()))

@@ -53,6 +53,15 @@ def test_memory_is_declared_or_this_machines_or_the_least_that_the_profile_needs
     assert memory.available(CPU.with_workers(2), machine(8000)).mib == 4000
 
 
+def test_the_memory_of_any_gpu_is_unknown_without_one_and_fits_nothing_nor_refuses_it() -> None:
+    any_gpu = profiles.load("gpu")
+    unknown = memory.available(any_gpu, machine())
+    assert unknown.mib is None
+    assert memory.unfit(STEP, any_gpu, unknown) is None
+    card = Gpu(name="a card", memory_mib=300, capability="6.1", driver=None, cuda=None)
+    assert memory.unfit(STEP, any_gpu, memory.available(any_gpu, machine(gpus=(card,)))) is not None
+
+
 def test_a_cpu_holds_the_libraries_and_more_than_the_tensors_and_a_gpu_the_tensors() -> None:
     assert memory.peak_mib(STEP, CPU) == WORKER_MIB + 100 + CPU_GROWTH * 300
     assert memory.peak_mib(STEP, GPU) == 400
@@ -137,6 +146,14 @@ def test_the_profile_may_be_of_another_machine(bench: Bench, grid: TinyGrid, tmp
     found = rows(bench, *options(grid, "gpu-24gb", tmp_path), "--methods", "steady")
     assert found[0]["fits"] is True
     assert found[0]["available_memory_of"] == "the profile gpu-24gb"
+    compiled = tmp_path / "any.toml"
+    text = (Path(profiles.__file__).parent / "gpu.toml").read_text().replace('name = "gpu"', 'name = "mine"')
+    compiled.write_text(f"{text}compile = true\ngradient_checkpointing = true\n")
+    (unknown,) = rows(bench, *options(grid, str(compiled), tmp_path), "--methods", "steady")
+    assert (unknown["status"], unknown["fits"], unknown["available_memory_mib"]) == ("ok", None, None)
+    said = bench("plan", *options(grid, str(compiled), tmp_path), "--methods", "steady").err
+    assert "Profile mine: unknown memory" in said
+    assert "memory is predicted as if it did not" in said
 
 
 def test_what_does_not_fit_is_marked_in_a_plan_and_skipped_by_a_run(
