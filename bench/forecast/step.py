@@ -85,17 +85,21 @@ def predict(
     module = adapted.module
     kernels.install(module, recipe.masks)
     modes.install(module, profile.model_copy(update={"compile": False}))  # nothing to trace is left of compiled code
+
+    def one_step() -> None:
+        parts = [_batch(config, task, part, profile.device) for part in shape.parts(profile.micro_batch_size)]
+        update(state, parts, task.kind, profile)
+        state.optimizer.zero_grad(set_to_none=True)
+
     with FakeTensorMode(), LiveBytes() as live:
         fill_meta(module, profile.device)
         model_bytes = live.live
         state = TrainState.of(module, adapted.head, recipe, STEPS)
         module.train()
+        with counter() as counted:  # it keeps activations alive that checkpointing would free
+            one_step()
         live.restart()
-        for _ in range(STEPS):
-            parts = [_batch(config, task, part, profile.device) for part in shape.parts(profile.micro_batch_size)]
-            with counter() as counted:
-                update(state, parts, task.kind, profile)
-            state.optimizer.zero_grad(set_to_none=True)
+        one_step()
         growth = live.peak - model_bytes
         module.eval()
         with torch.no_grad(), counter() as evaluated:
