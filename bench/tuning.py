@@ -67,7 +67,8 @@ def trial_requests(request: Request, count: int, epochs: float, min_steps: int) 
     """A request for each trial, of all its methods and tasks.
 
     Args:
-        epochs, min_steps: of every trial, as in a recipe; the suite's epochs_scale does not change them.
+        epochs, min_steps: of every trial, as in a recipe; the suite's epochs_scale does not change them. Methods with a
+            length of their own keep it.
 
     Raises:
         UsageError: for a method without a search space, and a suite that validates nothing.
@@ -77,15 +78,15 @@ def trial_requests(request: Request, count: int, epochs: float, min_steps: int) 
         raise UsageError(f"The suite {suite.name} validates nothing (validation_examples = 0): tune with another.")
     settings: dict[str, list[dict[str, Any]]] = {}
     for name in dict.fromkeys(spec.name for spec in request.methods):
-        space = methods.get(name).plugin.space
-        if not space:
+        plugin = methods.get(name).plugin
+        if not plugin.space:
             raise UsageError(f"The method {name} has no search space, so there is nothing to tune: see Method.space.")
-        settings[name] = points(space, count)
+        fixed = {} if plugin.own_length else {"epochs": epochs, "min_steps": min_steps}
+        settings[name] = [{**point, **fixed, "chosen_by": CHOSEN_BY} for point in points(plugin.space, count)]
     budget = {**suite.budget.model_dump(), "choose": "last", "score_on": "validation", "epochs_scale": 1.0}
-    fixed = {"epochs": epochs, "min_steps": min_steps, "chosen_by": CHOSEN_BY}
 
     def trial(number: int) -> Suite:
-        recipes = {method: {**each[number - 1], **fixed} for method, each in settings.items()}
+        recipes = {method: each[number - 1] for method, each in settings.items()}
         changes = {"name": f"{suite.name}-trial-{number}", "budget": budget, "recipes": recipes, "task_recipes": {}}
         return Suite.model_validate({**suite.model_dump(), **changes})
 

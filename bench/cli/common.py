@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from bench.records.record import Record
 
 EXIT_FAILED, EXIT_NOTHING, EXIT_INTERRUPTED = 1, 3, 130  # 3: nothing to compare or show
-GRID = ("methods", "tasks", "seeds", "model", "profile", "preset", "suite", "results", "mirror", "plugin")
+GRID = (
+    "methods", "tasks", "seeds", "model", "pooling", "profile", "preset", "suite", "results", "mirror", "plugin",
+)  # fmt: skip
 
 P = ParamSpec("P")
 

@@ -84,6 +84,7 @@ def _show_plan(planned: Plan, request: Request, as_json: bool) -> None:
             "model": cell.model,
             "profile": cell.profile.name,
             "preset": cell.preset,
+            "pooling": cell.pooling,
             "seed": cell.seed,
             "finished": cell.id in planned.finished,
             "estimated_seconds": None if cell.id in planned.finished else estimator.guess(cell),

@@ -99,18 +99,22 @@ def pairs_table(lines: Sequence[Line]) -> str:
 def overall_table(lines: Iterable[Line]) -> str:
     """Average ranks over tasks, a table for each model, profile and preset."""
     parts = []
-    for key, part in groupby(lines, key=itemgetter("model", "profile", "preset")):
+    for key, part in groupby(lines, key=itemgetter("model", "profile", "preset", "pooling")):
         members = list(part)
         first = members[0]
         ranks = table(members, {"method": text("method"), "average rank": number("average_rank", ".2f"),
                                 "group": number("group")})  # fmt: skip
         friedman = "" if first["friedman_p"] is None else f" Friedman's p: {first['friedman_p']:.4f}."
         parts.append(
-            f"{one_line(', '.join(key))}: ranks over {first['n_tasks']} tasks\n\n{ranks}\n\n"
+            f"{one_line(', '.join(key[:3]))}{_pooling(key[3])}: ranks over {first['n_tasks']} tasks\n\n{ranks}\n\n"
             f"Critical difference: {first['critical_difference']:.2f} (Nemenyi, 5 %). "
             f"Methods of one group are closer than\nthat to its best.{friedman}"
         )
     return "\n\n".join(parts) or "Ranks over tasks need two methods that finished the same two tasks."
+
+
+def _pooling(pooling: str) -> str:
+    return "" if pooling == "model" else f", {pooling} pooling"
 
 
 def plan_table(lines: Iterable[Line]) -> str:

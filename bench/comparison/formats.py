@@ -101,7 +101,7 @@ def as_junit(found: RunComparison) -> str:
 def _test_case(suite: ElementTree.Element, row: Row, name: str, failure: str, skipped: str) -> None:
     """classname groups the cases of one row. Profile and preset are in it: two rows may differ in these alone."""
     group = row.group
-    classname = " ".join(filter(None, (group.model, group.profile, group.preset, group.task, row.label)))
+    classname = " ".join(filter(None, (group.model, group.profile, group.budget, group.task, row.label)))
     case = ElementTree.SubElement(suite, "testcase", classname=legal(classname), name=name, time="0")
     if failure:
         ElementTree.SubElement(case, "failure", message=failure, type="regression").text = failure

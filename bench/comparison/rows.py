@@ -17,7 +17,7 @@ ADVICE = "--across-profiles compares what it can"
 EventKind = Literal["fails", "void", "missing", "incomparable", "interrupted", "new", "recovered"]
 
 # Throughput and memory of all rows together: what slows the loop slows every row, and many rows show it best.
-ALL_ROWS = Row(Group("", "", "", ""), "all rows", "")
+ALL_ROWS = Row(Group("", "", "", "", ""), "all rows", "")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from bench.grid import seeds
 from bench.grid.models import Model
 from bench.measure.parameters import ParameterCount
 from bench.plugins.method import Method
-from bench.plugins.task import Task, TaskContext
+from bench.plugins.task import Pooling, Task, TaskContext
 from bench.sources.resolve import Resolved
 from bench.train.adaptation import Adapted, adapt
 from bench.train.model import load_config, load_tokenizer, meta_model, special_tokens
@@ -34,10 +34,11 @@ class Frame(NamedTuple):
         tokens = (self.single[0], *self.single[-1:] * (count - 1))
         return self._replace(single=tokens, pair=tokens)
 
-    def context(self, task: Task) -> TaskContext:
+    def context(self, task: Task, pooling: Pooling = "model") -> TaskContext:
         """What a method sees of a task: the same for all tasks of one kind and one number of labels."""
         template = self.pair if task.pair else self.single
-        return TaskContext("plan", task.kind, task.pair, task.num_labels, template, int(self.config.pad_token_id or 0))
+        pad_id = int(self.config.pad_token_id or 0)
+        return TaskContext("plan", task.kind, task.pair, task.num_labels, template, pad_id, pooling)
 
 
 class Count(NamedTuple):

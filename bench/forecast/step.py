@@ -116,7 +116,7 @@ def adapter_bytes(method: Method, adapted: Adapted) -> int:
     if trained > _SAVED_FOR_REAL:
         return trained
     fill_meta(adapted.module, "cpu")
-    return save(method, adapted.module)
+    return save(method, adapted)
 
 
 def _batch(config: PreTrainedConfig, task: TaskContext, shape: Shape, device: str) -> Batch:

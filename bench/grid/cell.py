@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from bench.grid.plugin_code import meaning, sources
 from bench.grid.suites import Budget
 from bench.plugins.specs import method_label
+from bench.plugins.task import Pooling
 from bench.profiles import Profile
 
 # Raise it with a change in bench/ that moves a number of a cell: a loss, an answer, a score, a count. Every cell then
@@ -28,7 +29,8 @@ class Cell(BaseModel):
 
     params: all parameters of the method. variant: those that differ from the defaults, as text.
     *_source: the pinned references; *_revision: what they resolved to (a mirror may differ from the hub).
-    recipe: settings that a suite puts in the place of the method's own. code: see `code_version`.
+    recipe: settings that a suite puts in the place of the method's own. pooling: what the suite asks for, whatever the
+    task and the method make of it. code: see `code_version`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +48,7 @@ class Cell(BaseModel):
     preset: str
     budget: Budget
     recipe: dict[str, Any]
+    pooling: Pooling = "model"
     seed: int
     code: str
 
@@ -64,6 +67,8 @@ class Cell(BaseModel):
         of_budget = {name for name, value in former.items() if getattr(self.budget, name) == value}
         of_profile = {name for name in ("gradient_checkpointing", "compile") if not getattr(self.profile, name)}
         fields = self.model_dump(mode="json", exclude={"profile": {"summary", *of_profile}, "budget": of_budget})
+        if self.pooling == "model":
+            del fields["pooling"]
         fields["profile"]["exclusive"] = True  # a field of earlier profiles: the ids of their cells stay
         canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]

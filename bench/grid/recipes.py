@@ -5,7 +5,7 @@ The method's own recipe (`Method.recipe`) is changed, in this order, by
 1. tuned recipes, which `python -m bench tune` writes: a folder of the user's, then the folder `recipes` beside the
    method's file;
 2. the suite, first for all tasks and then for this one;
-3. the suite's budget, which scales the length of the training;
+3. the suite's budget, which scales the length of the training, if the method does not have one of its own;
 4. the device, which decides how dropout's masks are drawn where nobody else has.
 
 1 and 2 are settings that are known when a grid is planned: they are a part of the cell (`Cell.recipe`).
@@ -138,15 +138,22 @@ class ResolvedRecipe:
     sources: dict[str, str]
 
 
-def resolve_recipe(own: Recipe, overrides: Overrides, suite: str, budget: Budget, device: str) -> ResolvedRecipe:
-    """The method's own recipe, changed by tuned recipes and the suite, by the budget and by the device."""
+def length_scale(method: Method, budget: Budget) -> float:
+    """What the length of the method's training is multiplied by."""
+    return 1.0 if method.own_length else budget.epochs_scale
+
+
+def resolve_recipe(own: Recipe, overrides: Overrides, suite: str, scale: float, device: str) -> ResolvedRecipe:
+    """The method's own recipe, changed by tuned recipes and the suite, by the budget and by the device.
+
+    scale: of its length, see `length_scale`.
+    """
     changed = dict(overrides.settings)
     if changed:
         changed.setdefault("chosen_by", f"the suite {suite}")
     recipe = Recipe(**{**own.model_dump(), **changed})
     sources = {name: "method" if name in own.model_fields_set else "default" for name in Recipe.model_fields}
     sources |= {name: overrides.sources.get(name, f"suite {suite}") for name in changed}
-    scale = budget.epochs_scale
     update: dict[str, Any] = {"epochs": recipe.epochs * scale, "min_steps": round(recipe.min_steps * scale)}
     if scale != 1:
         sources |= {name: f"{sources[name]}, times {scale:g} (budget)" for name in LENGTH}

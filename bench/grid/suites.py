@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bench.errors import UsageError, first_error
 from bench.plugins.recipe import Settings
+from bench.plugins.task import Pooling
 from bench.suggestions import suggest
 
 # By path: the current folder may have a package of this name.
@@ -24,7 +25,8 @@ class Budget(BaseModel):
 
     A limit of None means all examples; validation_examples = 0 means no validation. choose: report the weights at the
     end of training ("last"), or those with the best validation score ("best"), taken every `validate_every` steps and
-    at the end, or after each epoch where that is None. epochs_scale multiplies every recipe's epochs and min_steps.
+    at the end, or after each epoch where that is None. epochs_scale multiplies the epochs and
+    min_steps of recipes, save those of methods that have a length of their own.
     score_on: "validation" scores the validation split and never reads test, for
     choosing between settings.
     """
@@ -60,6 +62,7 @@ class Budget(BaseModel):
 class Suite(BaseModel):
     """A grid: methods x tasks x seeds on one model.
 
+    pooling: how heads for whole texts read the backbone's states, see `bench.train.pooling`; "model": the model's way.
     recipes: settings by method name that replace the method's own. task_recipes: by task and method name,
     for that task alone, which take precedence. pscp: ignored; suites of earlier versions may have it.
     """
@@ -72,6 +75,7 @@ class Suite(BaseModel):
     tasks: tuple[str, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
     model: str = "minilm-l6"
+    pooling: Pooling = "model"
     budget: Budget
     recipes: dict[str, Settings] = {}
     task_recipes: dict[str, dict[str, Settings]] = {}

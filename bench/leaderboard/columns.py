@@ -31,6 +31,7 @@ _GROUP = (
     Column("profile", "string", "Hardware profile; numbers of different profiles are not comparable."),
     Column("preset", "string", "Suite that sets the budget."),
 )
+_POOLING = Column("pooling", "string", "What heads for whole texts read: model (the model's own way), cls or mean.")
 _METRIC = Column("metric", "string", "Metric on the test split.")
 _COSTS = (
     Column("method_params_count", "integer", "Parameters that the method trains, or adds and keeps frozen, without the "
@@ -86,6 +87,7 @@ LEADERBOARD = (
     Column("score_median", "number", "Median of the metric over seeds."),
     Column("n_collapsed", "integer", "Seeds whose training came to nothing: validation no better than a constant "
            "answer, or a training loss that ended no lower than one's. Their scores count."),
+    _POOLING,
 )  # fmt: skip
 
 CELLS = (
@@ -110,6 +112,7 @@ CELLS = (
     Column("code", "string", "Hash of the code and libraries that the numbers depend on."),
     *_VERSIONS,
     Column("collapsed", "string", "Why the training came to nothing; empty if it did not, or is not known to have."),
+    _POOLING,
 )  # fmt: skip
 
 PAIRS = (
@@ -127,6 +130,7 @@ PAIRS = (
     Column("minimum_detectable", "number", "True difference that this comparison detects with 80 % power, before "
            "correction."),
     Column("verdict", "string", "a is better; not told apart; no claim (fewer than two common seeds)."),
+    _POOLING,
 )  # fmt: skip
 
 OVERALL = (
@@ -138,6 +142,7 @@ OVERALL = (
            "5 %)."),
     Column("friedman_p", "number", "p-value of all methods being equal (Friedman); empty for two methods."),
     Column("group", "integer", "Methods of one group do not differ significantly from its best; 1 is the best."),
+    _POOLING,
 )  # fmt: skip
 
 COLUMNS: dict[str, tuple[Column, ...]] = {

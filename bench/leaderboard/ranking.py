@@ -94,13 +94,13 @@ def overall_lines(rows: Mapping[Row, Sequence[Record]]) -> list[dict[str, Any]]:
     Extra tests do not count: they score the same training once more. Methods that did not finish every task are left
     out; there are no lines for fewer than two tasks or methods.
     """
-    results: dict[tuple[str, str, str], dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    results: dict[tuple[str, ...], dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     for row, members in rows.items():
         if not row.is_extra and (found := scores(members)):
             sign = 1 if higher_is_better(members) else -1
             results[row.group[1:]][row.group.task][row.label] = sign * statistics.fmean(found.values())
     lines = []
-    for (model, profile, preset), by_task in sorted(results.items()):
+    for board, by_task in sorted(results.items()):
         ranked = average_ranks(by_task)
         if ranked is None:
             continue
@@ -112,9 +112,7 @@ def overall_lines(rows: Mapping[Row, Sequence[Record]]) -> list[dict[str, Any]]:
         groups = rank_groups(ordered, p_values)
         lines += [
             {
-                "model": model,
-                "profile": profile,
-                "preset": preset,
+                **dict(zip(Group._fields[1:], board, strict=True)),
                 "method": label,
                 "n_tasks": ranked.tasks,
                 "average_rank": ranked.ranks[label],

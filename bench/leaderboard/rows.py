@@ -17,6 +17,12 @@ class Group(NamedTuple):
     model: str
     profile: str
     preset: str
+    pooling: str
+
+    @property
+    def budget(self) -> str:
+        """The suite, with the pooling where it is not the models' own."""
+        return self.preset if self.pooling == "model" else f"{self.preset}, {self.pooling} pooling"
 
 
 class Row(NamedTuple):
@@ -38,7 +44,7 @@ class Row(NamedTuple):
 
 def row_of(record: Record) -> Row:
     cell = record.cell
-    return Row(Group(cell.task, cell.model, cell.profile.name, cell.preset), cell.method, cell.variant)
+    return Row(Group(cell.task, cell.model, cell.profile.name, cell.preset, cell.pooling), cell.method, cell.variant)
 
 
 def by_row(records: Iterable[Record]) -> dict[Row, list[Record]]:

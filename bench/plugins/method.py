@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel
 
-    from bench.plugins.task import TaskContext
+    from bench.plugins.task import Pooling, TaskContext
 
 
 class Params(BaseModel):
@@ -33,7 +33,8 @@ class Method:
 
     The harness freezes the whole model, calls `apply`, and then lets the task head train: a method only deals with
     the backbone. `name`, `recipe` and `apply` are required. `space` is what `tune` may try of the recipe's settings;
-    empty: nothing.
+    empty: nothing. own_length: the method trains as long as its recipe says, whatever a suite's epochs_scale is and
+    however short the trials of `tune` are.
     """
 
     name: ClassVar[str]
@@ -41,6 +42,7 @@ class Method:
     paper: ClassVar[str] = ""
     Params: ClassVar[type[BaseModel]] = Params
     space: ClassVar[Space] = {}
+    own_length: ClassVar[bool] = False
 
     def __init__(self, params: BaseModel) -> None:
         self.params: Any = params
@@ -61,6 +63,10 @@ class Method:
 
     def trainable_formula(self, config: PreTrainedConfig, task: TaskContext) -> int | None:
         """The number of trained parameters, without the head, according to the paper; None: it gives none."""
+        return None
+
+    def pooling(self) -> Pooling | None:
+        """How the head reads a text, see `bench.train.pooling`; None: as the suite says."""
         return None
 
     def starts_at_base(self) -> bool:

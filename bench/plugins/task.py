@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
 Kind = Literal["classification", "regression", "token-classification"]
+Pooling = Literal["model", "cls", "mean"]  # model: the model's own way
 Label = int | float | tuple[int, ...]
 SPLITS = ("train", "validation", "test")
 
@@ -35,7 +36,8 @@ class TaskContext:
     """What a method may know of the task that it is applied to.
 
     template holds the ids of the special tokens that the tokenizer puts around one full input of this
-    task, in order: `[CLS] [SEP]` or `[CLS] [SEP] [SEP]` on BERT, four ids for a pair on RoBERTa.
+    task, in order: `[CLS] [SEP]` or `[CLS] [SEP] [SEP]` on BERT, four ids for a pair on RoBERTa. pooling: how the
+    head reads a text, see `bench.train.pooling`; it says nothing for token classification.
     """
 
     name: str
@@ -44,6 +46,7 @@ class TaskContext:
     num_labels: int
     template: tuple[int, ...]
     pad_id: int
+    pooling: Pooling = "model"
 
 
 class Task:

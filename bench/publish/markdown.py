@@ -39,7 +39,7 @@ Difference = tuple[float, float, float, bool]
 
 _BEGIN = re.compile(r"^<!-- (leaderboard|pairs):begin (\S.*?)(?: against (\S+))? -->$", re.MULTILINE)
 _COMMENT = re.compile(r"^<!-- (?:leaderboard|pairs):(?:begin|end)\b.*-->$", re.MULTILINE)
-_BOARD = ["model", "profile", "preset"]  # columns that are the same in all rows of a block
+_BOARD = ["model", "profile", "preset", "pooling"]  # columns that are the same in all rows of a block
 _UNKNOWN: Difference = (math.nan, math.nan, math.nan, False)
 
 
@@ -146,20 +146,24 @@ def _board(folder: Path, name: str) -> tuple[pd.DataFrame, str]:
     """A CSV file's rows without those of extra tests, and what they are of.
 
     Raises:
-        UsageError: if they are of several models, profiles or presets, or of none.
+        UsageError: if they are of several models, profiles, presets or poolings, or of none.
     """
     rows = _csv(folder / name)
     boards = rows[_BOARD].drop_duplicates()
     if len(boards) != 1:
-        raise UsageError(f"{folder} holds {len(boards)} combinations of model, profile and preset; a block shows one.")
-    model, profile, preset = boards.iloc[0]
-    return rows[~rows["task"].str.contains("/")], f"{model}, profile {profile}, suite {preset}"
+        raise UsageError(
+            f"{folder} holds {len(boards)} combinations of model, profile, preset and pooling; a block shows one."
+        )
+    model, profile, preset, pooling = boards.iloc[0]
+    of = f"{model}, profile {profile}, suite {preset}"
+    return rows[~rows["task"].str.contains("/")], of if pooling == "model" else f"{of}, {pooling} pooling"
 
 
 def _csv(path: Path) -> pd.DataFrame:
-    """A CSV file's cells as they are written."""
+    """A CSV file's cells as they are written; one from before there was a choice of pooling has the models' own."""
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
+        read = pd.read_csv(path, dtype=str, keep_default_na=False)
+        return read if "pooling" in read else read.assign(pooling="model")
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {error}.") from None
 

@@ -88,7 +88,7 @@ def chart_groups(rows: Iterable[Row], records: Iterable[Record], styles: Styles,
         charts = [_scatter(cost, group, members, styles, higher_is_better(trained[of_task])) for cost in COSTS]
         if group == of_task:
             charts.append(_losses(group, trained[group], styles))
-        where = visible(f"model {group.model}, profile {group.profile}, preset {group.preset}")
+        where = visible(f"model {group.model}, profile {group.profile}, preset {group.budget}")
         legend = [(visible(label), styles[label]) for label in sorted(set(map(_label, members)))]
         groups.append(ChartGroup(visible(group.task), where, legend, charts))
     return groups

@@ -116,6 +116,7 @@ def _facts(records: Sequence[Record]) -> list[tuple[str, str]]:
         ("Models", _names(cell.model for cell in cells)),
         ("Profiles", _names(cell.profile.name for cell in cells)),
         ("Presets", _names(cell.preset for cell in cells)),
+        ("Pooling", _names(cell.pooling for cell in cells)),
         ("Seeds", _names(str(cell.seed) for cell in cells)),
         ("Run", visible(f"{start[:10]} {start[11:16]} to {last} UTC")),  # of 2026-11-24T11:15:36.202+00:00
         ("bench", _names(record.bench_version for record in records)),
@@ -151,6 +152,7 @@ def _failures(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
                 "model": record.cell.model,
                 "profile": record.cell.profile.name,
                 "preset": record.cell.preset,
+                "pooling": record.cell.pooling,
                 "started_at": record.started_at,
                 "cell": record.id,
             }

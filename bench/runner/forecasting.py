@@ -21,7 +21,7 @@ from bench.forecast.parameters import Count, Frame, count, frame
 from bench.forecast.seconds import Estimator, Like, Rate, Source, rate
 from bench.forecast.step import Shape, Step, predict
 from bench.grid import models
-from bench.grid.recipes import ResolvedRecipe, resolve_recipe
+from bench.grid.recipes import ResolvedRecipe, length_scale, resolve_recipe
 from bench.plugins import registry
 from bench.plugins.method import Method
 from bench.plugins.recipe import Recipe
@@ -31,7 +31,7 @@ from bench.profiles import Profile
 from bench.profiles.probe import probe
 from bench.records.record import new_record
 from bench.records.store import Store
-from bench.runner.plan import Plan
+from bench.runner.plan import Plan, check_pooling
 from bench.runner.request import Request
 from bench.sources.resolve import local, resolve
 from bench.train.loop import total_steps
@@ -125,6 +125,7 @@ class Forecast:
             "reason": self.reason or self.unfit,
             "profile": profile.name,
             "preset": setting.request.suite.name,
+            "pooling": setting.request.suite.pooling,
             "n_seeds": len(setting.request.seeds),
             "batch_examples": shape and shape.batch,
             "batch_tokens": shape and shape.tokens,
@@ -155,6 +156,7 @@ def forecast(request: Request, special_tokens: int | None = None) -> tuple[Setti
     with contextlib.redirect_stdout(sys.stderr):  # plugins may print, and standard output is the command's
         found, known = registry.methods(request.plugins), registry.tasks(request.plugins)
         methods = [build_method(found, spec) for spec in request.methods]
+        check_pooling(request, known)
         tasks = [known.get(name).plugin() for name in request.tasks]
         setting = Setting.of(request, special_tokens)
         return setting, _forecasts(setting, methods, tasks)
@@ -180,13 +182,14 @@ def _forecasts(setting: Setting, methods: list[Method], tasks: list[Task]) -> li
             return f"its memory cannot be predicted without running it ({type(error).__name__})"
 
     def one(method: Method, task: Task, at: Lengths) -> Forecast:
-        context = setting.frame.context(task)
+        context = setting.frame.context(task, suite.pooling)
         found = Forecast(method, task, len(context.template), counted(method, context), at)
         if found.count.parameters is None:
             return replace(found, reason=found.count.reason)
         overrides = request.recipes.overrides(method, task.name, suite)
         own = method.recipe(context, config)
-        resolved = resolve_recipe(own, overrides, suite.name, suite.budget, setting.profile.device)
+        scale = length_scale(method, suite.budget)
+        resolved = resolve_recipe(own, overrides, suite.name, scale, setting.profile.device)
         recipe = resolved.recipe
         shape = Shape(recipe.batch_size if at.train is None else min(recipe.batch_size, at.train), at.longest)
         steps = None if at.train is None else total_steps(at.train, recipe)
@@ -211,7 +214,10 @@ def _seconds(setting: Setting, estimator: Estimator, of: Forecast) -> tuple[floa
     # FLOPs grow with the tokens, nearly: attention's share, which grows with their square, is small at these lengths.
     share = 1.0 if of.lengths.mean is None else of.lengths.mean / of.lengths.longest
     batches = math.ceil((of.lengths.test or 0) / of.shape.batch)
-    flops = of.train_steps * of.step.flops + batches * of.step.eval_flops
+    steps = of.train_steps
+    if of.recipe and of.recipe.recipe.dropout == 0 and of.count.parameters and not of.count.parameters.trainable:
+        steps = min(steps, math.ceil((of.lengths.train or 0) / of.shape.batch))  # see bench.train.features
+    flops = steps * of.step.flops + batches * of.step.eval_flops
     return share * flops / setting.rate.flops, setting.rate.source
 
 

@@ -35,6 +35,10 @@ class Options:
     seeds: Annotated[Seeds | None, Cli(str, "Number of seeds (3), or the seeds (0,1,2). Default: the suite's.")] = None
     _: KW_ONLY
     model: Annotated[PathLike | None, Cli(str, "Model name, folder, or hub:OWNER/NAME@REVISION.")] = None
+    pooling: Annotated[
+        str | None,
+        Cli(str, "What heads for texts read: model (its own way), cls or mean. Default: the suite's."),
+    ] = None
     profile: Annotated[PathLike, Cli(str, "Hardware profile: auto, a name, or a TOML file.")] = "auto"
     preset: Annotated[str | None, Cli(str, "Budget and default grid: quick, standard or full.")] = None
     suite: Annotated[PathLike | None, Cli(str, "Named grid, or a TOML file of one.")] = None

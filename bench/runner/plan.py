@@ -88,6 +88,7 @@ def plan(*requests: Request, on_progress: Fetching | None = None) -> Plan:
         lockfile.require_environment(*lock)
     methods = registry.methods(request.plugins)
     built = [build_method(methods, spec) for spec in request.methods]
+    check_pooling(request, registry.tasks(request.plugins))
     for each in requests:
         _check_recipes(each.suite, methods, registry.tasks(request.plugins))
     profile, why = _profile(request)
@@ -151,6 +152,7 @@ def _assignments(
             preset=request.suite.name,
             budget=request.suite.budget,
             recipe=changed.settings,
+            pooling=request.suite.pooling,
             seed=seed,
             code=version(method.name, task),
         )
@@ -181,6 +183,16 @@ def _look_at(store: Store, cell_ids: Sequence[str]) -> tuple[dict[str, Record], 
             if record is not None and record.status == "ok":
                 finished[cell_id] = record
     return finished, damaged
+
+
+def check_pooling(request: Request, tasks: Registry[Task]) -> None:
+    """Raise a UsageError if a pooling is asked for that none of the tasks takes."""
+    pooling = request.suite.pooling
+    if pooling != "model" and all(tasks.get(task).plugin.kind == "token-classification" for task in request.tasks):
+        raise UsageError(
+            f"pooling = {pooling!r} has no effect here, because token classification reads every token's own state: "
+            "leave it out, or add a task on whole texts."
+        )
 
 
 def _check_recipes(suite: Suite, methods: Registry[Method], tasks: Registry[Task]) -> None:

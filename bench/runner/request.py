@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import get_args
 
 from bench import profiles
 from bench.errors import UsageError
@@ -14,9 +15,11 @@ from bench.grid import suites
 from bench.grid.recipes import RecipeStore
 from bench.grid.suites import Suite
 from bench.plugins.specs import Spec, parse_all, split_list
+from bench.plugins.task import Pooling
 from bench.runner.options import DEFAULT_RESULTS, Names, Options, PathLike, Seeds
 from bench.suggestions import suggest
 
+POOLINGS = get_args(Pooling)
 EXECUTORS = LOCAL, RAY = "local", "ray"
 MOST_SEEDS = 1000  # a larger count is more likely meant as the number of one seed
 
@@ -41,7 +44,7 @@ class Request:
     def of(cls, options: Options) -> Request:
         """The request that these options make; a UsageError for what contradicts itself or cannot be read."""
         _check_executor(options)
-        suite = suite_of(options.suite, options.preset)
+        suite = _pooled(suite_of(options.suite, options.preset), options.pooling)
         request = cls(
             options,
             suite,
@@ -92,6 +95,15 @@ def parse_seeds(given: Seeds) -> list[int]:
     if is_count and numbers[0] > MOST_SEEDS:
         raise UsageError(f"--seeds {text!r} is more than {MOST_SEEDS} seeds; write '{text},' for that one seed.")
     return list(range(numbers[0])) if is_count else list(dict.fromkeys(numbers))
+
+
+def _pooled(suite: Suite, pooling: str | None) -> Suite:
+    """The suite with the pooling that was asked for; None: its own."""
+    if pooling is None:
+        return suite
+    if pooling not in POOLINGS:
+        raise UsageError(f"--pooling {pooling!r}: there are {', '.join(POOLINGS)}.")
+    return suite.model_copy(update={"pooling": pooling})
 
 
 def _check_executor(options: Options) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,30 +15,41 @@ from bench.grid import seeds
 from bench.measure.parameters import ParameterCount, ParameterLedger
 from bench.plugins.method import Method
 from bench.plugins.registry import Registry
-from bench.plugins.task import TaskContext
+from bench.plugins.task import Pooling, TaskContext
 from bench.train.model import head_parameters, init_head
+from bench.train.pooling import pool, remove_pooler
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel
 
+ABOUT = "adapter.json"
+
 
 @dataclass(frozen=True)
 class Adapted:
-    """A model with a method applied: the module to call, the head's parameters, and the counts of parameters."""
+    """A model with a method applied: the module to call, the head's parameters, and the counts of parameters.
+
+    pooling: "model" also where it says nothing, for token classification.
+    """
 
     module: nn.Module
     head: list[nn.Parameter]
     parameters: ParameterCount
+    pooling: Pooling = "model"
 
 
 def adapt(model: PreTrainedModel, method: Method, task: TaskContext, cell_seeds: dict[str, int]) -> Adapted:
-    """Freeze a model, draw its head, apply the method, and let the head train.
+    """Freeze a model, draw its head, apply the method, and let the head train, on pooled states where asked for.
 
     The head is drawn first, from a seed of its own: at one seed all methods start from the same head.
     """
     import torch
 
+    own = method.pooling() or task.pooling
+    pooling: Pooling = "model" if task.kind == "token-classification" else own
+    if pooling != "model":
+        remove_pooler(model)
     init_head(model, cell_seeds[seeds.HEAD_INIT])
     model.requires_grad_(False)
     head = head_parameters(model)
@@ -46,12 +58,14 @@ def adapt(model: PreTrainedModel, method: Method, task: TaskContext, cell_seeds:
     module = method.apply(model, task)
     if not isinstance(module, torch.nn.Module):
         raise PluginError(f"apply of {method.name} returns {module!r}, not the module to call")
+    if pooling != "model":
+        pool(model, pooling)
     for parameter in head:
         parameter.requires_grad_(True)
-    return Adapted(module, head, ledger.count(module))
+    return Adapted(module, head, ledger.count(module), pooling)
 
 
-def save(method: Method, module: nn.Module, folder: Path | None = None) -> int:
+def save(method: Method, adapted: Adapted, folder: Path | None = None) -> int:
     """Save what was trained, head included, and give its size in bytes; folder: None: delete it again.
 
     The folder is written under another name and renamed when it is complete: nothing is written through a link, and no
@@ -61,7 +75,11 @@ def save(method: Method, module: nn.Module, folder: Path | None = None) -> int:
         folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".adapter-", dir=folder and folder.parent) as temporary:
         target = Path(temporary) / "adapter"
-        method.save(module, target)
+        method.save(adapted.module, target)
+        if adapted.pooling != "model":
+            about = target / ABOUT
+            text = json.dumps({**json.loads(about.read_bytes()), "pooling": adapted.pooling}, indent=2)
+            about.write_text(text + "\n", encoding="utf-8")
         size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
         if folder is not None:
             if folder.exists() or folder.is_symlink():
@@ -71,10 +89,11 @@ def save(method: Method, module: nn.Module, folder: Path | None = None) -> int:
 
 
 class SavedAdapter(BaseModel):
-    """What every `adapter.json` says; a method may write more."""
+    """What every `adapter.json` says; a method may write more. pooling: said where it is not the model's own."""
 
     method: str
     params: dict[str, Any]
+    pooling: Pooling = "model"
 
 
 def saved_method(folder: Path, methods: Registry[Method]) -> Method:
@@ -83,7 +102,7 @@ def saved_method(folder: Path, methods: Registry[Method]) -> Method:
     Raises:
         UsageError: if the folder holds no adapter, or one of an unknown method or with wrong parameters.
     """
-    file = folder / "adapter.json"
+    file = folder / ABOUT
     try:
         saved = SavedAdapter.model_validate_json(file.read_bytes())
         plugin = methods.get(saved.method).plugin
@@ -108,7 +127,8 @@ def restore(model: PreTrainedModel, method: Method, folder: Path, task: TaskCont
     from safetensors import SafetensorError
 
     try:
-        module = adapt(model, method, task, seeds.streams(0)).module
+        pooling = SavedAdapter.model_validate_json((folder / ABOUT).read_bytes()).pooling
+        module = adapt(model, method, replace(task, pooling=pooling), seeds.streams(0)).module
         method.load(module, folder)
     except (BenchError, OSError, ValueError, SafetensorError) as error:
         raise UsageError(f"This adapter cannot be put on this model and task. {first_line(error)}") from None

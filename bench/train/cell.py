@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+<<<<<<< HEAD
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict
+=======
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
+>>>>>>> 09ed334 (Pooling is a setting of a grid; the head is trained to convergence, and on mean-pooled features)
 from typing import cast
 
 import numpy as np
@@ -13,7 +18,7 @@ import torch
 from bench import profiles
 from bench.executors import Report
 from bench.grid import seeds
-from bench.grid.recipes import Overrides, resolve_recipe
+from bench.grid.recipes import Overrides, length_scale, resolve_recipe
 from bench.measure import environment
 from bench.measure.flops import forward_flops
 from bench.measure.machine import matmul_gflops
@@ -83,10 +88,11 @@ class CellRun:
 
     def load_model(self) -> None:
         """Load the model, draw its head, and apply the method."""
-        cell, path, context = self.cell, self.assignment.model, self.data.context
+        cell, path = self.cell, self.assignment.model
+        context = replace(self.data.context, pooling=cell.pooling)
         own = self.method.recipe(context, load_config(path))
         overrides = Overrides(cell.recipe, self.assignment.recipe_sources)
-        resolved = resolve_recipe(own, overrides, cell.preset, cell.budget, self.device)
+        resolved = resolve_recipe(own, overrides, cell.preset, length_scale(self.method, cell.budget), self.device)
         self.recipe = self.record.recipe = resolved.recipe
         self.record.recipe_sources = resolved.sources
         model = load_model(path, self.task.kind, self.task.num_labels, self.recipe.dropout)
@@ -198,7 +204,7 @@ class CellRun:
         """Save what was trained, for its size or to keep it."""
         results = self.assignment.results if self.assignment.keep_adapter else None
         folder = None if results is None else Store(results).adapter(self.cell.id)
-        self.record.adapter_bytes = save(self.method, self.adapted.module, folder)
+        self.record.adapter_bytes = save(self.method, self.adapted, folder)
 
     def enter_costs(self) -> None:
         """Enter memory and throughput into the record."""

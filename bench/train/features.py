@@ -1,112 +1,119 @@
-"""A frozen backbone's outputs, computed once an example and cached: later epochs compute only the head."""
+"""A frozen backbone's outputs, computed once an example: training computes only the head."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
+from bench.profiles import Profile
+from bench.train.batches import sorted_batches
+from bench.train.data import Encoded
 from bench.train.model import backbone, dropouts
 
-LIMIT_BYTES = 2**30  # of cached tensors; a fixed number, so that a method's memory is the same on every machine
+LIMIT_BYTES = 2**30  # of features; a fixed number, so that a method's memory is the same on every machine
 
 
-class FeatureCache:
-    """The backbone's outputs for the examples of one training, cached when an example first comes up.
+class Features:
+    """The backbone's outputs for all examples of one training.
 
-        with cache.part(indices, lengths):
-            loss(model(**inputs)).backward()  # the backbone is not computed if all of these have come up before
+        with features.of(indices):
+            loss(model(**inputs)).backward()  # the backbone is not computed
 
-    They stay on the model's device, without padding, and only those that the head reads: the first backward pass shows
-    which. Beyond LIMIT_BYTES nothing more is cached, and what is missing is computed each time.
+    They stay on the model's device, without padding, and only those that the head reads.
     """
 
-    def __init__(self, backbone: nn.Module, examples: int) -> None:
-        self._backbone = backbone
-        self._rows: list[dict[str, Tensor] | None] = [None] * examples
-        self._read: frozenset[str] | None = None  # names of the outputs that the head reads; None: not known yet
-        self._shapes: dict[str, tuple[int, ...]] = {}  # name -> the output's shape after [batch], 0 for the length
+    def __init__(self, model: Any, data: Encoded, profile: Profile) -> None:
+        self._model, self._backbone = model, backbone(model)
+        self._data, self._profile = data, profile
+        self._rows: dict[str, list[Tensor]] = {}  # of each output that the head reads, one an example
+        self._shapes: dict[str, tuple[int, ...]] = {}  # of each output of the longest example
         self._output: Any = None  # the class of the backbone's output
-        self._bytes_left = LIMIT_BYTES
+
+    def compute(self) -> bool:
+        """Compute them, if they fit into LIMIT_BYTES; whether they do."""
+        batches = sorted_batches(self._data.lengths, self._profile.micro_batch_size)
+        longest = int(self._data.lengths.max())
+        read, output = self._read_by_head(batches[0][:1])
+        self._output, self._shapes = type(output), {name: tuple(output[name].shape[1:]) for name in output}
+        of_tokens = {name for name in read if len(self._shapes[name]) > 1 and self._shapes[name][0] == longest}
+        tokens = int(self._data.lengths.sum())
+        size = sum(output[name].nbytes * (tokens / longest if name in of_tokens else len(self._data)) for name in read)
+        if size > LIMIT_BYTES:
+            return False
+        self._rows = {name: [torch.empty(0)] * len(self._data) for name in read}
+        for indices in batches:
+            with torch.no_grad():
+                output = self._outputs(indices)[0]
+            for name, rows in self._rows.items():
+                for index, row in zip(indices, output[name], strict=True):
+                    # Copies: a view would keep the whole batch alive.
+                    rows[index] = (row[: self._data.lengths[index]] if name in of_tokens else row).clone()
+        return True
 
     @contextmanager
-    def part(self, indices: np.ndarray, lengths: np.ndarray) -> Iterator[None]:
-        """The context for the model's forward and backward pass on these examples.
+    def of(self, indices: np.ndarray) -> Iterator[None]:
+        """The context for the model's forward and backward pass on these examples."""
+        with self._in_place(lambda *args, **kwargs: self._padded(indices)):
+            yield
 
-        Args:
-            indices: of the examples, [batch].
-            lengths: tokens an example, [batch]; they are padded on the right to the longest.
-        """
-        width = int(lengths.max())
-        rows = [row for i in indices if (row := self._rows[i]) is not None]
-        compute = self._backbone.forward
-        computed: dict[str, Tensor] = {}
+    def _read_by_head(self, indices: np.ndarray) -> tuple[list[str], Any]:
+        """The names of the outputs that the logits depend on, and the outputs for these examples."""
+        output, logits = self._outputs(indices)
+        names = list(output)
+        found = torch.autograd.grad(logits.sum(), [output[name] for name in names], allow_unused=True)
+        return [name for name, gradient in zip(names, found, strict=True) if gradient is not None], output
 
-        def forward(*args: Any, **kwargs: Any) -> Any:
-            if len(rows) == len(indices):
-                return self._padded(rows, width)
+    def _outputs(self, indices: np.ndarray) -> tuple[Any, Tensor]:
+        """What the backbone gives for these examples, and the logits."""
+        found = []
+
+        def compute(*args: Any, **kwargs: Any) -> Any:
             with torch.no_grad():
-                output = compute(*args, **kwargs)
-            computed.update(output.items())
-            self._output = type(output)
-            if self._read is None:
-                for tensor in computed.values():
+                output = self._backbone(*args, **kwargs)
+            if torch.is_grad_enabled():
+                for tensor in output.values():
                     tensor.requires_grad_()
+            found.append(output)
             return output
 
-        self._backbone.forward = forward  # an attribute of this one module, which hides its class's method
+        batch = self._data.batch(indices).to(self._profile.device)
+        with self._in_place(compute), self._profile.precision():
+            logits = self._model(**batch.inputs).logits
+        return found[0], logits
+
+    def _padded(self, indices: np.ndarray) -> Any:
+        """The backbone's output; what the head does not read is zeros that take no memory."""
+        zero = torch.zeros((), device=self._profile.device)
+        return self._output(
+            **{
+                name: pad_sequence([self._rows[name][i] for i in indices], batch_first=True)
+                if name in self._rows
+                else zero.expand(len(indices), *shape)
+                for name, shape in self._shapes.items()
+            }
+        )
+
+    @contextmanager
+    def _in_place(self, forward: Callable[..., Any]) -> Iterator[None]:
+        """Put this in the place of the backbone, with whatever hooks it has."""
+        name = self._model.base_model_prefix
+        stand_in = nn.Module()
+        stand_in.forward = forward
+        setattr(self._model, name, stand_in)
         try:
             yield
         finally:
-            del self._backbone.forward
-        if computed:
-            self._add(indices, lengths, width, computed)
-
-    def _add(self, indices: np.ndarray, lengths: np.ndarray, width: int, outputs: dict[str, Tensor]) -> None:
-        if self._read is None:
-            self._read = frozenset(name for name, tensor in outputs.items() if tensor.grad is not None)
-            self._shapes = {
-                name: (0 if tensor.dim() > 2 and tensor.shape[1] == width else tensor.shape[1], *tensor.shape[2:])
-                for name, tensor in outputs.items()
-            }
-        for at, (index, length) in enumerate(zip(indices, lengths, strict=True)):
-            if self._rows[index] is not None:
-                continue
-            row = {
-                name: (outputs[name][at, :length] if self._shapes[name][0] == 0 else outputs[name][at]).detach()
-                for name in self._read
-            }
-            size = sum(tensor.numel() * tensor.element_size() for tensor in row.values())
-            if size <= self._bytes_left:
-                # Copies: a view would keep the whole batch alive.
-                self._rows[index] = {name: tensor.clone() for name, tensor in row.items()}
-                self._bytes_left -= size
-
-    def _padded(self, rows: list[dict[str, Tensor]], width: int) -> Any:
-        """The backbone's output for cached examples; what the head does not read is zeros that take no memory."""
-        assert self._read is not None
-        parts = {}
-        for name, shape in self._shapes.items():
-            if name in self._read:
-                parts[name] = torch.stack([row[name] if shape[0] else _padded_to(row[name], width) for row in rows])
-            else:
-                zero = torch.zeros((), device=next(self._backbone.parameters()).device)
-                parts[name] = zero.expand(len(rows), shape[0] or width, *shape[1:])
-        return self._output(**parts)
+            setattr(self._model, name, self._backbone)
 
 
-def _padded_to(states: Tensor, width: int) -> Tensor:
-    """[length, hidden] with zeros below, up to [width, hidden]."""
-    return functional.pad(states, (0, 0, 0, width - len(states)))
-
-
-def feature_cache(model: Any, examples: int) -> FeatureCache | None:
-    """A cache where it changes no result: nothing of the backbone trains, and no dropout is on. Else None."""
+def features_of(model: Any, data: Encoded, profile: Profile) -> Features | None:
+    """The features where they change no result: nothing of the backbone trains, and no dropout is on. Else None."""
     from transformers import PreTrainedModel  # takes a second, and `plan` imports the loop
 
     if not isinstance(model, PreTrainedModel) or model.base_model is model:
@@ -116,4 +123,5 @@ def feature_cache(model: Any, examples: int) -> FeatureCache | None:
     probabilities += [module.p for module in part.modules() if isinstance(module, nn.Dropout)]
     if any(probabilities) or any(parameter.requires_grad for parameter in part.parameters()):
         return None
-    return FeatureCache(part, examples)
+    features = Features(model, data, profile)
+    return features if features.compute() else None

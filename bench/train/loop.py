@@ -22,7 +22,7 @@ from bench.profiles import Profile
 from bench.train.adaptation import Adapted
 from bench.train.batches import PART_TOKENS, epoch_batches, like_length_parts
 from bench.train.data import Batch, Encoded
-from bench.train.features import feature_cache
+from bench.train.features import features_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -114,14 +114,16 @@ def train(
     before = [_sample(parameter) for parameter in state.trained]
     losses = torch.full((total,), math.nan, device=profile.device)  # one tensor: no block of memory a step
     best = _BestPoint(state.trained, callbacks.higher_is_better)
-    cache = feature_cache(model, len(data))
+    with timeline.phase("features"):
+        features = features_of(model, data, profile)
     had_gradient = False
     reported = time.monotonic()
+    stream = _stream(data, recipe, None if features else profile, seed, total, timeline)
     model.train()
-    for step, (indices, parts, ends_epoch) in enumerate(_stream(data, recipe, profile, seed, total, timeline), 1):
+    for step, (indices, parts, ends_epoch) in enumerate(stream, 1):
         moved_parts = [part.to(profile.device) for part in parts]
         with timeline.phase("train"), clock.step(sum(p.examples for p in parts), sum(p.tokens for p in parts)):
-            cached = [cache.part(part, data.lengths[part]) for part in indices] if cache else None
+            cached = [features.of(part) for part in indices] if features else None
             losses[step - 1] = update(state, moved_parts, data.kind, profile, cached)
             state.schedule.step()
             had_gradient = had_gradient or any(p.grad is not None and bool(p.grad.any()) for p in state.trained)
@@ -233,16 +235,21 @@ def _is_matrix(parameter: nn.Parameter, in_head: bool) -> bool:
 
 
 def _stream(
-    data: Encoded, recipe: Recipe, profile: Profile, seed: int, total: int, timeline: Timeline
+    data: Encoded, recipe: Recipe, profile: Profile | None, seed: int, total: int, timeline: Timeline
 ) -> Iterator[tuple[list[np.ndarray], list[Batch], bool]]:
-    """The batches of all steps, in parts: indices, examples, and whether it is the last of an epoch (or of all)."""
+    """The batches of all steps, in parts: indices, examples, and whether it is the last of an epoch (or of all).
+
+    profile: whose device computes the parts; None: they are left whole.
+    """
     done, epoch = 0, 0
     while done < total:
         order = epoch_batches(len(data), recipe.batch_size, seeds.derive(seed, "epoch", epoch))
         for at, batch in enumerate(order[: total - done], start=1):
             with timeline.phase("batching"):
-                cuts = like_length_parts(data.lengths[batch], profile.micro_batch_size, PART_TOKENS[profile.device])
-                parts = [batch[cut] for cut in cuts]
+                parts = [batch]
+                if profile is not None:
+                    cuts = like_length_parts(data.lengths[batch], profile.micro_batch_size, PART_TOKENS[profile.device])
+                    parts = [batch[cut] for cut in cuts]
                 examples = [data.batch(part) for part in parts]
             yield parts, examples, at == len(order) or done + at == total
         done += len(order)

@@ -68,7 +68,7 @@ def _suites(data: bytes) -> object:
     for task in request.tasks:
         for spec in request.methods:
             changed = Overrides(suite.recipe(task, spec.name))
-            resolve_recipe(recipe, changed, suite.name, suite.budget, "cpu").recipe.model_dump_json()
+            resolve_recipe(recipe, changed, suite.name, suite.budget.epochs_scale, "cpu").recipe.model_dump_json()
     return request
 
 
@@ -91,7 +91,7 @@ def _recipes(data: bytes) -> object:
         for spec, task in (("lora", "sms-spam"), ("lora[r=1]", "sms-spam"), ("lora", "us-address")):
             changed = store.overrides(build_method(known_methods(), parse(spec)), task, suite)
             cell_with(changed.settings).model_dump_json()
-            resolve_recipe(recipe, changed, suite.name, suite.budget, "cpu").recipe.model_dump_json()
+            resolve_recipe(recipe, changed, suite.name, suite.budget.epochs_scale, "cpu").recipe.model_dump_json()
     return store
 
 

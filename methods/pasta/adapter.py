@@ -52,7 +52,7 @@ class Saved(BaseModel):
     """`adapter.json`: what the tensors beside it are.
 
     special_ids: the special tokens of a full input, in order. slots and layers: those that have vectors, counted
-    from 0. num_labels: outputs of the saved head; None: no head was saved.
+    from 0. num_labels: outputs of the saved head; None: no head was saved. pooling: that it was trained with.
     """
 
     method: str = Field("pasta", pattern="^pasta$")
@@ -63,6 +63,7 @@ class Saved(BaseModel):
     slots: tuple[int, ...] = Field(min_length=1)
     layers: tuple[int, ...] = Field(min_length=1)
     num_labels: int | None = Field(None, ge=1)
+    pooling: str = "model"
 
 
 def attach(
@@ -166,6 +167,11 @@ def load(model: PreTrainedModel, folder: str | Path, name: str = DEFAULT) -> Pre
     _require_fit(model, about, folder)
     attached: Any = getattr(model.base_model, "pasta", None)
     exists = attached is not None and name in attached.adapters
+    if not exists and about.pooling != "model":
+        raise ValueError(
+            f"The adapter in {folder} was trained with {about.pooling} pooling, which this model does not have: put it "
+            "on with `bench.train.adaptation.restore`."
+        )
     if exists:
         vectors, head = attached.adapter(name), attached.head(name)
         if (vectors.layout.slots, vectors.layout.layers) != (about.slots, about.layers):

@@ -29,6 +29,7 @@ OTHER: dict[str, Any] = {
     "preset": "full",
     "budget": Budget(train_examples=101),
     "recipe": {"epochs": 3},
+    "pooling": "mean",
     "seed": 1,
     "code": "0123456789abcdee",
 }

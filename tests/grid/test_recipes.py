@@ -10,9 +10,10 @@ import pytest
 
 from bench.errors import UsageError
 from bench.grid import recipes
-from bench.grid.recipes import File, Overrides, RecipeStore, Tuned, resolve_recipe
+from bench.grid.recipes import File, Overrides, RecipeStore, Tuned, length_scale, resolve_recipe
 from bench.grid.suites import Budget, Suite
 from bench.plugins import Method, Params, Recipe, registry
+from bench.plugins.specs import build_method, parse
 
 SUITE = Suite(name="mine", summary="for tests", methods=("head",), tasks=("a",), budget=Budget())
 OWN = Recipe(learning_rate=1, epochs=2, chosen_by="its author")
@@ -100,9 +101,9 @@ def test_a_wrong_file_is_refused(content: str, reason: str, tmp_path: Path) -> N
 
 
 def test_a_methods_own_recipe_is_completed_by_defaults_and_the_device() -> None:
-    found = resolve_recipe(OWN, Overrides(), "mine", Budget(), "cpu")
+    found = resolve_recipe(OWN, Overrides(), "mine", 1.0, "cpu")
     assert found.recipe == OWN.model_copy(update={"masks": "16-bit"})
-    assert resolve_recipe(OWN, Overrides(), "mine", Budget(), "cuda").recipe.masks == "torch"
+    assert resolve_recipe(OWN, Overrides(), "mine", 1.0, "cuda").recipe.masks == "torch"
     assert found.sources == {
         **dict.fromkeys(Recipe.model_fields.keys() - {"chosen_by", "trials", "trial_examples"}, "default"),
         "learning_rate": "method",
@@ -110,12 +111,12 @@ def test_a_methods_own_recipe_is_completed_by_defaults_and_the_device() -> None:
         "masks": "device",
     }
     masks = Recipe(learning_rate=1, epochs=1, chosen_by="me", masks="torch")
-    kept = resolve_recipe(masks, Overrides(), "mine", Budget(), "cpu")
+    kept = resolve_recipe(masks, Overrides(), "mine", 1.0, "cpu")
     assert (kept.recipe.masks, kept.sources["masks"]) == ("torch", "method")
 
 
 def test_tuned_settings_keep_their_history(tmp_path: Path) -> None:
-    found = resolve_recipe(OWN, overrides(keep(tmp_path, tuned(0.5))), "mine", Budget(), "cpu")
+    found = resolve_recipe(OWN, overrides(keep(tmp_path, tuned(0.5))), "mine", 1.0, "cpu")
     recipe = found.recipe
     assert (recipe.learning_rate, recipe.chosen_by, recipe.trials, recipe.trial_examples) == (0.5, "tune", 7, 8000)
     assert found.sources["learning_rate"] == f"--recipes {tmp_path.name}/lora.json: tuned on a"
@@ -125,7 +126,7 @@ def test_a_suite_replaces_tuned_settings_and_their_history(tmp_path: Path) -> No
     suite = SUITE.model_copy(update={"recipes": {"lora": {"epochs": 9}}})
     changed = overrides(keep(tmp_path, tuned(0.5, None)), suite=suite)
     assert changed.settings == {"learning_rate": 0.5, "epochs": 9}
-    found = resolve_recipe(OWN, changed, "mine", Budget(), "cpu")
+    found = resolve_recipe(OWN, changed, "mine", 1.0, "cpu")
     assert (found.recipe.chosen_by, found.recipe.learning_rate, found.recipe.epochs) == ("the suite mine", 0.5, 9)
     sources = {name: found.sources[name] for name in changed.settings}
     origin = f"--recipes {tmp_path.name}/lora.json: tuned on several tasks"
@@ -134,7 +135,13 @@ def test_a_suite_replaces_tuned_settings_and_their_history(tmp_path: Path) -> No
 
 def test_the_budget_scales_the_length() -> None:
     changed = Overrides({"min_steps": 5}, {"min_steps": "suite mine"})
-    found = resolve_recipe(OWN, changed, "mine", Budget(epochs_scale=0.3), "cpu")
+    found = resolve_recipe(OWN, changed, "mine", 0.3, "cpu")
     assert (found.recipe.epochs, found.recipe.min_steps) == (2 * 0.3, 2)
     assert found.sources["epochs"] == "method, times 0.3 (budget)"
     assert found.sources["min_steps"] == "suite mine, times 0.3 (budget)"
+
+
+def test_the_budget_does_not_shorten_a_floor() -> None:
+    methods, budget = registry.methods(), Budget(epochs_scale=0.3)
+    scales = {name: length_scale(build_method(methods, parse(name)), budget) for name in ("head", "lora")}
+    assert scales == {"head": 1.0, "lora": 0.3}

@@ -7,6 +7,7 @@ import io
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -109,17 +110,18 @@ def test_an_adapter_replaces_a_link_and_an_older_adapter(tmp_path: Path) -> None
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "adapter.json").write_text("{}")
 
+    adapted = SimpleNamespace(module=None, pooling="model")
     mine, target = tmp_path / "mine", tmp_path / "results" / "adapters" / "0123456789abcdef"
     mine.mkdir()
     (mine / "adapter.json").write_text("precious")
     target.parent.mkdir(parents=True)
     target.symlink_to(mine)
     for _ in range(2):
-        assert save(Saves(), None, target) == 2  # type: ignore[arg-type]
+        assert save(Saves(), adapted, target) == 2  # type: ignore[arg-type]
         assert not target.is_symlink()
         (target / "left over").write_text("x")
     assert (mine / "adapter.json").read_text() == "precious"
-    assert save(Saves(), None, target) == 2  # type: ignore[arg-type]
+    assert save(Saves(), adapted, target) == 2  # type: ignore[arg-type]
     assert [file.name for file in target.iterdir()] == ["adapter.json"]
     assert [file.name for file in target.parent.iterdir()] == [target.name]
 

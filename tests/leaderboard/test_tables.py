@@ -32,7 +32,7 @@ score_mean, score_std, score_ci95_low, score_ci95_high, n_seeds, n_failed, statu
 trainable_params, trainable_share_percent, trainable_share_with_head_percent, adapter_bytes, peak_train_memory_mib,
 peak_eval_memory_mib, memory_kind, train_examples_per_second, train_tokens_per_second, eval_examples_per_second,
 step_p50_ms, step_p95_ms, train_seconds, recipe_chosen_by, tuning_trials, tuning_examples, schema_version,
-bench_version, score_median, n_collapsed
+bench_version, score_median, n_collapsed, pooling
 """
 BOTH: tuple[str, ...] = ("leaderboard", "cells")
 LATER = "2026-06-01T00:00:00.000+00:00"
@@ -306,11 +306,12 @@ def test_rows_go_from_best_to_worst_within_their_group() -> None:
     ]
 
 
-def test_profiles_models_and_presets_are_never_merged() -> None:
+def test_profiles_models_presets_and_poolings_are_never_merged() -> None:
     other_profile = PROFILE.model_copy(update={"name": "cpu-2w", "workers": 2})
-    others = [{}, {"profile": other_profile}, {"model": "other"}, {"preset": "full"}, {"task": "other"}]
+    others = [{}, {"profile": other_profile}, {"model": "other"}, {"preset": "full"}, {"pooling": "mean"},
+              {"task": "other"}]  # fmt: skip
     found = lines([record(score=at / 10, of=of) for at, of in enumerate(others, start=1)])
-    assert sorted(line["score_mean"] for line in found) == [0.1, 0.2, 0.3, 0.4, 0.5]
+    assert sorted(line["score_mean"] for line in found) == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
     assert all(line["n_seeds"] == 1 for line in found)
 
 

@@ -12,7 +12,7 @@ from made import failed, record
 from bench import tuning
 from bench.errors import UsageError
 from bench.grid.suites import Budget, Suite
-from bench.plugins.recipe import Recipe
+from bench.plugins.recipe import LENGTH, Recipe
 from bench.plugins.specs import parse_all
 from bench.records.record import Data, Record
 from bench.runner.options import Options
@@ -136,8 +136,8 @@ def test_every_trial_is_a_suite_scored_on_validation_with_the_same_budget() -> N
         assert each.suite.budget == Budget(train_examples=100, test_examples=7, score_on="validation")
         assert not each.recipes.shipped
         assert set(each.suite.recipes) == {"head", "lora"}
-        for settings in each.suite.recipes.values():
-            assert (settings["epochs"], settings["min_steps"]) == (4, 250)
+        assert (each.suite.recipes["lora"]["epochs"], each.suite.recipes["lora"]["min_steps"]) == (4, 250)
+        assert not LENGTH & set(each.suite.recipes["head"])  # it has one of its own
     assert first.suite.recipes["lora"]["learning_rate"] == 2e-3  # the middle of 2e-4 to 2e-2
     assert second.suite.recipes["lora"]["learning_rate"] == 6.3e-4
 
