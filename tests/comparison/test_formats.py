@@ -67,8 +67,8 @@ def test_json_is_plain_and_has_the_columns_names(found: RunComparison) -> None:
     assert content["verdict"] == "regression"
     assert len(content["comparisons"]) == 4 * len(MEASURES)
     assert content["comparisons"][0].keys() == {
-        "method", "method_params", "task", "model", "profile", "preset", "pooling", "metric", "quantity", "outcome", "base", "new",
-        "change", "relative", "worse", "threshold", "p_value", "detectable", "n_seeds", "reason",
+        "method", "method_params", "task", "model", "profile", "preset", "pooling", "metric", "quantity", "outcome",
+        "base", "new", "change", "relative", "worse", "threshold", "p_value", "detectable", "n_seeds", "reason",
     }  # fmt: skip
     worse = [(c["method"], c["quantity"]) for c in content["comparisons"] if c["outcome"] == "regression"]
     assert worse == [("worse", "score"), ("worse", "trainable_params")]
