@@ -97,7 +97,7 @@ def pairs_table(lines: Sequence[Line]) -> str:
 
 
 def overall_table(lines: Iterable[Line]) -> str:
-    """Average ranks over tasks, a table for each model, profile and preset."""
+    """Average ranks over tasks, a table for each model, profile, preset and pooling."""
     parts = []
     for key, part in groupby(lines, key=itemgetter("model", "profile", "preset", "pooling")):
         members = list(part)

@@ -26,9 +26,8 @@ class Budget(BaseModel):
     A limit of None means all examples; validation_examples = 0 means no validation. choose: report the weights at the
     end of training ("last"), or those with the best validation score ("best"), taken every `validate_every` steps and
     at the end, or after each epoch where that is None. epochs_scale multiplies the epochs and
-    min_steps of recipes, save those of methods that have a length of their own.
-    score_on: "validation" scores the validation split and never reads test, for
-    choosing between settings.
+    min_steps of recipes, save those of methods that have a length of their own. score_on: "validation" scores the
+    validation split and never reads test, for choosing between settings.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

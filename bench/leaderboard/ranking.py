@@ -89,10 +89,10 @@ def pair_lines(found: Mapping[Group, Ranking], rows: Mapping[Row, Sequence[Recor
 
 
 def overall_lines(rows: Mapping[Row, Sequence[Record]]) -> list[dict[str, Any]]:
-    """A line for each method over all tasks of a model, profile and preset; see bench.leaderboard.columns.OVERALL.
+    """A line for each method over all tasks of a model, profile, preset and pooling.
 
-    Extra tests do not count: they score the same training once more. Methods that did not finish every task are left
-    out; there are no lines for fewer than two tasks or methods.
+    See bench.leaderboard.columns.OVERALL. Extra tests do not count: they score the same training once more. Methods
+    that did not finish every task are left out; there are no lines for fewer than two tasks or methods.
     """
     results: dict[tuple[str, ...], dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     for row, members in rows.items():

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-<<<<<<< HEAD
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import asdict
-=======
-from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
->>>>>>> 09ed334 (Pooling is a setting of a grid; the head is trained to convergence, and on mean-pooled features)
 from typing import cast
 
 import numpy as np

@@ -29,6 +29,7 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
     "suite": ({"suite": "quik"}, "There is no suite 'quik'; did you mean 'quick'?"),
     "preset": ({"suite": None, "preset": "qick"}, "There is no preset 'qick'; did you mean 'quick'?"),
     "both": ({"preset": "quick"}, "Give --suite or --preset, not both"),
+    "pooling": ({"pooling": "max"}, "--pooling 'max': there are model, cls, mean."),
     "executor": ({"executor": "rai"}, "There is no executor 'rai'; there are: local, ray."),
     "address": ({"ray-address": "auto"}, "--ray-address goes with --executor ray"),
     "workers": ({"workers": 0}, "--workers 0: at least one worker is needed"),
