@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from bench import profiles
@@ -11,6 +12,12 @@ from bench.grid.suites import Budget
 from bench.records.record import Memory, Parameters, Record, Speed
 
 PROFILE = profiles.load("cpu")
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")  # digits are masked where near-duplicates are looked for
+
+
+def unlike_any(number: int) -> str:
+    """A text for each number, without a near-duplicate among those of other numbers."""
+    return hashlib.sha256(str(number).encode()).hexdigest().translate(_LETTERS)
 
 
 def cell(method: str = "head", seed: int = 0, **changes: Any) -> Cell:

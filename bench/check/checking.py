@@ -60,9 +60,9 @@ class Report:
         return {"plugin": self.plugin.spec, "type": self.plugin.type, "status": self.status, "checks": checks}
 
     def lines(self) -> list[str]:
-        """One line with the status, and one for each error or reason to skip, with the kinds of task that it is on."""
+        """One line with the status, and one for each error, reason to skip or note, with the kinds of task it is on."""
         kinds = {outcome.on for outcome in self.outcomes}
-        checks = {outcome.check for outcome in self.outcomes}
+        checks = {outcome.check for outcome in self.outcomes if outcome.status != "note"}
         failed = {outcome.check for outcome in self.outcomes if outcome.status == "failed"}
         on = f" on {len(kinds)} kinds of task" if kinds != {None} else ""
         status = {"ok": f"{len(checks)} checks{on}: ok", "failed": f"{len(failed)} of {len(checks)} checks failed"}
@@ -70,7 +70,7 @@ class Report:
         places: dict[tuple[str, str | None], list[str | None]] = {}
         for outcome in self.outcomes:
             if outcome.status != "ok":
-                name = outcome.check if outcome.status == "failed" else "does not apply"
+                name = "does not apply" if outcome.status == "skipped" else outcome.check
                 places.setdefault((name, outcome.reason), []).append(outcome.on)
         for (name, reason), where in places.items():
             some = f" ({', '.join(map(str, where))})" if len(where) < len(kinds) else ""

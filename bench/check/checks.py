@@ -19,12 +19,12 @@ class Outcome:
     """The outcome of one check.
 
     on: the kind of task that a method was tried on; None for a check of a task. reason: why the check failed or was
-    skipped; None where it passed.
+    skipped; None where it passed. A note requires nothing: reason is what it says.
     """
 
     check: str
     requirement: str
-    status: Literal["ok", "failed", "skipped"]
+    status: Literal["ok", "failed", "skipped", "note"]
     reason: str | None = None
     on: str | None = None
 

@@ -23,11 +23,13 @@ from typing import Any
 from bench.check.checks import Check, OnProgress, Outcome, run_checks
 from bench.errors import SourceError
 from bench.plugins import metrics
+from bench.plugins.duplicates import near
 from bench.plugins.registry import load_file
-from bench.plugins.splits import identity
+from bench.plugins.splits import Cut, compared, conflicts, identity
 from bench.plugins.task import SPLITS, Example, Label, Splits, Task
 from bench.sources.references import parse
 
+SOME = 2000  # of a split that is compared with train: splits are shuffled, so the first are a fair sample
 SHORTEST = 8  # the four special tokens of a pair on RoBERTa, and two pieces of each text
 
 
@@ -220,7 +222,30 @@ def task_outcomes(reading: Reading, with_data: bool, report: OnProgress = lambda
     for check in STATIC:
         yield from run_checks((check,), reading, report)
     if with_data:
-        yield from run_checks(DATA, reading, report)
+        outcomes = list(run_checks(DATA, reading, report))
+        yield from outcomes
+        if all(outcome.status == "ok" for outcome in outcomes):
+            report({"check": "near-duplicates", "on": None})
+            yield from notes(reading)
+
+
+def notes(reading: Reading) -> Iterator[Outcome]:
+    """What is good to know of data that keep the contract."""
+    splits = reading.splits
+    train = [compared(example) for example in splits["train"]]
+    for name in ("test", *reading.task.extra_tests):
+        some = [compared(example) for example in splits[name][:SOME]]
+        share = near(some, train).mean()
+        what = "Near-duplicates share at least half of their character 5-grams (Jaccard), digits masked."
+        reason = f"{share:.1%} of {len(some):,} examples of {name} have a near-duplicate in train"
+        yield Outcome("near-duplicates", what, "note", reason)
+    what = "Inputs are equal if they differ in case and white space at most (Unicode NFKC)."
+    if isinstance(splits, Cut):
+        yield Outcome("repeated", what, "note", f"{splits.removed:,} examples were removed because of equal inputs")
+        found = splits.conflicts
+    else:
+        found = conflicts(itertools.chain.from_iterable(splits.values()))
+    yield Outcome("label-conflicts", what, "note", f"{found:,} inputs have more than one label")
 
 
 def _perfect_score(task: type[Task], references: list[Any]) -> float | None:

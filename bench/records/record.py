@@ -83,12 +83,16 @@ class Data(_Part):
     """The data of a cell: examples a split, how often each label occurs, and a hash of all of it.
 
     labels: the names of the label indices in order, empty for a regression; None: the schema version did not have it.
+    removed: examples of the source that are in no split because their input is in one already. conflicts: inputs of
+    the source with more than one label. None: the task does not count them, or the schema version did not have it.
     """
 
     examples: dict[str, Count]
     labels: list[str] | None = None
     label_counts: dict[str, dict[str, Count]]
     digest: str
+    removed: Count | None = None
+    conflicts: Count | None = None
 
 
 class ExtraTest(_Part):

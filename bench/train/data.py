@@ -19,6 +19,7 @@ import numpy as np
 
 from bench.errors import BenchError, SourceError, first_line
 from bench.grid.suites import Budget
+from bench.plugins.splits import Cut
 from bench.plugins.task import SPLITS, Example, Kind, Splits, Task, TaskContext
 from bench.records.record import Data
 from bench.train.model import context, load_tokenizer
@@ -136,7 +137,7 @@ def prepare(task_class: Hashable, data: Path, model: Path, budget: Budget) -> Pr
     examples = {name: examples_of(name, splits, budget) for name in (*SPLITS, *task.extra_tests)}
     return Prepared(
         splits={name: encode(task, part, tokenizer) for name, part in examples.items() if part},
-        description=_describe(task, examples),
+        description=_describe(task, examples, splits),
         context=context(task, tokenizer),
     )
 
@@ -151,8 +152,8 @@ def examples_of(split: str, splits: Splits, budget: Budget) -> list[Example]:
     return [] if source is None else splits[source][: budget.limit(source)]
 
 
-def _describe(task: Task, examples: dict[str, list[Example]]) -> Data:
-    """The record's description of the data: sizes, label counts, and a digest of every text and label."""
+def _describe(task: Task, examples: dict[str, list[Example]], splits: Splits) -> Data:
+    """The record's description of the data: sizes, label counts, a digest of every text and label, what was removed."""
     digest = hashlib.sha256()
     counts: dict[str, dict[str, int]] = {}
     for split, part in examples.items():
@@ -162,7 +163,14 @@ def _describe(task: Task, examples: dict[str, list[Example]]) -> Data:
             flat = Counter(index for e in part for index in (e.label if isinstance(e.label, tuple) else (e.label,)))
             counts[split] = {task.labels[int(index)]: flat[index] for index in sorted(flat)}
     sizes = {split: len(part) for split, part in examples.items()}
-    return Data(examples=sizes, labels=list(task.labels), label_counts=counts, digest=f"sha256:{digest.hexdigest()}")
+    return Data(
+        examples=sizes,
+        labels=list(task.labels),
+        label_counts=counts,
+        digest=f"sha256:{digest.hexdigest()}",
+        removed=splits.removed if isinstance(splits, Cut) else None,
+        conflicts=splits.conflicts if isinstance(splits, Cut) else None,
+    )
 
 
 def read(task: Task, path: Path) -> Splits:

@@ -121,7 +121,7 @@ reads("labels-in-range", "test has examples of label 1 (warm), and train has non
       lambda splits: {**splits, "train": [example for example in splits["train"] if not example.label]})  # fmt: skip
 
 reads("splits-disjoint", "1 inputs are both in train and in test, such as ",
-      lambda splits: {**splits, "train": [*splits["train"], Example(f"{splits['test'][0].text.upper()}!", 0)]},
+      lambda splits: {**splits, "train": [*splits["train"], Example(f" {splits['test'][0].text.upper()}", 0)]},
 )  # fmt: skip
 reads("splits-disjoint", "are both in validation and in test",
       lambda splits: {**splits, "validation": splits["test"]})  # fmt: skip

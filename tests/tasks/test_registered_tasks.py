@@ -78,13 +78,13 @@ def digest(splits: Splits) -> str:
 
 # Sizes as documented, and every text, label and place in the order: recorded scores are scores on exactly these.
 EMBEDDED = {
-    "rt-polarity": ((8000, 1066, 1500), "d7b229de3c74ccdc"),
-    "rt-intensity": ((8037, 1066, 1500), "f0b12aafb2602005"),
-    "sms-spam": ((2987, 500, 1000), "807da6d2dc6300f6"),
-    "us-address": ((1070, 200, 200), "c14141b4134e7173"),
+    "rt-polarity": ((8000, 1066, 1500), "c2f4be69a5b925a0"),
+    "rt-intensity": ((8037, 1066, 1500), "074275f94e1d9c04"),
+    "sms-spam": ((3011, 500, 1000), "a54925009d2914ac"),
+    "us-address": ((1087, 200, 200), "99e8dea0ff8efdb2"),
     "record-match": ((9336, 456, 936), "aaced31f36cfdee7"),
-    "glue-mrpc": ((3263, 400, 408), "a370ccc77b213be2"),
-    "conll2003": ((13401, 3177, 3453), "66273c4d1a560bee"),
+    "glue-mrpc": ((3268, 400, 408), "37a727cc47bc4c30"),
+    "conll2003": ((13487, 3186, 3453), "8935fd10d8a7ac1e"),
 }
 
 
@@ -102,7 +102,7 @@ def test_what_is_not_recorded_is_read_once_more(reading: Any, name: str) -> None
 
 def test_the_extra_test_of_addresses_is_the_recorded_one(splits: Any) -> None:
     messiest = splits("us-address")["messiest"]
-    assert (len(messiest), digest({"messiest": messiest})) == (37, "0c2604f982e2d26c")
+    assert (len(messiest), digest({"messiest": messiest})) == (39, "bb935c19d326e01a")
 
 
 def test_no_record_of_a_person_stands_in_two_splits(splits: Any) -> None:

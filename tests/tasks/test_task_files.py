@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
+from made import unlike_any
 
 from bench.errors import SourceError
 from bench.plugins import registry
@@ -33,7 +34,7 @@ def test_a_run_of_one_tag_is_one_entity(parts: tuple[str, ...], tags: list[str])
 
 def films(path: Path, rows: list[str], count: int = 2600) -> Path:
     """`count` sentences, the even ones rated 1.5 and the odd ones -0.5, and the rows given."""
-    lines = [f"{i}\t{1.5 if i % 2 == 0 else -0.5}\tfilm number {i}" for i in range(count)]
+    lines = [f"{i}\t{1.5 if i % 2 == 0 else -0.5}\t{unlike_any(i)}" for i in range(count)]
     path.write_text("\n".join(["id\trating\ttext", *lines, *rows]) + "\n", encoding="utf-8")
     return path
 
@@ -51,12 +52,13 @@ def test_film_sentences_are_read_as_they_stand(tmp_path: Path) -> None:
     assert not {"neither", "nor"} & polarity.keys()  # exactly zero is neither
     assert (len(polarity), len(intensity)) == (2602, 2604)
     assert (intensity['"so bad'], intensity["neither"]) == (-2.25, 0.0)
-    assert (polarity["film number 4"], polarity["film number 5"]) == (1, 0)
+    assert (polarity[unlike_any(4)], polarity[unlike_any(5)]) == (1, 0)
 
 
 def addresses(folder: Path, extra: str = "", messiest: str = "") -> Path:
     root = "".join(
-        f"<AddressString><AddressNumber>{i}</AddressNumber> <StreetName>Long</StreetName> <StreetName>Name</StreetName>"
+        f"<AddressString><AddressNumber>{i}</AddressNumber> <StreetName>{unlike_any(i)}</StreetName> "
+        f"<StreetName>Name</StreetName>"
         f"</AddressString>"
         for i in range(402)
     )
@@ -75,7 +77,7 @@ def test_addresses_become_words_and_tags(tmp_path: Path) -> None:
     splits = task.read(folder)
     found = every(splits)
     tags = {text: [task.labels[index] for index in label] for text, label in found.items()}  # type: ignore[attr-defined]
-    assert tags[("7", "Long", "Name")] == ["B-AddressNumber", "B-StreetName", "I-StreetName"]
+    assert tags[("7", unlike_any(7), "Name")] == ["B-AddressNumber", "B-StreetName", "I-StreetName"]
     assert tags[("12345", "NY,")] == ["B-ZipCode", "B-StateName"]  # a blank word is left out
     assert {name: len(split) for name, split in splits.items()} == {
         **{"train": 3, "validation": 200, "test": 200},
@@ -87,10 +89,10 @@ def test_addresses_become_words_and_tags(tmp_path: Path) -> None:
 
 def test_the_messiest_addresses_are_those_not_seen_in_the_first_file(tmp_path: Path) -> None:
     plain = UsAddress().read(addresses(tmp_path))
-    # The second is address 5 of the first file with other tags and signs; the last is there twice.
+    # The second is address 5 of the first file with other tags, number and signs; the last is there twice.
     messiest = "".join(
         f"<AddressString><AddressNumber>{number}</AddressNumber><StreetName>{name}</StreetName></AddressString>"
-        for number, name in ((1, "Messy"), (5, "LONG Name,"), (2, "Hard"), (2, "hard."))
+        for number, name in ((1, "Messy"), (8, f"{unlike_any(5).upper()} Name,"), (2, "Hard"), (2, "hard"))
     )
     splits = UsAddress().read(addresses(tmp_path, messiest=messiest))
     assert {e.text for e in splits["messiest"]} == {("1", "Messy"), ("2", "Hard")}
@@ -101,17 +103,19 @@ def messages(path: Path, header: tuple[str, str], extra: list[tuple[str, str]]) 
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header)
-        writer.writerows([*((str(int(i % 8 == 0)), f"message {i}") for i in range(1505)), *extra])
+        writer.writerows([*((str(int(i % 8 == 0)), f"message {unlike_any(i)}") for i in range(1505)), *extra])
     return path
 
 
 def test_messages_keep_their_commas_quotes_and_lines(tmp_path: Path) -> None:
     odd = 'win "big", now\nor never'
-    splits = SmsSpam().read(messages(tmp_path / "sms.csv", ("spam", "text"), [("1", odd), ("0", "MESSAGE 3!!")]))
+    splits = SmsSpam().read(
+        messages(tmp_path / "sms.csv", ("spam", "text"), [("1", odd), ("0", f"MESSAGE  {unlike_any(3)}")])
+    )
     found = every(splits)
     assert found[odd] == 1
-    assert len(found) == 1506  # "MESSAGE 3!!" is message 3 once more
-    assert (found["message 8"], found["message 9"]) == (1, 0)
+    assert len(found) == 1506  # the last is message 3 once more
+    assert (found[f"message {unlike_any(8)}"], found[f"message {unlike_any(9)}"]) == (1, 0)
 
 
 HEADER = "rec_id, given_name, surname, suburb, postcode"
@@ -219,7 +223,7 @@ def test_train_of_mnli_holds_no_input_of_either_test(tmp_path: Path) -> None:
     folder = glue_folder(tmp_path, "mnli")
     file = folder / "validation_mismatched-00000-of-00001.parquet"
     rows = Dataset.from_parquet(str(file), keep_in_memory=True).to_list()
-    rows[0].update(premise="Premise 3!", hypothesis="hypothesis 3")  # one of train, spelt otherwise
+    rows[0].update(premise="Premise  3", hypothesis="hypothesis 3")  # one of train, spelt otherwise
     Dataset.from_list(rows).to_parquet(str(file))
     splits = registry.tasks().get("glue-mnli").plugin().read(folder)
     assert len(splits["mismatched"]) == 12

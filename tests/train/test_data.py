@@ -1,5 +1,6 @@
 """From texts to tensors: ids, masks, segments and aligned labels by hand."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 
 from bench.grid.suites import Budget
 from bench.plugins import metrics
-from bench.plugins.task import Example
-from bench.train.data import IGNORED, TRUNCATED, encode, examples_of
+from bench.plugins.splits import cut
+from bench.plugins.task import Example, Splits
+from bench.train.data import IGNORED, TRUNCATED, encode, examples_of, prepare
 
 AT = {token: index for index, token in enumerate(tiny_bert.VOCAB)}
 
@@ -139,3 +141,18 @@ def test_the_smaller_sample_is_part_of_the_larger() -> None:
     assert examples_of("train", splits, Budget()) == splits["train"]
     for limit in range(1, 22):
         assert examples_of("train", splits, Budget(train_examples=limit)) == splits["train"][:limit]
+
+
+@pytest.mark.parametrize(("cuts", "expected"), [(True, (2, 1)), (False, (None, None))])
+def test_the_record_has_what_was_removed(tiny_model_dir: Path, cuts: bool, expected: tuple[int | None, ...]) -> None:
+    """Six inputs, one of them three times with two labels; a task that cuts by itself counts nothing."""
+
+    class Films(type(tiny_bert.task("classification"))):  # type: ignore[misc]
+        def read(self, path: Path) -> Splits:
+            texts = ["good", "bad", "very good", "not bad", "the film", "a street", "Good", " good"]
+            splits = cut([Example(text, at % 2) for at, text in enumerate(texts)], salt="s", validation=1, test=1)
+            return splits if cuts else dict(splits)
+
+    data = prepare(Films, Path(), tiny_model_dir, Budget()).description
+    assert (data.removed, data.conflicts) == expected
+    assert data.examples == {"train": 4, "validation": 1, "test": 1}
