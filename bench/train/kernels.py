@@ -96,6 +96,8 @@ def attention(
     Returns:
         [batch, queries, heads, width], and no weights.
     """
+    # Under autocast a prefix in float32 makes keys and values of float32, beside queries in bfloat16.
+    key, value = key.to(query.dtype), value.to(query.dtype)
     heads, width = query.shape[1], query.shape[3]
     keys = key.shape[2]
     unsupported = key.shape[1] != heads or any(kwargs.get(name) is not None for name in _UNSUPPORTED)

@@ -112,6 +112,23 @@ def test_a_step_under_autocast(family: str) -> None:
     assert torch.cosine_similarity(*gradients, dim=0) > 0.99
 
 
+def test_a_float32_prefix_beside_bfloat16_queries_gets_its_gradients() -> None:
+    """As of prefix tuning under autocast: the prefix makes keys and values of float32."""
+    gradients = []
+    for dtype in (torch.float32, torch.bfloat16):
+        torch.manual_seed(1)
+        query, key, value = (torch.randn(2, 4, length, 8) for length in (5, 7, 7))
+        for each in (key, value):
+            each.requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            output, _ = kernels.attention(nn.Module(), query.to(dtype), key, value, None, dropout=1e-9)
+        output.float().square().sum().backward()
+        assert key.grad is not None
+        assert key.grad.dtype == torch.float32
+        gradients.append(torch.cat([each.grad.flatten() for each in (key, value)]))
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.99
+
+
 @pytest.mark.parametrize("family", NAMES)
 def test_a_model_gives_the_same_logits_and_gradients_with_them(family: str) -> None:
     plain = encoder(family).double()
