@@ -78,7 +78,8 @@ def save(method: Method, adapted: Adapted, folder: Path | None = None) -> int:
         method.save(adapted.module, target)
         if adapted.pooling != "model":
             about = target / ABOUT
-            text = json.dumps({**json.loads(about.read_bytes()), "pooling": adapted.pooling}, indent=2)
+            said = json.loads(about.read_bytes()) if about.is_file() else {}  # a plugin's own format may have none
+            text = json.dumps({**said, "pooling": adapted.pooling}, indent=2)
             about.write_text(text + "\n", encoding="utf-8")
         size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
         if folder is not None:

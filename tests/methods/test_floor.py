@@ -73,5 +73,6 @@ def test_the_head_is_as_good_as_a_linear_model_and_longer_changes_nothing(
         train(made, data.splits["train"], recipe.model_copy(update={"min_steps": steps}), PROFILE, 5)
         predicted = predict(made.module, data.splits["test"], PROFILE)
         scores.append(float(np.mean(np.array(predicted) == labels["test"])))
-    assert scores[0] > expected - 0.01
-    assert abs(scores[1] - scores[0]) <= 0.01
+    # A paired difference on 1,000 examples has a standard error of about 0.01.
+    assert scores[0] > expected - 0.02
+    assert abs(scores[1] - scores[0]) <= 0.02

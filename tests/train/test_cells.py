@@ -94,6 +94,16 @@ def task_of(grid: TinyGrid) -> Any:
 # What a record holds
 
 
+def test_a_cell_is_trained_with_the_pooling_that_it_names(grid: TinyGrid) -> None:
+    plain, pooled = (run_cell(grid, pooling=how) for how in ("model", "mean"))
+    assert (plain.cell.pooling, pooled.cell.pooling) == ("model", "mean")
+    assert plain.id != pooled.id
+    assert plain.losses != pooled.losses
+    assert plain.parameters is not None
+    assert pooled.parameters is not None
+    assert plain.parameters.base - pooled.parameters.base == 32 * 32 + 32  # the pooler, which nothing reads
+
+
 def test_a_record_is_complete_and_true(grid: TinyGrid, tmp_path: Path) -> None:
     reports: list[dict[str, Any]] = []
     asked = assignment(grid, results=tmp_path, budget=Budget(choose="best", test_examples=12))
