@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-TRAIN, TEST = 512, 256
+TRAIN = {"large": 512, "tiny": 64}  # examples; half as many are for the test
 TASK = """
 import numpy as np
 from bench.check.examples import WORDS
@@ -51,7 +51,7 @@ test_examples = {test}
 epochs_scale = {scale}
 
 [recipes.head]
-min_steps = 500  # its own length would take most of the time
+min_steps = {head_steps}  # its own length would take most of the time
 """
 
 
@@ -69,11 +69,11 @@ def write(folder: Path, size: str) -> None:
     model, task = folder / f"random-{size}", folder / "marked.py"
     BertModel(config).save_pretrained(model)
     tiny_tokenizer().save_pretrained(model)
-    task.write_text(TASK.format(source="./marked.py", train=TRAIN, test=TEST), encoding="utf-8")
-    scale = 0.5 if size == "large" else 0.1
-    suite = SUITE.format(
-        methods=registry.methods().names(), model=f"./{model.name}", train=TRAIN, test=TEST, scale=scale
-    )
+    train, test = TRAIN[size], TRAIN[size] // 2
+    task.write_text(TASK.format(source="./marked.py", train=train, test=test), encoding="utf-8")
+    scale, head_steps = (0.5, 500) if size == "large" else (0.02, 5)
+    names, where = registry.methods().names(), f"./{model.name}"
+    suite = SUITE.format(methods=names, model=where, train=train, test=test, scale=scale, head_steps=head_steps)
     (folder / "gpu.toml").write_text(suite, encoding="utf-8")
 
 
