@@ -1,46 +1,93 @@
-"""How long a task's inputs are, which decides the largest batch.
+"""How long a task's inputs are, and what batches of them look like: the largest parts, the tokens.
 
-Nothing is downloaded: where the data are here already the longest texts count, else the task's limit is an upper bound.
-Batches hold texts of like length, so the longest text bounds the longest batch.
+Nothing is downloaded: where the data are here already the batches are those that a training draws, else the task's
+limit is an upper bound.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
 
 from bench.errors import BenchError
+from bench.grid import seeds
 from bench.grid.suites import Budget
-from bench.plugins.task import Example, Task
+from bench.plugins.recipe import Recipe
+from bench.plugins.task import Task
+from bench.profiles import Profile
 from bench.sources.resolve import local
+from bench.train.batches import PART_TOKENS, CostliestParts, epoch_batches, like_length_parts
 from bench.train.data import examples_of, read, tokenise
+from bench.train.loop import total_steps
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-LONGEST = 1000  # texts with the most characters that are tokenised to find the longest, and as many others for the mean
+SAMPLE = 5000  # training examples that are tokenised
+BATCHES = 500  # batches that are cut into parts
+
+
+class Shape(NamedTuple):
+    """A padded batch, or a part of one: how many examples, and tokens of its longest."""
+
+    batch: int
+    length: int
+
+    @property
+    def tokens(self) -> int:
+        return self.batch * self.length
 
 
 @dataclass(frozen=True)
 class Lengths:
     """Tokens of a task's training examples.
 
-    longest: of one example, or the task's limit. mean: None where the data are not here. train, test: examples that
-    the budget takes; None if unknown. source: where `longest` comes from.
+    limit: the task's. each: of a random sample; None where the data are not here. train, test: examples that the
+    budget takes; None if unknown.
     """
 
-    longest: int
-    mean: float | None
+    limit: int
+    each: np.ndarray | None
     train: int | None
     test: int | None
-    source: Literal["data", "max_length"]
+
+    @property
+    def source(self) -> Literal["data", "max_length"]:
+        """Where the lengths come from."""
+        return "max_length" if self.each is None else "data"
+
+    @property
+    def total(self) -> int:
+        """Tokens of all training examples, by the sample's mean or the limit; 0 if their number is unknown."""
+        mean = self.limit if self.each is None else float(self.each.mean())
+        return round((self.train or 0) * mean)
+
+
+@dataclass(frozen=True)
+class Batches:
+    """What a training's batches look like.
+
+    parts: the costliest first part of a batch and the costliest later one, see `bench.train.batches`. longest: the
+    largest part of all examples sorted by length. examples: of a batch. largest: tokens of the largest batch, mean: of
+    a batch; padding counts.
+    """
+
+    parts: tuple[Shape, ...]
+    longest: Shape
+    examples: int
+    largest: int
+    mean: float
 
 
 def lengths(task: Task, budget: Budget, tokenizer: PreTrainedTokenizerBase | None, mirror: Path | None) -> Lengths:
     """The lengths of a task's examples under a budget. tokenizer: None where it is not here."""
     scored = budget.limit(budget.source("test") or "test")
-    unknown = Lengths(task.max_length, None, budget.train_examples, scored, "max_length")
+    unknown = Lengths(task.max_length, None, budget.train_examples, scored)
     found = local(task.source, mirror) if tokenizer is not None else None
     if tokenizer is None or found is None:
         return unknown
@@ -49,13 +96,37 @@ def lengths(task: Task, budget: Budget, tokenizer: PreTrainedTokenizerBase | Non
     except BenchError:  # a run says what is wrong; a forecast does without
         return unknown
     train, test = (examples_of(name, splits, budget) for name in ("train", "test"))
-    some = train[:LONGEST]  # splits are shuffled, so the first are a sample
-    most = sorted(train, key=_characters, reverse=True)[:LONGEST]
-    each = [len(ids) for ids in tokenise(task, some, tokenizer)["input_ids"]]
-    longest = max(len(ids) for ids in tokenise(task, most, tokenizer)["input_ids"])
-    return Lengths(max(longest, *each), sum(each) / len(each), len(train), len(test), "data")
+    if not train:
+        return unknown
+    some = train[:SAMPLE]  # splits are shuffled, so the first are a sample
+    each = np.array([len(ids) for ids in tokenise(task, some, tokenizer)["input_ids"]], dtype=np.int64)
+    return Lengths(task.max_length, each, len(train), len(test))
 
 
-def _characters(example: Example) -> int:
-    text = example.text if isinstance(example.text, str) else " ".join(example.text)
-    return len(text) + len(example.pair or "")
+def batches(at: Lengths, recipe: Recipe, profile: Profile, seed: int) -> Batches:
+    """The batches of a training as the loop draws and cuts them; without data all have the longest input.
+
+    seed: of the order of the data.
+    """
+    size = recipe.batch_size if at.train is None else min(recipe.batch_size, at.train)
+    if at.each is None:
+        micro = min(size, profile.micro_batch_size)
+        parts = (Shape(micro, at.limit), *[Shape(min(size - micro, micro), at.limit)] * (size > micro))
+        return Batches(parts, Shape(micro, at.limit), size, size * at.limit, size * at.limit)
+    steps = min(total_steps(len(at.each), recipe), BATCHES)
+    costliest, tokens = CostliestParts(), []
+    for epoch in count():
+        for batch in epoch_batches(len(at.each), size, seeds.derive(seed, "epoch", epoch)):
+            cuts = like_length_parts(at.each[batch], profile.micro_batch_size, PART_TOKENS[profile.device])
+            parts_of_batch = [batch[cut] for cut in cuts]
+            costliest.see(parts_of_batch, at.each)
+            tokens.append(sum(_shape(part, at.each).tokens for part in parts_of_batch))
+            if len(tokens) == steps:
+                shapes = tuple(_shape(part, at.each) for part in costliest.parts)
+                longest = Shape(min(profile.micro_batch_size, len(at.each)), int(at.each.max()))
+                return Batches(shapes, longest, size, max(tokens), math.fsum(tokens) / steps)
+    raise AssertionError("unreachable")
+
+
+def _shape(part: np.ndarray, each: np.ndarray) -> Shape:
+    return Shape(len(part), int(each[part].max()))

@@ -1,6 +1,7 @@
 """Whether a cell fits into the memory of its profile.
 
-Not part of the forecast is what a GPU holds beside the tensors: CUDA's context and loaded kernels (some 300 to 600
+On a CPU the worker's libraries count beside the tensors; the holes that its C library keeps between blocks do not. Not
+part of the forecast is what a GPU holds beside the tensors: CUDA's context and loaded kernels (some 300 to 600
 MiB), workspaces of cuBLAS, the allocator's rounding and fragmentation, and what fused attention saves instead of what
 a CPU's does.
 """
@@ -10,16 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench import profiles
-from bench.forecast.step import Step
 from bench.profiles import Machine, Profile
 
 MIB = 2**20
 # A worker's resident size with its libraries imported and used once, without a model: torch's CPU wheel 2.13,
-# transformers 5 and PEFT 0.21 on Linux.
+# transformers 5 and PEFT 0.21 on Linux. tests/forecast/test_truth.py measures it again.
 WORKER_MIB = 410
-# How much more a CPU's resident size grows than the bytes of live tensors: the C library keeps holes between them. The
-# mean of twelve trainings (docs/planning.md). Both constants are measured again by tests/forecast/test_truth.py.
-CPU_GROWTH = 1.28
 
 
 @dataclass(frozen=True)
@@ -43,21 +40,11 @@ def available(profile: Profile, machine: Machine) -> Memory:
     return Memory(None if total is None else total // profile.workers, of)
 
 
-def growth_mib(step: Step, profile: Profile) -> float:
-    """What training adds to the loaded model: on a CPU to the resident size, on a GPU in torch's allocator."""
-    return step.growth_bytes * (CPU_GROWTH if profile.device == "cpu" else 1) / MIB
-
-
-def peak_mib(step: Step, profile: Profile) -> float:
-    """The peak as `peak_train_memory_mib` measures it: a CPU's resident size, or what is allocated on a GPU."""
-    libraries = WORKER_MIB if profile.device == "cpu" else 0
-    return libraries + step.model_bytes / MIB + growth_mib(step, profile)
-
-
-def unfit(step: Step, profile: Profile, memory: Memory) -> str | None:
-    """Why the cell does not fit, in a sentence; None: it does."""
-    need = peak_mib(step, profile)
+def unfit(peak_mib: float, profile: Profile, memory: Memory) -> str | None:
+    """Why a cell with this predicted peak does not fit, in a sentence; None: it does."""
+    need = peak_mib + (WORKER_MIB if profile.device == "cpu" else 0)
     if memory.mib is None or need <= memory.mib:
         return None
     each = f" for each of {profile.workers} workers" if profile.workers > 1 else ""
-    return f"training is predicted to need {need:,.0f} MiB, and {memory.of} has {memory.mib:,} MiB{each}."
+    beside = " with its libraries" if profile.device == "cpu" else ""
+    return f"training is predicted to need {need:,.0f} MiB{beside}, and {memory.of} has {memory.mib:,} MiB{each}."

@@ -45,8 +45,8 @@ _COSTS = (
            "included.", "bytes"),
     Column("peak_train_memory_mib", "number", "Peak memory while training; memory_kind says of what.", "MiB"),
     Column("peak_eval_memory_mib", "number", "Peak memory while the test split is predicted.", "MiB"),
-    Column("memory_kind", "string", "cpu-rss: resident size of the process. cuda-allocated: what torch allocated on "
-           "the GPU."),
+    Column("memory_kind", "string", "cpu-tensors: bytes of live tensors. cuda-allocated: the same on the GPU, by "
+           "torch's allocator. cpu-rss, in earlier versions: resident size of the process."),
     Column("train_examples_per_second", "number", "Optimiser steps only (forward, backward, update), the first three "
            "dropped: sum of examples over sum of seconds. Empty where training did nothing, or several workers "
            "shared the machine.", "1/s"),

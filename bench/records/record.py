@@ -47,7 +47,12 @@ class Parameters(_Part):
 
 
 class Memory(_Part):
-    """Peaks in MiB; growth is relative to the loaded model. None: unknown."""
+    """Peaks in MiB; growth is relative to the loaded model. None: unknown.
+
+    kind: "cpu-tensors" and "cuda-allocated" are bytes of live tensors; earlier versions had "cpu-rss", the resident
+    size of the process. process_peak_mib: the largest resident size of the process until the cell's end, which depends
+    on what ran before in it; None also in earlier versions.
+    """
 
     kind: str | None
     train_peak_mib: Number | None
@@ -56,6 +61,7 @@ class Memory(_Part):
     eval_peak_mib: Number | None
     eval_growth_mib: Number | None
     eval_reserved_mib: Number | None
+    process_peak_mib: Number | None = None
 
 
 class Speed(_Part):

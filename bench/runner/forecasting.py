@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from bench import profiles
 from bench.errors import BenchError
 from bench.forecast import memory
-from bench.forecast.lengths import Lengths, lengths
+from bench.forecast.lengths import Batches, Lengths, Shape, batches, lengths
 from bench.forecast.memory import Memory
 from bench.forecast.parameters import Count, Frame, count, frame
 from bench.forecast.seconds import Estimator, Like, Rate, Source, rate
-from bench.forecast.step import Shape, Step, predict
-from bench.grid import models
+from bench.forecast.step import Step, predict
+from bench.grid import models, seeds
 from bench.grid.recipes import ResolvedRecipe, length_scale, resolve_recipe
 from bench.plugins import registry
 from bench.plugins.method import Method
@@ -82,8 +82,9 @@ class Setting:
 class Forecast:
     """What a method on a task will take.
 
-    lengths, shape and step: of the largest batch. recipe, shape and step: None where the method does not apply; step
-    also where it could not be traced, for the reason given. seconds: of one cell; None: unknown.
+    step: of the costliest parts of batches. peak_bytes: the most that is alive in a training. recipe, batches, step and
+    peak_bytes: None where the method does not apply; step and peak_bytes also where it could not be traced, for the
+    reason given. seconds: of one cell; None: unknown.
     """
 
     method: Method
@@ -92,8 +93,9 @@ class Forecast:
     count: Count
     lengths: Lengths
     recipe: ResolvedRecipe | None = None
-    shape: Shape | None = None
+    batches: Batches | None = None
     step: Step | None = None
+    peak_bytes: int | None = None
     train_steps: int | None = None
     seconds: float | None = None
     seconds_from: Source | None = None
@@ -106,7 +108,8 @@ class Forecast:
 
     def row(self, setting: Setting) -> dict[str, Any]:
         """Under the leaderboard's column names where it has them; units in the names."""
-        step, shape, profile, found = self.step, self.shape, setting.profile, self.count.parameters
+        step, batch, profile, found = self.step, self.batches, setting.profile, self.count.parameters
+        peak_mib, model_mib = (size and size / memory.MIB for size in (self.peak_bytes, step and step.model_bytes))
         name, variant, task = self.key
         return {
             "task": task,
@@ -127,14 +130,13 @@ class Forecast:
             "preset": setting.request.suite.name,
             "pooling": setting.request.suite.pooling,
             "n_seeds": len(setting.request.seeds),
-            "batch_examples": shape and shape.batch,
-            "batch_tokens": shape and shape.tokens,
+            "batch_examples": batch and batch.examples,
+            "batch_tokens": batch and batch.largest,
             "batch_tokens_from": self.lengths.source,
-            "train_step_flops": step and step.flops,
-            "predicted_model_mib": step and step.model_bytes / memory.MIB,
-            "predicted_tensor_growth_mib": step and step.growth_bytes / memory.MIB,
-            "predicted_train_growth_mib": step and memory.growth_mib(step, profile),
-            "predicted_peak_train_memory_mib": step and memory.peak_mib(step, profile),
+            "train_step_flops": step and batch and round(step.flops / step.tokens * batch.largest),
+            "predicted_model_mib": model_mib,
+            "predicted_train_growth_mib": peak_mib and model_mib and peak_mib - model_mib,
+            "predicted_peak_train_memory_mib": peak_mib,
             "available_memory_mib": setting.memory.mib,
             "available_memory_of": setting.memory.of,
             "fits": (self.unfit is None) if step and setting.memory.mib else None,
@@ -172,10 +174,12 @@ def _forecasts(setting: Setting, methods: list[Method], tasks: list[Task]) -> li
         return count(setting.frame, method, context)
 
     @cache
-    def traced(method: Method, context: TaskContext, recipe: str, shape: Shape) -> Step | str:
+    def traced(
+        method: Method, context: TaskContext, recipe: str, parts: tuple[Shape, ...], longest: Shape
+    ) -> Step | str:
         try:
             resolved = Recipe.model_validate_json(recipe)
-            return predict(config, method, context, resolved, setting.profile, shape)
+            return predict(config, method, context, resolved, setting.profile, parts, longest)
         except BenchError as error:
             return str(error)
         except Exception as error:  # noqa: BLE001 - a plugin that reads its tensors' values can be run, not planned
@@ -191,16 +195,20 @@ def _forecasts(setting: Setting, methods: list[Method], tasks: list[Task]) -> li
         scale = length_scale(method, suite.budget)
         resolved = resolve_recipe(own, overrides, suite.name, scale, setting.profile.device)
         recipe = resolved.recipe
-        shape = Shape(recipe.batch_size if at.train is None else min(recipe.batch_size, at.train), at.longest)
+        drawn = batches(at, recipe, setting.profile, data_order)
         steps = None if at.train is None else total_steps(at.train, recipe)
-        found = replace(found, recipe=resolved, shape=shape, train_steps=steps)
-        step = traced(method, context, recipe.model_dump_json(), shape)
+        found = replace(found, recipe=resolved, batches=drawn, train_steps=steps)
+        step = traced(method, context, recipe.model_dump_json(), drawn.parts, drawn.longest)
         if isinstance(step, str):
             return replace(found, reason=step)
-        found = replace(found, step=step, unfit=memory.unfit(step, setting.profile, setting.memory))
+        keeps_best = suite.budget.choose == "best" and suite.budget.source("validation") is not None
+        peak = step.model_bytes + step.train_growth(at, keeps_best)
+        unfit = memory.unfit(peak / memory.MIB, setting.profile, setting.memory)
+        found = replace(found, step=step, peak_bytes=peak, unfit=unfit)
         seconds, source = _seconds(setting, estimator, found)
         return replace(found, seconds=seconds, seconds_from=source)
 
+    data_order = seeds.streams(request.seeds[0])[seeds.DATA_ORDER]  # other seeds draw batches like these
     at = {task.name: lengths(task, suite.budget, setting.tokenizer, request.mirror) for task in tasks}
     return [one(method, task, at[task.name]) for task in tasks for method in methods]
 
@@ -209,16 +217,14 @@ def _seconds(setting: Setting, estimator: Estimator, of: Forecast) -> tuple[floa
     seen = estimator.guess(Like(setting.profile.name, setting.request.suite.name, setting.model, *of.key))
     if seen is not None:
         return seen, "records"
-    if setting.rate is None or of.train_steps is None or of.step is None or of.shape is None:
+    if setting.rate is None or of.train_steps is None or of.step is None or of.batches is None:
         return None, None
-    # FLOPs grow with the tokens, nearly: attention's share, which grows with their square, is small at these lengths.
-    share = 1.0 if of.lengths.mean is None else of.lengths.mean / of.lengths.longest
-    batches = math.ceil((of.lengths.test or 0) / of.shape.batch)
+    evaluated = math.ceil((of.lengths.test or 0) / of.batches.examples)
     steps = of.train_steps
     if of.recipe and of.recipe.recipe.dropout == 0 and of.count.parameters and not of.count.parameters.trainable:
-        steps = min(steps, math.ceil((of.lengths.train or 0) / of.shape.batch))  # see bench.train.features
-    flops = steps * of.step.flops + batches * of.step.eval_flops
-    return share * flops / setting.rate.flops, setting.rate.source
+        steps = min(steps, math.ceil((of.lengths.train or 0) / of.batches.examples))  # see bench.train.features
+    flops = steps * of.step.flops + evaluated * of.step.eval_flops
+    return of.batches.mean / of.step.tokens * flops / setting.rate.flops, setting.rate.source
 
 
 def skip_unfit(planned: Plan, request: Request, record: bool) -> Plan:

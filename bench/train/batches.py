@@ -1,11 +1,16 @@
 """Which examples share a batch, and the parts of like length in which a batch is computed."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 # What computing one more part of a batch costs beside its tokens, in tokens, by device: starting a few hundred
 # operations, on few rows each. On a CPU measured with minilm-l6 on two cores; a larger model takes fewer tokens, but
 # then a part more or less hardly counts. On a GPU an estimate: a start takes as long there, a token a hundredth.
 PART_TOKENS = {"cpu": 64, "cuda": 4096, "mps": 4096}
+# Tokens an example at which attention's weights, which grow with the square of the length, take as much memory as all
+# else that is saved for the backward pass: an estimate, with which parts are compared.
+ATTENTION_TOKENS = 400
 
 
 def epoch_batches(examples: int, batch_size: int, seed: int) -> list[np.ndarray]:
@@ -54,6 +59,30 @@ def like_length_parts(lengths: np.ndarray, largest: int, part_tokens: int) -> li
         parts.append(np.sort(order[start[count] : count]))
         count = int(start[count])
     return parts[::-1]
+
+
+class CostliestParts:
+    """The parts that take the most memory, of all batches that were seen.
+
+    A batch's first part is computed before there are gradients, its later ones beside them: the peak of a training is
+    that of its costliest first part or of its costliest later one.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[bool, tuple[float, np.ndarray]] = {}  # whether it is a first part -> its cost, its examples
+
+    def see(self, parts: Sequence[np.ndarray], lengths: np.ndarray) -> None:
+        """Args: parts: indices of the examples of one batch; lengths: tokens an example, of all examples."""
+        for at, part in enumerate(parts):
+            width = int(lengths[part].max())
+            cost = len(part) * width * (1 + width / ATTENTION_TOKENS)
+            if cost > self._found.get(at == 0, (0.0,))[0]:
+                self._found[at == 0] = cost, part
+
+    @property
+    def parts(self) -> list[np.ndarray]:
+        """The costliest first part, and the costliest later one if any batch had more than one part."""
+        return [self._found[first][1] for first in (True, False) if first in self._found]
 
 
 def sorted_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:

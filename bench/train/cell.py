@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Hashable, Iterable
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from typing import cast
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from bench import profiles
 from bench.executors import Report
@@ -17,7 +18,7 @@ from bench.grid.recipes import Overrides, length_scale, resolve_recipe
 from bench.measure import environment
 from bench.measure.flops import forward_flops
 from bench.measure.machine import matmul_gflops
-from bench.measure.memory import PeakMemory
+from bench.measure.memory import KINDS, MIB, CudaPeak, TensorPeak, process_peak_mib, storage_bytes
 from bench.measure.time import RATES, Timeline, throughput
 from bench.plugins import metrics, registry
 from bench.records.packed import PackedList
@@ -27,7 +28,7 @@ from bench.train import kernels, modes
 from bench.train.adaptation import adapt, save
 from bench.train.assignment import Assignment
 from bench.train.data import prepare
-from bench.train.evaluation import predict
+from bench.train.evaluation import predict, predict_largest_batch
 from bench.train.loop import Callbacks, total_steps, train
 from bench.train.model import load_config, load_model, quiet_libraries
 
@@ -44,7 +45,9 @@ class CellRun:
         self.record = new_record(self.cell)
         self.timeline = Timeline()
         self.device = self.cell.profile.device
-        self.train_memory, self.eval_memory = PeakMemory(self.device), PeakMemory(self.device)
+        self.train_memory, self.eval_memory = CudaPeak(self.device), CudaPeak(self.device)
+        self.train_peak_bytes: int | None = None
+        self.eval_peak_bytes: int | None = None
 
     def run_steps(self) -> None:
         """Every step, in order."""
@@ -113,10 +116,11 @@ class CellRun:
             validate=self._validate if choose == "best" and has_validation else None,
             validate_every=self.cell.budget.validate_every,
             higher_is_better=bool(self.record.higher_is_better),
+            measure=self._measure_step,
         )
         torch.manual_seed(self.record.seeds[seeds.TRAINING])
         compiling = modes.refusing_uncompilable(lambda: bool(self.record.last_step))
-        with self._measured(self.train_memory), compiling if self.cell.profile.compile else nullcontext():
+        with self.train_memory, compiling if self.cell.profile.compile else nullcontext():
             self.trained = train(
                 self.adapted,
                 self.data.splits["train"],
@@ -133,6 +137,11 @@ class CellRun:
         if choose == "last" and has_validation:
             self.record.validation_scores, self.record.validation_steps = [self._validate()], [len(self.trained.losses)]
 
+    def _measure_step(self, held: Iterable[Tensor], compute: Callable[[], None]) -> None:
+        with self.timeline.phase("measure memory"), TensorPeak(held) as peak:
+            compute()
+        self.train_peak_bytes = max(peak.peak_bytes or 0, self.train_peak_bytes or 0)
+
     def _on_step(self, step: int, steps: int, loss: float) -> None:
         self.record.last_step = step
         self.on_progress({"step": step, "steps": steps, "loss": loss})
@@ -146,12 +155,17 @@ class CellRun:
 
     def test(self) -> None:
         """Predict the test split and the task's extra tests, and score them."""
-        with self._measured(self.eval_memory), self.timeline.phase("test"):
-            predictions = {"test": predict(self.adapted.module, self.data.splits["test"], self.cell.profile)}
+        model, test = self.adapted.module, self.data.splits["test"]
+        with self.eval_memory, self.timeline.phase("test"):
+            predictions = {"test": predict(model, test, self.cell.profile)}
+        if self.device == "cpu":
+            with self.timeline.phase("measure memory"), TensorPeak([*model.parameters(), *model.buffers()]) as peak:
+                predict_largest_batch(model, test, self.cell.profile)
+            self.eval_peak_bytes = peak.peak_bytes
         for name in self.task.extra_tests:
             if name in self.data.splits:
                 with self.timeline.phase("extra tests"):
-                    predictions[name] = predict(self.adapted.module, self.data.splits[name], self.cell.profile)
+                    predictions[name] = predict(model, self.data.splits[name], self.cell.profile)
         with self.timeline.phase("score"):
             found = {name: self._outcome(name, predictions[name]) for name in predictions}
         for name, value in found.pop("test"):
@@ -203,16 +217,7 @@ class CellRun:
 
     def enter_costs(self) -> None:
         """Enter memory and throughput into the record."""
-        training, evaluation = self.train_memory, self.eval_memory
-        self.record.memory = Memory(
-            kind=training.kind,
-            train_peak_mib=training.peak_mib,
-            train_growth_mib=training.growth_mib,
-            train_reserved_mib=training.reserved_mib,
-            eval_peak_mib=evaluation.peak_mib,
-            eval_growth_mib=evaluation.growth_mib,
-            eval_reserved_mib=evaluation.reserved_mib,
-        )
+        self.record.memory = self._memory()
         self.record.speed = Speed(
             **{**throughput(self.trained.steps), **(dict.fromkeys(RATES) if self.trained.void else {})},
             eval_examples_per_second=len(self.data.splits["test"]) / self.timeline["test"],
@@ -222,10 +227,21 @@ class CellRun:
             machine_gflops=self.machine_gflops,
         )
 
-    @contextmanager
-    def _measured(self, memory: PeakMemory) -> Iterator[None]:
-        with ExitStack() as stack:
-            with self.timeline.phase("free memory"):
-                if self.device != "mps":  # torch keeps no peak there: unknown
-                    stack.enter_context(memory)
-            yield
+    def _memory(self) -> Memory:
+        module = self.adapted.module
+        model_bytes = storage_bytes([*module.parameters(), *module.buffers()])
+        train, evaluation = self.train_memory, self.eval_memory
+        return Memory(
+            kind=KINDS.get(self.device),
+            train_peak_mib=_mib(self.train_peak_bytes or train.peak_bytes),
+            train_growth_mib=_mib(self.train_peak_bytes or train.peak_bytes, model_bytes),
+            train_reserved_mib=_mib(train.reserved_bytes),
+            eval_peak_mib=_mib(self.eval_peak_bytes or evaluation.peak_bytes),
+            eval_growth_mib=_mib(self.eval_peak_bytes or evaluation.peak_bytes, model_bytes),
+            eval_reserved_mib=_mib(evaluation.reserved_bytes),
+            process_peak_mib=process_peak_mib(),
+        )
+
+
+def _mib(size: int | None, less: int = 0) -> float | None:
+    return None if size is None else (size - less) / MIB

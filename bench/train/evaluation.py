@@ -33,15 +33,27 @@ def predict(model: nn.Module, data: Encoded, profile: Profile) -> list[Any]:
     model.eval()
     with torch.inference_mode():
         for indices in sorted_batches(data.lengths, profile.eval_batch_size):
-            batch = data.batch(indices).to(profile.device)
-            with profile.precision():
-                logits = model(**batch.inputs).logits.float()
+            logits = _logits(model, data, indices, profile)
             for index, prediction in zip(indices, _of_batch(logits, data, indices), strict=True):
                 predictions[index] = prediction
     broken = sum(not _is_number(prediction) for prediction in predictions)
     if broken:
         raise PredictionError(f"the trained model's predictions for {broken} of {len(data)} examples are not numbers")
     return predictions
+
+
+def predict_largest_batch(model: nn.Module, data: Encoded, profile: Profile) -> None:
+    """Compute the batch of `predict` that takes the most memory once more: its first has the longest examples."""
+    model.eval()
+    with torch.inference_mode():
+        _logits(model, data, sorted_batches(data.lengths, profile.eval_batch_size)[0], profile)
+
+
+def _logits(model: nn.Module, data: Encoded, indices: np.ndarray, profile: Profile) -> Tensor:
+    batch = data.batch(indices).to(profile.device)
+    with profile.precision():
+        logits: Tensor = model(**batch.inputs).logits.float()
+    return logits
 
 
 def _of_batch(logits: Tensor, data: Encoded, indices: np.ndarray) -> list[Any]:

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from bench.profiles import Profile
 from bench.train.batches import sorted_batches
-from bench.train.data import Encoded
+from bench.train.data import Batch, Encoded
 from bench.train.model import backbone, dropouts
 
 LIMIT_BYTES = 2**30  # of features; a fixed number, so that a method's memory is the same on every machine
@@ -29,7 +29,7 @@ class Features:
     """
 
     def __init__(self, model: Any, data: Encoded, profile: Profile) -> None:
-        self._model, self._backbone = model, backbone(model)
+        self._model = model
         self._data, self._profile = data, profile
         self._rows: dict[str, list[Tensor]] = {}  # of each output that the head reads, one an example
         self._shapes: dict[str, tuple[int, ...]] = {}  # of each output of the longest example
@@ -39,17 +39,16 @@ class Features:
         """Compute them, if they fit into LIMIT_BYTES; whether they do."""
         batches = sorted_batches(self._data.lengths, self._profile.micro_batch_size)
         longest = int(self._data.lengths.max())
-        read, output = self._read_by_head(batches[0][:1])
+        read, output = read_by_head(self._model, self._data.batch(batches[0][:1]), self._profile)
         self._output, self._shapes = type(output), {name: tuple(output[name].shape[1:]) for name in output}
         of_tokens = {name for name in read if len(self._shapes[name]) > 1 and self._shapes[name][0] == longest}
-        tokens = int(self._data.lengths.sum())
-        size = sum(output[name].nbytes * (tokens / longest if name in of_tokens else len(self._data)) for name in read)
-        if size > LIMIT_BYTES:
+        of_example, of_token = row_bytes(read, output, longest)
+        if len(self._data) * of_example + int(self._data.lengths.sum()) * of_token > LIMIT_BYTES:
             return False
         self._rows = {name: [torch.empty(0)] * len(self._data) for name in read}
         for indices in batches:
             with torch.no_grad():
-                output = self._outputs(indices)[0]
+                output = _outputs(self._model, self._data.batch(indices), self._profile)[0]
             for name, rows in self._rows.items():
                 for index, row in zip(indices, output[name], strict=True):
                     # Copies: a view would keep the whole batch alive.
@@ -59,33 +58,18 @@ class Features:
     @contextmanager
     def of(self, indices: np.ndarray) -> Iterator[None]:
         """The context for the model's forward and backward pass on these examples."""
-        with self._in_place(lambda *args, **kwargs: self._padded(indices)):
+        with _in_place(self._model, lambda *args, **kwargs: self._padded(indices)):
             yield
 
-    def _read_by_head(self, indices: np.ndarray) -> tuple[list[str], Any]:
-        """The names of the outputs that the logits depend on, and the outputs for these examples."""
-        output, logits = self._outputs(indices)
-        names = list(output)
-        found = torch.autograd.grad(logits.sum(), [output[name] for name in names], allow_unused=True)
-        return [name for name, gradient in zip(names, found, strict=True) if gradient is not None], output
+    def tensors(self) -> list[Tensor]:
+        """All of them."""
+        return [row for rows in self._rows.values() for row in rows]
 
-    def _outputs(self, indices: np.ndarray) -> tuple[Any, Tensor]:
-        """What the backbone gives for these examples, and the logits."""
-        found = []
-
-        def compute(*args: Any, **kwargs: Any) -> Any:
-            with torch.no_grad():
-                output = self._backbone(*args, **kwargs)
-            if torch.is_grad_enabled():
-                for tensor in output.values():
-                    tensor.requires_grad_()
-            found.append(output)
-            return output
-
-        batch = self._data.batch(indices).to(self._profile.device)
-        with self._in_place(compute), self._profile.precision():
-            logits = self._model(**batch.inputs).logits
-        return found[0], logits
+    def compute_largest_batch(self) -> None:
+        """Compute the batch of `compute` that takes the most memory once more."""
+        indices = sorted_batches(self._data.lengths, self._profile.micro_batch_size)[0]
+        with torch.no_grad():
+            _outputs(self._model, self._data.batch(indices), self._profile)
 
     def _padded(self, indices: np.ndarray) -> Any:
         """The backbone's output; what the head does not read is zeros that take no memory."""
@@ -99,29 +83,70 @@ class Features:
             }
         )
 
-    @contextmanager
-    def _in_place(self, forward: Callable[..., Any]) -> Iterator[None]:
-        """Put this in the place of the backbone, with whatever hooks it has."""
-        name = self._model.base_model_prefix
-        stand_in = nn.Module()
-        stand_in.forward = forward
-        setattr(self._model, name, stand_in)
-        try:
-            yield
-        finally:
-            setattr(self._model, name, self._backbone)
+
+def read_by_head(model: Any, batch: Batch, profile: Profile) -> tuple[list[str], Any]:
+    """The names of the backbone's outputs that the logits depend on, and the outputs for this batch."""
+    output, logits = _outputs(model, batch, profile)
+    names = list(output)
+    found = torch.autograd.grad(logits.sum(), [output[name] for name in names], allow_unused=True)
+    return [name for name, gradient in zip(names, found, strict=True) if gradient is not None], output
 
 
-def features_of(model: Any, data: Encoded, profile: Profile) -> Features | None:
-    """The features where they change no result: nothing of the backbone trains, and no dropout is on. Else None."""
+def row_bytes(read: list[str], output: Any, length: int) -> tuple[int, int]:
+    """Bytes of the features of an example, and of each of its tokens. length: of the batch that gave the output."""
+    size = {True: 0, False: 0}
+    for tensor in (output[name] for name in read):
+        of_tokens = tensor.dim() > 2 and tensor.shape[1] == length
+        size[of_tokens] += tensor.numel() * tensor.element_size() // (len(tensor) * (length if of_tokens else 1))
+    return size[False], size[True]
+
+
+def _outputs(model: Any, batch: Batch, profile: Profile) -> tuple[Any, Tensor]:
+    """What the backbone gives for a batch, and the logits."""
+    found, compute_backbone = [], backbone(model)
+
+    def compute(*args: Any, **kwargs: Any) -> Any:
+        with torch.no_grad():
+            output = compute_backbone(*args, **kwargs)
+        if torch.is_grad_enabled():
+            for tensor in output.values():
+                tensor.requires_grad_()
+        found.append(output)
+        return output
+
+    with _in_place(model, compute), profile.precision():
+        logits = model(**batch.to(profile.device).inputs).logits
+    return found[0], logits
+
+
+@contextmanager
+def _in_place(model: Any, forward: Callable[..., Any]) -> Iterator[None]:
+    """Put this in the place of the backbone, with whatever hooks it has."""
+    name, before = model.base_model_prefix, backbone(model)
+    stand_in = nn.Module()
+    stand_in.forward = forward
+    setattr(model, name, stand_in)
+    try:
+        yield
+    finally:
+        setattr(model, name, before)
+
+
+def is_fixed(model: Any) -> bool:
+    """Whether its backbone's outputs never change: nothing of it trains, and no dropout is on."""
     from transformers import PreTrainedModel  # takes a second, and `plan` imports the loop
 
     if not isinstance(model, PreTrainedModel) or model.base_model is model:
-        return None
+        return False
     part = backbone(model)
     probabilities = [*dropouts(model.config).values()]
     probabilities += [module.p for module in part.modules() if isinstance(module, nn.Dropout)]
-    if any(probabilities) or any(parameter.requires_grad for parameter in part.parameters()):
+    return not (any(probabilities) or any(parameter.requires_grad for parameter in part.parameters()))
+
+
+def features_of(model: Any, data: Encoded, profile: Profile) -> Features | None:
+    """The features where they change no result and fit into LIMIT_BYTES. Else None."""
+    if not is_fixed(model):
         return None
     features = Features(model, data, profile)
     return features if features.compute() else None

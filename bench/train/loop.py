@@ -20,14 +20,17 @@ from bench.plugins.recipe import Recipe
 from bench.plugins.task import Kind
 from bench.profiles import Profile
 from bench.train.adaptation import Adapted
-from bench.train.batches import PART_TOKENS, epoch_batches, like_length_parts
+from bench.train.batches import PART_TOKENS, CostliestParts, epoch_batches, like_length_parts
 from bench.train.data import Batch, Encoded
-from bench.train.features import features_of
+from bench.train.features import Features, features_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 PROGRESS_SECONDS = 0.5  # how often a loss is read and reported; on a GPU each reading waits for the stream
+
+
+Measure = Callable[[Sequence["Tensor"], Callable[[], None]], None]
 
 
 class TrainingError(Exception):
@@ -42,12 +45,16 @@ class Callbacks:
     validate: gives the score on the validation split. It is called every `validate_every` steps and after the last one,
     or after each epoch where that is None. The trained tensors with the best score (the first of equal ones) are
     restored at the end.
+    measure: called after the last step, on a CPU alone, with tensors that are alive and with what takes the most memory
+    beside them: it computes the costliest parts of the training's batches once more, and changes nothing. Where the
+    backbone's outputs were computed before the first step it is called a second time, for that.
     """
 
     on_progress: Callable[[int, int, float], None] = lambda step, steps, loss: None
     validate: Callable[[], float | None] | None = None
     validate_every: int | None = None
     higher_is_better: bool = True
+    measure: Measure | None = None
 
 
 @dataclass
@@ -116,11 +123,13 @@ def train(
     best = _BestPoint(state.trained, callbacks.higher_is_better)
     with timeline.phase("features"):
         features = features_of(model, data, profile)
+    costliest = CostliestParts()
     had_gradient = False
     reported = time.monotonic()
     stream = _stream(data, recipe, None if features else profile, seed, total, timeline)
     model.train()
     for step, (indices, parts, ends_epoch) in enumerate(stream, 1):
+        costliest.see(indices, data.lengths)
         moved_parts = [part.to(profile.device) for part in parts]
         with timeline.phase("train"), clock.step(sum(p.examples for p in parts), sum(p.tokens for p in parts)):
             cached = [features.of(part) for part in indices] if features else None
@@ -140,6 +149,8 @@ def train(
     void = None if had_gradient else "every gradient was zero"
     if had_gradient and all(torch.equal(_sample(p), old) for p, old in zip(state.trained, before, strict=True)):
         void = "no trained parameter ever moved"
+    if callbacks.measure is not None and profile.device == "cpu":
+        _measure(callbacks.measure, state, [*best.tensors()], features, costliest.parts, data, profile)
     chosen = best.restore()
     return Trained(_checked(losses, total), clock.read(), void, best.scores, best.steps, chosen)
 
@@ -159,12 +170,27 @@ def update(
 ) -> Tensor:
     """One optimiser step on one batch: forward, backward, clip, update; returns the batch's mean loss.
 
-    The batch is computed in parts, and has the gradient of the whole: each part's loss is divided by the count of
-    labels in all of them. No value of a tensor is read, so that it also runs on fake tensors. The caller clears the
-    gradients.
+    No value of a tensor is read, so that it also runs on fake tensors. The caller clears the gradients.
 
     Args:
         cached: for each part the context in which the model is called on it, see `bench.train.features`.
+    """
+    loss = gradients(state, parts, kind, profile, cached)
+    state.optimizer.step()
+    return loss
+
+
+def gradients(
+    state: TrainState,
+    parts: Sequence[Batch],
+    kind: Kind,
+    profile: Profile,
+    cached: Iterable[AbstractContextManager[None]] | None = None,
+) -> Tensor:
+    """The clipped gradients of one batch; returns its mean loss.
+
+    The batch is computed in parts, and has the gradient of the whole: each part's loss is divided by the count of
+    labels in all of them.
     """
     losses = []
     scored = max(1, sum(part.scored for part in parts))
@@ -177,8 +203,50 @@ def update(
         losses.append(loss.detach())
     if state.max_grad_norm is not None:
         torch.nn.utils.clip_grad_norm_(state.trained, state.max_grad_norm)
-    state.optimizer.step()
     return torch.stack(losses).sum()
+
+
+def _measure(
+    measure: Measure,
+    state: TrainState,
+    kept: list[Tensor],
+    features: Features | None,
+    parts: list[np.ndarray],
+    data: Encoded,
+    profile: Profile,
+) -> None:
+    """Have a step on these parts measured, and where there are features, what computed them before the first step."""
+    model = [*state.model.parameters(), *state.model.buffers()]
+    states = [value for each in state.optimizer.state.values() for value in each.values() if torch.is_tensor(value)]
+    held, cached = [*model, *states, *kept], None
+    if features:
+        held += features.tensors()
+        cached = [features.of(part) for part in parts]
+    examples = [data.batch(part) for part in parts]
+    measure(held, lambda: _compute_again(state, examples, data.kind, profile, cached))
+    if features:
+        measure(model, features.compute_largest_batch)
+
+
+def _compute_again(
+    state: TrainState,
+    parts: Sequence[Batch],
+    kind: Kind,
+    profile: Profile,
+    cached: Iterable[AbstractContextManager[None]] | None,
+) -> None:
+    """Compute gradients as a step does and clear them; weights, buffers and the random state stay as they were.
+
+    The update is left out: a fused AdamW works in place.
+    """
+    state.model.train()
+    buffers = [(buffer, buffer.clone()) for buffer in state.model.buffers()]
+    with torch.random.fork_rng(devices=()):
+        gradients(state, parts, kind, profile, cached)
+    state.optimizer.zero_grad(set_to_none=True)
+    for buffer, before in buffers:
+        if not torch.equal(buffer, before):
+            buffer.copy_(before)
 
 
 def loss_sum(kind: Kind, logits: Tensor, labels: Tensor) -> Tensor:
@@ -270,6 +338,9 @@ class _BestPoint:
         self.steps.append(step)
         if score is not None and (self._best is None or self._sign * score > self._best[0]):
             self._best = (self._sign * score, step, [p.detach().clone() for p in self._trained])
+
+    def tensors(self) -> list[Tensor]:
+        return [] if self._best is None else self._best[2]
 
     def restore(self) -> int | None:
         """Put the best step's tensors back, and give its number, counted from 1."""

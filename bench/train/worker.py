@@ -10,7 +10,7 @@ from typing import Any
 from bench.errors import NotApplicable, StoreError, first_line
 from bench.executors import Report, Retire
 from bench.measure import environment
-from bench.measure.memory import freeze_gc
+from bench.measure.memory import freeze_gc, return_freed_memory
 from bench.records.record import Record, Status, timestamp
 from bench.records.store import Store
 from bench.train.assignment import Assignment
@@ -46,6 +46,7 @@ def run(assignment: Assignment, on_progress: Report) -> Any:
     After a lack of memory and after an error of the device the worker asks to be replaced.
     """
     freeze_gc()  # what the last cell imported; none of its own objects are alive now
+    return_freed_memory()
     record, unfit = run_cell(assignment, on_progress)
     if assignment.results is not None:
         # Not by the driver: if the driver dies now, the finished cell is not lost. If writing fails here, the driver

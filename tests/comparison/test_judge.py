@@ -53,7 +53,7 @@ def test_a_given_threshold_holds_with_and_without_noise() -> None:
     changed = with_thresholds(["peak_train_memory_mib=30%", "adapter_bytes=0.05"])
     assert [m.threshold for m in changed if m.name in ("peak_train_memory_mib", "adapter_bytes")] == [0.3, 0.05]
     base, new = seeds(), seeds(train_mib=125.0)
-    for noise, usual in ((QUIET, 0.05), (None, 0.15)):
+    for noise, usual in ((QUIET, 0.05), (None, 0.05)):
         assert of(compare_runs(base, new, noise=noise), "peak_train_memory_mib").measure.threshold == usual
         assert outcome(base, new, "peak_train_memory_mib", noise) == "regression"
         assert outcome(base, new, "peak_train_memory_mib", noise, measures=changed) == "unchanged"
@@ -237,7 +237,7 @@ def test_across_profiles_what_depends_on_them_is_not_judged() -> None:
 def test_the_noise_of_other_runs_is_not_used() -> None:
     for changed in ({"profile": "gpu"}, {"machine": MachineKind(cpu_model="B CPU", cpu_cores=2)}):
         found = compare_runs(seeds(), seeds(), noise=QUIET.model_copy(update=changed))
-        assert of(found, "peak_train_memory_mib").measure.threshold == 0.15
+        assert of(found, "peak_train_memory_mib").measure.threshold == 0.05
         assert "that of other runs" in found.noise
     assert "is not known" in compare_runs(seeds(), seeds()).noise
     assert "5 runs of 18 cells" in compare_runs(seeds(), seeds(), noise=QUIET).noise

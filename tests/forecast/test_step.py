@@ -10,8 +10,9 @@ import pytest
 import tiny as tiny_bert
 
 from bench.forecast import step
+from bench.forecast.lengths import Shape
 from bench.forecast.parameters import on_meta
-from bench.forecast.step import Shape, Step, predict
+from bench.forecast.step import Step, predict
 from bench.forecast.tracing import LiveBytes
 from bench.grid import seeds
 from bench.plugins import registry
@@ -43,7 +44,11 @@ def predicted(
     recipe = built.recipe(context, config)
     if dropout is not None:
         recipe = recipe.model_copy(update={"dropout": dropout})
-    return predict(config, built, context, recipe, profile, shape)
+    return predict(config, built, context, recipe, profile, parts_of(shape, profile.micro_batch_size))
+
+
+def parts_of(shape: Shape, largest: int) -> list[Shape]:
+    return [Shape(min(largest, shape.batch - at), shape.length) for at in range(0, shape.batch, largest)]
 
 
 class ByHand:

@@ -1,109 +1,124 @@
-"""Predicted memory against measured memory: methods on real weights, one on a BERT-base, in new processes."""
+"""Predicted memory against the memory that the loop measures: all methods on real weights and on two base models."""
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bench import profiles
-from bench.forecast import memory
+from bench.errors import NotApplicable
+from bench.forecast.lengths import Lengths, batches
 from bench.forecast.memory import MIB, WORKER_MIB
-from bench.forecast.step import Shape, Step, predict
-from bench.grid import models
+from bench.forecast.step import predict
+from bench.grid import models, seeds
+from bench.measure.memory import TensorPeak
 from bench.plugins import registry
-from bench.plugins.recipe import cheaper_masks
+from bench.plugins.recipe import Recipe, cheaper_masks
 from bench.plugins.specs import build_method, parse
 from bench.plugins.task import TaskContext
-from bench.runner import backend
-from bench.train.model import load_config
+from bench.train import kernels
+from bench.train.adaptation import adapt
+from bench.train.data import Encoded
+from bench.train.loop import Callbacks, train
+from bench.train.model import load_config, load_model
 
-WITHIN = 0.15
-ROOT = Path(__file__).parents[2]
+WITHIN = 0.05
+METHODS = ("pasta", "lora", "bitfit", "prompt_tuning", "prefix_tuning", "adapters", "ia3", "head", "full")
 PROFILE = profiles.load("cpu-2core")
+CLS, SEP, SEED = 1, 2, 3
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a CPU's memory is told for glibc"),
-]
+pytestmark = pytest.mark.slow
 
 
-def save_tiny(folder: Path) -> None:
-    from transformers import BertConfig, BertModel
+def save_random(name: str, folder: Path) -> Path:
+    """A model of the family's base size, which its configuration has by default, with random weights."""
+    from transformers import AutoConfig, AutoModel
 
-    tiny = BertConfig(vocab_size=400, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48)
-    BertModel(tiny).save_pretrained(folder)
-
-
-@pytest.fixture(scope="module")
-def minilm(tmp_path_factory: pytest.TempPathFactory, embedded: Callable[[str], Path]) -> Path:
-    folder = tmp_path_factory.mktemp("minilm")
-    (folder / "model").symlink_to(embedded(models.find("minilm-l6").source))
-    save_tiny(folder / "tiny")
+    special = {"pad_token_id": 0, "bos_token_id": CLS, "eos_token_id": SEP, "cls_token_id": CLS, "sep_token_id": SEP}
+    config = AutoConfig.for_model(name, **special)
+    AutoModel.from_config(config).save_pretrained(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def bert_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from transformers import BertConfig, BertModel
-
-    folder = tmp_path_factory.mktemp("bert-base")
-    BertModel(BertConfig()).save_pretrained(folder / "model")
-    save_tiny(folder / "tiny")
-    return folder
+def minilm(embedded: Callable[[str], Path]) -> Path:
+    return embedded(models.find("minilm-l6").source)
 
 
-def measured(folder: Path, name: str, shape: Shape) -> dict[str, float]:
-    """In a worker's environment."""
-    arguments = [str(folder), name, str(shape.batch), str(shape.length)]
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("measured.py")), *arguments],
-        env={**os.environ, **backend.worker_environment(), "PYTHONPATH": str(ROOT)},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+@pytest.fixture(scope="module", params=["bert", "modernbert"])
+def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_random(request.param, tmp_path_factory.mktemp(request.param) / f"{request.param}-base")
 
 
-def predicted(folder: Path, name: str, shape: Shape) -> Step:
-    method = build_method(registry.methods(), parse(name))
-    context, config = TaskContext("truth", "classification", False, 2, (101, 102), 0), load_config(folder / "model")
-    recipe = method.recipe(context, config).model_copy(update={"masks": cheaper_masks("cpu")})  # as a cell has it
-    return predict(config, method, context, recipe, PROFILE, shape)
+def examples(lengths: np.ndarray, segments: bool) -> Encoded:
+    draw = np.random.default_rng(0)
+    ids = [np.array([CLS, *draw.integers(200, 300, n - 2), SEP], dtype=np.int32) for n in lengths]
+    inputs = {"input_ids": ids, "attention_mask": [np.ones_like(row) for row in ids]}
+    if segments:
+        inputs["token_type_ids"] = [np.zeros_like(row) for row in ids]
+    labels = np.arange(len(ids)) % 2
+    return Encoded("classification", 0, inputs, labels, list(labels), [])
 
 
-def check(folder: Path, name: str, shape: Shape, capsys: Any) -> None:
-    truth, step = measured(folder, name, shape), predicted(folder, name, shape)
-    growth, peak = memory.growth_mib(step, PROFILE), memory.peak_mib(step, PROFILE)
+def measured(folder: Path, name: str, recipe: Recipe, context: TaskContext, lengths: np.ndarray) -> int:
+    """The peak of a training in bytes, as a cell measures it."""
+    config = load_config(folder)
+    model = load_model(folder, "classification", 2, recipe.dropout)
+    adapted = adapt(model, build_method(registry.methods(), parse(name)), context, seeds.streams(0))
+    kernels.install(adapted.module, recipe.masks)
+    peaks = []
+
+    def measure(held: Any, compute: Any) -> None:
+        with TensorPeak(held) as peak:
+            compute()
+        peaks.append(peak.peak_bytes)
+
+    data = examples(lengths, segments=getattr(config, "type_vocab_size", 0) > 1)
+    train(adapted, data, recipe, PROFILE, SEED, Callbacks(measure=measure))
+    return max(peak or 0 for peak in peaks)
+
+
+def check(folder: Path, name: str, batch_size: int, lengths: np.ndarray, capsys: Any) -> None:
+    method, config = build_method(registry.methods(), parse(name)), load_config(folder)
+    context = TaskContext("truth", "classification", False, 2, (CLS, SEP), 0)
+    changes = {"masks": cheaper_masks("cpu"), "batch_size": batch_size, "epochs": 1, "min_steps": 0}
+    recipe = method.recipe(context, config).model_copy(update=changes)
+    at = Lengths(128, lengths, len(lengths), None)
+    drawn = batches(at, recipe, PROFILE, SEED)
+    try:
+        step = predict(config, method, context, recipe, PROFILE, drawn.parts, drawn.longest)
+    except NotApplicable as reason:
+        pytest.skip(str(reason))
+    growth = step.train_growth(at, keeps_best=False)
+    truth = measured(folder, name, recipe, context, lengths)
+    peak, label = step.model_bytes + growth, folder.name if folder.name.endswith("base") else "minilm-l6"
+    parts = ", ".join(f"{part.batch} x {part.length}" for part in drawn.parts)
     with capsys.disabled():
         print(
-            f"\n{folder.name.rstrip('0'):12} {name:14} {shape.batch} x {shape.length}:"
-            f" tensors {step.growth_bytes / MIB:5.0f}, growth {growth:5.0f} of {truth['growth_mib']:5.0f} MiB"
-            f" ({growth / truth['growth_mib'] - 1:+.1%}), peak {peak:5.0f} of {truth['peak_mib']:5.0f}"
-            f" ({peak / truth['peak_mib'] - 1:+.1%}), worker {truth['worker_mib']:.0f}"
+            f"\n{label:15} {name:14} {parts:20} growth {growth / MIB:8,.1f} peak {peak / MIB:8,.1f}"
+            f" measured {truth / MIB:8,.1f} ({peak / truth - 1:+.2%})"
         )
-    assert growth == pytest.approx(truth["growth_mib"], rel=WITHIN)
-    # Libraries take some 90 MiB more where Python compiles them anew, having been told to write no bytecode.
-    own = truth["worker_mib"] - WORKER_MIB
-    assert -0.15 * WORKER_MIB < own < 0.3 * WORKER_MIB
-    assert peak + own == pytest.approx(truth["peak_mib"], rel=WITHIN)
+    assert peak == pytest.approx(truth, rel=WITHIN)
 
 
-@pytest.mark.parametrize("name", ["pasta", "lora", "adapters", "prefix_tuning", "full"])
+@pytest.mark.parametrize("name", METHODS)
 def test_methods_on_real_weights(minilm: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    check(minilm, name, Shape(32, 64), capsys)
+    check(minilm, name, 32, np.random.default_rng(1).integers(8, 64, 64), capsys)
 
 
-def test_a_bert_base(bert_base: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    check(bert_base, "lora", Shape(8, 64), capsys)
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_on_base_models(base: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    check(base, name, 4, np.random.default_rng(1).integers(8, 64, 4), capsys)
+
+
+def test_a_worker_without_a_model_is_of_the_size_that_is_assumed() -> None:
+    """Libraries take some 90 MiB more where Python compiles them anew, having been told to write no bytecode."""
+    code = "from bench.train import worker; from bench.measure.memory import process_peak_mib as p; worker.warm_up()"
+    done = subprocess.run([sys.executable, "-c", f"{code}; print(p())"], capture_output=True, text=True, check=True)
+    assert -0.15 * WORKER_MIB < float(done.stdout) - WORKER_MIB < 0.3 * WORKER_MIB

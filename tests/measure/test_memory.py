@@ -1,186 +1,111 @@
-"""Peak memory against allocations of known size."""
+"""Peak memory against tensors of known size."""
 
 import gc
-import platform
 import sys
-import time
 import weakref
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
+import torch
 
-from bench.measure import memory
-from bench.measure.memory import PeakMemory, freeze_gc
+from bench.measure.memory import CudaPeak, TensorPeak, freeze_gc, process_peak_mib, storage_bytes
 
 MIB = 2**20
-SLACK_MIB = 2.0  # the kernel counts resident pages in batches, so its mark may lag by a little
-
-has_high_water_mark = pytest.mark.skipif(
-    not Path("/proc/self/clear_refs").exists(), reason="the kernel keeps no high-water mark that can be reset"
-)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _frozen_gc() -> Iterator[None]:
-    """As in a worker: a measurement collects garbage, which would take most of a test's time."""
-    freeze_gc()
-    yield
-    gc.unfreeze()
+def tensor(mib: int) -> torch.Tensor:
+    return torch.empty(mib * MIB, dtype=torch.uint8)
 
 
-def touched(size_mib: int) -> bytearray:
-    """Memory that is really there: every page is written to."""
-    block = bytearray(size_mib * MIB)
+def test_the_peak_is_of_what_is_alive_together_and_what_was_held_counts_once() -> None:
+    held = tensor(3)
+    with TensorPeak([held, held[: MIB // 2], held.view(3, MIB)]) as peak:
+        first = tensor(2)
+        del first
+        second, third = tensor(1), tensor(4)
+        del second, third
+    assert peak.peak_bytes == (3 + 1 + 4) * MIB
+
+
+def test_what_an_operation_takes_and_returns_within_itself_counts() -> None:
+    """Under autocast a product copies both matrices to the other dtype."""
+    one, other = torch.ones(256, 256), torch.ones(256, 256)
+    size = 256 * 256
+    with TensorPeak([one, other]) as peak, torch.autocast("cpu", torch.bfloat16):
+        product = one @ other
+    assert product.dtype == torch.bfloat16
+    assert peak.peak_bytes is not None
+    assert 0 <= peak.peak_bytes - size * (4 + 4 + 2 + 2 + 2) < 2 * size  # the product's own workspace
+
+
+def test_what_a_linear_layer_saves_and_its_gradients() -> None:
+    layer, data = torch.nn.Linear(64, 128), torch.ones(32, 64)
+    held = [*layer.parameters(), data]
+    with TensorPeak(held) as peak:
+        hidden = layer(data)
+        hidden.backward(hidden.detach())
+    output, gradients = 32 * 128 * 4, (64 * 128 + 128) * 4
+    assert peak.peak_bytes == storage_bytes(held) + output + gradients
+
+
+def test_a_fused_adamw_takes_nothing_beside_its_states() -> None:
+    """The reason why the measured step may leave the update out."""
+    weight = torch.nn.Parameter(torch.ones(1000, 100))
+    optimizer = torch.optim.AdamW([weight], fused=True, weight_decay=0.1)
+    weight.grad = torch.ones_like(weight)
+    optimizer.step()
+    with TensorPeak([]) as peak:
+        torch.nn.utils.clip_grad_norm_([weight], 1.0)
+        optimizer.step()
+    assert peak.peak_bytes is not None
+    assert peak.peak_bytes < 1000
+
+
+def test_a_release_of_what_was_there_before_is_not_counted() -> None:
+    """Not even at an address where an earlier window saw an allocation: torch remembers it until it sees its end."""
+    with TensorPeak([]):
+        first = tensor(40)  # glibc maps blocks of this size separately: the next one takes the same addresses
+    address = first.data_ptr()
+    del first
+    again = tensor(40)
+    assert again.data_ptr() == address  # else this tests nothing
+    with TensorPeak([]) as peak:
+        del again
+        kept = tensor(2)
+    assert len(kept) == 2 * MIB
+    assert peak.peak_bytes == 2 * MIB
+
+
+def test_after_an_error_the_peak_is_unknown_and_the_next_one_is_measured() -> None:
+    failed = TensorPeak([])
+    with pytest.raises(ValueError, match="the body's own"), failed:
+        raise ValueError("the body's own")
+    assert failed.peak_bytes is None
+    with TensorPeak([]) as peak:
+        tensor(1)
+    assert peak.peak_bytes == MIB
+
+
+def test_the_process_peak_stays_after_memory_is_returned() -> None:
+    if not Path("/proc/self/status").exists():
+        pytest.skip("the kernel keeps no high-water mark")
+    before = psutil.Process().memory_info().rss / MIB
+    block = bytearray(50 * MIB)
     block[::4096] = b"x" * len(block[::4096])
-    return block
+    del block
+    peak = process_peak_mib()
+    assert peak is not None
+    assert peak > before + 45
 
 
-def found(measured: PeakMemory) -> tuple[Any, ...]:
-    return measured.peak_mib, measured.growth_mib, measured.reserved_mib, measured.kind
-
-
-def about(size_mib: float) -> Any:
-    """At least this much but for the kernel's lag, and at most 20 MiB more."""
-    return pytest.approx(size_mib + 10 - SLACK_MIB / 2, abs=10 + SLACK_MIB / 2)
-
-
-@has_high_water_mark
-def test_the_peak_of_memory_freed_before_the_end_is_seen_and_what_was_there_before_is_no_growth() -> None:
-    model = touched(100)
-    with PeakMemory("cpu") as first:
-        block = touched(200)
-        del block
-    assert first.kind == "cpu-rss"
-    assert first.growth_mib == about(200)
-    assert first.peak_mib is not None
-    assert first.peak_mib >= 300 - SLACK_MIB
-    with PeakMemory("cpu") as second:
-        pass
-    assert len(model) == 100 * MIB
-    assert second.growth_mib == about(0)
-    assert second.peak_mib is not None
-    assert second.peak_mib < first.peak_mib - 150
-
-
-@has_high_water_mark
-def test_what_a_pause_takes_does_not_count_and_growth_is_over_the_level_at_the_start() -> None:
-    with PeakMemory("cpu") as measured:
-        kept = touched(40)
-        with measured.paused():
-            block = touched(200)
-            del block
-        more = touched(30)
-    with measured.paused():
-        touched(200)
-    assert len(kept) + len(more) == 70 * MIB
-    assert measured.growth_mib == about(70)
-
-
-def test_an_error_in_a_pause_ends_the_measurement_too() -> None:
-    measured = PeakMemory("cpu")
-    with pytest.raises(KeyError), measured, measured.paused():
-        raise KeyError
-    with PeakMemory("cpu"):
-        pass
-
-
-@has_high_water_mark
-def test_garbage_of_an_earlier_cell_is_not_counted() -> None:
-    gc.disable()
-    try:
-        cycle: list[object] = [touched(100)]
-        cycle.append(cycle)
-        before_mib = psutil.Process().memory_info().rss / MIB
-        del cycle
-        with PeakMemory("cpu") as measured:
-            pass
-    finally:
-        gc.enable()
-    assert measured.peak_mib is not None
-    assert measured.peak_mib < before_mib - 90
-
-
-@has_high_water_mark
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the heap is handed back on glibc only")
-def test_the_heap_an_earlier_cell_left_does_not_hide_growth() -> None:
-    def small_blocks(size_mib: int) -> list[bytes]:
-        """Too small for a mapping of their own, so they come from the heap and go back to it."""
-        return [b"x" * (MIB // 16 + number) for number in range(size_mib * 16)]
-
-    earlier = small_blocks(100)
-    last = earlier.pop()  # keeps the heap from shrinking by itself
-    del earlier
-    with PeakMemory("cpu") as measured:
-        blocks = small_blocks(60)
-        del blocks
-    assert last
-    assert measured.growth_mib == about(60)
-
-
-def test_measurements_do_not_overlap() -> None:
-    with PeakMemory("cpu") as outer, pytest.raises(RuntimeError, match="cannot overlap"), PeakMemory("cpu"):
-        pass
-    assert outer.peak_mib is not None
-
-
-def test_without_a_high_water_mark_the_size_is_sampled(tmp_path: Path) -> None:
-    with PeakMemory("cpu", proc=tmp_path) as measured:
-        block = touched(100)
-        time.sleep(0.1)
-        del block
-    assert measured.kind == "cpu-rss-sampled"
-    assert measured.growth_mib == about(100)
-    assert measured.reserved_mib is None
-
-
-@pytest.fixture
-def status(tmp_path: Path) -> Path:
-    """The file with the sizes of a process, in a /proc of the test's own."""
-    (tmp_path / "self").mkdir()
-    return tmp_path / "self/status"
-
-
-def test_a_status_without_both_sizes_is_not_used(tmp_path: Path, status: Path) -> None:
-    status.write_text("VmRSS:\t 2048 kB\n")
-    with PeakMemory("cpu", proc=tmp_path) as measured:
-        pass
-    assert measured.kind == "cpu-rss-sampled"
-
-
-@pytest.mark.parametrize(
-    ("begin", "end", "expected"),
-    [
-        ("VmHWM: 2048 kB\nVmRSS:\t 2048 kB\n", "VmHWM:\t    5120 kB\nVmRSS: 3072 kB\n", (5.0, 3.0, None, "cpu-rss")),
-        # A mark that lags behind the level is no negative growth.
-        ("VmHWM: 2000 kB\nVmRSS: 2048 kB\n", "VmHWM: 2000 kB\nVmRSS: 2048 kB\n", (2.0, 0.0, None, "cpu-rss")),
-        ("VmHWM: 2048 kB\nVmRSS: 2048 kB\n", None, (None, None, None, None)),
-    ],
-)
-def test_the_mark_is_reset_and_read(
-    tmp_path: Path, status: Path, begin: str, end: str | None, expected: tuple[Any, ...]
-) -> None:
-    status.write_text(begin)
-    with PeakMemory("cpu", proc=tmp_path) as measured:
-        assert (tmp_path / "self/clear_refs").read_text() == "5"
-        if end is None:
-            status.unlink()
-        else:
-            status.write_text(end)
-    assert found(measured) == expected
-
-
-def test_where_nothing_can_be_read_all_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(self: psutil.Process) -> None:
-        raise psutil.AccessDenied
-
-    monkeypatch.setattr(psutil.Process, "memory_info", refused)
-    with PeakMemory("cpu", proc=tmp_path) as measured:
-        pass
-    assert found(measured) == (None, None, None, None)
+@pytest.mark.parametrize(("text", "expected"), [("VmPeak: 9 kB\nVmHWM:\t 2048 kB\n", 2.0), ("VmRSS: 1 kB\n", None)])
+def test_the_process_peak_is_read_from_the_kernels_mark(tmp_path: Path, text: str, expected: float | None) -> None:
+    (tmp_path / "status").write_text(text)
+    assert process_peak_mib(tmp_path / "status") == expected
+    assert process_peak_mib(tmp_path / "missing") is None
 
 
 class FakeCuda:
@@ -189,16 +114,14 @@ class FakeCuda:
     def __init__(self) -> None:
         self.calls: list[tuple[str, ...]] = []
         self.broken = False
-        self.peaks = iter([300 * MIB, 200 * MIB])
+        self.peaks = iter([300, 200])
 
     def __getattr__(self, name: str) -> Any:
-        results = {"memory_allocated": lambda: 100 * MIB, "max_memory_allocated": lambda: next(self.peaks)}
-
         def call(*device: str) -> Any:
             if name == "synchronize" and self.broken:
                 raise RuntimeError("CUDA error: device-side assert triggered")
             self.calls.append((name, *device))
-            return results.get(name, lambda: 512 * MIB)()
+            return next(self.peaks) if name == "max_memory_allocated" else 512
 
         return call
 
@@ -211,22 +134,43 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
 
 
 def test_cuda_is_synchronised_and_reset_around_the_work(cuda: FakeCuda) -> None:
-    with PeakMemory("cuda:1") as measured:
+    with CudaPeak("cuda:1") as measured:
         cuda.calls.append(("work",))
     assert cuda.calls == [
         ("synchronize", "cuda:1"),
         ("empty_cache",),
         ("reset_peak_memory_stats", "cuda:1"),
-        ("memory_allocated", "cuda:1"),
         ("work",),
         ("synchronize", "cuda:1"),
         ("max_memory_allocated", "cuda:1"),
         ("max_memory_reserved", "cuda:1"),
     ]
-    assert found(measured) == (300.0, 200.0, 512.0, "cuda-allocated")
+    assert (measured.peak_bytes, measured.reserved_bytes) == (300, 512)
     with measured:  # the higher peak of two parts stays
         pass
-    assert found(measured) == (300.0, 200.0, 512.0, "cuda-allocated")
+    assert (measured.peak_bytes, measured.reserved_bytes) == (300, 512)
+
+
+def test_what_a_pause_takes_on_cuda_does_not_count(cuda: FakeCuda) -> None:
+    cuda.peaks = iter([100, 200])
+    with CudaPeak("cuda") as measured:
+        with measured.paused():
+            cuda.calls.append(("pause",))
+        cuda.calls.append(("work",))
+    names = [call[0] for call in cuda.calls if call[0] in ("reset_peak_memory_stats", "max_memory_allocated", "pause")]
+    reset, read = "reset_peak_memory_stats", "max_memory_allocated"
+    assert names == [reset, read, "pause", reset, read]
+    assert measured.peak_bytes == 200
+    with measured.paused():  # nothing is being measured
+        pass
+    assert len([call for call in cuda.calls if call[0] == reset]) == 2
+
+
+def test_elsewhere_than_on_cuda_nothing_is_done(cuda: FakeCuda) -> None:
+    with CudaPeak("cpu") as measured, measured.paused():
+        pass
+    assert cuda.calls == []
+    assert measured.peak_bytes is None
 
 
 def test_a_device_that_fails_does_not_hide_the_bodys_error(cuda: FakeCuda) -> None:
@@ -234,18 +178,17 @@ def test_a_device_that_fails_does_not_hide_the_bodys_error(cuda: FakeCuda) -> No
         cuda.broken = True
         raise ValueError("the body's own")
 
-    measured = PeakMemory("cuda")
+    measured = CudaPeak("cuda")
     with pytest.raises(ValueError, match="the body's own"), measured:
         fail()
-    assert found(measured) == (None, None, None, None)
+    assert measured.peak_bytes is None
 
 
 @pytest.mark.parametrize("at", ["start", "end"])
-def test_a_device_that_fails_is_an_error_and_leaves_the_next_measurement_free(cuda: FakeCuda, at: str) -> None:
+def test_a_device_that_fails_is_an_error(cuda: FakeCuda, at: str) -> None:
     cuda.broken = at == "start"
-    with pytest.raises(RuntimeError, match="device-side assert"), PeakMemory("cuda"):
+    with pytest.raises(RuntimeError, match="device-side assert"), CudaPeak("cuda"):
         cuda.broken = True
-    assert not memory._in_use.locked()
 
 
 class Cycle:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny_grid
 from commandline import Bench
@@ -15,7 +17,8 @@ from tiny_grid import TinyGrid
 from bench import profiles
 from bench.errors import UsageError
 from bench.forecast import memory
-from bench.forecast.memory import CPU_GROWTH, WORKER_MIB, Memory
+from bench.forecast.lengths import Lengths
+from bench.forecast.memory import WORKER_MIB, Memory
 from bench.forecast.seconds import rate
 from bench.forecast.step import Step
 from bench.plugins import registry
@@ -27,7 +30,8 @@ from bench.runner.request import Request
 
 MIB = 2**20
 CPU, GPU = profiles.load("cpu-2core"), profiles.load("gpu-24gb")
-STEP = Step(flops=10**9, eval_flops=3 * 10**8, model_bytes=100 * MIB, growth_bytes=300 * MIB, adapter_bytes=1000)
+STEP = Step(flops=10**9, eval_flops=3 * 10**8, tokens=64, model_bytes=100 * MIB, growth_bytes=300 * MIB,
+            trained_bytes=10 * MIB, adapter_bytes=1000, example_feature_bytes=1000, token_feature_bytes=7)  # fmt: skip
 
 
 def machine(memory_mib: int = 8000, gpus: tuple[Gpu, ...] = ()) -> Machine:
@@ -63,22 +67,30 @@ def test_the_memory_of_any_gpu_is_unknown_without_one_and_fits_nothing_nor_refus
     any_gpu = profiles.load("gpu")
     unknown = memory.available(any_gpu, machine())
     assert unknown.mib is None
-    assert memory.unfit(STEP, any_gpu, unknown) is None
+    assert memory.unfit(400, any_gpu, unknown) is None
     card = Gpu(name="a card", memory_mib=300, capability="6.1", driver=None, cuda=None)
-    assert memory.unfit(STEP, any_gpu, memory.available(any_gpu, machine(gpus=(card,)))) is not None
+    assert memory.unfit(400, any_gpu, memory.available(any_gpu, machine(gpus=(card,)))) is not None
 
 
-def test_a_cpu_holds_the_libraries_and_more_than_the_tensors_and_a_gpu_the_tensors() -> None:
-    assert memory.peak_mib(STEP, CPU) == WORKER_MIB + 100 + CPU_GROWTH * 300
-    assert memory.peak_mib(STEP, GPU) == 400
+def test_the_best_point_is_alive_in_steps_and_cached_features_after_they_were_computed() -> None:
+    at, many = Lengths(20, np.array([4, 6]), 10**6, None), Lengths(20, None, 10**7, None)
+    assert STEP.train_growth(Lengths(20, None, 100, None), keeps_best=True) == 300 * MIB  # computing them takes more
+    assert STEP.train_growth(at, keeps_best=False) == 10**6 * (1000 + 5 * 7)
+    assert STEP.train_growth(many, keeps_best=True) == 310 * MIB  # too many: nothing is cached
+    trains_more = replace(STEP, example_feature_bytes=0, token_feature_bytes=0)
+    assert trains_more.train_growth(at, keeps_best=True) == 310 * MIB
 
 
 def test_what_does_not_fit_is_said_in_a_sentence() -> None:
-    assert memory.unfit(STEP, GPU, Memory(400, "the profile x")) is None
-    assert memory.unfit(STEP, GPU, Memory(399, "the profile x")) == (
+    assert memory.unfit(400, GPU, Memory(400, "the profile x")) is None
+    assert memory.unfit(400, GPU, Memory(399, "the profile x")) == (
         "training is predicted to need 400 MiB, and the profile x has 399 MiB."
     )
-    assert str(memory.unfit(STEP, CPU.with_workers(2), Memory(10, "this machine"))).endswith("for each of 2 workers.")
+    assert memory.unfit(400, CPU, Memory(400 + WORKER_MIB, "this machine")) is None
+    assert memory.unfit(400, CPU.with_workers(2), Memory(399 + WORKER_MIB, "this machine")) == (
+        f"training is predicted to need {400 + WORKER_MIB} MiB with its libraries, and this machine has "
+        f"{399 + WORKER_MIB} MiB for each of 2 workers."
+    )
 
 
 def test_a_rate_is_declared_or_measured_here_or_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,8 +130,7 @@ def test_a_row_has_all_that_is_predicted(bench: Bench, grid: TinyGrid, tmp_path:
     assert 0 < row["predicted_seconds"] * 2e9 <= 18 * row["train_step_flops"] + 3 * row["train_step_flops"]
     assert row["predicted_adapter_bytes"] > 0
     total = row["predicted_model_mib"] + row["predicted_train_growth_mib"]
-    assert row["predicted_peak_train_memory_mib"] == pytest.approx(WORKER_MIB + total)
-    assert row["predicted_train_growth_mib"] == pytest.approx(CPU_GROWTH * row["predicted_tensor_growth_mib"])
+    assert row["predicted_peak_train_memory_mib"] == pytest.approx(total)
     assert (row["recipe"]["epochs"], row["recipe_sources"]["epochs"]) == (3, "suite tiny-suite")
 
 
@@ -170,7 +181,7 @@ def test_what_does_not_fit_is_marked_in_a_plan_and_skipped_by_a_run(
     done = bench("plan", *options(grid, profile, results), "--methods", "steady,chatty")
     assert done.code == 0
     assert [line.split()[-1] for line in done.out.splitlines()[2:]] == ["NO", "NO"]
-    assert "MiB, and the profile small-cpu has 50 MiB." in done.err
+    assert "and the profile small-cpu has 50 MiB." in " ".join(done.err.split())
     run = ["run", *options(grid, profile, results), "--methods", "steady"]
     assert "will not fit" in bench(*run, "--skip-unfit", "--dry-run").out
     assert not (results / "records").exists()

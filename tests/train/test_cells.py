@@ -12,6 +12,7 @@ import pytest
 import tiny_grid
 import torch
 from made import cell
+from tiny import HIDDEN, LAYERS
 from tiny_grid import TinyGrid
 from torch import nn
 
@@ -20,7 +21,7 @@ from bench.executors import Retire
 from bench.grid.suites import Budget
 from bench.measure.memory import freeze_gc
 from bench.plugins import metrics, registry
-from bench.records.record import Record
+from bench.records.record import Memory, Record
 from bench.records.store import Store
 from bench.train import data as train_data
 from bench.train import worker
@@ -129,7 +130,10 @@ def test_a_record_is_complete_and_true(grid: TinyGrid, tmp_path: Path) -> None:
     assert (record.speed.workers, record.speed.exclusive) == (1, True)
     assert (record.speed.machine_gflops or 0) > 0
     assert record.memory is not None
-    assert (record.memory.train_peak_mib or 0) > 0
+    assert record.memory.kind == "cpu-tensors"
+    assert (record.memory.train_peak_mib or 0) > (record.memory.train_growth_mib or 0) > 0
+    assert (record.memory.eval_peak_mib or 0) > (record.memory.eval_growth_mib or 0) > 0
+    assert (record.memory.process_peak_mib or 0) > (record.memory.train_peak_mib or 0)
     assert 1e4 < (record.inference_flops or 0) < 1e8
     adapter = Store(tmp_path).adapter(asked.cell.id)
     assert record.adapter_bytes == sum(file.stat().st_size for file in adapter.iterdir()) > 4 * record.parameters.head
@@ -214,6 +218,34 @@ def test_a_cell_that_fails_ends_as_a_record(
 
 
 # What a cell leaves to the next
+
+
+def memory_of(grid: TinyGrid, method: str, **changes: Any) -> Memory:
+    memory = run_cell(grid, method, **changes).memory
+    assert memory is not None
+    return memory
+
+
+def test_memory_is_the_same_first_and_last_in_a_process(grid: TinyGrid) -> None:
+    first, *_, last = [memory_of(grid, name) for name in ("pasta", "full", "head", "lora", "prompt_tuning", "pasta")]
+    for figure in ("train_peak_mib", "train_growth_mib", "eval_peak_mib", "eval_growth_mib"):
+        assert getattr(last, figure) == pytest.approx(getattr(first, figure), rel=0.01), figure
+
+
+def test_memory_of_two_methods_differs_by_what_they_store(grid: TinyGrid) -> None:
+    """The model by what a method adds; the peak of a training also by the best point, gradients and two states."""
+    small, large = ({"r": 2, "alpha": 4}, {"r": 16, "alpha": 4})
+    trainings = {name: memory_of(grid, name) for name in ("pasta", "lora")}
+    model = {name: (m.train_peak_mib or 0) - (m.train_growth_mib or 0) for name, m in trainings.items()}
+    counts = {name: run_cell(grid, name).parameters for name in trainings}
+    more = counts["lora"].method - counts["pasta"].method  # type: ignore[union-attr]
+    assert (model["lora"] - model["pasta"]) * 2**20 == pytest.approx(4 * more, abs=64)  # PASTA keeps token ids
+    less, most = (memory_of(grid, "lora", params=params) for params in (small, large))
+    bytes_a_rank = 4 * 2 * 2 * LAYERS  # of one number in each of two matrices on query and on value in each layer
+    stored = (16 - 2) * bytes_a_rank * HIDDEN
+    grown = ((most.train_peak_mib or 0) - (less.train_peak_mib or 0)) * 2**20
+    activations = (16 - 2) * bytes_a_rank * 4 * 16  # of four examples of at most 16 tokens, for each product
+    assert 5 * stored <= grown <= 5 * stored + 2 * activations
 
 
 def test_a_cell_after_others_is_as_the_first_of_its_process(grid: TinyGrid, monkeypatch: pytest.MonkeyPatch) -> None:

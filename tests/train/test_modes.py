@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from bench.errors import NotApplicable
-from bench.forecast.step import Shape, predict
+from bench.forecast.lengths import Shape
+from bench.forecast.step import predict
 from bench.forecast.tracing import LiveBytes
 from bench.plugins import registry
 from bench.plugins.specs import build_method, parse
@@ -81,7 +82,7 @@ def test_a_plan_traces_checkpointing_as_it_is(tiny: Any, spec: str) -> None:
     recipe = tiny_bert.recipe(dropout=0.0)
     shape = Shape(12, int(tiny.data("classification", 12).lengths.max()))
     plain, checkpointed = (
-        predict(config, built, context, recipe, tiny_bert.profile(gradient_checkpointing=on), shape).growth_bytes
+        predict(config, built, context, recipe, tiny_bert.profile(gradient_checkpointing=on), [shape]).growth_bytes
         for on in (False, True)
     )
     real = growth(tiny, spec)
