@@ -92,13 +92,13 @@ def test_after_an_error_the_peak_is_unknown_and_the_next_one_is_measured() -> No
 def test_the_process_peak_stays_after_memory_is_returned() -> None:
     if not Path("/proc/self/status").exists():
         pytest.skip("the kernel keeps no high-water mark")
-    before = psutil.Process().memory_info().rss / MIB
     block = bytearray(50 * MIB)
     block[::4096] = b"x" * len(block[::4096])
+    largest = psutil.Process().memory_info().rss / MIB
     del block
     peak = process_peak_mib()
     assert peak is not None
-    assert peak > before + 45
+    assert peak > largest - 2  # the kernel counts pages in batches
 
 
 @pytest.mark.parametrize(("text", "expected"), [("VmPeak: 9 kB\nVmHWM:\t 2048 kB\n", 2.0), ("VmRSS: 1 kB\n", None)])

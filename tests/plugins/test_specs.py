@@ -108,8 +108,8 @@ def test_a_wrong_parameter_is_named_with_the_allowed_ones(params: dict[str, str]
 
 
 def test_a_method_without_parameters_says_so() -> None:
-    with pytest.raises(UsageError, match=r"^head: there is no parameter 'r'\. Allowed: none\.$"):
-        build_method(registry.methods(), parse("head[r=1]"))
+    with pytest.raises(UsageError, match=r"^full: there is no parameter 'r'\. Allowed: none\.$"):
+        build_method(registry.methods(), parse("full[r=1]"))
 
 
 def test_variants_are_what_the_command_line_takes() -> None:
