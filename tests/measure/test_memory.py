@@ -71,7 +71,8 @@ def test_a_release_of_what_was_there_before_is_not_counted() -> None:
     address = first.data_ptr()
     del first
     again = tensor(40)
-    assert again.data_ptr() == address  # else this tests nothing
+    if again.data_ptr() != address:
+        pytest.skip("the C library gave the second block another address")
     with TensorPeak([]) as peak:
         del again
         kept = tensor(2)

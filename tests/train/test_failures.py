@@ -117,6 +117,7 @@ class Sticky(Method):
 """
 
 
+@pytest.mark.slow
 def test_a_failing_device_costs_one_cell(tmp_path: Path) -> None:
     grid = tiny_grid.build(tmp_path)
     plugin = tmp_path / "sticky.py"

@@ -20,12 +20,7 @@ from bench.plugins.specs import build_method, parse
 from bench.train import kernels, loop, modes
 from bench.train.loop import TrainState, update
 
-QUICK = ("lora", "pasta")  # to compile
-COMPILED = [
-    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
-    for name in registry.methods().names()
-    if name != "head"
-]
+COMPILED = [name for name in registry.methods().names() if name != "head"]
 PEFT = ["peft:vera", "peft:lora", "peft:p_tuning"]
 METHODS = [name for name in registry.methods().names() if name != "prefix_tuning"]
 
@@ -131,6 +126,7 @@ def without_code(monkeypatch: pytest.MonkeyPatch) -> Any:
     torch._dynamo.reset()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_code")
 @pytest.mark.parametrize("spec", COMPILED)
 def test_compiling_gives_the_same_losses(tiny: Any, spec: str) -> None:
