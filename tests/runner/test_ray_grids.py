@@ -45,7 +45,7 @@ class Lingers(Method):
 # What no two runs of one cell have in common, of all that a record holds.
 TIMES = ("started_at", "finished_at", "timeline")
 MEASURED = {
-    "memory": ("train_peak_mib", "train_growth_mib", "eval_peak_mib", "eval_growth_mib"),
+    "memory": ("process_peak_mib",),
     "speed": (
         "train_examples_per_second", "train_tokens_per_second", "step_p50_ms", "step_p95_ms",
         "eval_examples_per_second", "machine_gflops",
