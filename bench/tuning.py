@@ -33,8 +33,7 @@ CHOSEN_BY = "a trial of tune"
 class TrialResult:
     """A trial of a method on a task, over its seeds.
 
-    number: from 1. records: of its cells, at least one. score: mean on validation; None: a cell did not finish, or its
-    training came to nothing.
+    number: from 1. records: of its cells, at least one. score: mean on validation; None: a cell did not finish.
     """
 
     number: int
@@ -56,6 +55,11 @@ class TrialResult:
     @property
     def higher_is_better(self) -> bool:
         return all(record.higher_is_better is not False for record in self.records)
+
+    @property
+    def usable_score(self) -> float | None:
+        """The score; None also where a training came to nothing: such a trial is never chosen."""
+        return None if any(record.collapsed for record in self.records) else self.score
 
     @property
     def examples(self) -> int:
@@ -106,8 +110,7 @@ def trial_results(requests: Sequence[Request], records: Iterable[Record]) -> lis
     for (*_, number), members in sorted(grouped.items()):
         scores = [record.score for record in members if record.status == "ok" and record.score is not None]
         complete = len(scores) == len(members) == len(requests[number - 1].seeds)
-        usable = complete and not any(record.collapsed for record in members)
-        found.append(TrialResult(number, tuple(members), fmean(scores) if usable else None))
+        found.append(TrialResult(number, tuple(members), fmean(scores) if complete else None))
     return found
 
 
@@ -120,11 +123,11 @@ def _examples(record: Record) -> int:
 
 
 def ranked(trials: Iterable[TrialResult]) -> list[TrialResult]:
-    """Trials of one method on one task, the best first; unfinished ones last, and ties by number."""
+    """Trials of one method on one task, the best first; those without a usable score last, and ties by number."""
 
     def key(trial: TrialResult) -> tuple[float, int]:
-        score = math.inf if trial.score is None else -trial.score if trial.higher_is_better else trial.score
-        return score, trial.number
+        score = trial.usable_score
+        return math.inf if score is None else -score if trial.higher_is_better else score, trial.number
 
     return sorted(trials, key=key)
 
@@ -140,7 +143,7 @@ def choose(trials: Iterable[TrialResult]) -> list[Tuned]:
         grouped[trial.label][trial.task].append(trial)
     found: list[Tuned] = []
     for by_task in grouped.values():
-        finished = {task: each for task, each in by_task.items() if ranked(each)[0].score is not None}
+        finished = {task: each for task, each in by_task.items() if ranked(each)[0].usable_score is not None}
         found += [_recipe(task, ranked(each)[:1], len(each)) for task, each in finished.items()]
         if finished:
             shares = _shares(list(finished.values()))
@@ -154,11 +157,12 @@ def _shares(tasks: Sequence[Sequence[TrialResult]]) -> dict[int, float]:
     """By number of a trial: the mean over tasks of where its score lies between the worst and the best."""
     found: dict[int, list[float]] = defaultdict(list)
     for trials in tasks:
-        scores = [trial.score for trial in trials if trial.score is not None]
+        scores = [score for trial in trials if (score := trial.usable_score) is not None]
         low, high = min(scores), max(scores)
         for trial in trials:
-            share = 0.0 if trial.score is None else 1.0 if high == low else (trial.score - low) / (high - low)
-            found[trial.number].append(share if trial.higher_is_better or trial.score is None else 1 - share)
+            score = trial.usable_score
+            share = 0.0 if score is None else 1.0 if high == low else (score - low) / (high - low)
+            found[trial.number].append(share if trial.higher_is_better or score is None else 1 - share)
     return {number: sum(shares) / len(tasks) for number, shares in found.items()}
 
 
