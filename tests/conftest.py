@@ -1,7 +1,8 @@
 """Fixtures that all tests share. A test that needs files from outside skips, with the reason, where there are none."""
 
+import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import tiny as tiny_bert
 from commandline import Bench, caller
 
 from bench.errors import SourceError
+from bench.measure.memory import freeze_gc
 from bench.plugins.task import TaskContext
 from bench.sources.resolve import resolve
 
@@ -51,6 +53,14 @@ def tiny_context(tiny: tiny_bert.Tiny) -> Callable[..., TaskContext]:
         return tiny.context("pair" if pair else kind)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def frozen_gc() -> Iterator[None]:
+    """As in a worker: a cell collects garbage several times, which would take most of its time."""
+    freeze_gc()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

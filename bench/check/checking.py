@@ -41,7 +41,7 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Report:
-    """A plugin and the outcomes of its checks."""
+    """The results of a plugin's checks."""
 
     plugin: Plugin
     outcomes: list[Outcome]
@@ -168,7 +168,7 @@ def check(
 
 
 def check_one(job: tuple[Plugin, Sequence[Path], Path | None, Path | SourceError | None], report: OnProgress) -> Any:
-    """What a worker does: all outcomes of one plugin. It reports each check before it runs."""
+    """Run all checks of one plugin, in a worker; each is reported before it starts."""
     plugin, files, model, source = job
     if plugin.type == "task":
         task = registry.tasks(files).get(plugin.spec).plugin

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from bench.errors import BenchError
-from bench.grid import seeds
 from bench.grid.suites import Budget
 from bench.plugins.recipe import Recipe
 from bench.plugins.task import Task
 from bench.profiles import Profile
 from bench.sources.resolve import local
-from bench.train.batches import PART_TOKENS, CostliestParts, epoch_batches, like_length_parts
+from bench.train.batches import CostliestParts, parts_of, training_batches
 from bench.train.data import examples_of, read, tokenise
 from bench.train.loop import total_steps
 
@@ -115,17 +113,13 @@ def batches(at: Lengths, recipe: Recipe, profile: Profile, seed: int) -> Batches
         return Batches(parts, Shape(micro, at.limit), size, size * at.limit, size * at.limit)
     steps = min(total_steps(len(at.each), recipe), BATCHES)
     costliest, tokens = CostliestParts(), []
-    for epoch in count():
-        for batch in epoch_batches(len(at.each), size, seeds.derive(seed, "epoch", epoch)):
-            cuts = like_length_parts(at.each[batch], profile.micro_batch_size, PART_TOKENS[profile.device])
-            parts_of_batch = [batch[cut] for cut in cuts]
-            costliest.see(parts_of_batch, at.each)
-            tokens.append(sum(_shape(part, at.each).tokens for part in parts_of_batch))
-            if len(tokens) == steps:
-                shapes = tuple(_shape(part, at.each) for part in costliest.parts)
-                longest = Shape(min(profile.micro_batch_size, len(at.each)), int(at.each.max()))
-                return Batches(shapes, longest, size, max(tokens), math.fsum(tokens) / steps)
-    raise AssertionError("unreachable")
+    for batch, _ in training_batches(len(at.each), size, steps, seed):
+        parts_of_batch = parts_of(batch, at.each, profile)
+        costliest.see(parts_of_batch, at.each)
+        tokens.append(sum(_shape(part, at.each).tokens for part in parts_of_batch))
+    shapes = tuple(_shape(part, at.each) for part in costliest.parts)
+    longest = Shape(min(profile.micro_batch_size, len(at.each)), int(at.each.max()))
+    return Batches(shapes, longest, size, max(tokens), math.fsum(tokens) / steps)
 
 
 def _shape(part: np.ndarray, each: np.ndarray) -> Shape:

@@ -170,7 +170,7 @@ class FetchDisplay(AbstractContextManager["FetchDisplay"]):
         self._progress.stop()
 
     def on_progress(self, name: str, done: int, total: int | None) -> None:
-        """So many bytes of a source have arrived."""
+        """Show how many bytes of a source have been downloaded."""
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, total=total)
             if self._console.is_terminal:

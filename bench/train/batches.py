@@ -1,8 +1,11 @@
 """Which examples share a batch, and the parts of like length in which a batch is computed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+
+from bench.grid import seeds
+from bench.profiles import Profile
 
 # What computing one more part of a batch costs beside its tokens, in tokens, by device: starting a few hundred
 # operations, on few rows each. On a CPU measured with minilm-l6 on two cores; a larger model takes fewer tokens, but
@@ -28,6 +31,26 @@ def epoch_batches(examples: int, batch_size: int, seed: int) -> list[np.ndarray]
     """
     order = np.random.Generator(np.random.PCG64(seed)).permutation(examples)
     return [order[at : at + batch_size] for at in range(0, examples, batch_size)]
+
+
+def training_batches(examples: int, batch_size: int, steps: int, seed: int) -> Iterator[tuple[np.ndarray, bool]]:
+    """The batches of a training, epoch after epoch, and whether each is the last of its epoch (or of all)."""
+    done, epoch = 0, 0
+    while done < steps:
+        order = epoch_batches(examples, batch_size, seeds.derive(seed, "epoch", epoch))
+        for batch in order[: steps - done]:
+            done += 1
+            yield batch, batch is order[-1] or done == steps
+        epoch += 1
+
+
+def parts_of(batch: np.ndarray, lengths: np.ndarray, profile: Profile) -> list[np.ndarray]:
+    """The parts in which a batch is computed on the profile's device, as indices of examples; see `like_length_parts`.
+
+    lengths: tokens an example, of all examples.
+    """
+    cuts = like_length_parts(lengths[batch], profile.micro_batch_size, PART_TOKENS[profile.device])
+    return [batch[cut] for cut in cuts]
 
 
 def like_length_parts(lengths: np.ndarray, largest: int, part_tokens: int) -> list[np.ndarray]:

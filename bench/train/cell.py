@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
-from contextlib import nullcontext
 from dataclasses import asdict, replace
 from typing import cast
 
@@ -119,13 +118,13 @@ class CellRun:
             measure=self._measure_step,
         )
         torch.manual_seed(self.record.seeds[seeds.TRAINING])
-        compiling = modes.refusing_uncompilable(lambda: bool(self.record.last_step))
-        with self.train_memory, compiling if self.cell.profile.compile else nullcontext():
+        profile = self.cell.profile
+        with self.train_memory, modes.refusing_uncompilable(profile, lambda: bool(self.record.last_step)):
             self.trained = train(
                 self.adapted,
                 self.data.splits["train"],
                 self.recipe,
-                self.cell.profile,
+                profile,
                 self.record.seeds[seeds.DATA_ORDER],
                 callbacks,
                 self.timeline,

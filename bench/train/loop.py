@@ -14,13 +14,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from bench.grid import seeds
 from bench.measure.time import Step, StepClock, Timeline
 from bench.plugins.recipe import Recipe
 from bench.plugins.task import Kind
 from bench.profiles import Profile
 from bench.train.adaptation import Adapted
-from bench.train.batches import PART_TOKENS, CostliestParts, epoch_batches, like_length_parts
+from bench.train.batches import CostliestParts, parts_of, training_batches
 from bench.train.data import Batch, Encoded
 from bench.train.features import Features, features_of
 
@@ -150,7 +149,7 @@ def train(
     if had_gradient and all(torch.equal(_sample(p), old) for p, old in zip(state.trained, before, strict=True)):
         void = "no trained parameter ever moved"
     if callbacks.measure is not None and profile.device == "cpu":
-        _measure(callbacks.measure, state, [*best.tensors()], features, costliest.parts, data, profile)
+        _measure(callbacks.measure, state, best.tensors(), features, costliest.parts, data, profile)
     chosen = best.restore()
     return Trained(_checked(losses, total), clock.read(), void, best.scores, best.steps, chosen)
 
@@ -309,19 +308,11 @@ def _stream(
 
     profile: whose device computes the parts; None: they are left whole.
     """
-    done, epoch = 0, 0
-    while done < total:
-        order = epoch_batches(len(data), recipe.batch_size, seeds.derive(seed, "epoch", epoch))
-        for at, batch in enumerate(order[: total - done], start=1):
-            with timeline.phase("batching"):
-                parts = [batch]
-                if profile is not None:
-                    cuts = like_length_parts(data.lengths[batch], profile.micro_batch_size, PART_TOKENS[profile.device])
-                    parts = [batch[cut] for cut in cuts]
-                examples = [data.batch(part) for part in parts]
-            yield parts, examples, at == len(order) or done + at == total
-        done += len(order)
-        epoch += 1
+    for batch, ends_epoch in training_batches(len(data), recipe.batch_size, total, seed):
+        with timeline.phase("batching"):
+            parts = [batch] if profile is None else parts_of(batch, data.lengths, profile)
+            examples = [data.batch(part) for part in parts]
+        yield parts, examples, ends_epoch
 
 
 class _BestPoint:

@@ -77,11 +77,14 @@ def _outermost(module: nn.Module) -> PreTrainedModel:
 
 
 @contextmanager
-def refusing_uncompilable(started: Callable[[], bool]) -> Iterator[None]:
-    """Raise NotApplicable, in one sentence, where torch.compile fails on what is called within.
+def refusing_uncompilable(profile: Profile, started: Callable[[], bool]) -> Iterator[None]:
+    """Raise NotApplicable, in one sentence, where torch.compile, if the profile has it, fails on what is called within.
 
     started: whether a step was finished; from then on it is an error as any other.
     """
+    if not profile.compile:
+        yield
+        return
     from torch._dynamo.exc import TorchDynamoException
 
     try:

@@ -151,7 +151,7 @@ def test_a_renamed_module_of_the_harness_with_a_renamed_variable_passes(
     module = importlib.import_module(file.stem)
     monkeypatch.setattr(cells, "train", module.train)
     assert problem(on_file, HEAD) is None
-    monkeypatch.setattr(module, "epoch_batches", lambda *args: batches.epoch_batches(*args)[::-1])
+    monkeypatch.setattr(module, "training_batches", lambda *args: list(batches.training_batches(*args))[::-1])
     assert problem(on_file, HEAD) is not None  # the renamed one was used
 
 

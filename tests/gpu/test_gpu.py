@@ -5,7 +5,6 @@ GPU_DRY_RUN=1 runs all of it on the CPU instead, which shows that the tests work
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,7 +21,6 @@ from bench import profiles
 from bench.executors import Finished, Job
 from bench.executors.local import LocalExecutor
 from bench.grid.suites import Budget
-from bench.measure.memory import freeze_gc
 from bench.plugins import registry
 from bench.profiles import Profile
 from bench.profiles.probe import probe
@@ -32,6 +30,7 @@ from bench.train.assignment import Assignment
 
 DRY_RUN = os.environ.get("GPU_DRY_RUN") == "1"
 pytestmark = [
+    pytest.mark.usefixtures("frozen_gc"),
     pytest.mark.gpu,
     pytest.mark.skipif(not (DRY_RUN or torch.cuda.is_available()), reason="there is no CUDA GPU that torch can use"),
 ]
@@ -74,14 +73,6 @@ class Failing(Method):
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> TinyGrid:
     return tiny_grid.build(tmp_path_factory.mktemp("tiny"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _frozen_gc() -> Iterator[None]:
-    """As in a worker: collecting garbage would take most of such a cell's time."""
-    freeze_gc()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

@@ -28,6 +28,8 @@ from bench.train import worker
 from bench.train.assignment import Assignment
 from bench.train.data import prepare, read
 
+pytestmark = pytest.mark.usefixtures("frozen_gc")
+
 HARDER = [("the very bad road", 0), ("a street of good film", 1), ("not good", 0), ("not bad and not good", 1)]
 NUMBERS = ("losses", "validation_scores", "chosen_step", "predictions", "references", "scores", "constant_score")
 
@@ -50,14 +52,6 @@ def extra_grid(tmp_path_factory: pytest.TempPathFactory) -> TinyGrid:
     rows = "".join(f"harder\t{label}\t{words} {number}\n" for number in "12" for words, label in HARDER)
     data.write_text(data.read_text(encoding="utf-8") + rows, encoding="utf-8")
     return grid
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _frozen_gc() -> Iterator[None]:
-    """As in a worker: a cell collects garbage several times, which would take most of its time."""
-    freeze_gc()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

@@ -151,12 +151,12 @@ def test_what_cannot_be_compiled_is_one_sentence_until_a_step_is_done(monkeypatc
     def no_compiler(graph: Any, inputs: Any) -> Any:
         raise RuntimeError("no C++ compiler")
 
-    broken = torch.compile(torch.sin, backend=no_compiler)
+    broken, profile = torch.compile(torch.sin, backend=no_compiler), tiny_bert.profile(compile=True)
     with (
         pytest.raises(NotApplicable, match=r"^compile: this model cannot be compiled with this method: .*no C\+\+"),
-        modes.refusing_uncompilable(lambda: False),
+        modes.refusing_uncompilable(profile, lambda: False),
     ):
         broken(torch.ones(2))
-    with pytest.raises(RuntimeError, match="no C") as raised, modes.refusing_uncompilable(lambda: True):
+    with pytest.raises(RuntimeError, match="no C") as raised, modes.refusing_uncompilable(profile, lambda: True):
         broken(torch.ones(2))
     assert not isinstance(raised.value, NotApplicable)
