@@ -119,6 +119,7 @@ def this_loop(spec: str, setting: Setting, data: Encoded, recipe: Recipe, seed: 
 
     def call() -> float:
         torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False
         torch.manual_seed(stream[seeds.TRAINING])
         try:
             trained = train(adapted, data, recipe, profiles.load("cpu"), stream[seeds.DATA_ORDER])

@@ -224,6 +224,8 @@ def apply(profile: Profile) -> None:
         torch.set_num_interop_threads(1)
     torch.set_float32_matmul_precision(profile.matmul_precision)
     torch.use_deterministic_algorithms(profile.deterministic)
+    # Else each new tensor is filled with NaN under deterministic algorithms: a twentieth of a training step on a CPU.
+    torch.utils.deterministic.fill_uninitialized_memory = False
 
 
 def _fitting(machine: Machine) -> list[Profile]:
