@@ -30,7 +30,7 @@ class Cell(BaseModel):
     params: all parameters of the method. variant: those that differ from the defaults, as text.
     *_source: the pinned references; *_revision: what they resolved to (a mirror may differ from the hub).
     recipe: settings that a suite puts in the place of the method's own. pooling: what the suite asks for, whatever the
-    task and the method make of it. code: see `code_version`.
+    method makes of it; "model" for token classification, which reads every token's state. code: see `code_version`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

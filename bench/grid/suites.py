@@ -17,6 +17,7 @@ from bench.suggestions import suggest
 
 # By path: the current folder may have a package of this name.
 FOLDER = Path(__file__).resolve().parents[2] / "suites"
+EVERY_METHOD = "*"
 PRESETS = ("quick", "standard", "full")
 
 
@@ -62,8 +63,9 @@ class Suite(BaseModel):
     """A grid: methods x tasks x seeds on one model.
 
     pooling: how heads for whole texts read the backbone's states, see `bench.train.pooling`; "model": the model's way.
-    recipes: settings by method name that replace the method's own. task_recipes: by task and method name,
-    for that task alone, which take precedence. pscp: ignored; suites of earlier versions may have it.
+    recipes: settings by method name that replace the method's own; "*" stands for every method, and a name takes
+    precedence over it. task_recipes: the same by task, for that task alone, which take precedence over both.
+    pscp: ignored; suites of earlier versions may have it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -82,7 +84,10 @@ class Suite(BaseModel):
 
     def recipe(self, task: str, method: str) -> dict[str, Any]:
         """The settings that replace the method's own on this task."""
-        return {**self.recipes.get(method, {}), **self.task_recipes.get(task, {}).get(method, {})}
+        settings: dict[str, Any] = {}
+        for recipes in (self.recipes, self.task_recipes.get(task, {})):
+            settings |= recipes.get(EVERY_METHOD, {}) | recipes.get(method, {})
+        return settings
 
 
 def names() -> list[str]:

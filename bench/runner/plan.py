@@ -13,7 +13,7 @@ from bench.errors import StoreError, UsageError
 from bench.grid import models
 from bench.grid.cell import Cell, code_version
 from bench.grid.recipes import Overrides
-from bench.grid.suites import Suite
+from bench.grid.suites import EVERY_METHOD, Suite
 from bench.plugins import registry
 from bench.plugins.method import Method
 from bench.plugins.registry import Registry
@@ -137,13 +137,13 @@ def _assignments(
         return request.recipes.overrides(method, task, request.suite)
 
     for seed, task, method in product(request.seeds, request.tasks, built):
-        data, changed = found[f"task {task}"], overrides(method, task)
+        data, changed, plugin = found[f"task {task}"], overrides(method, task), tasks.get(task).plugin
         cell = Cell(
             method=method.name,
             params=method.params.model_dump(mode="json"),
             variant=changed_params(method.params),
             task=task,
-            task_source=tasks.get(task).plugin.source,
+            task_source=plugin.source,
             task_revision=data.revision,
             model=model.name,
             model_source=model.source,
@@ -152,7 +152,7 @@ def _assignments(
             preset=request.suite.name,
             budget=request.suite.budget,
             recipe=changed.settings,
-            pooling=request.suite.pooling,
+            pooling="model" if plugin.kind == "token-classification" else request.suite.pooling,
             seed=seed,
             code=version(method.name, task),
         )
@@ -186,11 +186,12 @@ def _look_at(store: Store, cell_ids: Sequence[str]) -> tuple[dict[str, Record], 
 
 
 def check_pooling(request: Request, tasks: Registry[Task]) -> None:
-    """Raise a UsageError if a pooling is asked for that none of the tasks takes."""
-    pooling = request.suite.pooling
-    if pooling != "model" and all(tasks.get(task).plugin.kind == "token-classification" for task in request.tasks):
+    """Raise a UsageError if the options ask for a pooling that none of the tasks takes (a suite may have one)."""
+    kinds = {tasks.get(task).plugin.kind for task in request.tasks}
+    pooling = request.options.pooling
+    if pooling not in (None, "model") and kinds == {"token-classification"}:
         raise UsageError(
-            f"pooling = {pooling!r} has no effect here, because token classification reads every token's own state: "
+            f"--pooling {pooling} has no effect here, because token classification reads every token's own state: "
             "leave it out, or add a task on whole texts."
         )
 
@@ -200,5 +201,5 @@ def _check_recipes(suite: Suite, methods: Registry[Method], tasks: Registry[Task
     for task in suite.task_recipes:
         tasks.get(task)
     for recipes in (suite.recipes, *suite.task_recipes.values()):
-        for method in recipes:
+        for method in recipes.keys() - {EVERY_METHOD}:
             methods.get(method)

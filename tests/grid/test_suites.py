@@ -27,6 +27,9 @@ model = "./folder"
 [budget]
 train_examples = 10
 epochs_scale = 0.5
+[recipes."*"]
+epochs = 1
+dropout = 0.2
 [recipes.lora]
 epochs = 2
 [task_recipes.sms-spam.lora]
@@ -57,7 +60,7 @@ def test_a_shipped_suite_names_only_what_there_is(name: str) -> None:
     for task, recipes in suite.task_recipes.items():
         assert task in suite.tasks
         assert recipes.keys() <= {parse(entry).name for entry in suite.methods}
-    for method in suite.recipes:
+    for method in suite.recipes.keys() - {"*"}:
         methods.get(method)
     for recipes in (suite.recipes, *suite.task_recipes.values()):
         assert all("chosen_by" in settings for settings in recipes.values())
@@ -104,11 +107,11 @@ def test_the_prefixes_beside_the_paper_have_their_authors_recipe() -> None:
 def test_a_file_of_ones_own(file: Path) -> None:
     suite = suites.load(str(file))
     assert (suite.name, suite.methods, suite.seeds, suite.model) == ("mine", ("pasta", "lora[r=4]"), (3,), "./folder")
-    assert suite.recipes == {"lora": {"epochs": 2}}
-    assert suite.recipe("sms-spam", "lora") == {"epochs": 2, "batch_size": 8}
-    assert suite.recipe("rt-polarity", "lora") == {"epochs": 2}
-    assert suite.recipe("us-address", "lora") == {"epochs": 9}
-    assert suite.recipe("sms-spam", "pasta") == {}
+    assert suite.recipes == {"*": {"epochs": 1, "dropout": 0.2}, "lora": {"epochs": 2}}
+    assert suite.recipe("sms-spam", "lora") == {"epochs": 2, "dropout": 0.2, "batch_size": 8}
+    assert suite.recipe("rt-polarity", "lora") == {"epochs": 2, "dropout": 0.2}
+    assert suite.recipe("us-address", "lora") == {"epochs": 9, "dropout": 0.2}
+    assert suite.recipe("sms-spam", "pasta") == {"epochs": 1, "dropout": 0.2}
     assert [suite.budget.limit(split) for split in ("train", "validation", "test")] == [10, None, None]
     assert (suite.budget.epochs_scale, suite.budget.choose) == (0.5, "last")
 

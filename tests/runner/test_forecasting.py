@@ -139,13 +139,12 @@ def test_a_line_tells_the_settings_that_are_not_the_methods_own(
 ) -> None:
     monkeypatch.setattr("bench.forecast.lengths.local", lambda source, mirror: None)
     monkeypatch.setattr("bench.runner.forecasting.predict", lambda *more: STEP)
-    options = ("--preset", "quick", "--tasks", "sms-spam,us-address", "--methods", "pasta", "--results", tmp_path)
+    options = ("--preset", "standard", "--tasks", "sms-spam,us-address", "--methods", "pasta", "--results", tmp_path)
     lines = bench("plan", *options).err.splitlines()
     at = lines.index("Recipes, where they are not the method's own (--json has all settings):")
-    assert lines[at + 1].startswith(
-        "  pasta: learning_rate, epochs 1.28, min_steps 80, dropout (methods/recipes/pasta.js"
+    assert lines[at + 1] == (
+        "  pasta: learning_rate, epochs 4.0, min_steps 250, dropout (methods/recipes/pasta.json); masks 16-bit (device)"
     )
-    assert lines[at + 1].endswith("pasta.json); masks 16-bit (device)")
 
 
 def test_without_data_a_row_is_of_the_longest_input_of_the_task(
