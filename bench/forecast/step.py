@@ -1,6 +1,6 @@
 """One optimiser step of a method, traced on fake tensors: what it computes, and the bytes of tensors alive in it.
 
-The step is the loop's own (`bench.train.loop.update`), so whatever the loop does is in the figures: micro-batches,
+The step is the loop's own (`bench.train.loop.TrainState`), so whatever the loop does is in the figures: micro-batches,
 autocast, the gradient clip, AdamW's two states per trained scalar. Nothing below the first trained parameter is
 differentiated or saved for that, so that the bare head, PASTA and full fine-tuning differ by themselves.
 """
@@ -27,7 +27,7 @@ from bench.train import kernels, modes
 from bench.train.adaptation import Adapted, save
 from bench.train.data import Batch
 from bench.train.features import LIMIT_BYTES, is_fixed, read_by_head, row_bytes
-from bench.train.loop import TrainState, update
+from bench.train.loop import TrainState
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -99,13 +99,13 @@ def predict(
         return [_batch(config, task, part, profile.device) for part in parts]
 
     def one_step() -> None:
-        update(state, made(), task.kind, profile)
+        state.update(made())
         state.optimizer.zero_grad(set_to_none=True)
 
     with FakeTensorMode(), LiveBytes() as live:
         fill_meta(module, profile.device)
         model_bytes = live.live
-        state = TrainState.of(module, adapted.head, recipe, 2)
+        state = TrainState.of(module, adapted.head, task.kind, recipe, profile, 2)
         module.train()
         features = (0, 0)
         if is_fixed(module):

@@ -225,7 +225,7 @@ def apply(profile: Profile) -> None:
     torch.set_float32_matmul_precision(profile.matmul_precision)
     torch.use_deterministic_algorithms(profile.deterministic)
     # Else each new tensor is filled with NaN under deterministic algorithms: a twentieth of a training step on a CPU.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def _fitting(machine: Machine) -> list[Profile]:

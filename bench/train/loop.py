@@ -30,6 +30,7 @@ PROGRESS_SECONDS = 0.5  # how often a loss is read and reported; on a GPU each r
 
 
 Measure = Callable[[Sequence["Tensor"], Callable[[], None]], None]
+Contexts = Iterable[AbstractContextManager[None]] | None
 
 
 class TrainingError(Exception):
@@ -83,15 +84,64 @@ class TrainState:
     """A model in training: the parameters that train, their optimiser, and its learning-rate schedule."""
 
     model: nn.Module
+    kind: Kind
+    profile: Profile
     trained: list[nn.Parameter]
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LambdaLR
     max_grad_norm: float | None
 
     @classmethod
-    def of(cls, model: nn.Module, head: list[nn.Parameter], recipe: Recipe, steps: int) -> TrainState:
+    def of(
+        cls, model: nn.Module, head: list[nn.Parameter], kind: Kind, recipe: Recipe, profile: Profile, steps: int
+    ) -> TrainState:
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        return cls(model, trained, *_optimizer(trained, head, recipe, steps), recipe.max_grad_norm)
+        return cls(model, kind, profile, trained, *_optimizer(trained, head, recipe, steps), recipe.max_grad_norm)
+
+    def update(self, parts: Sequence[Batch], cached: Contexts = None) -> Tensor:
+        """One optimiser step on one batch: forward, backward, clip, update; returns the batch's mean loss.
+
+        No value of a tensor is read, so that it also runs on fake tensors. The caller clears the gradients.
+
+        Args:
+            cached: for each part the context in which the model is called on it, see `bench.train.features`.
+        """
+        loss = self.gradients(parts, cached)
+        self.optimizer.step()
+        return loss
+
+    def gradients(self, parts: Sequence[Batch], cached: Contexts = None) -> Tensor:
+        """The clipped gradients of one batch; returns its mean loss.
+
+        The batch is computed in parts, and has the gradient of the whole: each part's loss is divided by the count of
+        labels in all of them.
+        """
+        losses = []
+        scored = max(1, sum(part.scored for part in parts))
+        for part, context in zip(parts, cached or repeat(nullcontext()), strict=False):
+            with context:
+                with self.profile.precision():
+                    logits = self.model(**part.inputs).logits
+                loss = loss_sum(self.kind, logits, part.labels) / scored
+                loss.backward()
+            losses.append(loss.detach())
+        if self.max_grad_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.trained, self.max_grad_norm)
+        return torch.stack(losses).sum()
+
+    def compute_again(self, parts: Sequence[Batch], cached: Contexts) -> None:
+        """Compute gradients as a step does and clear them; weights, buffers and the random state stay as they were.
+
+        The update is left out: a fused AdamW works in place.
+        """
+        self.model.train()
+        buffers = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
+        with torch.random.fork_rng(devices=()):
+            self.gradients(parts, cached)
+        self.optimizer.zero_grad(set_to_none=True)
+        for buffer, before in buffers:
+            if not torch.equal(buffer, before):
+                buffer.copy_(before)
 
 
 def train(
@@ -115,7 +165,7 @@ def train(
     total = total_steps(len(data), recipe)
     if total == 0 or not any(parameter.requires_grad for parameter in model.parameters()):
         raise TrainingError("nothing to train: no parameter requires a gradient, or there is no example")
-    state = TrainState.of(model, adapted.head, recipe, total)
+    state = TrainState.of(model, adapted.head, data.kind, recipe, profile, total)
     clock = StepClock(profile.device)
     before = [_sample(parameter) for parameter in state.trained]
     losses = torch.full((total,), math.nan, device=profile.device)  # one tensor: no block of memory a step
@@ -132,7 +182,7 @@ def train(
         moved_parts = [part.to(profile.device) for part in parts]
         with timeline.phase("train"), clock.step(sum(p.examples for p in parts), sum(p.tokens for p in parts)):
             cached = [features.of(part) for part in indices] if features else None
-            losses[step - 1] = update(state, moved_parts, data.kind, profile, cached)
+            losses[step - 1] = state.update(moved_parts, cached)
             state.schedule.step()
             had_gradient = had_gradient or any(p.grad is not None and bool(p.grad.any()) for p in state.trained)
             state.optimizer.zero_grad(set_to_none=True)
@@ -149,7 +199,7 @@ def train(
     if had_gradient and all(torch.equal(_sample(p), old) for p, old in zip(state.trained, before, strict=True)):
         void = "no trained parameter ever moved"
     if callbacks.measure is not None and profile.device == "cpu":
-        _measure(callbacks.measure, state, best.tensors(), features, costliest.parts, data, profile)
+        _measure(callbacks.measure, state, best.tensors(), features, costliest.parts, data)
     chosen = best.restore()
     return Trained(_checked(losses, total), clock.read(), void, best.scores, best.steps, chosen)
 
@@ -160,51 +210,6 @@ def total_steps(examples: int, recipe: Recipe) -> int:
     return max(math.ceil(round(per_epoch * recipe.epochs, 6)), recipe.min_steps) if examples else 0
 
 
-def update(
-    state: TrainState,
-    parts: Sequence[Batch],
-    kind: Kind,
-    profile: Profile,
-    cached: Iterable[AbstractContextManager[None]] | None = None,
-) -> Tensor:
-    """One optimiser step on one batch: forward, backward, clip, update; returns the batch's mean loss.
-
-    No value of a tensor is read, so that it also runs on fake tensors. The caller clears the gradients.
-
-    Args:
-        cached: for each part the context in which the model is called on it, see `bench.train.features`.
-    """
-    loss = gradients(state, parts, kind, profile, cached)
-    state.optimizer.step()
-    return loss
-
-
-def gradients(
-    state: TrainState,
-    parts: Sequence[Batch],
-    kind: Kind,
-    profile: Profile,
-    cached: Iterable[AbstractContextManager[None]] | None = None,
-) -> Tensor:
-    """The clipped gradients of one batch; returns its mean loss.
-
-    The batch is computed in parts, and has the gradient of the whole: each part's loss is divided by the count of
-    labels in all of them.
-    """
-    losses = []
-    scored = max(1, sum(part.scored for part in parts))
-    for part, context in zip(parts, cached or repeat(nullcontext()), strict=False):
-        with context:
-            with profile.precision():
-                logits = state.model(**part.inputs).logits
-            loss = loss_sum(kind, logits, part.labels) / scored
-            loss.backward()
-        losses.append(loss.detach())
-    if state.max_grad_norm is not None:
-        torch.nn.utils.clip_grad_norm_(state.trained, state.max_grad_norm)
-    return torch.stack(losses).sum()
-
-
 def _measure(
     measure: Measure,
     state: TrainState,
@@ -212,7 +217,6 @@ def _measure(
     features: Features | None,
     parts: list[np.ndarray],
     data: Encoded,
-    profile: Profile,
 ) -> None:
     """Have a step on these parts measured, and where there are features, what computed them before the first step."""
     model = [*state.model.parameters(), *state.model.buffers()]
@@ -222,30 +226,9 @@ def _measure(
         held += features.tensors()
         cached = [features.of(part) for part in parts]
     examples = [data.batch(part) for part in parts]
-    measure(held, lambda: _compute_again(state, examples, data.kind, profile, cached))
+    measure(held, lambda: state.compute_again(examples, cached))
     if features:
         measure(model, features.compute_largest_batch)
-
-
-def _compute_again(
-    state: TrainState,
-    parts: Sequence[Batch],
-    kind: Kind,
-    profile: Profile,
-    cached: Iterable[AbstractContextManager[None]] | None,
-) -> None:
-    """Compute gradients as a step does and clear them; weights, buffers and the random state stay as they were.
-
-    The update is left out: a fused AdamW works in place.
-    """
-    state.model.train()
-    buffers = [(buffer, buffer.clone()) for buffer in state.model.buffers()]
-    with torch.random.fork_rng(devices=()):
-        gradients(state, parts, kind, profile, cached)
-    state.optimizer.zero_grad(set_to_none=True)
-    for buffer, before in buffers:
-        if not torch.equal(buffer, before):
-            buffer.copy_(before)
 
 
 def loss_sum(kind: Kind, logits: Tensor, labels: Tensor) -> Tensor:

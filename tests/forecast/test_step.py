@@ -18,7 +18,7 @@ from bench.grid import seeds
 from bench.plugins import registry
 from bench.plugins.specs import build_method, parse
 from bench.train.adaptation import adapt
-from bench.train.loop import TrainState, update
+from bench.train.loop import TrainState
 from bench.train.model import load_config, load_model
 
 HIDDEN, LAYERS, INNER = tiny_bert.HIDDEN, tiny_bert.LAYERS, 48
@@ -121,7 +121,7 @@ def test_a_step_and_a_file_take_what_was_predicted(tiny: tiny_bert.Tiny, name: s
     assert expected.adapter_bytes == pytest.approx(size, abs=200)  # the model's name stands in some
     tensors = {id(t): t for t in (*module.parameters(), *module.buffers())}
     assert expected.model_bytes >= sum(t.numel() * t.element_size() for t in tensors.values())
-    state = TrainState.of(module, adapted.head, recipe, 2)
+    state = TrainState.of(module, adapted.head, context.kind, recipe, PROFILE, 2)
     with LiveBytes() as live:
         for tensor in tensors.values():
             live.add(tensor)
@@ -134,7 +134,7 @@ def test_a_step_and_a_file_take_what_was_predicted(tiny: tiny_bert.Tiny, name: s
             batch.inputs["attention_mask"].fill_(1)[0, -1] = 0  # or transformers leaves the mask out
             batch.inputs["token_type_ids"].fill_(0)
             batch.labels.fill_(0)
-            update(state, [batch], context.kind, PROFILE)
+            state.update([batch])
             state.optimizer.zero_grad(set_to_none=True)
     assert expected.growth_bytes == pytest.approx(live.peak - start, rel=0.02)
 

@@ -18,7 +18,7 @@ from bench.train import loop
 from bench.train.adaptation import Adapted
 from bench.train.batches import like_length_parts
 from bench.train.data import Encoded
-from bench.train.loop import Callbacks, Trained, TrainingError, TrainState, loss_sum, total_steps, update
+from bench.train.loop import Callbacks, Trained, TrainingError, TrainState, loss_sum, total_steps
 
 every_kind = pytest.mark.parametrize("kind", tiny_bert.KINDS)
 
@@ -77,8 +77,10 @@ def test_parts_give_the_gradient_of_one_padded_batch(tiny: Any, kind: str, large
     found = []
     for each in ([batch], parts):
         adapted = tiny.adapted(build("full"), kind)
-        state = TrainState.of(adapted.module.double(), adapted.head, tiny_bert.recipe(), 1)
-        loss = update(state, each, data.kind, tiny_bert.profile())
+        state = TrainState.of(
+            adapted.module.double(), adapted.head, data.kind, tiny_bert.recipe(), tiny_bert.profile(), 1
+        )
+        loss = state.update(each)
         found.append((float(loss), [p.grad for p in state.trained]))
     (whole, gradients), (cut, accumulated) = found
     assert cut == pytest.approx(whole, abs=1e-6)
@@ -207,7 +209,8 @@ def test_validation_every_so_many_steps_and_at_the_end() -> None:
 def test_weights_decay_in_matrices_alone() -> None:
     shapes = [(3, 2), (2, 3, 4), (1, 4), (4, 1), (4,), ()]  # the second is PASTA's, the next two are those of (IA)3
     module = nn.ParameterList([nn.Parameter(torch.ones(shape)) for shape in shapes])
-    state = TrainState.of(module, [], tiny_bert.recipe(weight_decay=0.1, adam_epsilon=1e-6), 1)
+    recipe = tiny_bert.recipe(weight_decay=0.1, adam_epsilon=1e-6)
+    state = TrainState.of(module, [], "classification", recipe, tiny_bert.profile(), 1)
     decaying = [p.shape for group in state.optimizer.param_groups for p in group["params"] if group["weight_decay"]]
     assert decaying == [(3, 2)]
     assert {group["eps"] for group in state.optimizer.param_groups} == {1e-6}

@@ -18,7 +18,7 @@ from bench.forecast.tracing import LiveBytes
 from bench.plugins import registry
 from bench.plugins.specs import build_method, parse
 from bench.train import kernels, loop, modes
-from bench.train.loop import TrainState, update
+from bench.train.loop import TrainState
 
 COMPILED = [name for name in registry.methods().names() if name != "head"]
 PEFT = ["peft:vera", "peft:lora", "peft:p_tuning"]
@@ -49,9 +49,11 @@ def growth(tiny: Any, spec: str) -> dict[bool, int]:
     for checkpointing in (False, True):
         made = adapted(tiny, spec, "classification", gradient_checkpointing=checkpointing)
         batch = tiny.data("classification", 12).batch(range(12))
-        state = TrainState.of(made.module.train(), made.head, tiny_bert.recipe(), 1)
+        state = TrainState.of(
+            made.module.train(), made.head, "classification", tiny_bert.recipe(), tiny_bert.profile(), 1
+        )
         with LiveBytes() as live:
-            update(state, [batch], "classification", tiny_bert.profile())
+            state.update([batch])
         found[checkpointing] = live.peak
     return found
 
