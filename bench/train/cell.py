@@ -92,7 +92,8 @@ class CellRun:
         resolved = resolve_recipe(own, overrides, cell.preset, length_scale(self.method, cell.budget), self.device)
         self.recipe = self.record.recipe = resolved.recipe
         self.record.recipe_sources = resolved.sources
-        model = load_model(path, self.task.kind, self.task.num_labels, self.recipe.dropout)
+        pooling = self.method.pooling() or cell.pooling
+        model = load_model(path, self.task.kind, self.task.num_labels, self.recipe.dropout, pooling)
         # Saved adapters name the model that they are for, which is not this machine's folder.
         model.config.name_or_path, model.config._commit_hash = cell.model, cell.model_revision
         self.adapted = adapt(model, self.method, context, self.record.seeds)

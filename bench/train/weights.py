@@ -1,0 +1,68 @@
+"""Whether a loaded encoder's weights are those of its files.
+
+transformers draws what it does not find in a file at random, and says so in a report, but there are models whose
+report is clean and whose weights are random. So the values are compared: names may differ, as transformers renames.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import SourceError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+SAMPLE = 64  # values of a tensor that are compared
+
+
+def require_from_files(backbone: nn.Module, folder: Path, needs_pooler: bool) -> None:
+    """Refuse a backbone with a weight that is not in the folder's safetensors files.
+
+    Args:
+        needs_pooler: whether a head reads the backbone's own pooler; one that nobody reads may be missing.
+
+    Raises:
+        SourceError: naming the first of these weights, and what to do.
+    """
+    missing = drawn(backbone, folder)
+    weights = [name for name in missing if not name.startswith("pooler.")]
+    if weights:
+        total = sum(1 for _ in backbone.parameters())
+        raise SourceError(
+            f"The encoder in {folder} cannot be used: {len(weights)} of its {total} weights are not in its files and "
+            f"would be random, first {weights[0]}. The files must name tensors as {type(backbone).__name__} does."
+        )
+    if missing and needs_pooler:
+        raise SourceError(
+            f"The encoder in {folder} has no weights for its pooler, which its head for whole texts would read. Use "
+            "--pooling cls or --pooling mean, which read its states instead."
+        )
+
+
+def drawn(backbone: nn.Module, folder: Path) -> list[str]:
+    """The names of the parameters whose values are in none of the folder's safetensors files."""
+    import torch
+    from safetensors import safe_open
+
+    found: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(str(file), framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - it is no dictionary
+                rows = tensors.get_slice(name)
+                shape = tuple(rows.get_shape())
+                if shape and 0 not in shape:
+                    found[shape].append(_sample(rows[shape[0] - 1 :]))
+    return [
+        name
+        for name, parameter in backbone.named_parameters()
+        if parameter.numel()
+        and not any(torch.equal(_sample(parameter.detach()[-1:]), sample) for sample in found[tuple(parameter.shape)])
+    ]
+
+
+def _sample(last_row: Tensor) -> Tensor:
+    """The last of a tensor's rows: the first one of an embedding may be the padding token's, which is zero."""
+    return last_row.flatten()[:SAMPLE].float()
