@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.check.checks import Check, OnProgress, Outcome, run_checks
+from bench.check.checks import Check, OnProgress, Outcome, run_check, run_checks
 from bench.errors import SourceError
 from bench.plugins import metrics
 from bench.plugins.duplicates import near
@@ -74,14 +74,13 @@ def labels(reading: Reading) -> Iterator[str]:
 
 
 def metric(reading: Reading) -> Iterator[str]:
-    """metric is one for this kind of task."""
-    task = reading.task
-    fits = [name for name, each in metrics.METRICS.items() if each.kind == task.kind]
+    """metric is one for this kind of task and this number of labels."""
+    task, count = reading.task, len(reading.task.labels)
+    of_kind = {name: each for name, each in metrics.METRICS.items() if each.kind == task.kind}
+    fits = [name for name, each in of_kind.items() if count == 2 or not each.binary]
     if task.metric not in fits:
-        yield f"{task.metric!r} does not score {task.kind}; these do: {', '.join(fits)}"
-    every = list(range(len(task.labels)))
-    answers: Any = {"regression": [0.0, 1.0, 2.0], "token-classification": [every, every]}.get(task.kind, every * 2)
-    _perfect_score(task, answers)  # raises for a metric of two labels where there are more
+        what = f"{count} labels" if task.metric in of_kind else task.kind
+        yield f"the metric {task.metric!r} does not score {what}; these do: {', '.join(fits)}"
 
 
 def max_length(reading: Reading) -> Iterator[str]:
@@ -215,6 +214,13 @@ def scores(reading: Reading) -> Iterator[str]:
 STATIC: tuple[Check[Reading], ...] = (labels, metric, max_length, citation, source)
 # `reads` is the first: unless it passes, the others have nothing to look at.
 DATA: tuple[Check[Reading], ...] = (reads, texts, labels_in_range, splits_disjoint, scores, reads_alike)
+
+
+def refusal(task: type[Task]) -> str | None:
+    """Why a task cannot be trained, by what it declares alone; None: it can, as far as can be seen without its data."""
+    reading = Reading(task, SourceError("The data is not read."))
+    outcomes = (run_check(check, reading) for check in (labels, metric, max_length))
+    return next((outcome.reason for outcome in outcomes if outcome.status == "failed"), None)
 
 
 def task_outcomes(reading: Reading, with_data: bool, report: OnProgress = lambda progress: None) -> Iterator[Outcome]:

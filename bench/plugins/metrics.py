@@ -23,7 +23,7 @@ class Metric:
 
     compute takes the predictions and the references of one split (tags by name for token classification) and gives
     the metric and its companions by name, nan where one is undefined. kind is that of the tasks that it scores.
-    companions are reported beside it.
+    companions are reported beside it. binary: it is defined for two labels alone.
     """
 
     summary: str
@@ -31,6 +31,7 @@ class Metric:
     kind: Kind = "classification"
     higher_is_better: bool = True
     companions: tuple[str, ...] = ()
+    binary: bool = False
 
 
 def score(
@@ -147,10 +148,10 @@ def _entities(predictions: Any, references: Any) -> dict[str, float]:
 
 METRICS: dict[str, Metric] = {
     "accuracy": Metric("share of examples answered correctly", _classification, companions=("f1_macro",)),
-    "f1": Metric("F1 of label 1", _binary, companions=("accuracy",)),
-    "matthews": Metric("Matthews correlation coefficient", _binary, companions=("accuracy", "f1")),
+    "f1": Metric("F1 of label 1", _binary, companions=("accuracy",), binary=True),
+    "matthews": Metric("Matthews correlation coefficient", _binary, companions=("accuracy", "f1"), binary=True),
     "f1_accuracy_mean": Metric(
-        "mean of the F1 of label 1 and accuracy (GLUE)", _binary, companions=("f1", "accuracy")
+        "mean of the F1 of label 1 and accuracy (GLUE)", _binary, companions=("f1", "accuracy"), binary=True
     ),
     "spearman": Metric("Spearman's rank correlation", _correlation, "regression", companions=("pearson", "mse")),
     "pearson_spearman_mean": Metric(

@@ -31,7 +31,8 @@ from bench.profiles import Profile
 from bench.profiles.probe import probe
 from bench.records.record import new_record
 from bench.records.store import Store
-from bench.runner.plan import Plan, check_pooling
+from bench.runner import preflight
+from bench.runner.plan import Plan
 from bench.runner.request import Request
 from bench.sources.resolve import local, resolve
 from bench.train.loop import total_steps
@@ -158,7 +159,7 @@ def forecast(request: Request, special_tokens: int | None = None) -> tuple[Setti
     with contextlib.redirect_stdout(sys.stderr):  # plugins may print, and standard output is the command's
         found, known = registry.methods(request.plugins), registry.tasks(request.plugins)
         methods = [build_method(found, spec) for spec in request.methods]
-        check_pooling(request, known)
+        preflight.check([request], found, known)
         tasks = [known.get(name).plugin() for name in request.tasks]
         setting = Setting.of(request, special_tokens)
         return setting, _forecasts(setting, methods, tasks)

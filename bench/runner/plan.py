@@ -13,16 +13,14 @@ from bench.errors import StoreError, UsageError
 from bench.grid import models
 from bench.grid.cell import Cell, code_version
 from bench.grid.recipes import Overrides
-from bench.grid.suites import EVERY_METHOD, Suite
 from bench.plugins import registry
 from bench.plugins.method import Method
-from bench.plugins.registry import Registry
 from bench.plugins.specs import build_method, changed_params
-from bench.plugins.task import Task
 from bench.profiles import Profile
 from bench.profiles.probe import probe
 from bench.records.record import Record
 from bench.records.store import Fingerprint, NewerRecord, Store
+from bench.runner import preflight
 from bench.runner.request import Request
 from bench.sources.resolve import Resolved, resolve
 from bench.train.assignment import Assignment
@@ -88,9 +86,7 @@ def plan(*requests: Request, on_progress: Fetching | None = None) -> Plan:
         lockfile.require_environment(*lock)
     methods = registry.methods(request.plugins)
     built = [build_method(methods, spec) for spec in request.methods]
-    check_pooling(request, registry.tasks(request.plugins))
-    for each in requests:
-        _check_recipes(each.suite, methods, registry.tasks(request.plugins))
+    preflight.check(requests, methods, registry.tasks(request.plugins))
     profile, why = _profile(request)
     found = fetch(references(request.tasks, request.model, request.plugins), request.mirror, on_progress)
     assignments = {made.cell.id: made for each in requests for made in _assignments(each, built, profile, found)}
@@ -183,23 +179,3 @@ def _look_at(store: Store, cell_ids: Sequence[str]) -> tuple[dict[str, Record], 
             if record is not None and record.status == "ok":
                 finished[cell_id] = record
     return finished, damaged
-
-
-def check_pooling(request: Request, tasks: Registry[Task]) -> None:
-    """Raise a UsageError if the options ask for a pooling that none of the tasks takes (a suite may have one)."""
-    kinds = {tasks.get(task).plugin.kind for task in request.tasks}
-    pooling = request.options.pooling
-    if pooling not in (None, "model") and kinds == {"token-classification"}:
-        raise UsageError(
-            f"--pooling {pooling} has no effect here, because token classification reads every token's own state: "
-            "leave it out, or add a task on whole texts."
-        )
-
-
-def _check_recipes(suite: Suite, methods: Registry[Method], tasks: Registry[Task]) -> None:
-    """Raise a UsageError if the suite has a recipe for a task or a method that there is not."""
-    for task in suite.task_recipes:
-        tasks.get(task)
-    for recipes in (suite.recipes, *suite.task_recipes.values()):
-        for method in recipes.keys() - {EVERY_METHOD}:
-            methods.get(method)

@@ -76,10 +76,10 @@ declares("labels", "the label 'I-year' continues an entity that no label begins"
 declares("labels", "token classification reads one text, and pair is True", "texts", base=Words,
          pair=True)  # fmt: skip
 
-declares("metric", "'spearman' does not score classification; these do: accuracy, ",
+declares("metric", "the metric 'spearman' does not score classification; these do: accuracy, ",
          metric="spearman")  # fmt: skip
 reads(
-    "metric", "ValueError: Target is multiclass but average='binary'",
+    "metric", "the metric 'f1' does not score 3 labels; these do: accuracy",
     lambda splits: {name: [*found, Example(f"{name} of a hot day", 2)] for name, found in splits.items()},
     "scores", metric="f1", labels=("cold", "warm", "hot"),
 )  # fmt: skip

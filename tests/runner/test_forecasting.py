@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,13 @@ from commandline import Bench
 from tiny_grid import TinyGrid
 
 from bench import profiles
-from bench.errors import UsageError
 from bench.forecast import memory
 from bench.forecast.lengths import Lengths
 from bench.forecast.memory import WORKER_MIB, Memory
 from bench.forecast.seconds import rate
 from bench.forecast.step import Step
-from bench.plugins import registry
 from bench.profiles import Machine
 from bench.profiles.probe import Gpu
-from bench.runner.options import Options
-from bench.runner.plan import check_pooling
-from bench.runner.request import Request
 
 MIB = 2**20
 CPU, GPU = profiles.load("cpu-2core"), profiles.load("gpu-24gb")
@@ -193,10 +187,3 @@ def test_what_does_not_fit_is_marked_in_a_plan_and_skipped_by_a_run(
     assert "to run" in bench(*run, "--dry-run").out  # it was skipped, not finished
     roomy = options(grid, with_memory(grid, 8000, tmp_path), results)
     assert "to run" in bench("run", *roomy, "--methods", "steady", "--skip-unfit", "--dry-run").out
-
-
-@pytest.mark.parametrize(("tasks", "refused"), [("us-address", True), ("us-address,sms-spam", False)])
-def test_a_pooling_that_no_task_takes_is_refused(tasks: str, refused: bool) -> None:
-    request = Request.of(Options("head", tasks, pooling="mean"))
-    with pytest.raises(UsageError, match="has no effect here") if refused else nullcontext():
-        check_pooling(request, registry.tasks())
