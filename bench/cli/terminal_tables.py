@@ -164,7 +164,7 @@ def _tuning(lines: Iterable[Line]) -> str:
     budgets = Counter((row["tuning_trials"], row["tuning_examples"]) for row in lines)
     several = len(budgets) > 1
     parts = [
-        (f"from {trials} trials of {examples:,} examples" if trials and examples else "without trials of these settings")
+        (f"from {trials} trials of {examples:,} examples" if trials and examples else "without trials of their own")
         + (f" ({count} {'row' if count == 1 else 'rows'})" if several else "")
         for (trials, examples), count in sorted(budgets.items(), key=lambda item: -item[1])
     ]

@@ -51,4 +51,4 @@ def test_the_legend_says_how_rows_were_tuned() -> None:
     tuned = legend(lines(*(record(name, recipe=recipe) for name in "ab")))
     assert tuned.endswith("Recipes chosen from 7 trials of 8,064 examples.")
     mixed = legend(lines(record("a", recipe=recipe), *(record(name, recipe=by_hand) for name in "bc")))
-    assert "Recipes chosen without trials of these settings (2 rows); from 7 trials of 8,064 examples (1 row)." in mixed
+    assert "Recipes chosen without trials of their own (2 rows); from 7 trials of 8,064 examples (1 row)." in mixed
