@@ -91,7 +91,7 @@ def test_the_command_needs_neither_hub_nor_index_nor_cache(alone: Bench) -> None
     arguments = ["--model", "bert-large-uncased", "--tasks", "glue-mrpc,glue-sst2", "--methods", "pasta,bitfit"]
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("bench.runner.forecasting.predict", refuse)  # a step of BERT-large takes half a minute
-        done = alone("plan", *arguments)
+        done = alone("plan", *arguments, "--pooling", "model")  # the pooler's bias counts
     assert done.code == 0, done.err
     assert [line.split()[2:5] for line in done.out.splitlines()[2:]] == [
         ["pasta", "73,728", "0.022"],

@@ -172,6 +172,7 @@ def torch_calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     names = ("set_num_threads", "set_float32_matmul_precision", "use_deterministic_algorithms")
     fake = SimpleNamespace(**{name: partial(calls.__setitem__, name) for name in names})
     fake.set_num_interop_threads = set_num_interop_threads
+    fake.utils = SimpleNamespace(deterministic=SimpleNamespace(fill_uninitialized_memory=True))
     monkeypatch.setitem(sys.modules, "torch", fake)
     monkeypatch.setattr(profiles, "cpu_cores_allowed", lambda: 6)
     # So that monkeypatch puts back what `apply` sets.
@@ -191,6 +192,7 @@ def test_apply(torch_calls: dict[str, Any], name: str, threads: int, precision: 
         "set_float32_matmul_precision": precision,
         "use_deterministic_algorithms": True,
     }
+    assert sys.modules["torch"].utils.deterministic.fill_uninitialized_memory is False
     assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == workspace
 
 
