@@ -46,8 +46,7 @@ def adapt(model: PreTrainedModel, method: Method, task: TaskContext, cell_seeds:
     """
     import torch
 
-    own = method.pooling() or task.pooling
-    pooling: Pooling = "model" if task.kind == "token-classification" else own
+    pooling = pooling_of(method, task)
     if pooling != "model":
         remove_pooler(model)
     init_head(model, cell_seeds[seeds.HEAD_INIT])
@@ -63,6 +62,11 @@ def adapt(model: PreTrainedModel, method: Method, task: TaskContext, cell_seeds:
     for parameter in head:
         parameter.requires_grad_(True)
     return Adapted(module, head, ledger.count(module), pooling)
+
+
+def pooling_of(method: Method, task: TaskContext) -> Pooling:
+    """How the head reads a text: as the method asks, else as the task's context says."""
+    return "model" if task.kind == "token-classification" else method.pooling() or task.pooling
 
 
 def save(method: Method, adapted: Adapted, folder: Path | None = None) -> int:

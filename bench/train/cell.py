@@ -24,7 +24,7 @@ from bench.records.packed import PackedList
 from bench.records.record import ExtraTest, Memory, Parameters, Speed, new_record
 from bench.records.store import Store
 from bench.train import kernels, modes
-from bench.train.adaptation import adapt, save
+from bench.train.adaptation import adapt, pooling_of, save
 from bench.train.assignment import Assignment
 from bench.train.data import prepare
 from bench.train.evaluation import predict, predict_largest_batch
@@ -92,7 +92,7 @@ class CellRun:
         resolved = resolve_recipe(own, overrides, cell.preset, length_scale(self.method, cell.budget), self.device)
         self.recipe = self.record.recipe = resolved.recipe
         self.record.recipe_sources = resolved.sources
-        pooling = self.method.pooling() or cell.pooling
+        pooling = pooling_of(self.method, context)
         model = load_model(path, self.task.kind, self.task.num_labels, self.recipe.dropout, pooling)
         # Saved adapters name the model that they are for, which is not this machine's folder.
         model.config.name_or_path, model.config._commit_hash = cell.model, cell.model_revision

@@ -6,7 +6,6 @@ report is clean and whose weights are random. So the values are compared: names 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,25 +43,23 @@ def require_from_files(backbone: nn.Module, folder: Path, needs_pooler: bool) ->
 
 def drawn(backbone: nn.Module, folder: Path) -> list[str]:
     """The names of the parameters whose values are in none of the folder's safetensors files."""
-    import torch
     from safetensors import safe_open
 
-    found: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
+    found = set()
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(str(file), framework="pt") as tensors:
             for name in tensors.keys():  # noqa: SIM118 - it is no dictionary
                 rows = tensors.get_slice(name)
                 shape = tuple(rows.get_shape())
                 if shape and 0 not in shape:
-                    found[shape].append(_sample(rows[shape[0] - 1 :]))
+                    found.add((shape, _sample(rows[shape[0] - 1 :])))
     return [
         name
         for name, parameter in backbone.named_parameters()
-        if parameter.numel()
-        and not any(torch.equal(_sample(parameter.detach()[-1:]), sample) for sample in found[tuple(parameter.shape)])
+        if parameter.numel() and (tuple(parameter.shape), _sample(parameter.detach()[-1:])) not in found
     ]
 
 
-def _sample(last_row: Tensor) -> Tensor:
+def _sample(last_row: Tensor) -> bytes:
     """The last of a tensor's rows: the first one of an embedding may be the padding token's, which is zero."""
-    return last_row.flatten()[:SAMPLE].float()
+    return last_row.flatten()[:SAMPLE].float().numpy().tobytes()
