@@ -35,5 +35,6 @@ class BitFit(Method):
         # Of hidden size: query, key, value, attention output, its norm, feed-forward output, its norm.
         layer = 7 * config.hidden_size + config.intermediate_size
         norm_of_embeddings, pooler = config.hidden_size, config.hidden_size
-        has_pooler = task.kind != "token-classification" and task.pooling == "model"
+        reads_pooler = task.kind != "token-classification" and task.pooling == "model"
+        has_pooler = reads_pooler and not task.lacks_pooler
         return config.num_hidden_layers * layer + norm_of_embeddings + has_pooler * pooler

@@ -16,18 +16,22 @@ from bench.plugins.method import Method
 from bench.plugins.task import Pooling, Task, TaskContext
 from bench.sources.resolve import Resolved
 from bench.train.adaptation import Adapted, adapt
-from bench.train.model import load_config, load_tokenizer, meta_model, special_tokens
+from bench.train.model import lacks_pooler, load_config, load_tokenizer, meta_model, special_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 
 class Frame(NamedTuple):
-    """A model as far as a forecast needs it: its configuration, and the special tokens around one text and a pair."""
+    """A model as far as a forecast needs it: its configuration, and the special tokens around one text and a pair.
+
+    lacks_pooler: see `bench.plugins.task.TaskContext`.
+    """
 
     config: PreTrainedConfig
     single: tuple[int, ...]
     pair: tuple[int, ...]
+    lacks_pooler: bool = False
 
     def with_special_tokens(self, count: int) -> Frame:
         """The same model, with this many special tokens per input: one [CLS] and separators."""
@@ -38,7 +42,7 @@ class Frame(NamedTuple):
         """What a method sees of a task: the same for all tasks of one kind and one number of labels."""
         template = self.pair if task.pair else self.single
         pad_id = int(self.config.pad_token_id or 0)
-        return TaskContext("plan", task.kind, task.pair, task.num_labels, template, pad_id, pooling)
+        return TaskContext("plan", task.kind, task.pair, task.num_labels, template, pad_id, pooling, self.lacks_pooler)
 
 
 class Count(NamedTuple):
@@ -62,7 +66,8 @@ def frame(model: Model, resolve: Callable[[str], Resolved]) -> Frame:
         return Frame(AutoConfig.for_model(**model.shape.config), model.shape.single, model.shape.pair)
     path = resolve(model.source).path
     tokenizer = load_tokenizer(path)
-    return Frame(load_config(path), special_tokens(tokenizer, False), special_tokens(tokenizer, True))
+    templates = special_tokens(tokenizer, False), special_tokens(tokenizer, True)
+    return Frame(load_config(path), *templates, lacks_pooler(path))
 
 
 def count(frame: Frame, method: Method, task: TaskContext) -> Count:

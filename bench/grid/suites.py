@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bench.errors import UsageError, first_error
 from bench.plugins.recipe import Settings
-from bench.plugins.task import Pooling
+from bench.plugins.task import Kind, Pooling
 from bench.suggestions import suggest
 
 # By path: the current folder may have a package of this name.
@@ -81,6 +81,10 @@ class Suite(BaseModel):
     recipes: dict[str, Settings] = {}
     task_recipes: dict[str, dict[str, Settings]] = {}
     pscp: dict[str, Any] = Field({}, exclude=True)
+
+    def pooling_on(self, kind: Kind) -> Pooling:
+        """How heads read the states on tasks of a kind: token classification reads every token's own, always."""
+        return "model" if kind == "token-classification" else self.pooling
 
     def recipe(self, task: str, method: str) -> dict[str, Any]:
         """The settings that replace the method's own on this task."""

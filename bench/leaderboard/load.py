@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +57,13 @@ def load_records(folders: Sequence[Path], profile: str | None = None) -> Loaded:
         )
     if len(folders) > 1:
         _require_same_settings(records)
-    return Loaded(records, [*notes, *_machines(records), *_outdated(records)])
+    return Loaded(records, [*notes, *_machines(records), *_outdated(records), *notes_of(records)])
+
+
+def notes_of(records: Iterable[Record]) -> list[str]:
+    """The notes of the cells, each once, with the number of cells that have it."""
+    found = Counter(note for record in records for note in dict.fromkeys(record.notes))
+    return [f"{note} ({count} cell{'s' * (count > 1)})" for note, count in found.items()]
 
 
 def _once_each(records: Iterable[Record]) -> list[Record]:

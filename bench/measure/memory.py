@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -37,6 +38,7 @@ class TensorPeak:
     def __enter__(self) -> Self:
         from torch.autograd.profiler import profile
 
+        os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # it writes a line at each start and stop; 6: none
         self._profile = profile(profile_memory=True)
         self._profile.__enter__()
         return self

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 Kind = Literal["classification", "regression", "token-classification"]
 Pooling = Literal["model", "cls", "mean"]  # model: the model's own way
+HeadPooling = Literal["model", "cls", "mean", "cls-dense"]  # cls-dense: through a dense layer of the head's own
 Label = int | float | tuple[int, ...]
 SPLITS = ("train", "validation", "test")
 
@@ -37,7 +38,8 @@ class TaskContext:
 
     template holds the ids of the special tokens that the tokenizer puts around one full input of this
     task, in order: `[CLS] [SEP]` or `[CLS] [SEP] [SEP]` on BERT, four ids for a pair on RoBERTa. pooling: how the
-    head reads a text, see `bench.train.pooling`; it says nothing for token classification.
+    head reads a text, see `bench.train.pooling`; it says nothing for token classification. lacks_pooler: the model's
+    files have no weights for the pooler that its head would read.
     """
 
     name: str
@@ -46,7 +48,8 @@ class TaskContext:
     num_labels: int
     template: tuple[int, ...]
     pad_id: int
-    pooling: Pooling = "model"
+    pooling: HeadPooling = "model"
+    lacks_pooler: bool = False
 
 
 class Task:

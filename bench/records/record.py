@@ -115,11 +115,11 @@ class Record(_Part):
 
     scores: the task's metric and its companions on the test split. constant_score: the metric of the best constant
     answer. validation_scores: at `validation_steps`; the reported weights are those of chosen_step, or of the end.
-    collapsed: why the training came to nothing. predictions and references: one entry a test example, in the split's
-    order. extra_tests: these four for each extra test of the task. recipe_sources: where each setting of the recipe is
-    from, see bench.grid.recipes. inference_flops: of one forward pass over the test example of median length. losses:
-    one a step. timeline: seconds by phase, with the untracked rest and the total. retries: how far each earlier
-    attempt got that was lost with its machine.
+    collapsed: why the training came to nothing. notes: what is doubtful about the cell, a sentence each. predictions
+    and references: one entry a test example, in the split's order. extra_tests: these four for each extra test of the
+    task. recipe_sources: where each setting of the recipe is from, see bench.grid.recipes. inference_flops: of one
+    forward pass over the test example of median length. losses: one a step. timeline: seconds by phase, with the
+    untracked rest and the total. retries: how far each earlier attempt got that was lost with its machine.
     """
 
     schema_version: Count = SCHEMA_VERSION
@@ -143,6 +143,7 @@ class Record(_Part):
     chosen_step: Count | None = None
     chosen_epoch: Count | None = None  # in records before version 8, in place of the steps
     collapsed: str | None = None
+    notes: list[str] = Field(default_factory=list)
     recipe: Recipe | None = None
     recipe_sources: dict[str, str] = Field(default_factory=dict)
     parameters: Parameters | None = None

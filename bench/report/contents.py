@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.leaderboard.columns import COLUMNS, Column
+from bench.leaderboard.load import notes_of
 from bench.leaderboard.rows import Group
 from bench.leaderboard.tables import Tables
 from bench.plugins.specs import method_label
@@ -121,6 +122,7 @@ def _facts(records: Sequence[Record]) -> list[tuple[str, str]]:
         ("Run", visible(f"{start[:10]} {start[11:16]} to {last} UTC")),  # of 2026-11-24T11:15:36.202+00:00
         ("bench", _names(record.bench_version for record in records)),
         ("Commit", _names(_commit(record) for record in records)),
+        *(("Note", visible(note)) for note in notes_of(records)),
     ]
 
 

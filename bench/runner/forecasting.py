@@ -129,7 +129,7 @@ class Forecast:
             "reason": self.reason or self.unfit,
             "profile": profile.name,
             "preset": setting.request.suite.name,
-            "pooling": setting.request.suite.pooling,
+            "pooling": setting.request.suite.pooling_on(self.task.kind),
             "n_seeds": len(setting.request.seeds),
             "batch_examples": batch and batch.examples,
             "batch_tokens": batch and batch.largest,
@@ -187,7 +187,7 @@ def _forecasts(setting: Setting, methods: list[Method], tasks: list[Task]) -> li
             return f"its memory cannot be predicted without running it ({type(error).__name__})"
 
     def one(method: Method, task: Task, at: Lengths) -> Forecast:
-        context = setting.frame.context(task, suite.pooling)
+        context = setting.frame.context(task, suite.pooling_on(task.kind))
         found = Forecast(method, task, len(context.template), counted(method, context), at)
         if found.count.parameters is None:
             return replace(found, reason=found.count.reason)

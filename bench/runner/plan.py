@@ -148,7 +148,7 @@ def _assignments(
             preset=request.suite.name,
             budget=request.suite.budget,
             recipe=changed.settings,
-            pooling="model" if plugin.kind == "token-classification" else request.suite.pooling,
+            pooling=request.suite.pooling_on(plugin.kind),
             seed=seed,
             code=version(method.name, task),
         )

@@ -15,9 +15,9 @@ from bench.grid import seeds
 from bench.measure.parameters import ParameterCount, ParameterLedger
 from bench.plugins.method import Method
 from bench.plugins.registry import Registry
-from bench.plugins.task import Pooling, TaskContext
+from bench.plugins.task import HeadPooling, TaskContext
 from bench.train.model import head_parameters, init_head
-from bench.train.pooling import pool, remove_pooler
+from bench.train.pooling import add_dense_layer, pool, remove_pooler
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,7 +36,7 @@ class Adapted:
     module: nn.Module
     head: list[nn.Parameter]
     parameters: ParameterCount
-    pooling: Pooling = "model"
+    pooling: HeadPooling = "model"
 
 
 def adapt(model: PreTrainedModel, method: Method, task: TaskContext, cell_seeds: dict[str, int]) -> Adapted:
@@ -49,6 +49,8 @@ def adapt(model: PreTrainedModel, method: Method, task: TaskContext, cell_seeds:
     pooling = pooling_of(method, task)
     if pooling != "model":
         remove_pooler(model)
+    if pooling == "cls-dense":
+        add_dense_layer(model)
     init_head(model, cell_seeds[seeds.HEAD_INIT])
     model.requires_grad_(False)
     head = head_parameters(model)
@@ -64,9 +66,12 @@ def adapt(model: PreTrainedModel, method: Method, task: TaskContext, cell_seeds:
     return Adapted(module, head, ledger.count(module), pooling)
 
 
-def pooling_of(method: Method, task: TaskContext) -> Pooling:
-    """How the head reads a text: as the method asks, else as the task's context says."""
-    return "model" if task.kind == "token-classification" else method.pooling() or task.pooling
+def pooling_of(method: Method, task: TaskContext) -> HeadPooling:
+    """How the head reads a text: as the method asks, else as the task's context says, as far as the model can."""
+    if task.kind == "token-classification":
+        return "model"
+    asked = method.pooling() or task.pooling
+    return "cls-dense" if asked == "model" and task.lacks_pooler else asked
 
 
 def save(method: Method, adapted: Adapted, folder: Path | None = None) -> int:
@@ -98,7 +103,7 @@ class SavedAdapter(BaseModel):
 
     method: str
     params: dict[str, Any]
-    pooling: Pooling = "model"
+    pooling: HeadPooling = "model"
 
 
 def saved_method(folder: Path, methods: Registry[Method]) -> Method:
@@ -133,7 +138,8 @@ def restore(model: PreTrainedModel, method: Method, folder: Path, task: TaskCont
 
     try:
         pooling = SavedAdapter.model_validate_json((folder / ABOUT).read_bytes()).pooling
-        module = adapt(model, method, replace(task, pooling=pooling), seeds.streams(0)).module
+        context = replace(task, pooling=pooling, lacks_pooler=pooling == "cls-dense")
+        module = adapt(model, method, context, seeds.streams(0)).module
         method.load(module, folder)
     except (BenchError, OSError, ValueError, SafetensorError) as error:
         raise UsageError(f"This adapter cannot be put on this model and task. {first_line(error)}") from None

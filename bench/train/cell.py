@@ -24,12 +24,17 @@ from bench.records.packed import PackedList
 from bench.records.record import ExtraTest, Memory, Parameters, Speed, new_record
 from bench.records.store import Store
 from bench.train import kernels, modes
-from bench.train.adaptation import adapt, pooling_of, save
+from bench.train.adaptation import adapt, save
 from bench.train.assignment import Assignment
 from bench.train.data import prepare
 from bench.train.evaluation import predict, predict_largest_batch
 from bench.train.loop import Callbacks, total_steps, train
 from bench.train.model import load_config, load_model, quiet_libraries
+
+NO_POOLER = (
+    "The model's files have no weights for its pooler, so the head has a dense layer of its own in its place, which is "
+    "drawn from the seed and trained with every method."
+)
 
 
 class CellRun:
@@ -92,11 +97,12 @@ class CellRun:
         resolved = resolve_recipe(own, overrides, cell.preset, length_scale(self.method, cell.budget), self.device)
         self.recipe = self.record.recipe = resolved.recipe
         self.record.recipe_sources = resolved.sources
-        pooling = pooling_of(self.method, context)
-        model = load_model(path, self.task.kind, self.task.num_labels, self.recipe.dropout, pooling)
+        model = load_model(path, self.task.kind, self.task.num_labels, self.recipe.dropout)
         # Saved adapters name the model that they are for, which is not this machine's folder.
         model.config.name_or_path, model.config._commit_hash = cell.model, cell.model_revision
         self.adapted = adapt(model, self.method, context, self.record.seeds)
+        if self.adapted.pooling == "cls-dense":
+            self.record.notes.append(NO_POOLER)
         kernels.install(self.adapted.module, self.recipe.masks)
         self.adapted.module.to(self.device)
         modes.install(self.adapted.module, cell.profile)

@@ -22,7 +22,7 @@ from bench.grid.suites import Budget
 from bench.plugins.splits import Cut
 from bench.plugins.task import SPLITS, Example, Kind, Splits, Task, TaskContext
 from bench.records.record import Data
-from bench.train.model import context, load_tokenizer
+from bench.train.model import context, lacks_pooler, load_tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -138,7 +138,7 @@ def prepare(task_class: Hashable, data: Path, model: Path, budget: Budget) -> Pr
     return Prepared(
         splits={name: encode(task, part, tokenizer) for name, part in examples.items() if part},
         description=_describe(task, examples, splits),
-        context=context(task, tokenizer),
+        context=replace(context(task, tokenizer), lacks_pooler=lacks_pooler(model)),
     )
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, SourceError, first_line
-from bench.plugins.task import Kind, Pooling, Task, TaskContext
+from bench.plugins.task import Kind, Task, TaskContext
 from bench.train.failures import is_out_of_memory
-from bench.train.weights import require_from_files
+from bench.train.weights import names_pooler, require_from_files
 
 if TYPE_CHECKING:
     import torch
@@ -72,9 +72,7 @@ def _loading(path: Path, what: str) -> Iterator[None]:
         raise SourceError(f"The {what} in {path} cannot be loaded: {first_line(error)}") from None
 
 
-def load_model(
-    path: Path, kind: Kind, num_labels: int, dropout: float | None = None, pooling: Pooling = "model"
-) -> PreTrainedModel:
+def load_model(path: Path, kind: Kind, num_labels: int, dropout: float | None = None) -> PreTrainedModel:
     """The encoder with a head for tasks of this kind, in float32; the head is not yet drawn from a seed.
 
     Weights come from safetensors files only, and no code in the folder is run. They are mapped copy-on-write: workers
@@ -83,7 +81,6 @@ def load_model(
 
     Args:
         dropout: the probability of every dropout of the model; None: as its configuration has it.
-        pooling: what the head will read; unless it is "model", the backbone needs no pooler.
 
     Raises:
         SourceError: if the files cannot be loaded, or if a weight of the backbone is not in them.
@@ -99,10 +96,19 @@ def load_model(
             local_files_only=True,
             use_safetensors=True,
         )
-        require_from_files(backbone(model), path, needs_pooler=pooling == "model")
+        require_from_files(backbone(model), path)
     for parameter in model.parameters():  # one number of every page
         parameter.detach().flatten()[:: mmap.PAGESIZE // parameter.element_size()].sum()
     return model
+
+
+def lacks_pooler(path: Path) -> bool:
+    """Whether the head for whole texts would read a pooler of which the model's files have no weights."""
+    from torch import nn
+
+    if names_pooler(path):
+        return False
+    return isinstance(getattr(meta_model(load_config(path), "classification", 2).base_model, "pooler", None), nn.Module)
 
 
 def meta_model(config: PreTrainedConfig, kind: Kind, num_labels: int, dropout: float | None = None) -> PreTrainedModel:

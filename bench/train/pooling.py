@@ -1,11 +1,19 @@
-"""How a head for whole texts reads the backbone's states, where that is not left to the model."""
+"""How a head for whole texts reads the backbone's states, where that is not left to the model.
+
+mean: the mean over the text's tokens; cls: the state of its first one; cls-dense: that state through a dense layer and
+tanh of the head's own, as in RoBERTa. The last is for models whose files lack the pooler that their head would read,
+such as BERT saved after masked-language training: the layer is drawn, trained, counted and saved with the head.
+"""
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bench.plugins.task import Pooling
+from bench.errors import SourceError
+from bench.plugins.task import HeadPooling
+from bench.train.model import head_modules
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -23,22 +31,43 @@ def remove_pooler(model: PreTrainedModel) -> None:
         model.base_model.pooler = nn.Identity()  # not None, which not every family's code looks for
 
 
-def pool(model: PreTrainedModel, pooling: Pooling) -> None:
-    """Let the head read pooled states alone: the mean over a text's tokens, or the state of its first one.
+def add_dense_layer(model: PreTrainedModel) -> None:
+    """Put a dense layer, tanh and the head's dropout before the head's only layer.
+
+    Raises:
+        SourceError: for a family whose head has other layers.
+    """
+    from torch import nn
+
+    parts = head_modules(model)
+    layers = {name: part for name, part in parts.items() if not isinstance(part, nn.Dropout)}
+    name, layer = next(iter(layers.items()))
+    if len(layers) > 1 or not isinstance(layer, nn.Linear):
+        raise SourceError(
+            f"The model {model.config.name_or_path} has no weights for its pooler, which its head for whole texts "
+            "would read. Use --pooling cls or --pooling mean, which read its states instead."
+        )
+    dropout = [copy.deepcopy(part) for part in parts.values() if isinstance(part, nn.Dropout)]
+    dense = nn.Linear(layer.in_features, layer.in_features)
+    setattr(model, name, nn.Sequential(dense, nn.Tanh(), *dropout, layer))
+
+
+def pool(model: PreTrainedModel, pooling: HeadPooling) -> None:
+    """Let the head read pooled states alone.
 
     After a method is applied, so that a wrapper which puts virtual tokens before the text's has removed their states.
     """
     model.base_model.register_forward_hook(partial(_pooled, pooling), with_kwargs=True)
 
 
-def _pooled(pooling: Pooling, backbone: nn.Module, args: object, kwargs: dict[str, Any], output: Any) -> Any:
+def _pooled(pooling: HeadPooling, backbone: nn.Module, args: object, kwargs: dict[str, Any], output: Any) -> Any:
     """The backbone's output with one state a text, both as its pooled output and as its only position.
 
     Heads read the pooled output or the first position; one that averages over positions gets the same state.
     """
     states: Tensor = output.last_hidden_state
     mask: Tensor | None = kwargs.get("attention_mask")
-    if pooling == "cls":
+    if pooling != "mean":
         pooled = states[:, 0]
     elif mask is None:
         pooled = states.mean(1)

@@ -6,8 +6,9 @@ report is clean and whose weights are random. So the values are compared: names 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import SourceError
 
@@ -17,47 +18,51 @@ if TYPE_CHECKING:
 SAMPLE = 64  # values of a tensor that are compared
 
 
-def require_from_files(backbone: nn.Module, folder: Path, needs_pooler: bool) -> None:
+def require_from_files(backbone: nn.Module, folder: Path) -> None:
     """Refuse a backbone with a weight that is not in the folder's safetensors files.
 
-    Args:
-        needs_pooler: whether a head reads the backbone's own pooler; one that nobody reads may be missing.
+    A pooler that no file has is allowed: no head reads it, see `bench.train.pooling`.
 
     Raises:
         SourceError: naming the first of these weights, and what to do.
     """
     missing = drawn(backbone, folder)
-    weights = [name for name in missing if not name.startswith("pooler.")]
+    weights = missing if names_pooler(folder) else [name for name in missing if not name.startswith("pooler.")]
     if weights:
         total = sum(1 for _ in backbone.parameters())
         raise SourceError(
             f"The encoder in {folder} cannot be used: {len(weights)} of its {total} weights are not in its files and "
             f"would be random, first {weights[0]}. The files must name tensors as {type(backbone).__name__} does."
         )
-    if missing and needs_pooler:
-        raise SourceError(
-            f"The encoder in {folder} has no weights for its pooler, which its head for whole texts would read. Use "
-            "--pooling cls or --pooling mean, which read its states instead."
-        )
+
+
+def names_pooler(folder: Path) -> bool:
+    """Whether the folder's safetensors files hold a tensor of a pooler."""
+    return any("pooler." in name for tensors in _files(folder) for name in tensors.keys())  # noqa: SIM118
 
 
 def drawn(backbone: nn.Module, folder: Path) -> list[str]:
     """The names of the parameters whose values are in none of the folder's safetensors files."""
-    from safetensors import safe_open
-
     found = set()
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(str(file), framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 - it is no dictionary
-                rows = tensors.get_slice(name)
-                shape = tuple(rows.get_shape())
-                if shape and 0 not in shape:
-                    found.add((shape, _sample(rows[shape[0] - 1 :])))
+    for tensors in _files(folder):
+        for name in tensors.keys():  # noqa: SIM118 - it is no dictionary
+            rows = tensors.get_slice(name)
+            shape = tuple(rows.get_shape())
+            if shape and 0 not in shape:
+                found.add((shape, _sample(rows[shape[0] - 1 :])))
     return [
         name
         for name, parameter in backbone.named_parameters()
         if parameter.numel() and (tuple(parameter.shape), _sample(parameter.detach()[-1:])) not in found
     ]
+
+
+def _files(folder: Path) -> Iterator[Any]:
+    from safetensors import safe_open
+
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(str(file), framework="pt") as tensors:
+            yield tensors
 
 
 def _sample(last_row: Tensor) -> bytes:

@@ -1,6 +1,7 @@
 """Peak memory against tensors of known size."""
 
 import gc
+import subprocess
 import sys
 import weakref
 from pathlib import Path
@@ -213,3 +214,19 @@ def test_what_is_frozen_is_left_out_of_collections_and_garbage_is_not_kept() -> 
         assert gone() is None
     finally:
         gc.unfreeze()
+
+
+QUIET = """
+import torch
+from bench.measure.memory import TensorPeak
+with TensorPeak([]) as peak:
+    torch.ones(1000)
+print(peak.peak_bytes)
+"""
+
+
+def test_the_profiler_writes_nothing() -> None:
+    """Its library would add two lines to a worker's log for each measured step."""
+    done = subprocess.run([sys.executable, "-c", QUIET], capture_output=True, text=True, check=True)
+    assert int(done.stdout) >= 4000
+    assert done.stderr == ""

@@ -36,6 +36,7 @@ def full() -> Record:
         chosen_step=8,
         chosen_epoch=1,
         collapsed="the training loss ended high",
+        notes=["a part was drawn"],
         recipe=Recipe(learning_rate=1e-3, epochs=2, chosen_by="me"),
         recipe_sources={"epochs": "suite mine"},
         parameters=parameters(),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import math
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 import tiny_grid
 import torch
 from made import cell
+from safetensors.torch import load_file, save_file
 from tiny import HIDDEN, LAYERS
 from tiny_grid import TinyGrid
 from torch import nn
@@ -19,6 +22,7 @@ from torch import nn
 from bench import profiles
 from bench.executors import Retire
 from bench.grid.suites import Budget
+from bench.leaderboard.load import notes_of
 from bench.measure.memory import freeze_gc
 from bench.plugins import metrics, registry
 from bench.records.record import Memory, Record
@@ -26,6 +30,7 @@ from bench.records.store import Store
 from bench.train import data as train_data
 from bench.train import worker
 from bench.train.assignment import Assignment
+from bench.train.cell import NO_POOLER
 from bench.train.data import prepare, read
 
 pytestmark = pytest.mark.usefixtures("frozen_gc")
@@ -97,6 +102,26 @@ def test_a_cell_is_trained_with_the_pooling_that_it_names(grid: TinyGrid) -> Non
     assert plain.parameters is not None
     assert pooled.parameters is not None
     assert plain.parameters.base - pooled.parameters.base == 32 * 32 + 32  # the pooler, which nothing reads
+
+
+def test_without_a_pooler_a_cell_says_what_is_in_its_place(grid: TinyGrid, tmp_path: Path) -> None:
+    """It depends on the seed alone: not on torch's global generator, from which transformers draws it."""
+    model = Path(shutil.copytree(grid.model, tmp_path / "model"))
+    tensors = load_file(model / "model.safetensors")
+    kept = {name: tensor for name, tensor in tensors.items() if "pooler." not in name}
+    save_file(kept, model / "model.safetensors", {"format": "pt"})
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        asked = replace(assignment(grid, budget=Budget(train_examples=8)), model=model)
+        record, _ = worker.run_cell(asked, lambda data: None)
+        assert record.status == "ok", record.traceback
+        found.append(record)
+    assert found[0].losses == found[1].losses
+    assert found[0].notes == [NO_POOLER]
+    assert found[0].parameters is not None
+    assert found[0].parameters.head == 32 * 32 + 32 + 2 * 32 + 2
+    assert notes_of(found) == [f"{NO_POOLER} (2 cells)"]
 
 
 def test_a_record_is_complete_and_true(grid: TinyGrid, tmp_path: Path) -> None:

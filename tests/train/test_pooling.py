@@ -11,7 +11,7 @@ import tiny_encoders
 import torch
 from torch import Tensor
 
-from bench.errors import NotApplicable, UsageError
+from bench.errors import NotApplicable, SourceError, UsageError
 from bench.forecast.parameters import on_meta
 from bench.grid import seeds
 from bench.plugins import registry
@@ -29,8 +29,10 @@ def method(spec: str) -> Any:
     return build_method(registry.methods(), parse(spec))
 
 
-def adapted(spec: str, family: str, pooling: Pooling, kind: Kind = "classification") -> Adapted:
-    task = replace(tiny_encoders.context(family, kind), pooling=pooling)
+def adapted(
+    spec: str, family: str, pooling: Pooling, kind: Kind = "classification", lacks_pooler: bool = False
+) -> Adapted:
+    task = replace(tiny_encoders.context(family, kind), pooling=pooling, lacks_pooler=lacks_pooler)
     made = adapt(tiny_encoders.model(family, kind), method(spec), task, seeds.streams(0))
     made.module.eval()
     return made
@@ -200,3 +202,49 @@ def test_pooled_features_are_kept_pooled(family: str) -> None:
         with kept.of(indices):  # type: ignore[arg-type]
             found = made.module(**batch.inputs).logits
     torch.testing.assert_close(found, expected)
+
+
+# Files without a pooler
+
+
+@pytest.mark.parametrize("family", ["bert", "albert"])
+def test_a_head_without_a_pooler_computes_what_the_pooler_would(family: str) -> None:
+    """The same logits as transformers' own model, whose pooler has the weights of the head's dense layer."""
+    made = adapted("head", family, "model", lacks_pooler=True)
+    assert made.pooling == "cls-dense"
+    dense, _, _, layer = made.module.classifier  # type: ignore[union-attr]
+    assert dense.weight.std() > 0.01
+    own: Any = tiny_encoders.model(family).eval()
+    pooler = own.base_model.pooler
+    with torch.no_grad():
+        (pooler.dense if family == "bert" else pooler).load_state_dict(dense.state_dict())
+        own.classifier.load_state_dict(layer.state_dict())
+        expected = own(**tiny_encoders.inputs(family)).logits
+    torch.testing.assert_close(logits(made, family), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("spec", [*METHODS, "head[pooling=model]"])
+def test_a_dense_layer_in_the_poolers_place_belongs_to_the_head(spec: str, tmp_path: Path) -> None:
+    """It is the same for all methods, trains, counts as the head's, and is saved."""
+    made = adapted(spec, "bert", "model", lacks_pooler=True)
+    dense = made.module.get_submodule("classifier")[0]  # type: ignore[index]
+    assert torch.equal(dense.weight, adapted("head", "bert", "model", lacks_pooler=True).module.classifier[0].weight)
+    assert all(parameter.requires_grad for parameter in dense.parameters())
+    hidden, labels = tiny_encoders.HIDDEN, tiny_encoders.config("bert").num_labels
+    assert made.parameters.head == (hidden + 1) * (hidden + labels)
+    task = replace(tiny_encoders.context("bert"), lacks_pooler=True)
+    config = tiny_encoders.config("bert")
+    assert method(spec).trainable_formula(config, task) in (None, made.parameters.trainable)
+    assert on_meta(config, method(spec), task).parameters == made.parameters
+    with torch.no_grad():
+        dense.bias.add_(0.1)
+    save(method(spec), made, tmp_path / "adapter")
+    saved = saved_method(tmp_path / "adapter", registry.methods())
+    module = restore(tiny_encoders.model("bert"), saved, tmp_path / "adapter", tiny_encoders.context("bert")).eval()
+    with torch.no_grad():
+        assert torch.equal(module(**tiny_encoders.inputs("bert")).logits, logits(made, "bert"))
+
+
+def test_a_head_of_several_layers_is_not_extended() -> None:
+    with pytest.raises(SourceError, match=r"no weights for its pooler.*--pooling cls or --pooling mean"):
+        adapted("head", "distilbert", "model", lacks_pooler=True)

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_encoders
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, BertConfig, BertForMaskedLM
 
 from bench.errors import SourceError
-from bench.train.model import backbone, load_model
+from bench.train.model import backbone, lacks_pooler, load_model
 from bench.train.weights import drawn
 
 WEIGHTS = "model.safetensors"
@@ -34,7 +35,7 @@ def changed(tiny: Any, tmp_path: Path) -> Callable[..., Path]:
 def test_names_with_a_foreign_prefix_are_refused(changed: Callable[..., Path]) -> None:
     folder = changed(lambda name, tensor: {f"module.{name}": tensor})
     with pytest.raises(SourceError, match=r": 5\d of its 55 weights are not in its files .*first embeddings\."):
-        load_model(folder, "classification", 3, pooling="mean")
+        load_model(folder, "classification", 3)
 
 
 def test_one_weight_that_the_file_lacks_is_named(changed: Callable[..., Path]) -> None:
@@ -67,10 +68,25 @@ def test_other_files_of_the_same_weights_are_taken(change: str, changed: Callabl
     load_model(folder, "classification", 3)
 
 
-def test_a_pooler_that_is_not_there_is_refused_where_it_would_be_read(tmp_path: Path) -> None:
+def without_pooler(folder: Path) -> Path:
     config = BertConfig(vocab_size=24, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
-    BertForMaskedLM(config).save_pretrained(tmp_path)
-    with pytest.raises(SourceError, match=r"has no weights for its pooler.*--pooling cls or --pooling mean"):
-        load_model(tmp_path, "classification", 2)
-    load_model(tmp_path, "classification", 2, pooling="cls")
+    BertForMaskedLM(config).save_pretrained(folder)
+    return folder
+
+
+def test_a_pooler_that_no_file_has_may_be_missing(tmp_path: Path, tiny: Any) -> None:
+    load_model(without_pooler(tmp_path), "classification", 2)
     load_model(tmp_path, "token-classification", 3)
+    assert lacks_pooler(tmp_path)
+    assert not lacks_pooler(tiny.path)
+
+
+def test_half_a_pooler_is_refused(changed: Callable[..., Path]) -> None:
+    folder = changed(lambda name, tensor: {} if name == "pooler.dense.bias" else {name: tensor + 0.01})
+    with pytest.raises(SourceError, match=r"1 of its \d+ weights .*first pooler\.dense\.bias"):
+        load_model(folder, "classification", 2)
+
+
+def test_a_family_whose_head_has_its_own_dense_layer_lacks_nothing(tmp_path: Path) -> None:
+    tiny_encoders.model("roberta").base_model.save_pretrained(tmp_path)
+    assert not lacks_pooler(tmp_path)
