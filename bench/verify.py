@@ -21,6 +21,7 @@ from bench.profiles.probe import probe
 from bench.records.record import Record
 from bench.runner.plan import Fetching, fetch
 from bench.sources.digest import tree_digest
+from bench.sources.references import pinned
 from bench.train.assignment import Assignment
 
 # What a code version depends on that a record's environment tells.
@@ -69,7 +70,7 @@ class Inputs:
             return self.by_content[revision]
         advice = f"Give a copy of it with --copy PATH: any file or folder with the content {revision}."
         try:
-            found = fetch({what: source}, self.mirror, self.on_progress)[what]
+            found = fetch({what: pinned(source, revision)}, self.mirror, self.on_progress)[what]
         except SourceError as error:
             if source.startswith(("package:", "hub:")):
                 raise

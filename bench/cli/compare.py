@@ -26,6 +26,10 @@ def compare(
         bool,
         typer.Option("--across-profiles", help="Compare score, parameters and bytes across profiles too."),
     ] = False,
+    across_models: Annotated[
+        bool,
+        typer.Option("--across-models", help="Compare different models too, such as a checkpoint and the next one."),
+    ] = False,
     noise: Annotated[Path | None, typer.Option(help="Noise measured by `noise`. Default: BASE/noise.json.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -42,7 +46,8 @@ def compare(
     known = noises.load(file) if noise or file.exists() else None
     after = merged([new], None, console)
     before = merged([base], None, console) if base.is_dir() else []
-    found = compare_runs(before, after, measures=measures, noise=known, across_profiles=across_profiles)
+    across = frozenset(name for name, wanted in (("profile", across_profiles), ("model", across_models)) if wanted)
+    found = compare_runs(before, after, measures=measures, noise=known, across=across)
     if junit is not None:
         write_atomically(junit, formats.as_junit(found))
     if markdown is not None:

@@ -15,8 +15,12 @@ def fetch(options: Options, as_json: AsJson = False) -> None:
 
     request = Request.of(options)
     wanted = references(request.tasks, request.model, request.plugins)
-    with FetchDisplay(stderr_console()) as display:
+    console = stderr_console()
+    with FetchDisplay(console) as display:
         found = fetch(wanted, request.mirror, display.on_progress)
+    for each in found.values():
+        if each.note:
+            console.print(each.note)
     if as_json:
         print_json(
             [

@@ -42,6 +42,12 @@ def table(lines: Iterable[Line], columns: Mapping[str, Column]) -> str:
     return text_table(rows, [column.align for column in columns.values()])
 
 
+def varying(lines: Sequence[Line]) -> dict[str, Column]:
+    """Columns for what the rows of a table are of, where that is not the same in all of them."""
+    names = ("model", "profile", "preset", "pooling")
+    return {name: text(name) for name in names if len({line[name] for line in lines}) > 1}
+
+
 METHOD = Column(lambda line: method_label(line["method"], line["method_params"]))
 COSTS = {"MiB": number("peak_train_memory_mib", ",.0f"), "ex/s": number("train_examples_per_second", ",.0f")}
 
@@ -63,16 +69,17 @@ def leaderboard_table(lines: Sequence[Line]) -> str:
     if not lines:
         return "No records."
     return table(lines, {
-        "task": text("task"), "method": METHOD, "score": Column(_score), "group": number("rank_group", ".0f"),
+        "task": text("task"), **varying(lines), "method": METHOD, "score": Column(_score),
+        "group": number("rank_group", ".0f"),
         "trained": number("trainable_params", ",.0f"), "share %": number("trainable_share_percent", ".3f"),
         **COSTS, "seeds": number("n_seeds"), "status": Column(_status),
     })  # fmt: skip
 
 
-def cells_table(lines: Iterable[Line]) -> str:
+def cells_table(lines: Sequence[Line]) -> str:
     """Every cell: its score or why there is none, and what its training cost."""
     return table(lines, {
-        "cell": text("cell"), "task": text("task"), "method": METHOD, "seed": number("seed"),
+        "cell": text("cell"), "task": text("task"), **varying(lines), "method": METHOD, "seed": number("seed"),
         "score": Column(lambda line: f"{line['metric'] or ''} {number('score', '.4f').show(line)}".strip()),
         **COSTS, "seconds": number("total_seconds", ",.0f"),
         "status": Column(lambda line: ": ".join(filter(None, (line["status"], line["reason"] or line["collapsed"])))),
@@ -84,7 +91,8 @@ def pairs_table(lines: Sequence[Line]) -> str:
     if not lines:
         return "No two methods have a score on one task."
     shown = table(lines, {
-        "task": text("task"), "a": text("method_a"), "b": text("method_b"), "a - b": number("difference", "+.4f"),
+        "task": text("task"), **varying(lines), "a": text("method_a"), "b": text("method_b"),
+        "a - b": number("difference", "+.4f"),
         "95 % interval": Column(_interval, "right"), "p (Holm)": Column(lambda line: p_text(line["p_holm"]), "right"),
         "seeds": number("n_seeds"), "examples": number("n_examples", ",.0f"),
         "detectable": number("minimum_detectable", ".4f"), "verdict": text("verdict"),

@@ -22,9 +22,11 @@ SUITE = "bench compare"  # the name of the JUnit test suite
 
 def as_text(found: RunComparison) -> str:
     """For a terminal: what got worse, then what got better, then a summary of the rest."""
-    blocks = ["\n".join(f"{'REGRESSION: ' if e.regression else ''}{event_sentence(e)}" for e in _by_gravity(found))]
+    blocks = [
+        "\n".join(f"{'REGRESSION: ' if e.regression else ''}{event_sentence(e, found)}" for e in _by_gravity(found))
+    ]
     changed = [*found.of("regression"), *found.of("improvement")]
-    rows = [{"": "WORSE" if each.outcome == "regression" else "better", **cells(each)} for each in changed]
+    rows = [{"": "WORSE" if each.outcome == "regression" else "better", **cells(each, found)} for each in changed]
     blocks.append(text_table(rows, ALIGN) if rows else "")
     lines = [summary(found), *_notes(found)]
     wrapped = [textwrap.fill(line, WIDTH, break_long_words=False, break_on_hyphens=False) for line in lines]
@@ -34,14 +36,14 @@ def as_text(found: RunComparison) -> str:
 def as_markdown(found: RunComparison) -> str:
     """For $GITHUB_STEP_SUMMARY: the verdict, tables of what changed, and notes."""
     mark = {"regression": "❌", "no regression": "✅", "nothing comparable": "⚠️"}[found.verdict]
-    events = [f"- {'❌ ' if e.regression else ''}{markdown(event_sentence(e))}" for e in _by_gravity(found)]
+    events = [f"- {'❌ ' if e.regression else ''}{markdown(event_sentence(e, found))}" for e in _by_gravity(found)]
     blocks = [f"## {mark} Benchmark: {found.verdict}", markdown(summary(found)), "\n".join(events)]
     worse, better, rest = found.of("regression"), found.of("improvement"), found.of("unsure", "unchanged")
-    blocks.append(f"### Got worse\n\n{_table(worse)}" if worse else "")
-    blocks.append(f"### Got better\n\n{_table(better)}" if better else "")
+    blocks.append(f"### Got worse\n\n{_table(worse, found)}" if worse else "")
+    blocks.append(f"### Got better\n\n{_table(better, found)}" if better else "")
     blocks.append("\n".join(f"- {markdown(line)}" for line in _notes(found)))
     if rest:
-        blocks.append(f"<details><summary>{len(rest)} other figures</summary>\n\n{_table(rest)}\n\n</details>")
+        blocks.append(f"<details><summary>{len(rest)} other figures</summary>\n\n{_table(rest, found)}\n\n</details>")
     return "\n\n".join(filter(None, blocks)) + "\n"
 
 
@@ -82,11 +84,13 @@ def as_junit(found: RunComparison) -> str:
         events[event.row].append(event)
     rows = {judgement.row for judgement in found.judgements} | events.keys()
     for row in sorted(rows - {ALL_ROWS}):
-        failures = [event_sentence(e) for e in events[row] if e.regression]
-        skipped = [event_sentence(e) for e in events[row] if e.kind in ("missing", "incomparable", "interrupted")]
+        failures = [event_sentence(e, found) for e in events[row] if e.regression]
+        skipped = [
+            event_sentence(e, found) for e in events[row] if e.kind in ("missing", "incomparable", "interrupted")
+        ]
         _test_case(suite, row, "status", " ".join(failures), " ".join(skipped))
     for judgement in found.judgements:
-        text = sentence(judgement)
+        text = sentence(judgement, found)
         failure, reason = (text if judgement.outcome == each else "" for each in ("regression", "not judged"))
         _test_case(suite, judgement.row, judgement.measure.name, failure, reason)
     for kind, tag in (("tests", "testcase"), ("failures", "testcase/failure"), ("skipped", "testcase/skipped")):
@@ -129,9 +133,9 @@ def summary(found: RunComparison) -> str:
     return f"{len(found.judgements)} figures of {len(rows)} rows: {', '.join(filter(None, parts))}."
 
 
-def sentence(judgement: Judgement) -> str:
+def sentence(judgement: Judgement, of: RunComparison) -> str:
     """A judgement in one sentence."""
-    shown = cells(judgement)
+    shown = cells(judgement, of)
     what = f"{shown['row']}: {shown['figure'] if judgement.measure.name == 'score' else judgement.measure.name}"
     if judgement.outcome == "not judged":
         return f"{what} was not judged: {one_line(judgement.reason or 'unknown')}."
@@ -149,11 +153,11 @@ def sentence(judgement: Judgement) -> str:
     )
 
 
-def event_sentence(event: RowEvent) -> str:
-    return f"{one_line(row_label(event.row))}: {one_line(event.text).rstrip('.')}."
+def event_sentence(event: RowEvent, of: RunComparison) -> str:
+    return f"{one_line(row_label(event.row, of.varying))}: {one_line(event.text).rstrip('.')}."
 
 
-def cells(judgement: Judgement) -> dict[str, str]:
+def cells(judgement: Judgement, of: RunComparison) -> dict[str, str]:
     """A judgement as a row of a table; a dash where a number is not known, `exact` where there is no noise."""
     measure = judgement.measure
 
@@ -168,7 +172,7 @@ def cells(judgement: Judgement) -> dict[str, str]:
     if change is not None:
         changed = f"{100 * change:+.1f} %" if measure.relative else f"{change:+.4f}"
     return {
-        "row": one_line(row_label(judgement.row)),
+        "row": one_line(row_label(judgement.row, of.varying)),
         "figure": one_line(judgement.metric) if measure.name == "score" and judgement.metric else measure.label,
         "base": number(judgement.base),
         "new": number(judgement.new),
@@ -178,9 +182,9 @@ def cells(judgement: Judgement) -> dict[str, str]:
     }
 
 
-def _table(judgements: Iterable[Judgement]) -> str:
+def _table(judgements: Iterable[Judgement], of: RunComparison) -> str:
     lines = ["| row | figure | base | new | change | limit | p |", "|---|---|--:|--:|--:|--:|--:|"]
-    return "\n".join([*lines, *(f"| {' | '.join(map(markdown, cells(each).values()))} |" for each in judgements)])
+    return "\n".join([*lines, *(f"| {' | '.join(map(markdown, cells(each, of).values()))} |" for each in judgements)])
 
 
 def _names(row: Row) -> dict[str, str]:
@@ -199,7 +203,7 @@ def _notes(found: RunComparison) -> list[str]:
     lines = []
     for reason, judgements in sorted(by_reason.items()):
         names = ", ".join(dict.fromkeys(judgement.measure.label for judgement in judgements))
-        rows = list(dict.fromkeys(one_line(row_label(judgement.row)) for judgement in judgements))
+        rows = list(dict.fromkeys(one_line(row_label(judgement.row, found.varying)) for judgement in judgements))
         more = f" and {len(rows) - 2} more" if len(rows) > 2 else ""
         lines.append(f"Not judged: {reason}: {names} of {', '.join(rows[:2])}{more}.")
     return [line for line in (*lines, found.noise, detectable(found)) if line]

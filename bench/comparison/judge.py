@@ -13,13 +13,14 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 from bench.comparison.measures import MEASURES, Measure
 from bench.comparison.noise import Noise, Spread, log_ratio, ratio_test, spread_over_seeds
-from bench.comparison.rows import ALL_ROWS, RowEvent, RowPair, match_rows
+from bench.comparison.rows import ALL_ROWS, Across, RowEvent, RowPair, match_rows
 from bench.leaderboard.ranking import compare_rows
-from bench.leaderboard.rows import Row
+from bench.leaderboard.rows import Group, Row
 from bench.records.machines import machine_kind
 from bench.records.record import Record
 from bench.stats import ALPHA
@@ -71,6 +72,13 @@ class RunComparison:
     def regressions(self) -> list[Judgement | RowEvent]:
         return [*(event for event in self.events if event.regression), *self.of("regression")]
 
+    @cached_property
+    def varying(self) -> tuple[str, ...]:
+        """What of a row's group, beside the task, is not the same in all rows."""
+        rows = {judgement.row for judgement in self.judgements} | {event.row for event in self.events}
+        groups = {row.group for row in rows - {ALL_ROWS}}
+        return tuple(name for name in Group._fields[1:] if len({getattr(group, name) for group in groups}) > 1)
+
     @property
     def verdict(self) -> Literal["regression", "no regression", "nothing comparable"]:
         if self.regressions:
@@ -84,14 +92,15 @@ def compare_runs(
     *,
     measures: Sequence[Measure] = MEASURES,
     noise: Noise | None = None,
-    across_profiles: bool = False,
+    across: Across = frozenset(),
 ) -> RunComparison:
     """Judge a run against another, measure by measure and row by row.
 
     noise: of the machine, from an A/A run; it is used if the runs are of its profile and kind of machine. Otherwise
-    throughput and memory are judged by the spread over seeds, against their cautious thresholds.
+    throughput and memory are judged by the spread over seeds, against their cautious thresholds. across: see
+    `match_rows`.
     """
-    pairs, events = match_rows(base, new, across_profiles=across_profiles)
+    pairs, events = match_rows(base, new, across=across)
     sentence, noise = _usable(noise, pairs)
     judgements: list[Judgement] = []
     for measure in measures:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
@@ -13,7 +13,9 @@ from bench.records.record import Record, Status
 BySeed = dict[int, Record]
 BROKEN: tuple[Status, ...] = ("error", "oom", "timeout", "skipped")  # what a row that succeeded must not become
 
-ADVICE = "--across-profiles compares what it can"
+# What rows may differ in and yet be compared, if that is asked for, and how to ask.
+ACROSS = {"profile": "--across-profiles compares what it can", "model": "--across-models compares them"}
+Across = frozenset[str]
 EventKind = Literal["fails", "void", "missing", "incomparable", "interrupted", "new", "recovered"]
 
 # Throughput and memory of all rows together: what slows the loop slows every row, and many rows show it best.
@@ -22,7 +24,7 @@ ALL_ROWS = Row(Group("", "", "", "", ""), "all rows", "")
 
 @dataclass(frozen=True)
 class RowPair:
-    """One row in both runs, by seed; in a comparison across profiles, `row` is the new run's."""
+    """One row in both runs, by seed; across profiles or models, `row` is the new run's."""
 
     row: Row
     base: BySeed
@@ -50,35 +52,44 @@ class RowEvent:
     text: str
 
 
-def row_label(row: Row) -> str:
-    return "all rows together" if row == ALL_ROWS else f"{row.label} on {row.group.task}"
+def row_label(row: Row, varying: Iterable[str] = ()) -> str:
+    """varying: fields of the group that are not the same in all rows, and so are part of the label."""
+    if row == ALL_ROWS:
+        return "all rows together"
+    return ", ".join([f"{row.label} on {row.group.task}", *(getattr(row.group, name) for name in varying)])
 
 
 def match_rows(
-    base: Iterable[Record], new: Iterable[Record], *, across_profiles: bool = False
+    base: Iterable[Record], new: Iterable[Record], *, across: Across = frozenset()
 ) -> tuple[list[RowPair], list[RowEvent]]:
     """The rows that two runs share, and what happened to rows.
 
-    across_profiles: a row without a partner in its own profile takes the one row that differs in nothing else, if there
-    is exactly one.
+    across: of ACROSS; a row without a partner takes the one row that differs in nothing else, if there is exactly one.
     """
     first, second = _rows(base), _rows(new)
     partners = {row: row for row in first if row in second}
-    others = _in_another_profile(first.keys() - partners.keys(), second.keys() - partners.keys())
-    if across_profiles:
-        partners, others = partners | others, {}
+    others: dict[Row, Row] = {}
+    for fields in (["profile"], ["model"], ["profile", "model"]):
+        found = _differing_in(
+            fields,
+            first.keys() - partners.keys() - others.keys(),
+            second.keys() - {*partners.values(), *others.values()},
+        )
+        (partners if across.issuperset(fields) else others).update(found)
     pairs: list[RowPair] = []
     events: list[RowEvent] = []
     for row, partner in sorted(partners.items()):
         pair = RowPair(partner, first[row], second[partner])
-        if reason := _incomparable(pair, across_profiles):
+        if reason := _incomparable(pair, across):
             events.append(_not_compared(partner, reason))
         else:
             pairs.append(pair)
             events += _events(pair)
     for row, partner in sorted(others.items()):
-        profiles = f"{row.group.profile} before, {partner.group.profile} now"
-        events.append(_not_compared(partner, f"other profile ({profiles}); {ADVICE}"))
+        both = {name: (getattr(row.group, name), getattr(partner.group, name)) for name in ACROSS if name not in across}
+        differ = {name: values for name, values in both.items() if len({*values}) > 1}
+        named = " and ".join(f"other {name} ({before} before, {now} now)" for name, (before, now) in differ.items())
+        events.append(_not_compared(partner, f"{named}; {' and '.join(ACROSS[name] for name in differ)}"))
     for row in sorted(first.keys() - partners.keys() - others.keys()):
         events += _missing(row, first[row], second)
     for row in sorted(second.keys() - set(partners.values()) - set(others.values())):
@@ -91,31 +102,31 @@ def _rows(records: Iterable[Record]) -> dict[Row, BySeed]:
     return {row: {record.cell.seed: record for record in members} for row, members in by_row(records).items()}
 
 
-def _in_another_profile(first: Iterable[Row], second: Iterable[Row]) -> dict[Row, Row]:
-    """Partners that differ only in the profile, where there is no choice."""
+def _differing_in(fields: Sequence[str], first: Iterable[Row], second: Iterable[Row]) -> dict[Row, Row]:
+    """Partners that differ only in these fields of the group, where there is no choice."""
 
     def key(row: Row) -> Row:
-        return row._replace(group=row.group._replace(profile=""))
+        return row._replace(group=row.group._replace(**dict.fromkeys(fields, "")))
 
     one, other = ({name: [*rows] for name, rows in groupby(sorted(each, key=key), key)} for each in (first, second))
     return {one[k][0]: other[k][0] for k in one.keys() & other.keys() if len(one[k]) == len(other[k]) == 1}
 
 
-def _incomparable(pair: RowPair, across_profiles: bool) -> str | None:
+def _incomparable(pair: RowPair, across: Across) -> str | None:
     """Why two rows of one name are not the same experiment; None: they are.
 
-    Code, recipes, libraries and plugins may differ: a comparison is made to see what that does. Data, model and budget
-    may not.
+    Code, recipes, libraries and plugins may differ: a comparison is made to see what that does. Data and budget may
+    not, nor the model unless that is asked for.
     """
     base, new = _any(pair.base).cell, _any(pair.new).cell
     if base.budget != new.budget:
         return "the budgets differ (examples, epochs or the choice of the epoch)"
     if base.task_revision != new.task_revision:
         return "the revisions of the task's data differ"
-    if base.model_revision != new.model_revision:
-        return "the revisions of the model differ"
-    if not across_profiles and not pair.same_profile:
-        return f"the settings of the profile {base.profile.name} differ; {ADVICE}"
+    if "model" not in across and base.model_revision != new.model_revision:
+        return f"the revisions of the model differ; {ACROSS['model']}"
+    if "profile" not in across and not pair.same_profile:
+        return f"the settings of the profile {base.profile.name} differ; {ACROSS['profile']}"
     return None
 
 

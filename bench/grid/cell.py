@@ -28,7 +28,8 @@ class Cell(BaseModel):
     """One training and its evaluation. Everything here, and nothing else, is its identity.
 
     params: all parameters of the method. variant: those that differ from the defaults, as text.
-    *_source: the pinned references; *_revision: what they resolved to (a mirror may differ from the hub).
+    model: see `bench.grid.models.resolved`. *_source: the references, with the commit where the hub was asked for it;
+    *_revision: what they resolved to (a mirror may differ from the hub).
     recipe: settings that a suite puts in the place of the method's own. pooling: what the suite asks for, whatever the
     method makes of it; "model" for token classification, which reads every token's state. code: see `code_version`.
     """

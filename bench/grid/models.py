@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import UsageError
-from bench.sources.references import exists
+from bench.sources.references import exists, fixes, pinned
 from bench.suggestions import suggest
 
 
@@ -54,10 +54,32 @@ def find(name: str) -> Model:
         return Model(name, name, "")
     if name.startswith((".", "/", "~")) or exists(name):
         try:
-            # The folder's path is of one machine only; its last part and its content's digest identify it.
+            # The folder's path is of one machine only; its last part and its content identify it, see `resolved`.
             return Model(Path(name).expanduser().resolve().name, name, "")
         except (OSError, RuntimeError, ValueError) as error:
             raise UsageError(f"{name!r} cannot be the path of a model: {error}.") from None
     raise UsageError(
         f"There is no model {name!r}{suggest(name, named())} A folder (./NAME) or hub:OWNER/NAME@REVISION works too."
     )
+
+
+def resolved(model: Model, revision: str) -> Model:
+    """The model under the name and the source that its cells have, once its files are found.
+
+    No two models share a name: one that does not say by itself what the files are (a folder, a branch of the hub, a
+    mirror's copy) gets the first digits of what they are.
+
+    Args:
+        revision: what the source resolved to, see `bench.sources.resolve.Resolved`.
+    """
+    source = pinned(model.source, revision)
+    is_reference = model.name == model.source
+    name = source if is_reference else model.name
+    if not fixes(source if is_reference else model.source, revision):
+        name = f"{name}@{digits(revision)}"
+    return model._replace(name=name, source=source)
+
+
+def digits(revision: str) -> str:
+    """The first digits of a revision, which tell apart what has one name."""
+    return revision.partition(":")[2][:8]

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from bench.grid.models import digits
 from bench.plugins.specs import method_label
 from bench.records.record import Record
 
@@ -42,9 +43,30 @@ class Row(NamedTuple):
         return "/" in self.group.task
 
 
-def row_of(record: Record) -> Row:
-    cell = record.cell
-    return Row(Group(cell.task, cell.model, cell.profile.name, cell.preset, cell.pooling), cell.method, cell.variant)
+def grouped(records: Iterable[Record]) -> dict[Row, list[Record]]:
+    """Records by row.
+
+    Two local files or folders of one name never share a row: their names get the first digits of their content. New
+    records of models have them already, see `bench.grid.models.resolved`; a task's name is declared, and so is alone
+    as long as its data are the same.
+    """
+    records, rows, contents = list(records), defaultdict(list), defaultdict(set)
+    for cell in (record.cell for record in records):
+        contents[cell.task.partition("/")[0]].add(cell.task_revision)
+        contents[cell.model].add(cell.model_revision)
+
+    def named(name: str, source: str, revision: str) -> str:
+        is_local = not source.startswith(("package:", "hub:"))
+        return f"{name}@{digits(revision)}" if is_local and len(contents[name]) > 1 else name
+
+    for record in records:
+        cell = record.cell
+        task, slash, extra_test = cell.task.partition("/")
+        task = f"{named(task, cell.task_source, cell.task_revision)}{slash}{extra_test}"
+        model = named(cell.model, cell.model_source, cell.model_revision)
+        group = Group(task, model, cell.profile.name, cell.preset, cell.pooling)
+        rows[Row(group, cell.method, cell.variant)].append(record)
+    return rows
 
 
 def by_row(records: Iterable[Record]) -> dict[Row, list[Record]]:
@@ -79,9 +101,7 @@ def current(records: Iterable[Record]) -> list[Record]:
 
 
 def _current(records: Iterable[Record]) -> dict[Row, list[Record]]:
-    rows: dict[Row, list[Record]] = defaultdict(list)
-    for record in records:
-        rows[row_of(record)].append(record)
+    rows = grouped(records)
     for row, members in rows.items():
         of_latest = sorted(_latest(members), key=lambda r: (r.finished_at, r.id))
         rows[row] = list({r.cell.seed: r for r in of_latest}.values())

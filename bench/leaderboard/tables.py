@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.leaderboard.columns import COLUMNS, names
 from bench.leaderboard.ranking import Ranking, overall_lines, pair_lines, rankings
-from bench.leaderboard.rows import Group, Row, by_row, metric_of, row_of, scores, with_extra_tests
+from bench.leaderboard.rows import Group, Row, by_row, grouped, metric_of, scores, with_extra_tests
 from bench.records.record import COLLAPSED_SINCE, Record
 from bench.stats.summary import summarise
 
@@ -26,7 +26,8 @@ class Tables:
     """
 
     def __init__(self, records: Iterable[Record]) -> None:
-        self._rows = by_row(records)
+        self._records = list(records)
+        self._rows = by_row(self._records)
 
     def columns(self, name: str) -> tuple[str, ...]:
         return names(COLUMNS[name])
@@ -38,7 +39,9 @@ class Tables:
 
     def lines_of(self, records: Iterable[Record]) -> list[dict[str, Any]]:
         """The leaderboard's lines for the rows of these records."""
-        wanted = {(*row.group, row.method, row.variant) for row in map(row_of, with_extra_tests(records))}
+        ids = {record.id for record in records}
+        rows = grouped(with_extra_tests(self._records)).items()
+        wanted = {(*row.group, row.method, row.variant) for row, same in rows if any(each.id in ids for each in same)}
         keys = (*Group._fields, "method", "method_params")
         return [line for line in self.lines("leaderboard") if tuple(line[key] for key in keys) in wanted]
 
@@ -62,7 +65,7 @@ class Tables:
                 for row in ranking.rows
             )
         if name == "cells":
-            return (_cell_line(record) for members in self._rows.values() for record in members)
+            return (_cell_line(row, record) for row, members in self._rows.items() for record in members)
         return pair_lines(self._rankings, self._rows) if name == "pairs" else overall_lines(self._rows)
 
 
@@ -104,8 +107,7 @@ def _status(members: Sequence[Record]) -> str:
     return ", ".join(f"{counts[status]} {status}" for status in sorted(counts)) or "ok"
 
 
-def _cell_line(record: Record) -> dict[str, Any]:
-    row = row_of(record)
+def _cell_line(row: Row, record: Record) -> dict[str, Any]:
     return {
         "cell": record.id,
         "method": row.method,

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import altair as alt
 import numpy as np
 
-from bench.leaderboard.rows import Group, higher_is_better, row_of
+from bench.leaderboard.rows import Group, grouped, higher_is_better
 from bench.plugins.specs import method_label
 from bench.records.record import Record
 from bench.report.formatting import UNKNOWN, Style, column_label, listed, shown, visible
@@ -80,8 +80,8 @@ def chart_groups(rows: Iterable[Row], records: Iterable[Record], styles: Styles,
     for row in rows:
         by_group[Group(*(row[key] for key in Group._fields))].append(row)
     trained: dict[Group, list[Record]] = defaultdict(list)
-    for record in records:
-        trained[row_of(record).group].append(record)
+    for trained_row, same in grouped(records).items():
+        trained[trained_row.group] += same
     groups = []
     for group, members in islice(by_group.items(), limit):
         of_task = group if group in trained else group._replace(task=group.task.rpartition("/")[0])

@@ -66,11 +66,12 @@ class Setting:
         if request.options.workers is not None:
             profile = profile.with_workers(request.options.workers)
         quiet_libraries()
+        files = resolve if model.shape is None else local
+        here = files(model.source, mirror=request.mirror)
         shape = frame(model, lambda source: resolve(source, mirror=request.mirror))
-        here = local(model.source, request.mirror)
         return cls(
             request,
-            model.name,
+            models.resolved(model, here.revision).name if here else model.name,
             shape if special_tokens is None else shape.with_special_tokens(special_tokens),
             load_tokenizer(here.path) if here else None,
             profile,

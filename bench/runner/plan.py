@@ -22,6 +22,7 @@ from bench.records.record import Record
 from bench.records.store import Fingerprint, NewerRecord, Store
 from bench.runner import preflight
 from bench.runner.request import Request
+from bench.sources.references import pinned
 from bench.sources.resolve import Resolved, resolve
 from bench.train.assignment import Assignment
 
@@ -33,6 +34,7 @@ class Plan:
     """The cells of a grid: what workers need for each, by id, and the records of those that are finished.
 
     fingerprints: of every cell's record, taken before it was read. damaged: a sentence for each unreadable record.
+    notes: what the user should know.
     """
 
     assignments: dict[str, Assignment]
@@ -41,6 +43,7 @@ class Plan:
     why_profile: str
     fingerprints: dict[str, Fingerprint | None] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def cells(self) -> list[Cell]:
@@ -95,7 +98,9 @@ def plan(*requests: Request, on_progress: Fetching | None = None) -> Plan:
     store = Store(request.results)
     fingerprints = {key: store.fingerprint(key) for key in assignments}
     finished, damaged = _look_at(store, [key for key, found in fingerprints.items() if found])
-    return Plan(assignments, {} if request.options.force else finished, profile.workers, why, fingerprints, damaged)
+    notes = [each.note for each in found.values() if each.note]
+    finished = {} if request.options.force else finished
+    return Plan(assignments, finished, profile.workers, why, fingerprints, damaged, notes)
 
 
 def _profile(request: Request) -> tuple[Profile, str]:
@@ -123,6 +128,7 @@ def _assignments(
     methods, tasks = registry.methods(request.plugins), registry.tasks(request.plugins)
     model = models.find(request.model)
     model_files = found[f"model {model.name}"]
+    model = models.resolved(model, model_files.revision)
 
     @cache  # once a method and task, not once a seed: both read files
     def version(method: str, task: str) -> str:
@@ -139,7 +145,7 @@ def _assignments(
             params=method.params.model_dump(mode="json"),
             variant=changed_params(method.params),
             task=task,
-            task_source=plugin.source,
+            task_source=pinned(plugin.source, data.revision),
             task_revision=data.revision,
             model=model.name,
             model_source=model.source,

@@ -40,6 +40,8 @@ def prepare(requests: Sequence[Request], console: Console, *, record_skipped: bo
             console.print(f"Not usable: {each.kind.__name__.lower()} {name}: {broken.reason}")
     with FetchDisplay(console) as display:
         planned = plan(*requests, on_progress=display.on_progress)
+    for note in planned.notes:
+        console.print(one_line(note))
     if not request.options.skip_unfit:
         return planned
     from bench.runner.forecasting import skip_unfit  # loads torch, which the driver otherwise does without

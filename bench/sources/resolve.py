@@ -8,7 +8,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import platformdirs
@@ -27,21 +27,31 @@ HUB_FILES = {
     "dataset": ("*.parquet", "*.json", "*.jsonl", "*.csv", "*.tsv", "*.txt"),
 }
 
+_COMMIT = r"[0-9a-f]{40}"
+
 
 @dataclass(frozen=True)
 class Resolved:
-    """A reference made local. Two with the same `revision` and inner path have the same content."""
+    """A reference made local. Two with the same `revision` and inner path have the same content.
+
+    revision: "sha256:<of the archive>", "commit:<40 hex>" or "tree-sha256:<hex>". note: the commit that a reference
+    without one stood for, in a sentence.
+    """
 
     path: Path
-    revision: str  # "sha256:<of the archive>", "commit:<40 hex>" or "tree-sha256:<hex>"
+    revision: str
+    note: str | None = field(default=None, compare=False)
 
 
-def resolve(ref: str, *, mirror: Path | None = None, on_progress: OnProgress | None = None) -> Resolved:
+def resolve(
+    ref: str, *, mirror: Path | None = None, on_progress: OnProgress | None = None, weights: bool = True
+) -> Resolved:
     """Make what `ref` names available locally, downloading it if necessary.
 
     Args:
         mirror: a folder, laid out OWNER/NAME, that is searched before the hub. Default: BENCH_MIRROR.
         on_progress: called while a package downloads.
+        weights: whether those of a model are needed from the hub, beside its configuration and tokenizer.
 
     Raises:
         SourceError: says what was looked for, where, and what to do.
@@ -50,7 +60,7 @@ def resolve(ref: str, *, mirror: Path | None = None, on_progress: OnProgress | N
     if isinstance(found, PackageRef):
         return _resolve_package(found, on_progress)
     if isinstance(found, HubRef):
-        return _resolve_hub(found, _mirror(mirror))
+        return _resolve_hub(found, _mirror(mirror), weights)
     path = _expand(found.path)
     if not exists(path):
         raise SourceError(f"There is no file or folder {path}.")
@@ -156,39 +166,55 @@ def _in_mirror(mirror: Path, ref: HubRef) -> Path:
     return mirror / ref.repo / (ref.inner or "")
 
 
-def _resolve_hub(ref: HubRef, mirror: Path | None) -> Resolved:
+def _resolve_hub(ref: HubRef, mirror: Path | None, weights: bool) -> Resolved:
     if mirror is not None and exists(path := _in_mirror(mirror, ref)):
         return Resolved(path.resolve(), tree_digest(path))
     try:
-        snapshot = _snapshot(ref)
+        snapshot, note = _snapshot(ref, weights)
         path = snapshot / (ref.inner or "")
         if not path.exists() or (path.is_dir() and not any(path.iterdir())):
             raise SourceError("the repository has no such data in a safe format")
-        if ref.kind == "model" and not any(path.glob("**/*.safetensors")):
-            raise SourceError("the repository has no weights in safetensors, the only format that is loaded")
-        if not re.fullmatch(r"[0-9a-f]{40}", snapshot.name):
+        if not re.fullmatch(_COMMIT, snapshot.name):
             raise SourceError("the download does not say which commit it is")
-        return Resolved(path, f"commit:{snapshot.name}")
+        if ref.kind == "model" and weights and not any(path.glob("**/*.safetensors")):
+            raise SourceError(
+                "it has no weights in safetensors, the only format that is loaded, because others can run code; where "
+                f"a pull request adds them, write hub:{ref.repo}@refs/pr/NUMBER"
+            )
+        return Resolved(path, f"commit:{snapshot.name}", note)
     except Exception as error:  # errors of the hub library, its HTTP library and the system: no common base class
-        kind = "" if isinstance(error, SourceError) else f"{type(error).__name__}: "
-        reason = (str(error).strip().splitlines() or [""])[0].rstrip(".")
         searched = f"the mirror has no {_in_mirror(mirror, ref)}" if mirror else "no mirror is set"
+        at = "the current commit" if ref.revision is None else f"revision {ref.revision}"
         raise SourceError(
-            f"Cannot get {ref.inner or 'the files'} of the {ref.kind} {ref.repo} at revision {ref.revision}: "
-            f"{searched}; on the hub: {kind}{reason}. Connect once and run `python -m bench fetch`, or give --mirror "
+            f"Cannot get {ref.inner or 'the files'} of the {ref.kind} {ref.repo} at {at}: "
+            f"{searched}; on the hub: {_reason(error)}. Connect once and run `python -m bench fetch`, or give --mirror "
             f"DIR (or BENCH_MIRROR) with the repository's files in DIR/{ref.repo}."
         ) from error
 
 
-def _snapshot(ref: HubRef) -> Path:
-    """The hub library's local folder for the repository, named after the commit, with the allowed files."""
+def _reason(error: Exception) -> str:
+    kind = "" if isinstance(error, SourceError) else f"{type(error).__name__}: "
+    return kind + (str(error).strip().splitlines() or [""])[0].rstrip(".")
+
+
+def _snapshot(ref: HubRef, weights: bool) -> tuple[Path, str | None]:
+    """The hub library's local folder for the repository, named after the commit, with the allowed files; and a note."""
     import huggingface_hub  # slow to import
 
-    patterns = list(HUB_FILES[ref.kind])
+    patterns = [pattern for pattern in HUB_FILES[ref.kind] if weights or pattern != "*.safetensors"]
     if ref.inner:  # a folder, or a file if its name is one that is allowed
         inner, name = glob.escape(ref.inner), PurePosixPath(ref.inner).name
         is_file = any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
         patterns = [f"{inner}/{pattern}" for pattern in patterns] + ([inner] if is_file else [])
-    return Path(
-        huggingface_hub.snapshot_download(ref.repo, repo_type=ref.kind, revision=ref.revision, allow_patterns=patterns)
+    revision, found = ref.revision, ""
+    if revision is None or not re.fullmatch(_COMMIT, revision):
+        try:
+            revision = huggingface_hub.HfApi().repo_info(ref.repo, repo_type=ref.kind, revision=revision).sha
+            found = "the hub's current commit"
+        except Exception as error:  # noqa: BLE001 - as above; without a copy in its cache the download fails as well
+            found = f"the latest commit in the hub's cache here, as the hub could not be asked ({_reason(error)}),"
+    snapshot = Path(
+        huggingface_hub.snapshot_download(ref.repo, repo_type=ref.kind, revision=revision, allow_patterns=patterns)
     )
+    of = f" of {ref.revision}" if ref.revision else ""
+    return snapshot, f"{ref.repo}: {found}{of} is {snapshot.name}." if found else None

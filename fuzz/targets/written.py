@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from unittest import mock
@@ -107,7 +108,7 @@ def _recipes_seeds() -> list[bytes]:
 
 
 def _references(data: bytes) -> object:
-    from bench.sources.references import PathRef, parse
+    from bench.sources.references import HubRef, PathRef, parse, pinned
     from bench.sources.resolve import local
 
     mirror = scratch() / "mirror"
@@ -116,6 +117,9 @@ def _references(data: bytes) -> object:
     found = parse(ref)
     if isinstance(found, PathRef):  # other folders of this machine are no business of a fuzzer
         return None
+    if isinstance(found, HubRef):
+        commit = "0" * 40
+        assert parse(pinned(ref, f"commit:{commit}")) == dataclasses.replace(found, revision=commit)
     with mock.patch.dict(os.environ, BENCH_CACHE=str(scratch() / "cache")):
         return local(ref, mirror)
 
@@ -124,6 +128,7 @@ def _references_seeds() -> list[bytes]:
     digest = b"0" * 64
     return [
         b"package:demo==1.0!/folder/file.txt#sha256=" + digest,
+        b"hub:owner/name",
         b"hub:owner/name@main!/folder",
         b"hub:datasets/owner/name@refs/convert/parquet",
         b"./folder",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from made import failed, memory, parameters, record, speed
 
-from bench.cli.terminal_tables import leaderboard_table, legend
+from bench.cli.terminal_tables import cells_table, leaderboard_table, legend, pairs_table
 from bench.leaderboard.tables import Tables
 from bench.plugins.method import Recipe
 from bench.records.record import Record
@@ -32,6 +32,19 @@ def test_the_leaderboard_shows_score_group_costs_and_status() -> None:
     assert "Profile: cpu." in legend(made)
     assert leaderboard_table([]) == "No records."
     assert "unknown" in legend([])
+
+
+def test_what_differs_between_rows_is_shown() -> None:
+    made = [record(name, of=of) for name in "ab" for of in ({"model": "one"}, {"model": "other", "pooling": "mean"})]
+    tables = Tables(made)
+    for which, show in (("leaderboard", leaderboard_table), ("cells", cells_table), ("pairs", pairs_table)):
+        head, _, *rows = show(list(tables.lines(which))).splitlines()[:4]
+        assert "model" in head.split(), which
+        assert "pooling" in head.split()
+        assert not {"profile", "preset"} & set(head.split())
+        assert all("one  " in row or "other  " in row for row in rows)
+        alone = show(list(Tables([record(name) for name in "ab"]).lines(which))).splitlines()[0]
+        assert "model" not in alone.split()
 
 
 def test_a_table_is_wrapped_to_fit_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

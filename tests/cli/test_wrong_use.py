@@ -72,7 +72,7 @@ def test_wrong_use_is_one_sentence_and_code_2(case: str, bench: Bench, grid: Tin
         (["check", "nowhere.py"], "there is no Python file of that name"),
         (["check", "pasta", "--model", "minilm"], "There is no model 'minilm'; did you mean 'minilm-l6'?"),
         (["fetch", "--tasks", "sms-spm"], "There is no task 'sms-spm'; did you mean 'sms-spam'?"),
-        (["fetch", "--model", "hub:a/b"], "'hub:a/b' is malformed"),
+        (["fetch", "--model", "hub:a/b@"], "'hub:a/b@' is malformed"),
     ],
 )
 def test_wrong_use_of_other_commands_too(arguments: list[str], reason: str, bench: Bench) -> None:

@@ -87,6 +87,15 @@ def test_nothing_comparable(bench: Bench, folder: Folder, tmp_path: Path) -> Non
     assert bench("compare", other, new, "--across-profiles").code == 0
 
 
+def test_a_retrained_checkpoint_is_judged_against_the_one_before(bench: Bench, folder: Folder) -> None:
+    named = [{"model": f"model@{digits}", "model_revision": f"tree-sha256:{digits}"} for digits in ("aaaa", "bbbb")]
+    base, worse = folder("base", *seeds(of=named[0])), folder("worse", *seeds(trainable=12, of=named[1]))
+    assert bench("compare", base, worse).code == 3
+    done = bench("compare", base, worse, "--across-models")
+    assert done.code == 1
+    assert "WORSE" in done.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [

@@ -43,6 +43,15 @@ def found() -> RunComparison:
     return compare_runs(base, new)
 
 
+def test_two_models_of_one_comparison_are_named_in_every_row() -> None:
+    of = [{"model": "one"}, {"model": "other"}]
+    found = compare_runs(*([r for each in of for r in seeds("a", score, of=each)] for score in (0.9, 0.5)))
+    text = formats.as_text(found)
+    assert "a on sms-spam, one" in text
+    assert "a on sms-spam, other" in text
+    assert "sms-spam, one" not in formats.as_text(compare_runs(*(seeds("a", score, of=of[0]) for score in (0.9, 0.5))))
+
+
 def test_the_text_has_regressions_first_and_a_summary_last(found: RunComparison) -> None:
     text = formats.as_text(found)
     lines = text.splitlines()
@@ -98,7 +107,7 @@ def test_junit_has_a_case_for_each_figure_and_counts_them(found: RunComparison) 
     assert (suite.get("tests"), suite.get("failures")) == (str(len(cases)), "3")
     assert suite.get("skipped") == str(len(suite.findall("testcase/skipped"))) == "10"
     message = suite.findall("testcase/failure")[1].get("message", "")
-    assert message == formats.sentence(found.of("regression")[0])
+    assert message == formats.sentence(found.of("regression")[0], found)
 
 
 def test_no_regression_and_nothing_comparable_in_every_format() -> None:
@@ -127,12 +136,12 @@ def test_any_text_is_legal_everywhere(text: str) -> None:
 
 def test_numbers_for_people() -> None:
     found = compare_runs(seeds("a", train=50.0, trainable=0), seeds("a", train=5000.0, trainable=1))
-    shown = {judgement.measure.name: formats.cells(judgement) for judgement in found.judgements}
+    shown = {judgement.measure.name: formats.cells(judgement, found) for judgement in found.judgements}
     speed, trained, size = (shown[n] for n in ("train_examples_per_second", "trainable_params", "adapter_bytes"))
     assert [speed[key] for key in ("base", "new", "change", "limit")] == ["50.0", "5,000", "+9900.0 %", "20 %"]
     assert (trained["change"], size["change"]) == ("-", "+0.0 %")
     not_judged = compare_runs(seeds("a", adapter_bytes=None), seeds("a")).of("not judged")
-    assert formats.cells(not_judged[0])["base"] == "-"
+    assert formats.cells(not_judged[0], found)["base"] == "-"
 
 
 def test_the_detectable_change_is_said() -> None:

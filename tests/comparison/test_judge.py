@@ -228,7 +228,7 @@ def test_an_unknown_figure_and_another_metric_are_not_judged() -> None:
 def test_across_profiles_what_depends_on_them_is_not_judged() -> None:
     other = {"profile": profiles.load("cpu-2core")}
     new = seeds(0.3, 0.401, 0.5, of=other, train=1.0)
-    found = compare_runs(seeds(), new, noise=QUIET, across_profiles=True)
+    found = compare_runs(seeds(), new, noise=QUIET, across=frozenset({"profile"}))
     assert [j.measure.name for j in found.of("regression")] == ["score"]
     assert {j.measure.name: j.reason for j in found.of("not judged")} == {m.name: "other profile" for m in NOISY}
     assert compare_runs(seeds(), seeds(of=other)).verdict == "nothing comparable"

@@ -100,7 +100,7 @@ def test_rows_missing_from_an_interrupted_run_are_no_regression() -> None:
     [
         ({"budget": Budget(train_examples=99)}, "budgets differ"),
         ({"task_revision": "tree-sha256:cc"}, "revisions of the task's data"),
-        ({"model_revision": "tree-sha256:cc"}, "revisions of the model"),
+        ({"model_revision": "tree-sha256:cc"}, "revisions of the model differ; --across-models"),
         ({"profile": profiles.load("cpu").model_copy(update={"eval_batch_size": 7})}, "settings of the profile cpu"),
     ],
 )
@@ -120,16 +120,38 @@ def test_profiles_are_compared_only_when_asked_for() -> None:
     assert event.text == (
         "not compared: other profile (cpu before, cpu-2core now); --across-profiles compares what it can"
     )
-    pairs, found = match_rows(base, new, across_profiles=True)
+    pairs, found = match_rows(base, new, across=frozenset({"profile"}))
     assert [(p.row.group.profile, p.same_profile, p.common) for p in pairs] == [("cpu-2core", False, [0, 1, 2])]
     assert found == []
 
 
 def test_across_profiles_the_same_profile_goes_first_and_an_ambiguous_partner_is_none() -> None:
     both = seeds("a") + seeds("a", of={"profile": OTHER})
-    assert [pair.same_profile for pair in match_rows(both, both, across_profiles=True)[0]] == [True, True]
+    assert [pair.same_profile for pair in match_rows(both, both, across=frozenset({"profile"}))[0]] == [True, True]
     third = profiles.load("cpu").model_copy(update={"name": "third"})
-    assert match_rows(both, seeds("a", of={"profile": third}), across_profiles=True)[0] == []
+    assert match_rows(both, seeds("a", of={"profile": third}), across=frozenset({"profile"}))[0] == []
+
+
+def test_a_retrained_checkpoint_meets_the_one_before_it_when_asked_for() -> None:
+    base, new = (
+        seeds("a", of={"model": f"model@{digits}", "model_revision": f"tree-sha256:{digits}"})
+        for digits in ("aaaaaaaa", "bbbbbbbb")
+    )
+    pairs, (event,) = match_rows(base, new)
+    assert pairs == []
+    assert (event.kind, event.regression) == ("incomparable", False)
+    assert event.text == (
+        "not compared: other model (model@aaaaaaaa before, model@bbbbbbbb now); --across-models compares them"
+    )
+    pairs, found = match_rows(base, new, across=frozenset({"model"}))
+    assert [(pair.row.group.model, pair.common) for pair in pairs] == [("model@bbbbbbbb", [0, 1, 2])]
+    assert found == []
+    there = [record.model_copy(update={"cell": record.cell.model_copy(update={"profile": OTHER})}) for record in new]
+    _, (event,) = match_rows(base, there, across=frozenset({"model"}))
+    assert event.text.startswith("not compared: other profile (cpu before, cpu-2core now); --across-profiles")
+    assert len(match_rows(base, there, across=frozenset({"model", "profile"}))[0]) == 1
+    # Which of two checkpoints would it be?
+    assert match_rows([*base, *new], seeds("a"), across=frozenset({"model"}))[0] == []
 
 
 def extra(method: str, seed: int) -> Record:

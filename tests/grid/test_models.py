@@ -9,6 +9,7 @@ import pytest
 
 from bench.errors import UsageError
 from bench.grid import models
+from bench.sources.digest import tree_digest
 from bench.sources.references import HubRef, PackageRef, parse
 
 
@@ -41,3 +42,45 @@ def test_a_folder_goes_by_its_last_name(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_wrong_name_gets_the_nearest_right_one() -> None:
     with pytest.raises(UsageError, match=r"^There is no model 'minilm'; did you mean 'minilm-l6'\? .*hub:OWNER/NAME"):
         models.find("minilm")
+
+
+COMMIT, OTHER, TREE = "0123456789" * 4, "9876543210" * 4, "tree-sha256:" + "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("source", "revision", "name", "recorded"),
+    [
+        # A reference of the hub goes by the commit that it stood for, however it was written.
+        ("hub:a/b", f"commit:{COMMIT}", f"hub:a/b@{COMMIT}", f"hub:a/b@{COMMIT}"),
+        ("hub:a/b@main!/part", f"commit:{COMMIT}", f"hub:a/b@{COMMIT}!/part", f"hub:a/b@{COMMIT}!/part"),
+        (f"hub:a/b@{COMMIT}", f"commit:{COMMIT}", f"hub:a/b@{COMMIT}", f"hub:a/b@{COMMIT}"),
+        # What a mirror has instead is known by its content alone.
+        ("hub:a/b", TREE, "hub:a/b@abababab", "hub:a/b"),
+        ("package:a==1!/b#sha256=" + "0" * 64, "sha256:" + "0" * 64, None, None),
+    ],
+)
+def test_a_reference_that_was_found_is_recorded_by_its_commit(
+    source: str, revision: str, name: str | None, recorded: str | None
+) -> None:
+    expected = models.Model(name or source, recorded or source, "")
+    assert models.resolved(models.find(source), revision) == expected
+
+
+def test_a_name_that_says_too_little_gets_the_digits_of_what_was_found() -> None:
+    pinned, free = (models.Model("bert", f"hub:a/b{at}", "") for at in (f"@{COMMIT}", ""))
+    assert models.resolved(pinned, f"commit:{COMMIT}") == pinned
+    assert models.resolved(pinned, TREE).name == "bert@abababab"
+    for commit, digits in ((COMMIT, "01234567"), (OTHER, "98765432")):
+        assert models.resolved(free, f"commit:{commit}") == models.Model(f"bert@{digits}", f"hub:a/b@{commit}", "")
+
+
+def test_two_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for at in ("1", "2", "3"):
+        folder = tmp_path / f"ckpt-{at}" / "model"
+        folder.mkdir(parents=True)
+        (folder / "weights").write_text("other" if at == "3" else "same")
+    found = [str(tmp_path / f"ckpt-{at}" / "model") for at in (1, 2, 3)]
+    one, copy, other = (models.resolved(models.find(each), tree_digest(Path(each))) for each in found)
+    assert one.name == copy.name != other.name
+    assert re.fullmatch(r"model@[0-9a-f]{8}", one.name)
+    assert re.fullmatch(r"model@[0-9a-f]{8}", other.name)

@@ -322,19 +322,39 @@ def test_profiles_models_presets_and_poolings_are_never_merged() -> None:
     "of",
     [
         {"code": "newer"},
-        {"task_revision": "tree-sha256:cc"},
-        {"model_revision": "tree-sha256:cc"},
+        {"task_revision": "commit:cc"},
+        {"model_revision": "commit:cc"},
         {"budget": Budget(train_examples=99)},
         {"recipe": {"epochs": 9}},
         {"profile": PROFILE.model_copy(update={"micro_batch_size": 16})},
     ],
 )
 def test_only_the_version_that_finished_last_counts_with_its_own_seeds(of: dict[str, Any]) -> None:
-    made = [record(seed=seed, score=0.1) for seed in range(3)]
-    newer = record(seed=1, score=0.9, of=of, finished_at=LATER)
+    hub = {"task_source": "hub:datasets/a/b@main", "model_source": "hub:a/b@main"}
+    made = [record(seed=seed, score=0.1, of=hub) for seed in range(3)]
+    newer = record(seed=1, score=0.9, of=hub | of, finished_at=LATER)
     row = rows([*made, newer])["head"]
     assert (row["score_mean"], row["n_seeds"]) == (0.9, 1)
     assert current([newer, *made]) == [newer]
+
+
+def test_two_local_models_or_data_files_of_one_name_never_share_a_row() -> None:
+    one, other = "tree-sha256:0123456789ab", "tree-sha256:ba9876543210"
+    hard = {"extra_tests": {"hard": ExtraTest(scores={"matthews": 0.3})}}
+    found = Tables([
+        *(record(seed=seed, score=0.1, of={"model": "model", "model_revision": one}) for seed in range(2)),
+        record(score=0.9, of={"model": "model", "model_revision": other}, finished_at=LATER),
+        record(score=0.2, of={"task_revision": one, "task": "mine"}, **hard),
+        record(score=0.8, of={"task_revision": other, "task": "mine"}, **hard),
+    ])  # fmt: skip
+    assert {(line["task"], line["model"], line["n_seeds"]) for line in found.lines("leaderboard")} == {
+        ("sms-spam", "model@01234567", 2),
+        ("sms-spam", "model@ba987654", 1),
+        *((f"mine@{digits}{extra}", "minilm-l6", 1) for digits in ("01234567", "ba987654") for extra in ("", "/hard")),
+    }
+    assert {line["model"] for line in found.lines("cells")} == {"model@01234567", "model@ba987654", "minilm-l6"}
+    of_one = found.lines_of([record(score=0.2, of={"task_revision": one, "task": "mine"})])
+    assert [line["task"] for line in of_one] == ["mine@01234567", "mine@01234567/hard"]
 
 
 def test_a_profiles_summary_makes_no_version() -> None:

@@ -22,6 +22,8 @@ LONG = "a" * 5000
         ("hub:owner/name.x@main", HubRef("owner/name.x", "model", "main")),
         ("hub:datasets/eriktks/conll2003@refs/convert/parquet!/conll2003",
          HubRef("eriktks/conll2003", "dataset", "refs/convert/parquet", "conll2003")),
+        ("hub:owner/name.x", HubRef("owner/name.x", "model", None)),
+        ("hub:datasets/owner/name!/part", HubRef("owner/name", "dataset", None, "part")),
         ("./not-there", PathRef(Path("not-there"))),
         ("~/models", PathRef(Path("~/models"))),
         ("/models", PathRef(Path("/models"))),
@@ -44,8 +46,8 @@ PACKAGES = (
     f"x==1!/{'a' * 256}", f"x==1!/{'a/' * 500}b",
 )  # fmt: skip
 HUB = (
-    "owner/name", "owner/name@", "name@main", "datasets/name@main", "../name@main", "owner/..@main",
-    "spaces/owner/name@main", "owner/name@../main", "owner/name@a b", "owner/name@main!/", "owner/name@main!/../..",
+    "name", "owner/", "owner/name@", "name@main", "datasets/name", "datasets/name@main", "../name@main",
+    "owner/..@main", "spaces/owner/name@main", "owner/name@../main", "owner/name@a b", "owner/name@main!/", "owner/name@main!/../..",
     f"owner/{'x' * 97}@main", f"owner/name@main!/{LONG}",
 )  # fmt: skip
 
@@ -58,7 +60,7 @@ HUB = (
 def test_malformed_references_are_refused_with_the_right_form(ref: str) -> None:
     with pytest.raises(SourceError, match="is malformed; write") as caught:
         parse(ref)
-    form = "package:NAME==VERSION!/path/inside#sha256=HEX" if ref.startswith("package") else "hub:OWNER/NAME@REVISION"
+    form = "package:NAME==VERSION!/path/inside#sha256=HEX" if ref.startswith("package") else "hub:OWNER/NAME[@REVISION]"
     assert form in str(caught.value)
     assert "\n" not in str(caught.value)
 
