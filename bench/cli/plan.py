@@ -53,6 +53,8 @@ def _explain(rows: list[dict[str, Any]], setting: Setting) -> None:
     console = stderr_console()
     for status, reason in dict.fromkeys((row["status"], row["reason"]) for row in rows if row["reason"]):
         console.print(f"{'Skipped' if status == 'skipped' else 'Note'}: {reason}")
+    if setting.note:
+        console.print(setting.note)
     memory = setting.memory
     if recipes := _recipes(rows):
         console.print("Recipes, where they are not the method's own (--json has all settings):")

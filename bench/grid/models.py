@@ -59,7 +59,7 @@ def find(name: str) -> Model:
         except (OSError, RuntimeError, ValueError) as error:
             raise UsageError(f"{name!r} cannot be the path of a model: {error}.") from None
     raise UsageError(
-        f"There is no model {name!r}{suggest(name, named())} A folder (./NAME) or hub:OWNER/NAME@REVISION works too."
+        f"There is no model {name!r}{suggest(name, named())} A folder (./NAME) or hub:OWNER/NAME works too."
     )
 
 

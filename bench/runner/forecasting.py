@@ -9,7 +9,7 @@ import contextlib
 import math
 import sys
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from bench import profiles
@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 class Setting:
     """What a request is planned for.
 
-    tokenizer: None where it is not here. memory: of one worker. rate: of its matrix products, if known.
+    tokenizer: None where it is not here. memory: of one worker. rate: of its matrix products, if known. note: which
+    commit of the hub the model is, if the hub was asked.
     """
 
     request: Request
@@ -56,6 +57,7 @@ class Setting:
     profile: Profile
     memory: Memory
     rate: Rate | None
+    note: str | None = None
 
     @classmethod
     def of(cls, request: Request, special_tokens: int | None = None) -> Setting:
@@ -66,9 +68,9 @@ class Setting:
         if request.options.workers is not None:
             profile = profile.with_workers(request.options.workers)
         quiet_libraries()
-        files = resolve if model.shape is None else local
-        here = files(model.source, mirror=request.mirror)
-        shape = frame(model, lambda source: resolve(source, mirror=request.mirror))
+        find = partial(resolve, mirror=request.mirror, weights=False)
+        shape = frame(model, find)
+        here = find(model.source) if model.shape is None else local(model.source, request.mirror)
         return cls(
             request,
             models.resolved(model, here.revision).name if here else model.name,
@@ -77,6 +79,7 @@ class Setting:
             profile,
             memory.available(profile, machine),
             rate(profile, machine),
+            here.note if here else None,
         )
 
 

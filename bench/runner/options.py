@@ -34,7 +34,7 @@ class Options:
     tasks: Annotated[Names | None, Cli(str, "Tasks, separated by commas. Default: the suite's.")] = None
     seeds: Annotated[Seeds | None, Cli(str, "Number of seeds (3), or the seeds (0,1,2). Default: the suite's.")] = None
     _: KW_ONLY
-    model: Annotated[PathLike | None, Cli(str, "Model name, folder, or hub:OWNER/NAME@REVISION.")] = None
+    model: Annotated[PathLike | None, Cli(str, "Model name, folder, or hub:OWNER/NAME[@REVISION].")] = None
     pooling: Annotated[
         str | None,
         Cli(str, "What heads for texts read: model (its own way), cls or mean. Default: the suite's."),

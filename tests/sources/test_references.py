@@ -47,8 +47,8 @@ PACKAGES = (
 )  # fmt: skip
 HUB = (
     "name", "owner/", "owner/name@", "name@main", "datasets/name", "datasets/name@main", "../name@main",
-    "owner/..@main", "spaces/owner/name@main", "owner/name@../main", "owner/name@a b", "owner/name@main!/", "owner/name@main!/../..",
-    f"owner/{'x' * 97}@main", f"owner/name@main!/{LONG}",
+    "owner/..@main", "spaces/owner/name@main", "owner/name@../main", "owner/name@a b", "owner/name@main!/",
+    "owner/name@main!/../..", f"owner/{'x' * 97}@main", f"owner/name@main!/{LONG}",
 )  # fmt: skip
 
 
