@@ -134,7 +134,7 @@ def _assignment(record: Record, inputs: Inputs) -> Assignment:
     cell, plugins = record.cell, inputs.plugins
     if record.status != "ok":
         raise UsageError(f"Cell {record.id} ended as {record.status}; only a finished cell can be verified.")
-    code = code_version([registry.methods(plugins).get(cell.method).file, registry.tasks(plugins).get(cell.task).file])
+    code = code_version(registry.code_files(cell.method, cell.task, plugins))
     if code != cell.code:
         raise UsageError(f"The cell was run by code version {cell.code}, and this is {code}: {_why_other_code(record)}")
     data = inputs.path("task", cell.task_source, cell.task_revision)

@@ -36,11 +36,11 @@ from bench.measure import environment
 from bench.measure.flops import counter
 from bench.measure.memory import return_freed_memory
 from bench.measure.time import DROPPED_STEPS
-from bench.plugins import metrics, registry
+from bench.plugins import registry
+from bench.plugins.metric import score
 from bench.profiles.probe import cpu_cores_allowed
 from bench.runner.backend import waiting_threads, worker_environment
 from bench.sources.resolve import resolve
-from bench.stats import per_example
 from bench.stats.paired import Sample, compare_samples
 from bench.stats.summary import summarise
 from bench.text import text_table
@@ -201,6 +201,7 @@ def scores(setting: Setting, rounds: int, examples: int) -> dict[str, Any]:
     of their own. Differences are paired by seed and by test example (`bench.stats.paired`).
     """
     task, recipe = setting.task, setting.recipe("lora")
+    metric = registry.metrics().get(task.metric).plugin()
     test = encode(task, setting.splits["test"], setting.tokenizer)
     by_seed: dict[str, dict[int, float]] = {name: {} for name in SCORED}
     shares: dict[str, dict[int, Any]] = {name: {} for name in SCORED}
@@ -211,8 +212,8 @@ def scores(setting: Setting, rounds: int, examples: int) -> dict[str, Any]:
             prepared = CONTENDERS[name].prepare(setting, data, recipe, seed)
             prepared.train()
             scored = predict(prepared.module, test, profiles.load("cpu")), test.references, task.labels
-            by_seed[name][seed] = metrics.score(task.metric, *scored)[task.metric] or 0.0
-            shares[name][seed] = per_example.shares(task.metric, *scored)
+            by_seed[name][seed] = score([metric], *scored)[task.metric] or 0.0
+            shares[name][seed] = metric.shares(*scored)
     samples = {
         name: Sample(by_seed[name], None if any(parts is None for parts in found.values()) else found)
         for name, found in shares.items()

@@ -17,10 +17,8 @@ from bench.errors import SourceError, UsageError
 from bench.executors import Finished, Job, Lost, Progress
 from bench.executors.local import LocalExecutor
 from bench.plugins import registry
-from bench.plugins.method import Method
 from bench.plugins.registry import Registry
 from bench.plugins.specs import build_method, parse
-from bench.plugins.task import Task
 from bench.suggestions import suggest
 
 # Sources were fetched before; a plugin has no reason to use the hub.
@@ -29,14 +27,17 @@ ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 @dataclass(frozen=True)
 class Plugin:
-    """A method with its parameters, or a task, by name; or a file that cannot be imported.
+    """A method with its parameters, a task or a metric, by name; or a file that cannot be imported.
 
     error: why it cannot be used at all.
     """
 
     spec: str
-    type: Literal["method", "task", "file"]
+    type: Literal["method", "task", "metric", "file"]
     error: str | None = None
+
+
+Registries = dict[Literal["method", "task", "metric"], Registry[Any]]
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Report:
         kinds = {outcome.on for outcome in self.outcomes}
         checks = {outcome.check for outcome in self.outcomes if outcome.status != "note"}
         failed = {outcome.check for outcome in self.outcomes if outcome.status == "failed"}
-        on = f" on {len(kinds)} kinds of task" if kinds != {None} else ""
+        on = f" on {len(kinds)} kind{'s' if len(kinds) > 1 else ''} of task" if kinds != {None} else ""
         status = {"ok": f"{len(checks)} checks{on}: ok", "failed": f"{len(failed)} of {len(checks)} checks failed"}
         lines = [f"{self.plugin.spec}: {status.get(self.status, self.status)}"]
         places: dict[tuple[str, str | None], list[str | None]] = {}
@@ -82,50 +83,50 @@ def select(names: Sequence[str], files: Sequence[Path]) -> tuple[list[Plugin], l
     """The plugins to check, each once, and all plugin files: those given, and those among the names.
 
     Args:
-        names: methods with or without parameters, tasks, or Python files, which stand for all that they define;
-            none at all stand for everything that is registered.
+        names: methods with or without parameters, tasks, metrics, or Python files, which stand for all that they
+            define; none at all stand for everything that is registered.
         files: of `--plugin`.
 
     Raises:
-        UsageError: for a name that is neither a method nor a task, or parameters that a method does not take.
+        UsageError: for a name that is no plugin, or parameters that a method does not take.
         PluginError: for a file that does not exist or defines no plugin.
     """
     every = list(dict.fromkeys([*files, *(Path(name) for name in names if name.endswith(".py"))]))
-    methods, tasks = registry.methods(every), registry.tasks(every)
-    found = [] if names else list(_registered(methods, tasks))
+    known: Registries = {
+        "method": registry.methods(every), "task": registry.tasks(every), "metric": registry.metrics(every)
+    }  # fmt: skip
+    found = [] if names else list(_registered(known))
     for name in names:
-        found += _registered(methods, tasks, Path(name)) if name.endswith(".py") else [_named(name, methods, tasks)]
+        found += _registered(known, Path(name)) if name.endswith(".py") else [_named(name, known)]
     return list(dict.fromkeys(found)), every
 
 
-def _registered(methods: Registry[Method], tasks: Registry[Task], path: Path | None = None) -> Iterator[Plugin]:
+def _registered(known: Registries, path: Path | None = None) -> Iterator[Plugin]:
     """All plugins, or those of a file."""
     file = path and path.expanduser().resolve()
-    kinds: list[tuple[Literal["method", "task"], Registry[Any]]] = [("method", methods), ("task", tasks)]
-    for what, each in kinds:
+    for what, each in known.items():
         for name in each.names():
             if file in (None, each.found[name].file.resolve()):
                 yield Plugin(name, what)
         for name, broken in sorted(each.broken.items()):
-            # A file that cannot be imported is a broken method and a broken task.
-            is_both = methods.broken.get(name) == tasks.broken.get(name)
+            # A file that cannot be imported is broken in every kind.
+            is_all = all(other.broken.get(name) == broken for other in known.values())
             if file in (None, broken.file):
-                yield Plugin(name, "file" if is_both else what, broken.reason)
+                yield Plugin(name, "file" if is_all else what, broken.reason)
 
 
-def _named(name: str, methods: Registry[Method], tasks: Registry[Task]) -> Plugin:
-    spec = parse(name)
-    if spec.name in methods.broken:
-        return Plugin(name, "method", methods.broken[spec.name].reason)
-    if spec.name in tasks.broken:
-        return Plugin(name, "task", tasks.broken[spec.name].reason)
-    if spec.name in tasks.found:
-        if spec.params:
-            raise UsageError(f"A task has no parameters: write {spec.name!r} for {name!r}.")
-        return Plugin(spec.name, "task")
+def _named(name: str, known: Registries) -> Plugin:
+    spec, methods = parse(name), known["method"]
+    for what, each in known.items():
+        if spec.name in each.broken:
+            return Plugin(name, what, each.broken[spec.name].reason)
+        if spec.name in each.found and what != "method":
+            if spec.params:
+                raise UsageError(f"A {what} has no parameters: write {spec.name!r} for {name!r}.")
+            return Plugin(spec.name, what)
     if not {spec.name, spec.name.partition(":")[0]} & {*methods.found, *methods.families}:
-        known = [*methods.names(), *tasks.names()]
-        raise UsageError(f"There is no plugin {spec.name!r}{suggest(spec.name, known)}")
+        names = [found for each in known.values() for found in each.names()]
+        raise UsageError(f"There is no plugin {spec.name!r}{suggest(spec.name, names)}")
     build_method(methods, spec)
     return Plugin(name, "method")
 
@@ -172,9 +173,13 @@ def check_one(job: tuple[Plugin, Sequence[Path], Path | None, Path | SourceError
     plugin, files, model, source = job
     if plugin.type == "task":
         task = registry.tasks(files).get(plugin.spec).plugin
-        reading = Reading(task, source or SourceError("The data was left out."))
+        reading = Reading(task, source or SourceError("The data was left out."), registry.metrics(files))
         return list(task_outcomes(reading, source is not None, report))
-    from bench.check.encoder import encoder_of  # loads torch, which tasks do not need
+    if plugin.type == "metric":
+        from bench.check.metric_checks import metric_outcomes  # loads numpy, which selecting does not need
+
+        return list(metric_outcomes(registry.metrics(files).get(plugin.spec).plugin(), report))
+    from bench.check.encoder import encoder_of  # loads torch, which the others do not need
     from bench.check.method_checks import method_outcomes
 
     methods, spec = registry.methods(files), parse(plugin.spec)

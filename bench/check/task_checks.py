@@ -15,16 +15,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from bench.check.checks import Check, OnProgress, Outcome, run_check, run_checks
-from bench.errors import SourceError
-from bench.plugins import metrics
+from bench.errors import BenchError, SourceError
+from bench.plugins import metric as scoring
+from bench.plugins import registry
 from bench.plugins.duplicates import near
-from bench.plugins.registry import load_file
+from bench.plugins.metric import Metric
+from bench.plugins.registry import Registry, load_file
 from bench.plugins.splits import Cut, compared, conflicts, identity
 from bench.plugins.task import SPLITS, Example, Label, Splits, Task
 from bench.sources.references import parse
@@ -35,10 +37,11 @@ SHORTEST = 8  # the four special tokens of a pair on RoBERTa, and two pieces of 
 
 @dataclass
 class Reading:
-    """A task and what it reads, once. source: the file or folder, or why it is unavailable."""
+    """A task and what it reads, once. source: the file or folder, or why it is unavailable. metrics: all there are."""
 
     task: type[Task]
     source: Path | SourceError
+    metrics: Registry[Metric] = field(default_factory=registry.metrics)
 
     @cached_property
     def splits(self) -> Splits:
@@ -54,7 +57,7 @@ class Reading:
 
 
 def labels(reading: Reading) -> Iterator[str]:
-    """labels suit the kind: distinct names, in BIO for token classification, and none for a regression."""
+    """labels suit the kind: distinct names, and none for a regression."""
     task = reading.task
     names: Any = task.labels  # whatever a third party put there
     if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
@@ -63,24 +66,25 @@ def labels(reading: Reading) -> Iterator[str]:
         yield f"labels names {next(name for name in names if list(names).count(name) > 1)!r} twice"
     if task.kind == "regression" and names:
         yield f"a regression has no labels, and these are named: {', '.join(names)}"
-    if task.kind == "token-classification":
-        if task.pair:
-            yield "token classification reads one text, and pair is True"
-        for name in names:
-            if name != "O" and name[:2] not in ("B-", "I-"):
-                yield f"the label {name!r} is none of O, B-..., I-..., by which entities are scored"
-            if name[:2] == "I-" and f"B-{name[2:]}" not in names:
-                yield f"the label {name!r} continues an entity that no label begins"
+    if task.kind == "token-classification" and task.pair:
+        yield "token classification reads one text, and pair is True"
 
 
 def metric(reading: Reading) -> Iterator[str]:
-    """metric is one for this kind of task and this number of labels."""
+    """metric is one for this kind of task, this number of labels, and what they are called."""
     task, count = reading.task, len(reading.task.labels)
-    of_kind = {name: each for name, each in metrics.METRICS.items() if each.kind == task.kind}
-    fits = [name for name, each in of_kind.items() if count == 2 or not each.binary]
-    if task.metric not in fits:
-        what = f"{count} labels" if task.metric in of_kind else task.kind
+    try:
+        found = registry.metrics_of(task, reading.metrics)[0].plugin
+    except BenchError as error:
+        yield str(error).removesuffix(".")
+        return
+    if not scoring.scores_task(found, task.kind, count):
+        what = f"{count} labels" if task.kind in found.kinds else task.kind
+        fits = [name for name in reading.metrics.names()
+                if scoring.scores_task(reading.metrics.found[name].plugin, task.kind, count)]  # fmt: skip
         yield f"the metric {task.metric!r} does not score {what}; these do: {', '.join(fits)}"
+    if reason := found().refuses(task.labels):
+        yield reason
 
 
 def max_length(reading: Reading) -> Iterator[str]:
@@ -198,14 +202,20 @@ def scores(reading: Reading) -> Iterator[str]:
     """The metric is best for the right answers, and worse for the best answer that ignores the input."""
     task = reading.task
     seen = [_plain(example.label) for example in reading.splits["train"]]
-    better = 1 if metrics.METRICS[task.metric].higher_is_better else -1
+    metric = reading.metrics.get(task.metric).plugin()
+    better = 1 if metric.higher_is_better else -1
+    answer = scoring.constant_answer(task.kind, seen)
+
+    def score(answers: list[Any], references: list[Any]) -> float | None:
+        return scoring.score([metric], answers, references, task.labels)[metric.name]
+
     for name in ("test", *task.extra_tests):
         references = [_plain(example.label) for example in reading.splits[name]]
-        perfect = _perfect_score(task, references)
+        perfect = score(references, references)
         if perfect is None:
             yield f"the {task.metric} of the right answers to {name} is undefined"
             return
-        constant = metrics.constant_answer(task.metric, seen, references, task.labels)
+        constant = score(scoring.answers_alike(task.kind, answer, references), references)
         # A constant has no correlation.
         if constant is not None and better * constant >= better * perfect:
             yield f"one answer to all of {name} is as good as the right ones"
@@ -216,9 +226,9 @@ STATIC: tuple[Check[Reading], ...] = (labels, metric, max_length, citation, sour
 DATA: tuple[Check[Reading], ...] = (reads, texts, labels_in_range, splits_disjoint, scores, reads_alike)
 
 
-def refusal(task: type[Task]) -> str | None:
+def refusal(task: type[Task], metrics: Registry[Metric]) -> str | None:
     """Why a task cannot be trained, by what it declares alone; None: it can, as far as can be seen without its data."""
-    reading = Reading(task, SourceError("The data is not read."))
+    reading = Reading(task, SourceError("The data is not read."), metrics)
     outcomes = (run_check(check, reading) for check in (labels, metric, max_length))
     return next((outcome.reason for outcome in outcomes if outcome.status == "failed"), None)
 
@@ -252,10 +262,6 @@ def notes(reading: Reading) -> Iterator[Outcome]:
     else:
         found = conflicts(itertools.chain.from_iterable(splits.values()))
     yield Outcome("label-conflicts", what, "note", f"{found:,} inputs have more than one label")
-
-
-def _perfect_score(task: type[Task], references: list[Any]) -> float | None:
-    return metrics.score(task.metric, references, references, task.labels)[task.metric]
 
 
 def _plain(label: Label) -> Any:

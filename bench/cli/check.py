@@ -22,7 +22,7 @@ def check(
         list[str] | None,
         typer.Argument(
             metavar="[PLUGIN]...",
-            help="Methods, with parameters if need be; tasks; Python files with plugins. Default: everything.",
+            help="Methods, with parameters if need be; tasks; metrics; Python files with plugins. Default: everything.",
         ),
     ] = None,
     plugin: Plugins = None,
@@ -35,7 +35,7 @@ def check(
     timeout: Annotated[float, typer.Option(help="Seconds that one plugin may take.", min=0.001)] = 600,
     as_json: AsJson = False,
 ) -> None:
-    """Check that methods and tasks keep the plugin contract."""
+    """Check that methods, tasks and metrics keep the plugin contract."""
     from rich.markup import escape
 
     from bench.check import checking

@@ -11,13 +11,15 @@ from bench import profiles
 from bench.grid import models, suites
 from bench.plugins import registry
 from bench.plugins.method import Method, MethodFamily
+from bench.plugins.metric import Metric
 from bench.plugins.registry import Registry
 from bench.plugins.specs import describe_params
 
-KINDS = ("methods", "tasks", "models", "profiles", "suites")
+KINDS = ("methods", "tasks", "metrics", "models", "profiles", "suites")
 _BRIEF = {
     "methods": ("name", "summary", "params", "status"),
     "tasks": ("name", "kind", "metric", "summary", "status"),
+    "metrics": ("name", "kinds", "summary", "status"),
 }
 
 
@@ -27,6 +29,8 @@ def entries(kind: str, plugins: Sequence[Path] = ()) -> list[dict[str, Any]]:
         return _plugins(registry.methods(plugins))
     if kind == "tasks":
         return _plugins(registry.tasks(plugins))
+    if kind == "metrics":
+        return _plugins(registry.metrics(plugins))
     if kind == "models":
         return [model._asdict() for _, model in sorted(models.named().items())]
     source: Any = profiles if kind == "profiles" else suites
@@ -57,6 +61,9 @@ def _details(plugin: Any) -> dict[str, Any]:
         return {"paper": plugin.paper, "members": list(plugin().members()), "refused": dict(plugin().refused())}
     if issubclass(plugin, Method):
         return {"paper": plugin.paper, "params": describe_params(plugin)}
+    if issubclass(plugin, Metric):
+        return {"kinds": list(plugin.kinds), "higher_is_better": plugin.higher_is_better, "binary": plugin.binary,
+                "companions": list(plugin.companions)}  # fmt: skip
     kind = f"{plugin.kind} of pairs" if plugin.pair else plugin.kind
     return {"kind": kind, "metric": plugin.metric, "labels": list(plugin.labels), "source": plugin.source,
             "citation": plugin.citation}  # fmt: skip

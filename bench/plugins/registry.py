@@ -1,4 +1,4 @@
-"""Methods and tasks by name: found in their folders, among installed packages' entry points, and in files given.
+"""Methods, tasks and metrics by name: of their folders, of installed packages' entry points, and of files given.
 
 A plugin that cannot be imported, or lacks a part, is kept with the reason and does not affect the others. Finding
 plugins imports their modules and nothing heavier: plugins import torch inside their functions.
@@ -14,7 +14,7 @@ import inspect
 import pkgutil
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -22,21 +22,22 @@ from types import CodeType, ModuleType
 from typing import Any, Generic, TypeVar, get_args
 
 from bench.errors import PluginError, UsageError, first_line
-from bench.plugins import metrics
 from bench.plugins.method import Method, MethodFamily, Params
+from bench.plugins.metric import Metric, scores_task
 from bench.plugins.search_space import space_error
 from bench.plugins.task import Kind, Task
 from bench.suggestions import suggest
 
 T = TypeVar("T")
-P = TypeVar("P", Method, Task)
+P = TypeVar("P", Method, Task, Metric)
 
 # What a registry of one kind accepts, and the attributes and functions that each of these must define.
-_BASES: dict[type, tuple[type[Any], ...]] = {Method: (Method, MethodFamily), Task: (Task,)}
+_BASES: dict[type, tuple[type[Any], ...]] = {Method: (Method, MethodFamily), Task: (Task,), Metric: (Metric,)}
 _REQUIRED: dict[type, tuple[tuple[str, ...], tuple[str, ...]]] = {
     Method: (("name",), ("recipe", "apply")),
     MethodFamily: (("name",), ("members", "method")),
     Task: (("name", "kind", "source", "metric"), ("read",)),
+    Metric: (("name",), ("compute",)),
 }
 
 
@@ -48,6 +49,25 @@ def methods(plugins: Iterable[Path] = ()) -> Registry[Method]:
 def tasks(plugins: Iterable[Path] = ()) -> Registry[Task]:
     """Every task: of tasks/, of entry points `bench.tasks`, and of the files given."""
     return Registry(Task).discover("tasks", plugins)
+
+
+def metrics(plugins: Iterable[Path] = ()) -> Registry[Metric]:
+    """Every metric: of metrics/, of entry points `bench.metrics`, and of the files given."""
+    return Registry(Metric).discover("metrics", plugins)
+
+
+def metrics_of(task: type[Task] | Task, known: Registry[Metric]) -> list[Found[Metric]]:
+    """A task's metric, and after it those of its companions that score the task too."""
+    first = known.get(task.metric)
+    others = map(known.get, first.plugin.companions)
+    return [first, *(each for each in others if scores_task(each.plugin, task.kind, len(task.labels)))]
+
+
+def code_files(method: str, task: str, plugins: Sequence[Path] = ()) -> list[Path]:
+    """The files of the plugins that a cell of this method and task depends on."""
+    found = tasks(plugins).get(task)
+    scored_by = metrics_of(found.plugin, metrics(plugins))
+    return [methods(plugins).get(method).file, found.file, *dict.fromkeys(each.file for each in scored_by)]
 
 
 @dataclass(frozen=True)
@@ -79,6 +99,11 @@ class Registry(Generic[P]):
     def names(self) -> list[str]:
         """The plugins that have a name of their own; members of families are not among them."""
         return sorted(self.found)
+
+    def built_in(self) -> dict[str, Found[P]]:
+        """Those of this project's own folder, which every installation has."""
+        folder = f"{self.kind.__name__.lower()}s"
+        return {name: each for name, each in self.found.items() if each.plugin.__module__.startswith(f"{folder}.")}
 
     def get(self, name: str) -> Found[P]:
         """The plugin of that name, or the member of a family that `FAMILY:MEMBER` names.
@@ -148,7 +173,7 @@ class Registry(Generic[P]):
             self._add(plugin, Path(inspect.getfile(plugin)), origin)
 
     def _add_file(self, path: Path) -> None:
-        """A file may hold methods, tasks or both; having none of this kind is no error here."""
+        """A file may hold plugins of several kinds; having none of this one is no error here."""
         file, module = path.expanduser().resolve(), None
         if not file.is_file() or file.suffix != ".py":
             raise PluginError(f"--plugin {path}: there is no Python file of that name.")
@@ -156,7 +181,7 @@ class Registry(Generic[P]):
             module = load_file(file)
             self._add_classes(module, str(path))
         if module and not any(_classes(module, base) for bases in _BASES.values() for base in bases):
-            raise PluginError(f"--plugin {path}: the file defines neither a Method nor a Task.")
+            raise PluginError(f"--plugin {path}: the file defines no Method, Task or Metric.")
 
     @contextlib.contextmanager
     def _kept_if_broken(self, name: str, file: Path | None = None) -> Iterator[None]:
@@ -186,14 +211,14 @@ class Registry(Generic[P]):
 
 
 def _own_package(name: str) -> ModuleType:
-    """`methods` or `tasks` of this project, also where the current folder has a package of that name.
+    """`methods`, `tasks` or `metrics` of this project, also where the current folder has a package of that name.
 
     Python would import that one first, and plugins import their helpers by this name.
     """
     folder = Path(__file__).resolve().parents[2] / name
     found = sys.modules.get(name) or _import_file(name, folder / "__init__.py")
-    if folder not in (Path(each).resolve() for each in found.__path__):
-        raise PluginError(f"Another package {name!r} ({', '.join(found.__path__)}) was imported before bench's own.")
+    if folder not in (Path(each).resolve() for each in getattr(found, "__path__", ())):
+        raise PluginError(f"Another package {name!r} ({found.__file__}) was imported before bench's own.")
     return found
 
 
@@ -251,6 +276,10 @@ def _definition_error(plugin: type[Any]) -> str | None:
             return f"{name} does not define {function}()"
     if base is Method:
         return _method_error(plugin)
+    if base is Metric:
+        kinds = getattr(plugin, "kinds", ())
+        known = kinds and not isinstance(kinds, str) and set(kinds) <= set(get_args(Kind))
+        return None if known else f"{name}.kinds {_one_of(kinds)}"
     return _task_error(plugin) if base is Task else None
 
 
@@ -268,10 +297,12 @@ def _task_error(plugin: type[Task]) -> str | None:
     name = plugin.__name__
     if "/" in plugin.name:
         return f"{name}.name has a slash, which only the name of an extra test has"
-    for field_name, known in (("kind", get_args(Kind)), ("metric", tuple(metrics.METRICS))):
-        value = getattr(plugin, field_name)
-        if value not in known:
-            return f"{name}.{field_name} must be one of {', '.join(known)}, it is {value!r}"
+    if plugin.kind not in get_args(Kind):
+        return f"{name}.kind {_one_of(plugin.kind)}"
     if plugin.kind != "regression" and len(plugin.labels) < 2:
         return f"{name}.labels must name at least two labels"
     return None
+
+
+def _one_of(value: object) -> str:
+    return f"must be one of {', '.join(get_args(Kind))}, it is {value!r}"

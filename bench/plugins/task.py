@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
-Kind = Literal["classification", "regression", "token-classification"]
+Kind = Literal["classification", "multi-label", "regression", "token-classification"]
 Pooling = Literal["model", "cls", "mean"]  # model: the model's own way
 HeadPooling = Literal["model", "cls", "mean", "cls-dense"]  # cls-dense: through a dense layer of the head's own
 Label = int | float | tuple[int, ...]
@@ -21,7 +21,8 @@ class Example(NamedTuple):
     """One labelled example.
 
     text is a string, or a tuple of words for token classification; pair is the second segment of a pair
-    task. label is a class index, a number, or one label index a word.
+    task. label is a class index; a tuple of the indices that hold, ascending and perhaps empty; a number; or a tuple
+    of one label index a word.
     """
 
     text: str | tuple[str, ...]
@@ -56,7 +57,7 @@ class Task:
     """A task. The registry finds a subclass in tasks/NAME.py.
 
     train is for training, validation for choosing, test for reporting. `labels` is empty for regression.
-    `metric` is a name in `bench.plugins.metrics`; its direction and its value for a constant answer come with it.
+    `metric` is the name of a metric that scores this kind, see `python -m bench list metrics`.
     `extra_tests` names further test splits of what `read` returns, such as another genre of text: each is
     scored apart, in a row of its own (`NAME/SPLIT`), and none takes part in choosing.
     """

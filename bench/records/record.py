@@ -108,6 +108,7 @@ class ExtraTest(_Part):
     constant_score: Number | None = None
     predictions: PackedList[Any] = Field(default_factory=PackedList)
     references: PackedList[Any] = Field(default_factory=PackedList)
+    shares: PackedList[Number] = Field(default_factory=PackedList)
 
 
 class Record(_Part):
@@ -116,9 +117,10 @@ class Record(_Part):
     scores: the task's metric and its companions on the test split. constant_score: the metric of the best constant
     answer. validation_scores: at `validation_steps`; the reported weights are those of chosen_step, or of the end.
     collapsed: why the training came to nothing. notes: what is doubtful about the cell, a sentence each. predictions
-    and references: one entry a test example, in the split's order. extra_tests: these four for each extra test of the
-    task. recipe_sources: where each setting of the recipe is from, see bench.grid.recipes. inference_flops: of one
-    forward pass over the test example of median length. losses: one a step. timeline: seconds by phase, with the
+    and references: one entry a test example, in the split's order. shares: what each of them has in the score, where
+    the metric is not built in; the others' are computed when they are used. extra_tests: these five for each extra test
+    of the task. recipe_sources: where each setting of the recipe is from, see bench.grid.recipes. inference_flops: of
+    one forward pass over the test example of median length. losses: one a step. timeline: seconds by phase, with the
     untracked rest and the total. retries: how far each earlier attempt got that was lost with its machine.
     """
 
@@ -156,6 +158,7 @@ class Record(_Part):
     losses: PackedList[Number] = Field(default_factory=PackedList)
     predictions: PackedList[Any] = Field(default_factory=PackedList)
     references: PackedList[Any] = Field(default_factory=PackedList)
+    shares: PackedList[Number] = Field(default_factory=PackedList)
     extra_tests: dict[str, ExtraTest] = Field(default_factory=dict)
     environment: dict[str, Any] = Field(default_factory=dict)
 

@@ -125,14 +125,13 @@ def _assignments(
     request: Request, built: Sequence[Method], profile: Profile, found: Mapping[str, Resolved]
 ) -> Iterator[Assignment]:
     """What workers need for each cell, seed by seed: a grid cut short has compared all methods on some seeds."""
-    methods, tasks = registry.methods(request.plugins), registry.tasks(request.plugins)
-    model = models.find(request.model)
+    tasks, model = registry.tasks(request.plugins), models.find(request.model)
     model_files = found[f"model {model.name}"]
     model = models.resolved(model, model_files.revision)
 
     @cache  # once a method and task, not once a seed: both read files
     def version(method: str, task: str) -> str:
-        return code_version([methods.get(method).file, tasks.get(task).file])
+        return code_version(registry.code_files(method, task, request.plugins))
 
     @cache
     def overrides(method: Method, task: str) -> Overrides:

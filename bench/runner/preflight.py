@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from bench.check import task_checks
 from bench.errors import UsageError
 from bench.grid.suites import EVERY_METHOD, Suite
+from bench.plugins import registry
 from bench.plugins.method import Method
 from bench.plugins.registry import Registry
 from bench.plugins.task import Task
@@ -21,8 +22,9 @@ def check(requests: Sequence[Request], methods: Registry[Method], tasks: Registr
             exist, and a pooling that no task takes.
     """
     request = requests[0]
+    metrics = registry.metrics(request.plugins)
     for name in request.tasks:
-        if reason := task_checks.refusal(tasks.get(name).plugin):
+        if reason := task_checks.refusal(tasks.get(name).plugin, metrics):
             raise UsageError(f"The task {name!r} cannot be run: {reason}.")
     _check_pooling(request, tasks)
     for each in requests:

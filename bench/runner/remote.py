@@ -127,8 +127,7 @@ def _localized(job: RemoteJob, results: Path | None) -> Assignment:
                 f"A machine of the cluster has no plugin file {plugin}: put it on a path that all machines share, or "
                 "copy it to the same place on each."
             )
-    files = [registry.methods(plugins).get(wanted.method).file, registry.tasks(plugins).get(wanted.task).file]
-    if (code := code_version(files)) != wanted.code:
+    if (code := code_version(registry.code_files(wanted.method, wanted.task, plugins))) != wanted.code:
         raise BenchError(
             f"A machine of the cluster has other code or libraries (code version {code}) than the one that the run was "
             f"started on ({wanted.code}): install the same versions on both."

@@ -34,7 +34,8 @@ def prepare(requests: Sequence[Request], console: Console, *, record_skipped: bo
     record_skipped: whether a cell that --skip-unfit leaves out gets its record, which a dry run must not write.
     """
     request = requests[0]
-    found: list[Registry[Any]] = [registry.methods(request.plugins), registry.tasks(request.plugins)]
+    kinds: Any = (registry.methods, registry.tasks, registry.metrics)
+    found: list[Registry[Any]] = [each(request.plugins) for each in kinds]
     for each in found:  # whether the grid needs what cannot be used is found out by the plan
         for name, broken in each.broken.items():
             console.print(f"Not usable: {each.kind.__name__.lower()} {name}: {broken.reason}")

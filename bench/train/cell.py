@@ -19,7 +19,8 @@ from bench.measure.flops import forward_flops
 from bench.measure.machine import matmul_gflops
 from bench.measure.memory import KINDS, MIB, CudaPeak, TensorPeak, process_peak_mib, storage_bytes
 from bench.measure.time import RATES, Timeline, throughput
-from bench.plugins import metrics, registry
+from bench.plugins import registry
+from bench.plugins.metric import answers_alike, constant_answer, score
 from bench.records.packed import PackedList
 from bench.records.record import ExtraTest, Memory, Parameters, Speed, new_record
 from bench.records.store import Store
@@ -81,7 +82,10 @@ class CellRun:
         self.method = method_class(method_class.Params(**self.cell.params))
         self.task = registry.tasks(self.assignment.plugins).get(self.cell.task).plugin()
         self.record.metric = self.task.metric
-        self.record.higher_is_better = metrics.METRICS[self.task.metric].higher_is_better
+        known = registry.metrics(self.assignment.plugins)
+        self.metrics = [found.plugin() for found in registry.metrics_of(self.task, known)]
+        self.record.higher_is_better = self.metrics[0].higher_is_better
+        self.stores_shares = self.task.metric not in known.built_in()
 
     def read_data(self) -> None:
         task_class = cast(Hashable, type(self.task))
@@ -193,19 +197,23 @@ class CellRun:
         return None
 
     def _outcome(self, split: str, predictions: list[object]) -> ExtraTest:
+        references = self.data.splits[split].references
+        shares = self.metrics[0].shares(predictions, references, self.task.labels) if self.stores_shares else None
         return ExtraTest(
             scores=self._scores(split, predictions),
             constant_score=self._constant_score(split),
             predictions=PackedList(predictions),
-            references=PackedList(self.data.splits[split].references),
+            references=PackedList(references),
+            shares=PackedList(() if shares is None else shares.tolist()),
         )
 
     def _constant_score(self, split: str) -> float | None:
-        references, trained_on = self.data.splits[split].references, self.data.splits["train"].references
-        return metrics.constant_answer(self.task.metric, trained_on, references, self.task.labels)
+        answer = constant_answer(self.task.kind, self.data.splits["train"].references)
+        answers = answers_alike(self.task.kind, answer, self.data.splits[split].references)
+        return self._scores(split, answers)[self.task.metric]
 
     def _scores(self, split: str, predictions: list[object]) -> dict[str, float | None]:
-        return metrics.score(self.task.metric, predictions, self.data.splits[split].references, self.task.labels)
+        return score(self.metrics, predictions, self.data.splits[split].references, self.task.labels)
 
     def count_flops(self) -> None:
         """Of one forward pass on the test example of median length."""

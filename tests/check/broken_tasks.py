@@ -69,13 +69,14 @@ declares("labels", "labels must be a sequence of names, and is 'cw'", labels="cw
 declares("labels", "labels names 'cold' twice", labels=("cold", "cold", "warm"))
 declares("labels", "a regression has no labels, and these are named: cold, warm",
          base=Temperatures, labels=("cold", "warm"))  # fmt: skip
-declares("labels", "the label 'month' is none of O, B-..., I-...", base=Words,
+declares("metric", "the label 'month' is none of O, B-..., I-...", base=Words,
          labels=("O", "B-month", "month"))  # fmt: skip
-declares("labels", "the label 'I-year' continues an entity that no label begins", base=Words,
+declares("metric", "the label 'I-year' continues an entity that no label begins", base=Words,
          labels=("O", "B-month", "I-year"))  # fmt: skip
 declares("labels", "token classification reads one text, and pair is True", "texts", base=Words,
          pair=True)  # fmt: skip
 
+declares("metric", "There is no metric 'luck'", "scores", metric="luck")
 declares("metric", "the metric 'spearman' does not score classification; these do: accuracy, ",
          metric="spearman")  # fmt: skip
 reads(

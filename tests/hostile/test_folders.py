@@ -13,17 +13,19 @@ from typing import Any
 import pytest
 from commandline import Bench
 from made import measured, memory, record
+from scoring import shares
 
 from bench.errors import StoreError
 from bench.executors import Job
 from bench.executors.local import LocalExecutor
 from bench.leaderboard.files import texts
+from bench.leaderboard.ranking import sample
 from bench.leaderboard.tables import Tables
 from bench.records import store
 from bench.records.machines import machine_kind
-from bench.records.record import Record
+from bench.records.record import Data, Record
 from bench.records.store import Store
-from bench.stats.per_example import MOST_RANKED, shares
+from bench.stats.per_example import MOST_RANKED
 from bench.train.adaptation import save
 
 TEXT = record().to_json()
@@ -147,6 +149,11 @@ def test_an_environment_of_any_form_is_no_error(machine: Any) -> None:
     assert "head" in texts(Tables([made]))["cells.csv"]
 
 
+def answered(metric: str, predictions: Any, references: Any, labels: Any) -> Record:
+    data = Data(examples={}, labels=labels, label_counts={}, digest="")
+    return record(metric=metric, scores={metric: 0.5}, predictions=predictions, references=references, data=data)
+
+
 PREDICTIONS: list[tuple[str, Any, Any, Any]] = [
     ("accuracy", ["a", {}], [1, None], None),
     ("accuracy", [True, False], [0, 1], None),
@@ -166,7 +173,7 @@ PREDICTIONS: list[tuple[str, Any, Any, Any]] = [
 def test_predictions_that_do_not_fit_the_metric_are_compared_by_seeds_alone(
     metric: str, predictions: Any, references: Any, labels: Any
 ) -> None:
-    assert shares(metric, predictions, references, labels) is None
+    assert sample([answered(metric, predictions, references, labels)]).per_example is None
 
 
 # Names

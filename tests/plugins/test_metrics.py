@@ -3,11 +3,13 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
+from scoring import METRICS, constant_score, metrics_for, score
 from seqeval import metrics as seqeval
+from sklearn import metrics
 
 from bench.plugins import registry
-from bench.plugins.metrics import METRICS, constant_answer, score
 
 BINARY = ("no", "yes")
 TAGS = ("B-X", "I-X", "B-Y", "I-Y")  # as us-address: no "O" among them
@@ -63,6 +65,66 @@ def test_entities_by_hand() -> None:
     )
 
 
+def test_averages_of_f1_by_hand() -> None:
+    """Classes: F1 4/5, 2/4 and 0 of 3, 1 and 1 examples; micro is accuracy. Recalls: 2/3, 1 and 0."""
+    answers, truth = [0, 0, 1, 1, 1], [0, 0, 0, 1, 2]
+    names = ("f1_macro", "f1_weighted", "f1_micro", "balanced_accuracy")
+    found = [score(name, answers, truth, ("a", "b", "c"))[name] for name in names]
+    assert found == pytest.approx([(4 / 5 + 2 / 4) / 3, (3 * 4 / 5 + 2 / 4) / 5, 3 / 5, (2 / 3 + 1) / 3])
+
+
+def test_averages_over_labels_by_hand() -> None:
+    """Label a: 2 right of 2 given and 2 true; b: 0 of 1 and 1; c, which nobody gives and nobody has: 0."""
+    answers, truth, labels = [[0], [0, 1], []], [[0], [0], [1]], ("a", "b", "c")
+    names = ("f1_macro", "f1_weighted", "f1_micro", "subset_accuracy")
+    found = [score(name, answers, truth, labels, "multi-label")[name] for name in names]
+    assert found == pytest.approx([1 / 3, 2 / 3, 4 / 6, 1 / 3])
+    given, true = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0]]), np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0]])
+    for name, average in zip(names, ("macro", "weighted", "micro"), strict=False):
+        by_sklearn = metrics.f1_score(true, given, average=average, zero_division=0)
+        assert score(name, answers, truth, labels, "multi-label")[name] == pytest.approx(by_sklearn)
+    assert metrics.accuracy_score(true, given) == pytest.approx(found[3])
+    assert score("f1_micro", [[], []], [[], []], labels, "multi-label")["f1_micro"] == 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_against_sklearn(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    answers, truth = draw.integers(0, 4, (2, 50)).tolist()
+    x, y = draw.normal(3, 2, (2, 50)).tolist()
+    want = {
+        "f1_macro": metrics.f1_score(truth, answers, average="macro"),
+        "f1_weighted": metrics.f1_score(truth, answers, average="weighted"),
+        "balanced_accuracy": metrics.balanced_accuracy_score(truth, answers),
+        "matthews": metrics.matthews_corrcoef(truth, answers),
+        "mae": metrics.mean_absolute_error(y, x),
+        "mse": metrics.mean_squared_error(y, x),
+        "rmse": metrics.root_mean_squared_error(y, x),
+        "r2": metrics.r2_score(y, x),
+    }
+    found = {name: score(name, *((x, y) if METRICS[name].kinds == ("regression",) else (answers, truth)), "abcd")[name]
+             for name in want}  # fmt: skip
+    assert found == pytest.approx(want)
+
+
+def test_r2_of_one_right_answer_is_not_defined() -> None:
+    assert score("r2", [1.0, 2.0], [3.0, 3.0], ())["r2"] is None
+
+
+def test_words_one_by_one_by_hand() -> None:
+    """Five words: N 1 of 2 found, 1 of 1 given right; V 2 of 2 found, 2 of 3; X is cut off and never given."""
+    labels, answers, truth = ("N", "V", "X"), [[0, 1, 1], [1, -1]], [[0, 0, 1], [1, 2]]
+    assert score("token_accuracy", answers, truth, labels) == pytest.approx(
+        {"token_accuracy": 3 / 5, "token_f1_macro": (2 / 3 + 4 / 5 + 0) / 3}
+    )
+    with_outside = score("token_accuracy", [[0, -1]], [[0, 1]], ("N", "O"))  # cut off: outside of every entity
+    assert with_outside == {"token_accuracy": 1, "token_f1_macro": 1}
+
+
+def test_integers_among_the_numbers_do_not_cut_the_others() -> None:
+    assert score("mae", [0.5, 1.5], [0, 1], ())["mae"] == 0.5
+
+
 def test_a_word_without_an_answer_is_outside_of_every_entity() -> None:
     cut_off = score("entity_f1", [[0, 1, -1], [0]], [[0, 1, 2], [2]], TAGS)
     outside = {
@@ -112,26 +174,43 @@ def test_lengths_that_do_not_match_are_refused(metric: str, predictions: Any, re
         score(metric, predictions, references, TAGS)
 
 
+RIGHT: dict[str, Any] = {  # answers of each kind, and label names
+    "classification": ([0, 1, 1], BINARY),
+    "multi-label": ([[0, 1], [], [1]], BINARY),
+    "regression": ([0.0, 1.0, 3.0], ()),
+    "token-classification": ([[0, 1], [2]], TAGS),
+}
+
+
 @pytest.mark.parametrize("metric", METRICS)
-def test_calls_do_not_leak_into_each_other(metric: str) -> None:
+def test_right_answers_are_best_and_calls_do_not_leak_into_each_other(metric: str) -> None:
     """The metric objects are kept; each call must start from nothing, also after one that failed."""
-    right: Any = [[0, 1], [2]] if metric == "entity_f1" else [0, 1]
-    first = score(metric, right, right, TAGS if metric == "entity_f1" else BINARY)
-    with pytest.raises(ValueError, match="do not match"):
-        score(metric, right, right[:1], BINARY)
-    assert score(metric, right, right, TAGS if metric == "entity_f1" else BINARY) == first
-    assert first[metric] == pytest.approx(1)
-    assert set(first) == {metric, *METRICS[metric].companions}
+    plugin = METRICS[metric]
+    for kind in plugin.kinds:
+        right, labels = RIGHT[kind]
+        first = score(metric, right, right, labels, kind)
+        with pytest.raises(ValueError, match="do not match"):
+            score(metric, right, right[:1], labels, kind)
+        assert score(metric, right, right, labels, kind) == first
+        assert first[metric] == pytest.approx(1 if plugin.higher_is_better else 0)
+        assert list(first) == [each.name for each in metrics_for(metric, labels, kind)]
+
+
+def test_companions_are_those_that_score_the_same_task() -> None:
+    assert [each.name for each in metrics_for("f1_macro", "abc", "multi-label")] == ["f1_macro", "subset_accuracy"]
+    assert [each.name for each in metrics_for("f1_macro", "abc", "classification")] == ["f1_macro", "accuracy"]
+    assert [each.name for each in metrics_for("matthews", "abc")] == ["matthews", "accuracy"]
+    assert [each.name for each in metrics_for("matthews", "ab")] == ["matthews", "accuracy", "f1"]
 
 
 def test_the_constant_answer_comes_from_the_training_split() -> None:
     # the most frequent of train is 0, though 1 is more frequent in the test split
-    assert constant_answer("accuracy", [0, 0, 1], [1, 1, 0], BINARY) == pytest.approx(1 / 3)
-    assert constant_answer("f1", [1, 1, 0], [1, 1, 0, 0], BINARY) == pytest.approx(2 / 3)
-    assert constant_answer("matthews", [0, 0, 1], [1, 0, 0], BINARY) == 0
-    assert constant_answer("f1_accuracy_mean", [1, 1, 0], [1, 1, 0, 0], BINARY) == pytest.approx((2 / 3 + 1 / 2) / 2)
+    assert constant_score("accuracy", [0, 0, 1], [1, 1, 0], BINARY) == pytest.approx(1 / 3)
+    assert constant_score("f1", [1, 1, 0], [1, 1, 0, 0], BINARY) == pytest.approx(2 / 3)
+    assert constant_score("matthews", [0, 0, 1], [1, 0, 0], BINARY) == 0
+    assert constant_score("f1_accuracy_mean", [1, 1, 0], [1, 1, 0, 0], BINARY) == pytest.approx((2 / 3 + 1 / 2) / 2)
     for correlation in ("spearman", "pearson_spearman_mean"):
-        assert constant_answer(correlation, [1.0, 2.0], [1.0, 5.0], ()) is None
+        assert constant_score(correlation, [1.0, 2.0], [1.0, 5.0], ()) is None
     # B-X everywhere: 2 of 4 entities right, 4 of 4 answers are entities of one word, 2 right
-    assert constant_answer("entity_f1", [[0, 0], [2]], [[0, 2], [0, 2]], TAGS) == pytest.approx(0.5)
-    assert constant_answer("entity_f1", [[0, 0, 1]], [[0, 0, 1, 1]], OTAGS) == 0
+    assert constant_score("entity_f1", [[0, 0], [2]], [[0, 2], [0, 2]], TAGS) == pytest.approx(0.5)
+    assert constant_score("entity_f1", [[0, 0, 1]], [[0, 0, 1, 1]], OTAGS) == 0

@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from bench.plugins.registry import Broken
 from bench.plugins.specs import build_method, parse
 
 ROOT = Path(__file__).parents[2]
-IMPORTS = "from bench.plugins import Example, Log, Method, MethodFamily, OneOf, Params, Recipe, Task\n"
+IMPORTS = "from bench.plugins import Example, Log, Method, MethodFamily, Metric, OneOf, Params, Recipe, Task\n"
 
 METHOD = """
 class Good(Method):
@@ -36,6 +37,13 @@ class GoodTask(Task):
     labels = ("a", "b")
     metric = "accuracy"
     def read(self, path): return {}
+"""
+METRIC = """
+class Luck(Metric):
+    name = "luck"
+    kinds = ("regression",)
+    companions = ("spearman", "accuracy")
+    def compute(self, predictions, references, labels): return 1.0
 """
 FAMILY = '''
 class Zoo(MethodFamily):
@@ -69,7 +77,8 @@ def write(tmp_path: Path) -> Iterator[Write]:
 
 
 def test_every_file_of_the_folders_is_found() -> None:
-    for found, folder in ((registry.methods(), "methods"), (registry.tasks(), "tasks")):
+    kinds = (registry.methods(), "methods"), (registry.tasks(), "tasks"), (registry.metrics(), "metrics")
+    for found, folder in kinds:
         assert found.broken == {}
         # A plugin is a file, or a package of several.
         files = {*(ROOT / folder).glob("[!_]*.py"), *(ROOT / folder).glob("*/__init__.py")}
@@ -127,7 +136,7 @@ def test_what_a_plugin_prints_does_not_spoil_standard_output(write: Write, capsy
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(None, "there is no Python file of that name"), ("x = 1", "the file defines neither a Method nor a Task")],
+    [(None, "there is no Python file of that name"), ("x = 1", "the file defines no Method, Task or Metric")],
 )
 def test_a_file_without_plugins_is_an_error(content: str | None, reason: str, tmp_path: Path, write: Write) -> None:
     path = tmp_path / "absent.py" if content is None else write(content)
@@ -164,26 +173,51 @@ BROKEN = {
 BROKEN_TASKS = {
     TASK.replace('"classification"', '"ranking"'): (
         "good-task",
-        "GoodTask.kind must be one of classification, regression, token-classification, it is 'ranking'",
+        "GoodTask.kind must be one of classification, multi-label, regression, token-classification, it is 'ranking'",
     ),
-    TASK.replace('"accuracy"', '"luck"'): ("good-task", "GoodTask.metric must be one of accuracy, f1,"),
     TASK.replace('("a", "b")', '("a",)'): ("good-task", "GoodTask.labels must name at least two labels"),
     TASK.replace("def read", "def reed"): ("good-task", "GoodTask does not define read()"),
     TASK.replace('"good-task"', '"good/task"'): ("good/task", "GoodTask.name has a slash, which only"),
 }
 
+BROKEN_METRICS = {
+    METRIC.replace("def compute", "def count"): ("luck", "Luck does not define compute()"),
+    METRIC.replace('"regression"', '"ranking"'): ("luck", "Luck.kinds must be one of classification, multi-label, "),
+    METRIC.replace('("regression",)', "()"): ("luck", "Luck.kinds must be one of classification, multi-label, "),
+    METRIC.replace('("regression",)', '"regression"'): ("luck", "Luck.kinds must be one of classification, "),
+    METRIC.replace("    kinds", "    kind"): ("luck", "Luck.kinds must be one of classification, "),
+}
 
-@pytest.mark.parametrize("text", [*BROKEN, *BROKEN_TASKS])
+
+@pytest.mark.parametrize("text", [*BROKEN, *BROKEN_TASKS, *BROKEN_METRICS])
 def test_a_broken_plugin_is_kept_with_its_reason_and_breaks_nothing_else(text: str, write: Write) -> None:
-    name, reason = {**BROKEN, **BROKEN_TASKS}[text]
-    find, what = (registry.methods, "method") if text in BROKEN else (registry.tasks, "task")
-    fine = (METHOD + TASK).replace('"good"', '"fine"').replace('"good-task"', '"fine"')
+    name, reason = {**BROKEN, **BROKEN_TASKS, **BROKEN_METRICS}[text]
+    kinds: dict[str, Any] = {"method": registry.methods, "task": registry.tasks, "metric": registry.metrics}
+    what = "method" if text in BROKEN else "task" if text in BROKEN_TASKS else "metric"
+    find = kinds[what]
+    fine = (METHOD + TASK + METRIC).replace('"good"', '"fine"').replace('"good-task"', '"fine"')
+    fine = fine.replace('"luck"', '"fine"')
     found = find([path := write(text), write(fine, "fine")])
     assert [(key, each.file) for key, each in found.broken.items()] == [(name, path)]
     assert found.broken[name].reason.startswith(reason)
-    assert set(found.found) - {"good"} == {"fine", *find().found}
+    assert set(found.found) - {"good", "luck"} == {"fine", *find().found}
     with pytest.raises(PluginError, match=re.escape(f"The {what} {name!r} cannot be used: {reason}")):
         found.get(name)
+
+
+def test_a_metric_of_a_file_scores_a_task_and_is_part_of_its_cells_code(write: Write) -> None:
+    task = TASK.replace('"classification"', '"regression"').replace('("a", "b")', "()").replace('"accuracy"', '"luck"')
+    luck, mine = write(METRIC, "luck"), write(task, "mine")
+    found = registry.metrics([luck])
+    of_task = registry.metrics_of(registry.tasks([mine]).get("good-task").plugin, found)
+    assert [each.plugin.name for each in of_task] == ["luck", "spearman"]
+    assert set(found.found) - set(found.built_in()) == {"luck"}
+    files = registry.code_files("lora", "good-task", [luck, mine])
+    assert files == [ROOT / "methods" / "lora.py", mine, luck, ROOT / "metrics" / "correlation.py"]
+    others = [registry.code_files("lora", "rt-polarity", plugins) for plugins in ([luck, mine], [])]
+    assert others[0] == others[1]
+    with pytest.raises(UsageError, match="There is no metric 'luck'"):
+        registry.code_files("lora", "good-task", [mine])
 
 
 def test_regression_needs_no_labels(write: Write) -> None:

@@ -28,12 +28,18 @@ class Mine(Task):
 @pytest.mark.parametrize(
     ("kind", "metric", "labels", "reason"),
     [
-        ("classification", "f1", "abc", "the metric 'f1' does not score 3 labels; these do: accuracy"),
+        (
+            "classification",
+            "f1",
+            "abc",
+            "the metric 'f1' does not score 3 labels; these do: accuracy, balanced_accuracy, f1_macro, ",
+        ),
+        ("regression", "luck", "", "There is no metric 'luck'. There are: accuracy, "),
         (
             "regression",
             "accuracy",
             "",
-            "the metric 'accuracy' does not score regression; these do: spearman, ",
+            "the metric 'accuracy' does not score regression; these do: mae, mse, ",
         ),
         ("token-classification", "entity_f1", ("NOUN", "VERB"), "the label 'NOUN' is none of O, B-..., I-..."),
         ("token-classification", "entity_f1", ("O", "B-LOC", "I-LOC", "U-LOC"), "the label 'U-LOC' is none of O, B-"),

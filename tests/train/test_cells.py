@@ -15,6 +15,7 @@ import tiny_grid
 import torch
 from made import cell
 from safetensors.torch import load_file, save_file
+from scoring import score
 from tiny import HIDDEN, LAYERS
 from tiny_grid import TinyGrid
 from torch import nn
@@ -24,7 +25,7 @@ from bench.executors import Retire
 from bench.grid.suites import Budget
 from bench.leaderboard.load import notes_of
 from bench.measure.memory import freeze_gc
-from bench.plugins import metrics, registry
+from bench.plugins import registry
 from bench.records.record import Memory, Record
 from bench.records.store import Store
 from bench.train import data as train_data
@@ -193,7 +194,7 @@ def test_an_extra_test_is_scored_apart_and_changes_nothing_else(grid: TinyGrid, 
     extra = record.extra_tests["harder"]
     assert extra.references == [label for _ in "12" for _, label in HARDER]
     assert len(extra.predictions) == 8
-    assert extra.scores == metrics.score("accuracy", extra.predictions, extra.references, ("bad", "good"))
+    assert extra.scores == score("accuracy", extra.predictions, extra.references, ("bad", "good"))
     assert extra.constant_score == 0.5
     assert record.data is not None
     assert record.data.examples == {"train": 24, "validation": 8, "test": 16, "harder": 8}

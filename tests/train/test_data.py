@@ -9,9 +9,9 @@ import tiny as tiny_bert
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scoring import score
 
 from bench.grid.suites import Budget
-from bench.plugins import metrics
 from bench.plugins.splits import cut
 from bench.plugins.task import Example, Splits
 from bench.train.data import IGNORED, TRUNCATED, encode, examples_of, prepare
@@ -93,7 +93,7 @@ def test_words_that_are_cut_off_count_as_wrong(tiny: Any) -> None:
     assert data.references == [[1] * 18]
     assert data.batch([0]).scored == 14
     answers = [[1] * 14 + [TRUNCATED] * 4]
-    scores = metrics.score("entity_f1", answers, data.references, task.labels)
+    scores = score("entity_f1", answers, data.references, task.labels)
     assert scores["entity_recall"] == pytest.approx(14 / 18)
     assert scores["entity_precision"] == 1
     assert scores["entity_f1"] == pytest.approx(2 * 14 / (14 + 18))

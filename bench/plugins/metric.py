@@ -1,0 +1,178 @@
+"""A metric: the base class of every plugin in metrics/, and what a task does with its own.
+
+Importable without numpy. The libraries are imported when a score is computed, not before.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from bench.plugins.task import Kind
+
+if TYPE_CHECKING:
+    from bench.stats.per_example import Floats, Score
+
+MOST_BY_BRUTE_FORCE = 1_000  # examples of a metric that is computed anew without each one of them
+LARGEST = 10**15  # the largest number or index of which shares are computed: sums of squares stay finite
+
+
+class Metric:
+    """How predictions become a score. The registry finds a subclass in metrics/NAME.py.
+
+    kinds: of the tasks that it scores. binary: it is defined for two labels alone. companions: names of metrics that
+    are reported beside it, where they score the same task.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str] = ""
+    kinds: ClassVar[Sequence[Kind]]
+    higher_is_better: ClassVar[bool] = True
+    binary: ClassVar[bool] = False
+    companions: ClassVar[Sequence[str]] = ()
+
+    def compute(self, predictions: Sequence[Any], references: Sequence[Any], labels: Sequence[str]) -> float:
+        """The score of one split; NaN where it is undefined.
+
+        predictions and references hold for each example what records hold: a class index; a number; a list of the
+        indices of the labels that hold; or a list of label indices, one for each word, -1 where a word was cut off and
+        so has no answer. labels: the task's, empty for a regression.
+        """
+        raise NotImplementedError
+
+    def sums(
+        self, predictions: Sequence[Any], references: Sequence[Any], labels: Sequence[str]
+    ) -> tuple[Floats, Score] | None:
+        """Summands of each example, [examples, k], and the score, [...], of sums of them, [..., k].
+
+        None: the score is no such function. This is the cheap way to the score without each example.
+        """
+        return None
+
+    def leave_one_out(
+        self, predictions: Sequence[Any], references: Sequence[Any], labels: Sequence[str]
+    ) -> tuple[float, Floats] | None:
+        """The score of all examples, and that without each of them, [examples]; NaN where one is undefined.
+
+        None: it is not known, and methods are compared by seed alone. By default from `sums`, else from `compute`,
+        called without each example, for at most MOST_BY_BRUTE_FORCE of them.
+        """
+        import numpy as np
+
+        from bench.stats.per_example import without_each
+
+        if (found := self.sums(predictions, references, labels)) is not None:
+            return without_each(*found)
+        count = len(references)
+        if count > MOST_BY_BRUTE_FORCE:
+            return None
+        others = [[at for at in range(count) if at != left_out] for left_out in range(count)]
+        scores = [
+            self.compute([predictions[at] for at in each], [references[at] for at in each], labels) for each in others
+        ]
+        return self.compute(predictions, references, labels), np.array(scores, dtype=float)
+
+    def refuses(self, labels: Sequence[str]) -> str | None:
+        """Why a task with these labels cannot be scored, without a full stop; None: it can."""
+        return None
+
+    def shares(
+        self, predictions: Sequence[Any], references: Sequence[Any], labels: Sequence[str] | None
+    ) -> Floats | None:
+        """The share of each example in the score, [examples], see `bench.stats.per_example`. None: undefined.
+
+        Undefined: fewer than two examples, a score that is undefined with or without any one of them, unknown labels,
+        values that do not fit the metric (a record may come from anywhere), or too many examples.
+        """
+        from bench.stats.per_example import TooLarge, pseudo_values
+
+        values, names = [*predictions, *references], labels or ()
+        if len(references) < 2 or len(predictions) != len(references):
+            return None
+        if not any(_are_valid(kind, values, names) for kind in self.kinds):
+            return None
+        try:
+            found = self.leave_one_out(predictions, references, names)
+        except TooLarge:
+            return None
+        return None if found is None else pseudo_values(*found)
+
+
+def scores_task(metric: type[Metric], kind: Kind, labels: int) -> bool:
+    """Whether a metric scores tasks of this kind with so many labels."""
+    return kind in metric.kinds and (labels == 2 or not metric.binary)
+
+
+def score(
+    metrics: Sequence[Metric], predictions: Sequence[Any], references: Sequence[Any], labels: Sequence[str]
+) -> dict[str, float | None]:
+    """Each metric over one split, by name; None where it is undefined, as is the correlation of a constant."""
+    if len(predictions) != len(references) or not references:
+        raise ValueError(f"{len(predictions)} predictions do not match {len(references)} references")
+    found = {}
+    for each in metrics:
+        computed = _evaluate_metric(cast(Hashable, type(each)), _form([*predictions, *references]))
+        result = computed.compute(predictions=predictions, references=references, labels=labels)
+        found[each.name] = float(result[each.name]) if math.isfinite(result[each.name]) else None
+    return found
+
+
+def constant_answer(kind: Kind, train: Sequence[Any]) -> Any:
+    """The best answer that ignores the input: the most frequent label of the training split (of a word, for token
+    classification), or the training mean of a regression.
+    """
+    if kind == "regression":
+        return statistics.fmean(train)
+    flat = [index for row in train for index in row] if kind == "token-classification" else train
+    return Counter(flat).most_common(1)[0][0]
+
+
+def answers_alike(kind: Kind, answer: Any, references: Sequence[Any]) -> list[Any]:
+    """This answer to each example; for token classification, to each word."""
+    return [[answer] * len(row) for row in references] if kind == "token-classification" else [answer] * len(references)
+
+
+def _form(values: Sequence[Any]) -> str:
+    types = set(map(type, values))
+    return "rows" if list in types else "float64" if float in types else "int64"
+
+
+@cache
+def _evaluate_metric(metric_class: Hashable, form: str) -> Any:
+    """As an `evaluate.Metric`, built in process: `evaluate.load` would fetch a script from a hub."""
+    import datasets
+    import evaluate
+
+    metric = cast(type[Metric], metric_class)
+    one = datasets.Sequence(datasets.Value("int64")) if form == "rows" else datasets.Value(form)
+
+    class InProcess(evaluate.Metric):
+        def _info(self) -> Any:
+            features = datasets.Features({"predictions": one, "references": one})
+            return evaluate.MetricInfo(description=metric.summary, citation="", features=features)
+
+        def _compute(self, predictions: Any, references: Any, labels: Sequence[str]) -> dict[str, float]:
+            return {metric.name: metric().compute(predictions, references, labels)}
+
+    return InProcess(config_name=metric.name, keep_in_memory=True)
+
+
+def _are_valid(kind: Kind, values: Sequence[Any], labels: Sequence[str]) -> bool:
+    """Whether a metric can score these: indices of labels, numbers, or rows of indices."""
+    if kind == "regression":
+        return _all_of(values, int, float) and min(values) >= -LARGEST and max(values) <= LARGEST
+    if kind == "classification":
+        return _all_of(values, int) and min(values) >= -LARGEST and max(values) <= LARGEST
+    if not labels or not all(labels) or not _all_of(values, list):
+        return False
+    indices = [index for row in values for index in row]
+    return _all_of(indices, int) and all(-1 <= index < len(labels) for index in set(indices))
+
+
+def _all_of(values: Sequence[Any], *kinds: type) -> bool:
+    """Whether all are of exactly these types: True is not a label's index, although it is an int to Python."""
+    return set(map(type, values)) <= set(kinds)
