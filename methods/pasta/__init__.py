@@ -24,6 +24,10 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module("methods.pasta.adapter"), name)
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 class Pasta(Method):
     """One vector per special-token slot and layer; see `methods.pasta.attachment` for the equation."""
 

@@ -91,7 +91,9 @@ def attach(
     template = special_tokens(tokenizer, pair)
     if not template:
         raise ValueError("This tokenizer puts no special tokens around a text, so there is nothing to adapt.")
-    return add(model, template, PastaParams(**params), name=name, num_labels=num_labels)
+    add(model, template, PastaParams(**params), name=name, num_labels=num_labels)
+    attachment(model).check_next = True
+    return model
 
 
 def add(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,7 @@ class Attachment(nn.Module):
         self._slots: tuple[int, ...] = ()  # the occurrences that any of them has a vector for
         self._positions: Tensor | None = None
         self._present: Tensor | None = None
+        self.check_next = False  # count the special tokens of the next batch; of every batch it would stall a GPU
         self._applied: dict[int, int] = {}  # how often a layer that is applied several times was, in this call
         # Bound methods and partials of them, not closures: a copied or pickled model gets hooks of its own.
         model.register_forward_pre_hook(self._before_call, with_kwargs=True)
@@ -149,8 +151,22 @@ class Attachment(nn.Module):
         if self._rows is not None and len(self._rows) != len(input_ids):
             raise ValueError(f"{len(self._rows)} adapters were chosen for a batch of {len(input_ids)} examples.")
         if self._names:
+            if self.check_next:
+                self._warn_of_further_tokens(input_ids)
             self._positions, self._present = find_slots(input_ids, self.special_ids, self.slots)
         self._applied = {}
+
+    def _warn_of_further_tokens(self, input_ids: Tensor) -> None:
+        """Warn where a batch has more special tokens than the adapters in use were made for."""
+        self.check_next = False
+        expected = max(len(self.adapter(name).template) for name in self._names)
+        found = int(torch.isin(input_ids, self.special_ids).sum(1).max())
+        if found > expected:
+            warnings.warn(
+                f"An input has {found} special tokens, and the adapter has vectors for {expected}: the others get "
+                "none. For pairs of texts, attach with pair=True.",
+                stacklevel=2,
+            )
 
     def _before_layer(
         self, applications: tuple[int, ...], module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]

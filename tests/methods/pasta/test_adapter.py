@@ -1,6 +1,7 @@
 """PASTA on a model of one's own: attached in a line, trained by any loop, saved, loaded, several at a time."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,20 @@ def test_a_tokenizer_without_special_tokens_is_refused() -> None:
     plain = transformers.PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="<unk>")
     with pytest.raises(ValueError, match="no special tokens"):
         pasta.attach(model_with_head(), plain)
+
+
+def test_a_pair_for_an_adapter_of_single_texts_is_warned_of_once() -> None:
+    model = attached("bert", pair=False)
+    with pytest.warns(UserWarning, match=r"3 special tokens, and the adapter has vectors for 2.*pair=True"):
+        model(**families.inputs("bert", pair=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model(**families.inputs("bert", pair=True))
+        attached("bert", pair=True)(**families.inputs("bert", pair=True))
+
+
+def test_the_functions_are_listed() -> None:
+    assert {"attach", "save", "load", "use", "names"} <= set(dir(pasta))
 
 
 def test_what_was_never_attached_says_so() -> None:
