@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import UsageError
-from bench.sources.references import exists, fixes, pinned
+from bench.sources.references import HubRef, exists, fixes, parse, pinned
 from bench.suggestions import suggest
 
 
@@ -28,18 +28,36 @@ class Model(NamedTuple):
     source: str
     summary: str
     shape: Shape | None = None
+    aliases: tuple[str, ...] = ()
 
 
 @cache
 def named() -> dict[str, Model]:
     """The models of models.toml by name."""
     table = tomllib.loads(files("bench.grid").joinpath("models.toml").read_text(encoding="utf-8"))
-    return {name: Model(name, entry["source"], entry["summary"], _shape(entry)) for name, entry in table.items()}
+
+    def shape(entry: dict[str, Any]) -> Shape:
+        if like := entry.get("like"):
+            known = shape(table[like])
+            return known._replace(config=known.config | entry["config"])
+        tokens = entry["special_tokens"]
+        return Shape(entry["config"], tuple(tokens["single"]), tuple(tokens["pair"]))
+
+    return {
+        name: Model(name, entry["source"], entry["summary"], shape(entry), tuple(entry.get("aliases", ())))
+        for name, entry in table.items()
+    }
 
 
-def _shape(entry: dict[str, Any]) -> Shape:
-    tokens = entry["special_tokens"]
-    return Shape(entry["config"], tuple(tokens["single"]), tuple(tokens["pair"]))
+@cache
+def _other_names() -> dict[str, Model]:
+    """The models of `named` by their repositories, with and without the owner, in lower case."""
+    found: dict[str, Model] = {}
+    for model in named().values():
+        ref = parse(model.source)
+        for repository in (*model.aliases, *([ref.repo] if isinstance(ref, HubRef) else [])):
+            found |= dict.fromkeys((repository.lower(), repository.rpartition("/")[2].lower()), model)
+    return found
 
 
 def find(name: str) -> Model:
@@ -58,8 +76,11 @@ def find(name: str) -> Model:
             return Model(Path(name).expanduser().resolve().name, name, "")
         except (OSError, RuntimeError, ValueError) as error:
             raise UsageError(f"{name!r} cannot be the path of a model: {error}.") from None
+    if found := _other_names().get(name.lower()):
+        return found
     raise UsageError(
-        f"There is no model {name!r}{suggest(name, named())} A folder (./NAME) or hub:OWNER/NAME works too."
+        f"There is no model {name!r}{suggest(name, named(), _other_names())} A folder (./NAME) or hub:OWNER/NAME works "
+        "too."
     )
 
 

@@ -178,8 +178,9 @@ def _resolve_hub(ref: HubRef, mirror: Path | None, weights: bool) -> Resolved:
             raise SourceError("the download does not say which commit it is")
         if ref.kind == "model" and weights and not any(path.glob("**/*.safetensors")):
             raise SourceError(
-                "it has no weights in safetensors, the only format that is loaded, because others can run code; where "
-                f"a pull request adds them, write hub:{ref.repo}@refs/pr/NUMBER"
+                "it has no weights in safetensors, the only format that is loaded, because others can run code; write "
+                f"hub:{ref.repo}@refs/pr/NUMBER if a pull request adds them, or load the model with transformers and "
+                "give the folder that its save_pretrained writes"
             )
         return Resolved(path, f"commit:{snapshot.name}", note)
     except Exception as error:  # errors of the hub library, its HTTP library and the system: no common base class
