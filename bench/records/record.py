@@ -91,6 +91,7 @@ class Data(_Part):
     labels: the names of the label indices in order, empty for a regression; None: the schema version did not have it.
     removed: examples of the source that are in no split because their input is in one already. conflicts: inputs of
     the source with more than one label. None: the task does not count them, or the schema version did not have it.
+    target_mean, target_std: of a regression's training targets, which are learned as (target - mean) / std.
     """
 
     examples: dict[str, Count]
@@ -99,6 +100,8 @@ class Data(_Part):
     digest: str
     removed: Count | None = None
     conflicts: Count | None = None
+    target_mean: Number | None = None
+    target_std: Number | None = None
 
 
 class ExtraTest(_Part):

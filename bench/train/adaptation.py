@@ -74,6 +74,21 @@ def pooling_of(method: Method, task: TaskContext) -> HeadPooling:
     return "cls-dense" if asked == "model" and task.lacks_pooler else asked
 
 
+def put_on_scale(adapted: Adapted, mean: float, std: float) -> bool:
+    """Let a regression's head give std * output + mean from now on, by its last layer; False: that has no bias."""
+    import torch
+
+    head = {id(parameter) for parameter in adapted.head}
+    linear = [module for module in adapted.module.modules() if isinstance(module, torch.nn.Linear)]
+    layers = [each for each in linear if id(each.weight) in head and each.out_features == 1]
+    if not layers or layers[-1].bias is None:
+        return False
+    with torch.no_grad():
+        layers[-1].weight.mul_(std)
+        layers[-1].bias.mul_(std).add_(mean)
+    return True
+
+
 def save(method: Method, adapted: Adapted, folder: Path | None = None) -> int:
     """Save what was trained, head included, and give its size in bytes; folder: None: delete it again.
 

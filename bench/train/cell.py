@@ -25,7 +25,7 @@ from bench.records.packed import PackedList
 from bench.records.record import ExtraTest, Memory, Parameters, Speed, new_record
 from bench.records.store import Store
 from bench.train import kernels, modes
-from bench.train.adaptation import adapt, save
+from bench.train.adaptation import adapt, put_on_scale, save
 from bench.train.assignment import Assignment
 from bench.train.data import prepare
 from bench.train.evaluation import predict, predict_largest_batch
@@ -35,6 +35,10 @@ from bench.train.model import load_config, load_model, quiet_libraries
 NO_POOLER = (
     "The model's files have no weights for its pooler, so the head has a dense layer of its own in its place, which is "
     "drawn from the seed and trained with every method."
+)
+NO_BIAS = (
+    "The last layer of the model's head has no bias, so the saved adapter predicts standardised targets: multiply by "
+    "the record's target_std and add its target_mean."
 )
 
 
@@ -227,6 +231,8 @@ class CellRun:
         """Save what was trained, for its size or to keep it."""
         results = self.assignment.results if self.assignment.keep_adapter else None
         folder = None if results is None else Store(results).adapter(self.cell.id)
+        if self.task.kind == "regression" and not put_on_scale(self.adapted, *self.data.splits["train"].scale):
+            self.record.notes.append(NO_BIAS)
         self.record.adapter_bytes = save(self.method, self.adapted, folder)
 
     def enter_costs(self) -> None:

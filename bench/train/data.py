@@ -13,7 +13,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -56,13 +56,37 @@ class Batch:
         return replace(self, inputs=inputs, labels=self.labels.to(device, non_blocking=True))
 
 
+class Scale(NamedTuple):
+    """Of a regression's targets, which are learned as (target - mean) / std: of the training examples."""
+
+    mean: float = 0.0
+    std: float = 1.0
+
+    @classmethod
+    def of(cls, task: Task, train: Sequence[Example]) -> Scale:
+        """Raises SourceError where there is nothing to learn."""
+        targets = np.array([example.label for example in train], dtype=np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = cls(float(targets.mean()), float(targets.std()))
+        if not (found.std > 0 and math.isfinite(found.std)):
+            spread = "are all the same" if found.std == 0 else "have no finite standard deviation"
+            raise SourceError(
+                f"The {len(targets)} training targets of task {task.name} {spread}: a regression needs finite targets "
+                "of more than one value."
+            )
+        return found
+
+
+AS_IT_IS = Scale()
+
+
 @dataclass(frozen=True)
 class Encoded:
     """A tokenised split. Row i of every field is example i of the split.
 
-    inputs: what the model takes, by name, int32. labels: one an example, int64 or float32; or one a token, IGNORED
-    where nothing is scored. word_starts: for token classification, the position of each word's first piece, TRUNCATED
-    where truncation removed the word; empty otherwise. references: the labels as scored, one a word.
+    inputs: what the model takes, by name, int32. labels: one an example, int64, or float32 on `scale`; or one a token,
+    IGNORED where nothing is scored. word_starts: for token classification, the position of each word's first piece,
+    TRUNCATED where truncation removed the word; empty otherwise. references: the labels as scored, one a word.
     """
 
     kind: Kind
@@ -71,6 +95,7 @@ class Encoded:
     labels: np.ndarray | list[np.ndarray]
     references: list[Any]
     word_starts: list[np.ndarray]
+    scale: Scale = AS_IT_IS
 
     def __len__(self) -> int:
         return len(self.references)
@@ -135,9 +160,10 @@ def prepare(task_class: Hashable, data: Path, model: Path, budget: Budget) -> Pr
     tokenizer = load_tokenizer(model)
     splits = read(task, data)
     examples = {name: examples_of(name, splits, budget) for name in (*SPLITS, *task.extra_tests)}
+    scale = Scale.of(task, examples["train"]) if task.kind == "regression" else None
     return Prepared(
-        splits={name: encode(task, part, tokenizer) for name, part in examples.items() if part},
-        description=_describe(task, examples, splits),
+        splits={name: encode(task, part, tokenizer, scale or AS_IT_IS) for name, part in examples.items() if part},
+        description=_describe(task, examples, splits, scale),
         context=replace(context(task, tokenizer), lacks_pooler=lacks_pooler(model)),
     )
 
@@ -152,7 +178,7 @@ def examples_of(split: str, splits: Splits, budget: Budget) -> list[Example]:
     return [] if source is None else splits[source][: budget.limit(source)]
 
 
-def _describe(task: Task, examples: dict[str, list[Example]], splits: Splits) -> Data:
+def _describe(task: Task, examples: dict[str, list[Example]], splits: Splits, scale: Scale | None) -> Data:
     """The record's description of the data: sizes, label counts, a digest of every text and label, what was removed."""
     digest = hashlib.sha256()
     counts: dict[str, dict[str, int]] = {}
@@ -170,6 +196,8 @@ def _describe(task: Task, examples: dict[str, list[Example]], splits: Splits) ->
         digest=f"sha256:{digest.hexdigest()}",
         removed=splits.removed if isinstance(splits, Cut) else None,
         conflicts=splits.conflicts if isinstance(splits, Cut) else None,
+        target_mean=scale and scale.mean,
+        target_std=scale and scale.std,
     )
 
 
@@ -195,6 +223,8 @@ def read(task: Task, path: Path) -> Splits:
                     f"The data of task {task.name} in {path} do not fit the task: example {at} of {name} has the text "
                     f"{_short(example.text)} and the label {_short(example.label)}."
                 )
+    if task.kind == "regression":
+        Scale.of(task, splits["train"])
     return splits
 
 
@@ -242,8 +272,10 @@ def tokenise(task: Task, examples: Sequence[Example], tokenizer: PreTrainedToken
     )
 
 
-def encode(task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> Encoded:
-    """Tokenise a split, and align its labels to the tokens."""
+def encode(
+    task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, scale: Scale = AS_IT_IS
+) -> Encoded:
+    """Tokenise a split, and align its labels to the tokens. scale: of a regression's targets."""
     encoding = tokenise(task, examples, tokenizer)
     inputs = {
         key: [np.array(row, dtype=np.int32) for row in encoding[key]]
@@ -259,9 +291,11 @@ def encode(task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokeniz
             _piece_labels(label, at, len(row))
             for label, at, row in zip(references, starts, inputs["input_ids"], strict=True)
         ]
+    elif task.kind == "regression":
+        labels = ((np.array(references, dtype=np.float64) - scale.mean) / scale.std).astype(np.float32)
     else:
-        labels = np.array(references, dtype=np.float32 if task.kind == "regression" else np.int64)
-    return Encoded(task.kind, int(tokenizer.pad_token_id), inputs, labels, references, starts)
+        labels = np.array(references, dtype=np.int64)
+    return Encoded(task.kind, int(tokenizer.pad_token_id), inputs, labels, references, starts, scale)
 
 
 def _first_pieces(word_ids: Iterable[int | None], words: int) -> np.ndarray:

@@ -58,7 +58,7 @@ def _logits(model: nn.Module, data: Encoded, indices: np.ndarray, profile: Profi
 
 def _of_batch(logits: Tensor, data: Encoded, indices: np.ndarray) -> list[Any]:
     if data.kind == "regression":
-        return logits.squeeze(-1).tolist()
+        return (logits.squeeze(-1).cpu().double() * data.scale.std + data.scale.mean).tolist()
     best = logits.argmax(-1).masked_fill(logits.isnan().any(-1), NOT_A_NUMBER).cpu().numpy()
     if data.kind == "classification":
         return best.tolist()
