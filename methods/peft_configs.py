@@ -143,6 +143,9 @@ class _PeftMethod(Method):
         put(model, self.params.config(), self.name)
         return model
 
+    def virtual_tokens(self) -> int:
+        return int(getattr(self.params, "num_virtual_tokens", 0))
+
     def starts_at_base(self) -> bool:
         """By its defaults a method does or does not; other ways to initialise are taken not to."""
         fields = type(self.params).model_fields

@@ -47,5 +47,8 @@ class PrefixTuning(Method):
     def trainable_formula(self, config: Any, task: TaskContext) -> int:
         return int(2 * self.params.tokens * config.num_hidden_layers * config.hidden_size)
 
+    def virtual_tokens(self) -> int:
+        return int(self.params.tokens)
+
     def starts_at_base(self) -> bool:
         return False

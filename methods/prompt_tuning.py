@@ -47,5 +47,8 @@ class PromptTuning(Method):
         # Some families (ELECTRA) embed tokens in fewer dimensions than their layers have.
         return int(self.params.tokens * getattr(config, "embedding_size", config.hidden_size))
 
+    def virtual_tokens(self) -> int:
+        return int(self.params.tokens)
+
     def starts_at_base(self) -> bool:
         return False

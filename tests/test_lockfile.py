@@ -216,7 +216,7 @@ def test_anything_else_is_refused(method: str, changes: dict[str, Any], reason: 
 
 
 def test_a_refused_run_has_code_2_and_leaves_nothing(bench: Bench, tmp_path: Path) -> None:
-    grid = tiny_grid.build(tmp_path, weights=False)
+    grid = tiny_grid.build(tmp_path)
     here = {"bench": __version__, "python": platform.python_version(), "versions": {}}
     for changes, reason in (
         ({**here, "python": "3.9.1"}, "python is 3.9.1 in the file"),

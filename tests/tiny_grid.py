@@ -230,8 +230,8 @@ class TinyGrid:
         return self.bench("run", *self.options(results), "--methods", methods, *more, **environment)
 
 
-def build(folder: Path, *, weights: bool = True) -> TinyGrid:
-    """Write all of it into a folder; without weights (which need torch) where nothing is trained."""
+def build(folder: Path) -> TinyGrid:
+    """Write all of it into a folder."""
     grid = TinyGrid(folder)
     data = folder / "tiny.tsv"
     data.write_text("".join(f"{split}\t{label}\t{text}\n" for split, label, text in _examples()), encoding="utf-8")
@@ -240,10 +240,7 @@ def build(folder: Path, *, weights: bool = True) -> TinyGrid:
     grid.profile.write_text(PROFILE, encoding="utf-8")
     grid.suite.write_text(SUITE.format(model=str(grid.model)), encoding="utf-8")
     grid.model.mkdir()
-    if weights:
-        tiny.save(grid.model)
-    else:
-        (grid.model / "config.json").write_text("{}", encoding="utf-8")
+    tiny.save(grid.model)
     return grid
 
 

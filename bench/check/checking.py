@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.check.checks import OnProgress, Outcome
-from bench.check.task_checks import Reading, task_outcomes
+from bench.check.task_checks import Reading, model_outcomes, task_outcomes
 from bench.errors import SourceError, UsageError
 from bench.executors import Finished, Job, Lost, Progress
 from bench.executors.local import LocalExecutor
@@ -174,7 +174,12 @@ def check_one(job: tuple[Plugin, Sequence[Path], Path | None, Path | SourceError
     if plugin.type == "task":
         task = registry.tasks(files).get(plugin.spec).plugin
         reading = Reading(task, source or SourceError("The data was left out."), registry.metrics(files))
-        return list(task_outcomes(reading, source is not None, report))
+        outcomes = list(task_outcomes(reading, source is not None, report))
+        if model is not None:
+            report({"check": "model", "on": None})
+            readable = source is not None and all(outcome.status != "failed" for outcome in outcomes)
+            outcomes += model_outcomes(reading, readable, model)
+        return outcomes
     if plugin.type == "metric":
         from bench.check.metric_checks import metric_outcomes  # loads numpy, which selecting does not need
 

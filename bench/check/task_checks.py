@@ -22,6 +22,7 @@ from typing import Any
 
 from bench.check.checks import Check, OnProgress, Outcome, run_check, run_checks
 from bench.errors import BenchError, SourceError
+from bench.grid.suites import Budget
 from bench.plugins import metric as scoring
 from bench.plugins import registry
 from bench.plugins.duplicates import near
@@ -262,6 +263,23 @@ def notes(reading: Reading) -> Iterator[Outcome]:
     else:
         found = conflicts(itertools.chain.from_iterable(splits.values()))
     yield Outcome("label-conflicts", what, "note", f"{found:,} inputs have more than one label")
+
+
+def model_outcomes(reading: Reading, with_data: bool, folder: Path) -> Iterator[Outcome]:
+    """Whether a model, by its small files, can be used for a task, and what it cuts of data that keep the contract."""
+    from bench.train import fit  # loads torch, which the other checks do not need
+
+    what = "The model's tokenizer, embeddings and positions suit the task."
+    try:
+        found = fit.Fit(fit.Model.of(folder), reading.task(), ())
+        fit.require(found)
+        note = fit.note(found, reading.splits, Budget()) if with_data else None
+    except BenchError as error:
+        yield Outcome("model", what, "failed", str(error))
+        return
+    yield Outcome("model", what, "ok")
+    if note:
+        yield Outcome("truncation", what, "note", note)
 
 
 def _plain(label: Label) -> Any:

@@ -9,6 +9,7 @@ import typer
 
 from bench.cli.common import EXIT_FAILED, GRID, AsJson, print_json, stderr_console, takes_options
 from bench.runner.options import Options
+from bench.sanitize import one_line
 
 if TYPE_CHECKING:
     from bench.runner.forecasting import Setting
@@ -53,8 +54,8 @@ def _explain(rows: list[dict[str, Any]], setting: Setting) -> None:
     console = stderr_console()
     for status, reason in dict.fromkeys((row["status"], row["reason"]) for row in rows if row["reason"]):
         console.print(f"{'Skipped' if status == 'skipped' else 'Note'}: {reason}")
-    if setting.note:
-        console.print(setting.note)
+    for note in setting.notes:
+        console.print(one_line(note), markup=False)
     memory = setting.memory
     if recipes := _recipes(rows):
         console.print("Recipes, where they are not the method's own (--json has all settings):")

@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from bench.errors import BenchError
 from bench.grid.suites import Budget
 from bench.plugins.recipe import Recipe
-from bench.plugins.task import Task
+from bench.plugins.task import Splits, Task
 from bench.profiles import Profile
-from bench.sources.resolve import local
+from bench.records.record import Truncation
 from bench.train.batches import CostliestParts, parts_of, training_batches
-from bench.train.data import examples_of, read, tokenise
+from bench.train.data import examples_of
+from bench.train.fit import Model
 from bench.train.loop import total_steps
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from bench.train.tokens import longest, tokenise, truncation
 
 SAMPLE = 5000  # training examples that are tokenised
 BATCHES = 500  # batches that are cut into parts
@@ -45,14 +42,15 @@ class Shape(NamedTuple):
 class Lengths:
     """Tokens of a task's training examples.
 
-    limit: the task's. each: of a random sample; None where the data are not here. train, test: examples that the
-    budget takes; None if unknown.
+    limit: of the task on the model. each: of a random sample; None where the data are not here. train, test: examples
+    that the budget takes; None if unknown. truncation: what the limit cuts from the sample.
     """
 
     limit: int
     each: np.ndarray | None
     train: int | None
     test: int | None
+    truncation: Truncation | None = None
 
     @property
     def source(self) -> Literal["data", "max_length"]:
@@ -82,23 +80,19 @@ class Batches:
     mean: float
 
 
-def lengths(task: Task, budget: Budget, tokenizer: PreTrainedTokenizerBase | None, mirror: Path | None) -> Lengths:
-    """The lengths of a task's examples under a budget. tokenizer: None where it is not here."""
+def lengths(task: Task, budget: Budget, model: Model | None, splits: Splits | None) -> Lengths:
+    """The lengths of a task's examples under a budget. model, splits: None where they are not here."""
     scored = budget.limit(budget.source("test") or "test")
-    unknown = Lengths(task.max_length, None, budget.train_examples, scored)
-    found = local(task.source, mirror) if tokenizer is not None else None
-    if tokenizer is None or found is None:
-        return unknown
-    try:
-        splits = read(task, found.path)
-    except BenchError:  # a run says what is wrong; a forecast does without
-        return unknown
+    limit = task.max_length if model is None else longest(task, model.tokenizer, model.limits)
+    if model is None or splits is None:
+        return Lengths(limit, None, budget.train_examples, scored)
     train, test = (examples_of(name, splits, budget) for name in ("train", "test"))
     if not train:
-        return unknown
+        return Lengths(limit, None, budget.train_examples, scored)
     some = train[:SAMPLE]  # splits are shuffled, so the first are a sample
-    each = np.array([len(ids) for ids in tokenise(task, some, tokenizer)["input_ids"]], dtype=np.int64)
-    return Lengths(task.max_length, each, len(train), len(test))
+    tokens = tokenise(task, some, model.tokenizer, model.limits)
+    each = np.array([len(ids) for ids in tokens["input_ids"]], dtype=np.int64)
+    return Lengths(limit, each, len(train), len(test), truncation(task, some, model.tokenizer, tokens, limit))
 
 
 def batches(at: Lengths, recipe: Recipe, profile: Profile, seed: int) -> Batches:

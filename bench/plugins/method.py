@@ -69,6 +69,10 @@ class Method:
         """How the head reads a text, see `bench.train.pooling`; None: as the suite says."""
         return None
 
+    def virtual_tokens(self) -> int:
+        """How many positions before the text the method takes: texts must be that much shorter than the model's."""
+        return 0
+
     def starts_at_base(self) -> bool:
         """Whether the adapted model gives the base model's outputs before any training."""
         return True

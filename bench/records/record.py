@@ -85,6 +85,19 @@ class Speed(_Part):
     machine_gflops: Number | None = None
 
 
+class Truncation(_Part):
+    """What was cut from a split's inputs, as shares: of its examples, and of their content.
+
+    The content of token classification is its words, of which those that are lost count as wrong; of other tasks it is
+    the tokens, without special ones.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    examples: Number
+    content: Number
+
+
 class Data(_Part):
     """The data of a cell: examples a split, how often each label occurs, and a hash of all of it.
 
@@ -92,6 +105,7 @@ class Data(_Part):
     removed: examples of the source that are in no split because their input is in one already. conflicts: inputs of
     the source with more than one label. None: the task does not count them, or the schema version did not have it.
     target_mean, target_std: of a regression's training targets, which are learned as (target - mean) / std.
+    max_length: tokens at which inputs are cut: the task's, or less where the model takes fewer. truncation: by split.
     """
 
     examples: dict[str, Count]
@@ -102,6 +116,8 @@ class Data(_Part):
     conflicts: Count | None = None
     target_mean: Number | None = None
     target_std: Number | None = None
+    max_length: Count | None = None
+    truncation: dict[str, Truncation] = Field(default_factory=dict)
 
 
 class ExtraTest(_Part):

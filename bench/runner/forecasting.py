@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench import profiles
 from bench.errors import BenchError
@@ -26,7 +27,7 @@ from bench.plugins import registry
 from bench.plugins.method import Method
 from bench.plugins.recipe import Recipe
 from bench.plugins.specs import build_method, changed_params
-from bench.plugins.task import Task, TaskContext
+from bench.plugins.task import Splits, Task, TaskContext
 from bench.profiles import Profile
 from bench.profiles.probe import probe
 from bench.records.record import new_record
@@ -35,29 +36,28 @@ from bench.runner import preflight
 from bench.runner.plan import Plan
 from bench.runner.request import Request
 from bench.sources.resolve import local, resolve
+from bench.train import fit
+from bench.train.data import read
 from bench.train.loop import total_steps
-from bench.train.model import load_tokenizer, quiet_libraries
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from bench.train.model import quiet_libraries
 
 
 @dataclass(frozen=True)
 class Setting:
     """What a request is planned for.
 
-    tokenizer: None where it is not here. memory: of one worker. rate: of its matrix products, if known. note: which
-    commit of the hub the model is, if the hub was asked.
+    files: None where they are not here. memory: of one worker. rate: of its matrix products, if known. notes: what the
+    user should know: which commit of the hub the model is, and of the data, as far as they are here.
     """
 
     request: Request
     model: str
     frame: Frame
-    tokenizer: PreTrainedTokenizerBase | None
+    files: fit.Model | None
     profile: Profile
     memory: Memory
     rate: Rate | None
-    note: str | None = None
+    notes: Sequence[str] = ()
 
     @classmethod
     def of(cls, request: Request, special_tokens: int | None = None) -> Setting:
@@ -75,11 +75,11 @@ class Setting:
             request,
             models.resolved(model, here.revision).name if here else model.name,
             shape if special_tokens is None else shape.with_special_tokens(special_tokens),
-            load_tokenizer(here.path) if here else None,
+            fit.Model.of(here.path) if here else None,
             profile,
             memory.available(profile, machine),
             rate(profile, machine),
-            here.note if here else None,
+            [here.note] if here and here.note else [],
         )
 
 
@@ -115,7 +115,7 @@ class Forecast:
         """Under the leaderboard's column names where it has them; units in the names."""
         step, batch, profile, found = self.step, self.batches, setting.profile, self.count.parameters
         peak_mib, model_mib = (size and size / memory.MIB for size in (self.peak_bytes, step and step.model_bytes))
-        name, variant, task = self.key
+        (name, variant, task), cut = self.key, self.lengths.truncation
         return {
             "task": task,
             "method": name,
@@ -151,6 +151,9 @@ class Forecast:
             "predicted_seconds_from": self.seconds_from,
             "recipe": self.recipe and self.recipe.recipe.model_dump(mode="json"),
             "recipe_sources": self.recipe and self.recipe.sources,
+            "max_length": self.lengths.limit,
+            "cut_examples_percent": cut and cut.examples * 100,
+            "cut_content_percent": cut and cut.content * 100,
         }
 
 
@@ -166,10 +169,21 @@ def forecast(request: Request, special_tokens: int | None = None) -> tuple[Setti
         preflight.check([request], found, known)
         tasks = [known.get(name).plugin() for name in request.tasks]
         setting = Setting.of(request, special_tokens)
-        return setting, _forecasts(setting, methods, tasks)
+
+        @cache
+        def read_if_here(task: Task) -> Splits | None:
+            here = local(task.source, request.mirror)
+            return read(task, here.path) if here else None
+
+        if setting.files:
+            with_methods = [(task, partial(read_if_here, task), methods) for task in tasks]
+            notes = preflight.check_files(setting.files, with_methods, request.suite.budget)
+            setting = replace(setting, notes=[*setting.notes, *notes])
+        at = {task.name: lengths(task, request.suite.budget, setting.files, read_if_here(task)) for task in tasks}
+        return setting, _forecasts(setting, methods, tasks, at)
 
 
-def _forecasts(setting: Setting, methods: list[Method], tasks: list[Task]) -> list[Forecast]:
+def _forecasts(setting: Setting, methods: list[Method], tasks: list[Task], at: dict[str, Lengths]) -> list[Forecast]:
     """What tasks of one kind and one number of labels have in common is counted and traced once."""
     request, config = setting.request, setting.frame.config
     suite, estimator = request.suite, Estimator(Store(request.results).all()[0])
@@ -214,7 +228,6 @@ def _forecasts(setting: Setting, methods: list[Method], tasks: list[Task]) -> li
         return replace(found, seconds=seconds, seconds_from=source)
 
     data_order = seeds.streams(request.seeds[0])[seeds.DATA_ORDER]  # other seeds draw batches like these
-    at = {task.name: lengths(task, suite.budget, setting.tokenizer, request.mirror) for task in tasks}
     return [one(method, task, at[task.name]) for task in tasks for method in methods]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from itertools import product
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from bench.grid.cell import Cell, code_version
 from bench.grid.recipes import Overrides
 from bench.plugins import registry
 from bench.plugins.method import Method
-from bench.plugins.specs import build_method, changed_params
+from bench.plugins.specs import build_method, changed_params, method_label
 from bench.profiles import Profile
 from bench.profiles.probe import probe
 from bench.records.record import Record
@@ -100,7 +102,26 @@ def plan(*requests: Request, on_progress: Fetching | None = None) -> Plan:
     finished, damaged = _look_at(store, [key for key, found in fingerprints.items() if found])
     notes = [each.note for each in found.values() if each.note]
     finished = {} if request.options.force else finished
+    notes += _check_files(request, built, [each for key, each in assignments.items() if key not in finished])
     return Plan(assignments, finished, profile.workers, why, fingerprints, damaged, notes)
+
+
+def _check_files(request: Request, built: Sequence[Method], pending: Sequence[Assignment]) -> list[str]:
+    """Check the files of pending cells; see `preflight.check_files`."""
+    if not pending:
+        return []
+    from bench.train.data import read
+    from bench.train.fit import Model  # loads torch
+
+    known, wanted = registry.tasks(request.plugins), {made.cell.label for made in pending}
+    labels = {method_label(each.name, changed_params(each.params)): each for each in built}
+    tasks = {name: (known.get(name).plugin(), data) for name, data in {m.cell.task: m.data for m in pending}.items()}
+    with_methods = [
+        (task, partial(read, task, data), [each for label, each in labels.items() if f"{label} on {name}" in wanted])
+        for name, (task, data) in tasks.items()
+    ]
+    with contextlib.redirect_stdout(sys.stderr):  # a task may print, and standard output is the command's
+        return preflight.check_files(Model.of(pending[0].model), with_methods, request.suite.budget)
 
 
 def _profile(request: Request) -> tuple[Profile, str]:

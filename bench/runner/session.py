@@ -42,7 +42,7 @@ def prepare(requests: Sequence[Request], console: Console, *, record_skipped: bo
     with FetchDisplay(console) as display:
         planned = plan(*requests, on_progress=display.on_progress)
     for note in planned.notes:
-        console.print(one_line(note))
+        console.print(one_line(note), markup=False)
     if not request.options.skip_unfit:
         return planned
     from bench.runner.forecasting import skip_unfit  # loads torch, which the driver otherwise does without

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -21,15 +21,15 @@ from bench.errors import BenchError, SourceError, first_line
 from bench.grid.suites import Budget
 from bench.plugins.splits import Cut
 from bench.plugins.task import SPLITS, Example, Kind, Splits, Task, TaskContext
-from bench.records.record import Data
-from bench.train.model import context, lacks_pooler, load_tokenizer
+from bench.records.record import Data, Truncation
+from bench.train.model import context, lacks_pooler, load_config, load_tokenizer
+from bench.train.tokens import NOTHING_CUT, TRUNCATED, Limits, limits, longest, tokenise, truncation, word_starts
 
 if TYPE_CHECKING:
     import torch
-    from transformers import BatchEncoding, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 IGNORED = -100  # the label of a position that is not scored; torch's cross entropy skips it
-TRUNCATED = -1  # in place of the position, or of the prediction, of a word that truncation removed
 CACHED = 16  # data sets that a worker keeps: a grid's tasks come up again with each seed
 
 
@@ -86,7 +86,7 @@ class Encoded:
 
     inputs: what the model takes, by name, int32. labels: one an example, int64, or float32 on `scale`; or one a token,
     IGNORED where nothing is scored. word_starts: for token classification, the position of each word's first piece,
-    TRUNCATED where truncation removed the word; empty otherwise. references: the labels as scored, one a word.
+    TRUNCATED where it has none. references: the labels as scored, one a word. truncation: what was cut.
     """
 
     kind: Kind
@@ -96,6 +96,7 @@ class Encoded:
     references: list[Any]
     word_starts: list[np.ndarray]
     scale: Scale = AS_IT_IS
+    truncation: Truncation = NOTHING_CUT
 
     def __len__(self) -> int:
         return len(self.references)
@@ -157,15 +158,15 @@ def prepare(task_class: Hashable, data: Path, model: Path, budget: Budget) -> Pr
         model: the model's folder.
     """
     task = cast(type[Task], task_class)()
-    tokenizer = load_tokenizer(model)
+    tokenizer, found = load_tokenizer(model), limits(load_config(model))
     splits = read(task, data)
     examples = {name: examples_of(name, splits, budget) for name in (*SPLITS, *task.extra_tests)}
     scale = Scale.of(task, examples["train"]) if task.kind == "regression" else None
-    return Prepared(
-        splits={name: encode(task, part, tokenizer, scale or AS_IT_IS) for name, part in examples.items() if part},
-        description=_describe(task, examples, splits, scale),
-        context=replace(context(task, tokenizer), lacks_pooler=lacks_pooler(model)),
-    )
+    encoded = {name: encode(task, part, tokenizer, found, scale or AS_IT_IS) for name, part in examples.items() if part}
+    description = _describe(task, examples, splits, scale)
+    description.max_length = longest(task, tokenizer, found)
+    description.truncation = {name: split.truncation for name, split in encoded.items()}
+    return Prepared(encoded, description, replace(context(task, tokenizer), lacks_pooler=lacks_pooler(model)))
 
 
 def examples_of(split: str, splits: Splits, budget: Budget) -> list[Example]:
@@ -253,40 +254,30 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def tokenise(task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> BatchEncoding:
-    """The token ids of examples, unpadded, with a mask of the special tokens that the tokenizer added.
-
-    The name of a special token in a text ("[SEP]") is read as plain characters.
-    """
-    words = task.kind == "token-classification"
-    texts = [list(e.text) if words else e.text for e in examples]
-    pairs = [e.pair for e in examples] if task.pair else None
-    return tokenizer(
-        texts,
-        pairs,
-        is_split_into_words=words,
-        truncation=True,
-        max_length=task.max_length,
-        split_special_tokens=True,
-        return_special_tokens_mask=True,
-    )
-
-
 def encode(
-    task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, scale: Scale = AS_IT_IS
+    task: Task,
+    examples: Sequence[Example],
+    tokenizer: PreTrainedTokenizerBase,
+    found: Limits | None = None,
+    scale: Scale = AS_IT_IS,
 ) -> Encoded:
-    """Tokenise a split, and align its labels to the tokens. scale: of a regression's targets."""
-    encoding = tokenise(task, examples, tokenizer)
+    """Tokenise a split, and align its labels to the tokens.
+
+    Args:
+        found: what the model can take; None: anything.
+        scale: of a regression's targets.
+    """
+    encoding = tokenise(task, examples, tokenizer, found)
     inputs = {
         key: [np.array(row, dtype=np.int32) for row in encoding[key]]
         for key in tokenizer.model_input_names
-        if key in encoding
+        if key in encoding and (found is None or key in found.inputs)
     }
     references: list[Any] = [list(e.label) if isinstance(e.label, tuple) else e.label for e in examples]
     starts: list[np.ndarray] = []
     labels: np.ndarray | list[np.ndarray]
     if task.kind == "token-classification":
-        starts = [_first_pieces(encoding.word_ids(i), len(e.text)) for i, e in enumerate(examples)]
+        starts = [word_starts(e.text, encoding.encodings[i]) for i, e in enumerate(examples)]
         labels = [
             _piece_labels(label, at, len(row))
             for label, at, row in zip(references, starts, inputs["input_ids"], strict=True)
@@ -295,16 +286,8 @@ def encode(
         labels = ((np.array(references, dtype=np.float64) - scale.mean) / scale.std).astype(np.float32)
     else:
         labels = np.array(references, dtype=np.int64)
-    return Encoded(task.kind, int(tokenizer.pad_token_id), inputs, labels, references, starts, scale)
-
-
-def _first_pieces(word_ids: Iterable[int | None], words: int) -> np.ndarray:
-    """The position of each word's first piece: [words], TRUNCATED where it has none."""
-    starts = np.full(words, TRUNCATED, dtype=np.int32)
-    for position, word in enumerate(word_ids):
-        if word is not None and starts[word] == TRUNCATED:
-            starts[word] = position
-    return starts
+    cut = truncation(task, examples, tokenizer, encoding, longest(task, tokenizer, found))
+    return Encoded(task.kind, int(tokenizer.pad_token_id), inputs, labels, references, starts, scale, cut)
 
 
 def _piece_labels(label: Any, starts: np.ndarray, length: int) -> np.ndarray:

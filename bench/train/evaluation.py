@@ -10,7 +10,8 @@ import torch
 
 from bench.profiles import Profile
 from bench.train.batches import sorted_batches
-from bench.train.data import TRUNCATED, Encoded
+from bench.train.data import Encoded
+from bench.train.tokens import TRUNCATED
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -66,7 +67,7 @@ def _of_batch(logits: Tensor, data: Encoded, indices: np.ndarray) -> list[Any]:
 
 
 def _of_words(best: np.ndarray, starts: np.ndarray) -> list[int]:
-    """One prediction a word, that of its first piece; TRUNCATED for a word that truncation removed."""
+    """One prediction a word, that of its first piece; TRUNCATED for a word without a piece."""
     return np.where(starts == TRUNCATED, TRUNCATED, best[starts]).tolist()
 
 

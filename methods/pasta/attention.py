@@ -36,8 +36,9 @@ from bench.runner.progress import FetchDisplay
 from bench.runner.request import suite_of
 from bench.text import text_table
 from bench.train.adaptation import restore, saved_method
-from bench.train.data import read, tokenise
-from bench.train.model import context, load_model, load_tokenizer, quiet_libraries
+from bench.train.data import read
+from bench.train.model import context, load_config, load_model, load_tokenizer, quiet_libraries
+from bench.train.tokens import limits, tokenise
 
 BEFORE, AFTER = "before", "after"
 VERTICAL = 0.5  # this project's threshold: a vertical head gives more of its attention to special tokens
@@ -114,7 +115,7 @@ def study(
     split = next((name for name in ("validation", "test") if splits.get(name)), None)
     if split is None:
         raise UsageError(f"The task {task.name} has neither validation nor test examples.")
-    texts = tokenise(task, splits[split][:examples], tokenizer)
+    texts = tokenise(task, splits[split][:examples], tokenizer, limits(load_config(model)))
     slots = slot_names(tokenizer, texts)
     module: Any = load_model(model, task.kind, task.num_labels)
     module.set_attn_implementation("eager")  # the faster implementations never form the matrix

@@ -14,8 +14,8 @@ from bench.records.store import Store
 
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> TinyGrid:
-    """The tiny grid without weights: nothing here trains."""
-    return tiny_grid.build(tmp_path_factory.mktemp("grid"), weights=False)
+    """The tiny grid, of which nothing here trains."""
+    return tiny_grid.build(tmp_path_factory.mktemp("grid"))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ class QuickGrid:
     """Where all of it lies: the grid's files, and the faults that wait for a cell or have struck one."""
 
     def __init__(self, folder: Path) -> None:
-        self.grid: TinyGrid = tiny_grid.build(folder, weights=False)
+        self.grid: TinyGrid = tiny_grid.build(folder)
         self.queue = folder / "queue"
         self.waiting, self.struck = self.queue / "waiting", self.queue / "struck"
         for each in (self.waiting, self.struck):

@@ -131,7 +131,7 @@ def test_a_row_has_all_that_is_predicted(bench: Bench, grid: TinyGrid, tmp_path:
 def test_a_line_tells_the_settings_that_are_not_the_methods_own(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.forecast.lengths.local", lambda source, mirror: None)
+    monkeypatch.setattr("bench.runner.forecasting.local", lambda source, mirror: None)
     monkeypatch.setattr("bench.runner.forecasting.predict", lambda *more: STEP)
     options = ("--preset", "standard", "--tasks", "sms-spam,us-address", "--methods", "pasta", "--results", tmp_path)
     lines = bench("plan", *options).err.splitlines()
@@ -144,7 +144,7 @@ def test_a_line_tells_the_settings_that_are_not_the_methods_own(
 def test_without_data_a_row_is_of_the_longest_input_of_the_task(
     bench: Bench, grid: TinyGrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.forecast.lengths.local", lambda source, mirror: None)
+    monkeypatch.setattr("bench.runner.forecasting.local", lambda source, mirror: None)
     profile = with_memory(grid, 8000, tmp_path)
     (row,) = rows(bench, *options(grid, profile, tmp_path), "--methods", "steady")
     assert (row["batch_tokens"], row["batch_tokens_from"]) == (4 * 16, "max_length")

@@ -14,7 +14,8 @@ from scoring import score
 from bench.grid.suites import Budget
 from bench.plugins.splits import cut
 from bench.plugins.task import Example, Splits
-from bench.train.data import IGNORED, TRUNCATED, encode, examples_of, prepare
+from bench.train.data import IGNORED, encode, examples_of, prepare
+from bench.train.tokens import TRUNCATED
 
 AT = {token: index for index, token in enumerate(tiny_bert.VOCAB)}
 

@@ -129,7 +129,7 @@ def test_targets_are_standardised_by_those_of_train(tiny: Any) -> None:
     train = [Example("good", label) for label in (1, 2.0, 6.0)]
     scale = Scale.of(task, train)
     assert scale == pytest.approx((3, math.sqrt(14 / 3)))
-    data = encode(task, train, tiny.tokenizer, scale)
+    data = encode(task, train, tiny.tokenizer, scale=scale)
     np.testing.assert_allclose(data.labels, [(label - 3) / math.sqrt(14 / 3) for label in (1, 2, 6)], rtol=1e-6)
     assert data.references == [1, 2.0, 6.0]
     assert data.constant_loss == pytest.approx(1)

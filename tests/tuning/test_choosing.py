@@ -148,7 +148,7 @@ def test_a_suite_that_validates_nothing_is_refused() -> None:
 
 
 def test_a_method_with_nothing_to_search_is_refused(tmp_path: Path) -> None:
-    grid = tiny_grid.build(tmp_path, weights=False)
+    grid = tiny_grid.build(tmp_path)
     request = Request.of(Options("chatty", **grid.keywords))
     with pytest.raises(UsageError, match="The method chatty has no search space"):
         tuning.trial_requests(request, 2, 1, 0)

@@ -26,8 +26,8 @@ from bench.plugins import registry
 from bench.plugins.specs import build_method, parse
 from bench.plugins.task import Example
 from bench.train.adaptation import adapt
-from bench.train.data import tokenise
 from bench.train.model import backbone
+from bench.train.tokens import tokenise
 from methods.pasta import attention
 from methods.pasta.attention import attention_maps, measure, slot_names
 
