@@ -21,7 +21,7 @@ from bench.profiles.probe import probe
 from bench.records.record import Record
 from bench.runner.plan import Fetching, fetch
 from bench.sources.digest import tree_digest
-from bench.sources.references import pinned
+from bench.sources.references import REMOTE, pinned
 from bench.train.assignment import Assignment
 
 # What a code version depends on that a record's environment tells.
@@ -137,7 +137,9 @@ def _assignment(record: Record, inputs: Inputs) -> Assignment:
     code = code_version(registry.code_files(cell.method, cell.task, plugins))
     if code != cell.code:
         raise UsageError(f"The cell was run by code version {cell.code}, and this is {code}: {_why_other_code(record)}")
-    data = inputs.path("task", cell.task_source, cell.task_revision)
+    is_remote = cell.task_source.startswith(REMOTE)  # a record has a file's name alone: the plugin knows where it is
+    source = cell.task_source if is_remote else registry.tasks(plugins).get(cell.task).plugin.source
+    data = inputs.path("task", source, cell.task_revision)
     model = inputs.path("model", cell.model_source, cell.model_revision)
     profiles.require(cell.profile, probe())
     return Assignment(cell=cell, data=data, model=model, plugins=tuple(plugins), workers=1, results=None)

@@ -22,6 +22,7 @@ from bench.plugins.specs import build_method, parse
 from bench.suggestions import suggest
 
 # Sources were fetched before; a plugin has no reason to use the hub.
+FILES = (".py", ".toml")
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
@@ -83,7 +84,7 @@ def select(names: Sequence[str], files: Sequence[Path]) -> tuple[list[Plugin], l
     """The plugins to check, each once, and all plugin files: those given, and those among the names.
 
     Args:
-        names: methods with or without parameters, tasks, metrics, or Python files, which stand for all that they
+        names: methods with or without parameters, tasks, metrics, or files of plugins, which stand for all that they
             define; none at all stand for everything that is registered.
         files: of `--plugin`.
 
@@ -91,13 +92,13 @@ def select(names: Sequence[str], files: Sequence[Path]) -> tuple[list[Plugin], l
         UsageError: for a name that is no plugin, or parameters that a method does not take.
         PluginError: for a file that does not exist or defines no plugin.
     """
-    every = list(dict.fromkeys([*files, *(Path(name) for name in names if name.endswith(".py"))]))
+    every = list(dict.fromkeys([*files, *(Path(name) for name in names if name.endswith(FILES))]))
     known: Registries = {
         "method": registry.methods(every), "task": registry.tasks(every), "metric": registry.metrics(every)
     }  # fmt: skip
     found = [] if names else list(_registered(known))
     for name in names:
-        found += _registered(known, Path(name)) if name.endswith(".py") else [_named(name, known)]
+        found += _registered(known, Path(name)) if name.endswith(FILES) else [_named(name, known)]
     return list(dict.fromkeys(found)), every
 
 

@@ -5,6 +5,7 @@ python -m bench.check.task_checks MODULE FILE CLASS SOURCE       prints the dige
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import inspect
@@ -20,15 +21,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from bench.check import data_notes
 from bench.check.checks import Check, OnProgress, Outcome, run_check, run_checks
 from bench.errors import BenchError, SourceError
 from bench.grid.suites import Budget
 from bench.plugins import metric as scoring
-from bench.plugins import registry
+from bench.plugins import registry, table_task
 from bench.plugins.duplicates import near
 from bench.plugins.metric import Metric
 from bench.plugins.registry import Registry, load_file
-from bench.plugins.splits import Cut, compared, conflicts, identity
+from bench.plugins.splits import compared, identity
 from bench.plugins.task import SPLITS, Example, Label, Splits, Task
 from bench.sources.references import parse
 
@@ -40,15 +42,29 @@ SHORTEST = 8  # the four special tokens of a pair on RoBERTa, and two pieces of 
 class Reading:
     """A task and what it reads, once. source: the file or folder, or why it is unavailable. metrics: all there are."""
 
-    task: type[Task]
+    plugin: type[Task]
     source: Path | SourceError
     metrics: Registry[Metric] = field(default_factory=registry.metrics)
+    known: Task | None = None
+
+    @cached_property
+    def task(self) -> Task:
+        """With the labels of its data, if it declares none and the data are here."""
+        if self.plugin.labels_in_data and self.known is None:
+            with contextlib.suppress(SourceError):
+                return self._read[0]
+        return self.known or self.plugin()
 
     @cached_property
     def splits(self) -> Splits:
+        return self._read[1]
+
+    @cached_property
+    def _read(self) -> tuple[Task, Splits]:
         if isinstance(self.source, SourceError):
             raise self.source
-        return self.task().read(self.source)
+        task = self.plugin()
+        return task, task.read(self.source)
 
     def examples(self) -> Iterator[tuple[str, Any]]:
         """Every example with its place, whatever `read` returned as one."""
@@ -78,6 +94,8 @@ def metric(reading: Reading) -> Iterator[str]:
         found = registry.metrics_of(task, reading.metrics)[0].plugin
     except BenchError as error:
         yield str(error).removesuffix(".")
+        return
+    if task.labels_in_data and not count:  # unknown without the data
         return
     if not scoring.scores_task(found, task.kind, count):
         what = f"{count} labels" if task.kind in found.kinds else task.kind
@@ -135,7 +153,9 @@ def reads_alike(reading: Reading) -> Iterator[str]:
     task = reading.task
     seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": seed}
-    where = [task.__module__, inspect.getfile(task), task.__qualname__, str(reading.source)]
+    plugin = type(task)
+    file = task.file if isinstance(task, table_task.TableTask) else inspect.getfile(plugin)
+    where = [plugin.__module__, str(file), plugin.__qualname__, str(reading.source)]
     done = subprocess.run([sys.executable, "-m", __name__, *where], env=env, capture_output=True, text=True)
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
@@ -182,7 +202,7 @@ def labels_in_range(reading: Reading) -> Iterator[str]:
             yield f"test has examples of label {label} ({task.labels[int(str(label))]}), and train has none"
 
 
-def _label_errors(task: type[Task], example: Any) -> Iterator[str]:
+def _label_errors(task: Task, example: Any) -> Iterator[str]:
     label = example.label
     if task.kind == "regression":
         if type(label) is not float or not math.isfinite(label):
@@ -227,9 +247,9 @@ STATIC: tuple[Check[Reading], ...] = (labels, metric, max_length, citation, sour
 DATA: tuple[Check[Reading], ...] = (reads, texts, labels_in_range, splits_disjoint, scores, reads_alike)
 
 
-def refusal(task: type[Task], metrics: Registry[Metric]) -> str | None:
-    """Why a task cannot be trained, by what it declares alone; None: it can, as far as can be seen without its data."""
-    reading = Reading(task, SourceError("The data is not read."), metrics)
+def refusal(task: Task, metrics: Registry[Metric]) -> str | None:
+    """Why a task cannot be trained, by what it declares, and by its labels once it has read them; None: it can."""
+    reading = Reading(type(task), SourceError("The data are not read."), metrics, task)
     outcomes = (run_check(check, reading) for check in (labels, metric, max_length))
     return next((outcome.reason for outcome in outcomes if outcome.status == "failed"), None)
 
@@ -257,12 +277,8 @@ def notes(reading: Reading) -> Iterator[Outcome]:
         reason = f"{share:.1%} of {len(some):,} examples of {name} have a near-duplicate in train"
         yield Outcome("near-duplicates", what, "note", reason)
     what = "Inputs are equal if they differ in case and white space at most (Unicode NFKC)."
-    if isinstance(splits, Cut):
-        yield Outcome("repeated", what, "note", f"{splits.removed:,} examples were removed because of equal inputs")
-        found = splits.conflicts
-    else:
-        found = conflicts(itertools.chain.from_iterable(splits.values()))
-    yield Outcome("label-conflicts", what, "note", f"{found:,} inputs have more than one label")
+    for subject, note in data_notes.notes(reading.task, splits, reading.metrics.get(reading.task.metric).plugin()):
+        yield Outcome(subject, what, "note", note)
 
 
 def model_outcomes(reading: Reading, with_data: bool, folder: Path) -> Iterator[Outcome]:
@@ -297,8 +313,12 @@ def digest(splits: Splits) -> str:
 
 
 def main(module: str, file: str, name: str, source: str) -> None:
-    found = load_file(Path(file)) if module.startswith("bench_plugin_") else importlib.import_module(module)
-    print(digest(getattr(found, name)().read(Path(source))))
+    if file.endswith(".toml"):
+        plugin = table_task.load(Path(file))
+    else:
+        found = load_file(Path(file)) if module.startswith("bench_plugin_") else importlib.import_module(module)
+        plugin = getattr(found, name)
+    print(digest(plugin().read(Path(source))))
 
 
 if __name__ == "__main__":

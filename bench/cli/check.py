@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, AsJson, Mirror, Plugins, print_json, stderr_console
+from bench.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, AsJson, print_json, stderr_console, takes_options
 from bench.errors import SourceError
+from bench.runner.options import DATA, Options, PathLike
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,33 +19,52 @@ if TYPE_CHECKING:
     from bench.check.checking import Plugin, Report
 
 
+@takes_options("data", *DATA, "plugin", "mirror")
 def check(
+    options: Options,
     plugins: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="[PLUGIN]...",
-            help="Methods, with parameters if need be; tasks; metrics; Python files with plugins. Default: everything.",
+            help="Methods, with parameters if need be; tasks; metrics; Python and TOML files of plugins. "
+            "Default: everything.",
         ),
     ] = None,
-    plugin: Plugins = None,
     model: Annotated[
         str | None,
         typer.Option("--model", help="The encoder that methods are tried on. Default: a tiny random BERT."),
     ] = None,
-    mirror: Mirror = None,
     no_data: Annotated[bool, typer.Option("--no-data", help="Skip the checks that need a task's data.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds that one plugin may take.", min=0.001)] = 600,
     as_json: AsJson = False,
 ) -> None:
     """Check that methods, tasks and metrics keep the plugin contract."""
+    from bench.runner import own_data
+    from bench.runner.request import paths
+
+    with tempfile.TemporaryDirectory() as folder:
+        own = own_data.declared(options, Path(folder))
+        names = [*(plugins or ()), *([str(own)] if own else [])]
+        reports = _reports(names, paths(options.plugin), model, options.mirror, no_data, timeout, as_json)
+    if as_json:
+        print_json([report.as_dict() for report in reports])
+    if any(report.status != "ok" for report in reports):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _reports(
+    names: Sequence[str], plugins: Sequence[Path], model: str | None, mirror: PathLike | None, no_data: bool,
+    timeout: float, as_json: bool,
+) -> list[Report]:  # fmt: skip
+    """Each plugin's report, printed as soon as it is ready unless JSON is asked for."""
     from rich.markup import escape
 
     from bench.check import checking
 
     console = stderr_console()
-    found, files = checking.select(plugins or (), plugin or ())
+    found, files = checking.select(names, plugins)
     tasks = [] if no_data else [each.spec for each in found if each.type == "task" and each.error is None]
-    folder, data = _fetch(model, tasks, files, mirror, console)
+    folder, data = _fetch(model, tasks, files, Path(mirror) if mirror else None, console)
     reports: list[Report] = []
     with console.status("Starting") as status:
 
@@ -58,10 +79,7 @@ def check(
                     print("\n".join(report.lines()), flush=True)
         except KeyboardInterrupt:
             raise typer.Exit(EXIT_INTERRUPTED) from None
-    if as_json:
-        print_json([report.as_dict() for report in reports])
-    if any(report.status != "ok" for report in reports):
-        raise typer.Exit(EXIT_FAILED)
+    return reports
 
 
 def _fetch(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 import typer
 from typer.models import OptionInfo
 
-from bench.runner.options import DECLARED, Options
+from bench.runner.options import DATA, DECLARED, Options
 from bench.runner.options import DEFAULT_RESULTS as DEFAULT_RESULTS
 from bench.sanitize import one_line
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 EXIT_FAILED, EXIT_NOTHING, EXIT_INTERRUPTED = 1, 3, 130  # 3: nothing to compare or show
 GRID = (
-    "methods", "tasks", "seeds", "model", "pooling", "profile", "preset", "suite", "results", "mirror", "plugin",
+    "methods", "tasks", "seeds", "data", *DATA, "model", "pooling", "profile", "preset", "suite", "results",
+    "mirror", "plugin",
 )  # fmt: skip
 
 P = ParamSpec("P")

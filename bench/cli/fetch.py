@@ -6,7 +6,7 @@ from bench.cli.common import AsJson, print_json, stderr_console, takes_options
 from bench.runner.options import Options
 
 
-@takes_options("tasks", "model", "preset", "suite", "mirror", "plugin")
+@takes_options("tasks", "data", "model", "preset", "suite", "mirror", "plugin")
 def fetch(options: Options, as_json: AsJson = False) -> None:
     """Download everything that a run would download, ahead of it."""
     from bench.runner.plan import fetch, references

@@ -52,10 +52,10 @@ def _explain(rows: list[dict[str, Any]], setting: Setting) -> None:
     from bench.forecast.seconds import duration
 
     console = stderr_console()
-    for status, reason in dict.fromkeys((row["status"], row["reason"]) for row in rows if row["reason"]):
-        console.print(f"{'Skipped' if status == 'skipped' else 'Note'}: {reason}")
     for note in setting.notes:
         console.print(one_line(note), markup=False)
+    for status, reason in dict.fromkeys((row["status"], row["reason"]) for row in rows if row["reason"]):
+        console.print(f"{'Skipped' if status == 'skipped' else 'Note'}: {reason}")
     memory = setting.memory
     if recipes := _recipes(rows):
         console.print("Recipes, where they are not the method's own (--json has all settings):")

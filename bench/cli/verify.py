@@ -40,6 +40,7 @@ def verify(
     """Run finished cells again and compare data, losses, predictions and scores bit for bit."""
     from bench import verify as verifying
     from bench.records.store import Store
+    from bench.runner import own_data
     from bench.runner.backend import local_executor
     from bench.runner.progress import FetchDisplay
 
@@ -48,7 +49,8 @@ def verify(
     one = len(records) == 1 and random is None
     verifications: list[Verification] = []
     with FetchDisplay(console) as display:
-        inputs = verifying.Inputs(plugin or (), mirror, copy or (), display.on_progress)
+        plugins = [*(plugin or ()), *sorted((results / own_data.FOLDER).glob("*.toml"))]
+        inputs = verifying.Inputs(plugins, mirror, copy or (), display.on_progress)
         console.print(f"Running {len(records)} cell{'s' if len(records) > 1 else ''} again ...")
         for each in verifying.verify_cells(records, local_executor(1), inputs):
             if one and each.refusal:

@@ -9,11 +9,15 @@ import ast
 from functools import cache
 from pathlib import Path
 
+from bench.plugins import table_task
+
 TEXTS = ("summary", "paper", "citation")  # of a plugin's class, for people
 
 
 def sources(file: Path) -> list[Path]:
     """A plugin's file, and what it imports, in turn: modules of its own package, and helpers (`_*.py`) beside it."""
+    if file.suffix == ".toml":
+        return [file]
     is_package = file.name == "__init__.py"
     candidates = sorted((file.parents[1] if is_package else file.parent).glob("_[!_]*.py"))
     candidates += sorted(file.parent.rglob("*.py")) if is_package else []
@@ -24,9 +28,16 @@ def sources(file: Path) -> list[Path]:
     return used
 
 
-@cache
 def meaning(file: Path) -> str:
-    """A module's code without comments, layout, docstrings, TEXTS, and where a name is imported from."""
+    """A module's code without comments, layout, docstrings, TEXTS, and where a name is imported from.
+
+    Of a task's TOML file: what it declares.
+    """
+    return table_task.meaning(file) if file.suffix == ".toml" else _meaning_of_code(file)
+
+
+@cache
+def _meaning_of_code(file: Path) -> str:
     return ast.unparse(_Meaning().visit(ast.parse(file.read_text(encoding="utf-8"))))
 
 

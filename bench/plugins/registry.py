@@ -22,6 +22,7 @@ from types import CodeType, ModuleType
 from typing import Any, Generic, TypeVar, get_args
 
 from bench.errors import PluginError, UsageError, first_line
+from bench.plugins import table_task
 from bench.plugins.method import Method, MethodFamily, Params
 from bench.plugins.metric import Metric, scores_task
 from bench.plugins.search_space import space_error
@@ -60,7 +61,8 @@ def metrics_of(task: type[Task] | Task, known: Registry[Metric]) -> list[Found[M
     """A task's metric, and after it those of its companions that score the task too."""
     first = known.get(task.metric)
     others = map(known.get, first.plugin.companions)
-    return [first, *(each for each in others if scores_task(each.plugin, task.kind, len(task.labels)))]
+    count = 2 if first.plugin.binary else len(task.labels)  # which may be in data that are not read yet
+    return [first, *(each for each in others if scores_task(each.plugin, task.kind, count))]
 
 
 def code_files(method: str, task: str, plugins: Sequence[Path] = ()) -> list[Path]:
@@ -77,6 +79,12 @@ class Found(Generic[T]):
     plugin: type[T]
     file: Path
     origin: str
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether it is in this project's own folders."""
+        root = Path(__file__).resolve().parents[2]
+        return any(root / folder in self.file.resolve().parents for folder in ("methods", "tasks"))
 
 
 @dataclass(frozen=True)
@@ -148,9 +156,12 @@ class Registry(Generic[P]):
         """
         # A plugin that prints while it is imported must not spoil what a command prints for programs.
         with contextlib.redirect_stdout(sys.stderr):
-            for module in pkgutil.iter_modules(_own_package(package).__path__):
+            own = _own_package(package)
+            for module in pkgutil.iter_modules(own.__path__):
                 if not module.name.startswith("_"):  # a helper of plugins
                     self._add_module(f"{package}.{module.name}", module.name)
+            for file in sorted(Path(own.__path__[0]).glob("*.toml")):
+                self._add_table_task(file.resolve(), f"{package}/{file.name}")
             for point in importlib.metadata.entry_points(group=f"bench.{package}"):
                 self._add_entry_point(point)
             for path in plugins:
@@ -175,13 +186,21 @@ class Registry(Generic[P]):
     def _add_file(self, path: Path) -> None:
         """A file may hold plugins of several kinds; having none of this one is no error here."""
         file, module = path.expanduser().resolve(), None
-        if not file.is_file() or file.suffix != ".py":
-            raise PluginError(f"--plugin {path}: there is no Python file of that name.")
+        if not file.is_file() or file.suffix not in (".py", ".toml"):
+            raise PluginError(f"--plugin {path}: there is no Python or TOML file of that name.")
+        if file.suffix == ".toml":
+            self._add_table_task(file, str(path))
+            return
         with self._kept_if_broken(path.stem, file):
             module = load_file(file)
             self._add_classes(module, str(path))
         if module and not any(_classes(module, base) for bases in _BASES.values() for base in bases):
             raise PluginError(f"--plugin {path}: the file defines no Method, Task or Metric.")
+
+    def _add_table_task(self, file: Path, origin: str) -> None:
+        if self.kind is Task:
+            with self._kept_if_broken(file.stem, file):
+                self._add(table_task.load(file), file, origin)
 
     @contextlib.contextmanager
     def _kept_if_broken(self, name: str, file: Path | None = None) -> Iterator[None]:
@@ -299,7 +318,7 @@ def _task_error(plugin: type[Task]) -> str | None:
         return f"{name}.name has a slash, which only the name of an extra test has"
     if plugin.kind not in get_args(Kind):
         return f"{name}.kind {_one_of(plugin.kind)}"
-    if plugin.kind != "regression" and len(plugin.labels) < 2:
+    if plugin.kind != "regression" and len(plugin.labels) < 2 and not plugin.labels_in_data:
         return f"{name}.labels must name at least two labels"
     return None
 

@@ -3,7 +3,7 @@
 import hashlib
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import TypeVar
 
@@ -18,11 +18,12 @@ class Cut(dict[str, list[Example]]):
     """Splits, and what was found in their source.
 
     removed: how many examples are in no split, because their input is in one already. conflicts: how many inputs have
-    more than one label.
+    more than one label. dropped: how many rows are no examples, because they lack a text or a label.
     """
 
     def __init__(self, splits: Mapping[str, list[Example]], source: Iterable[Example]) -> None:
         super().__init__(splits)
+        self.dropped = 0
         examples = list(source)
         self.removed = len(examples) - sum(map(len, splits.values()))
         self.conflicts = conflicts(examples)
@@ -66,7 +67,9 @@ def shuffled(items: Iterable[T], key: Callable[[T], str], salt: str) -> list[T]:
     return sorted(items, key=lambda item: hashlib.sha256(f"{salt}\x1f{key(item)}".encode()).digest())
 
 
-def cut(examples: Iterable[Example], *, salt: str, validation: int, test: int, by_cluster: bool = True) -> Cut:
+def cut(
+    examples: Iterable[Example], *, salt: str, validation: int | float, test: int | float, by_cluster: bool = True
+) -> Cut:
     """Remove repeated inputs, shuffle by a fixed hash, and cut by clusters; what is left over is for training.
 
     A cluster of near-duplicates (see bench.plugins.duplicates) is in one split as a whole. Every order is a hash of
@@ -74,6 +77,7 @@ def cut(examples: Iterable[Example], *, salt: str, validation: int, test: int, b
     other example between splits beyond the cut itself.
 
     Args:
+        validation, test: how many examples, or as a float their share of the distinct ones.
         by_cluster: False: near-duplicates may be in different splits, for data that are one template throughout.
 
     Raises:
@@ -82,6 +86,7 @@ def cut(examples: Iterable[Example], *, salt: str, validation: int, test: int, b
     source = list(examples)
     # Which one of equal inputs stays is not the file's to decide either.
     pool = shuffled(distinct(shuffled(source, repr, salt), identity), identity, salt)
+    validation, test = count(validation, pool), count(test, pool)
     if len(pool) <= validation + test:
         raise ValueError(
             f"{len(pool)} distinct examples are too few for {validation} in validation, {test} in test and train"
@@ -92,6 +97,11 @@ def cut(examples: Iterable[Example], *, salt: str, validation: int, test: int, b
     for example, number in zip(pool, cluster, strict=True):
         splits[split_of[number]].append(example)
     return Cut(splits, source)
+
+
+def count(part: int | float, pool: Sequence[Example]) -> int:
+    """A number of examples: as it is, or of a share of them, but at least one."""
+    return part if isinstance(part, int) else max(1, round(part * len(pool)))
 
 
 def _assigned(sizes: Mapping[int, int], wanted: Mapping[str, int]) -> dict[int, str]:
@@ -128,7 +138,7 @@ def official(
     test: list[Example],
     *,
     salt: str,
-    validation: list[Example] | int,
+    validation: list[Example] | int | float,
     extra_tests: Mapping[str, list[Example]] | None = None,
 ) -> Cut:
     """Official splits without the inputs that they share.
@@ -138,17 +148,18 @@ def official(
     examples are a fair sample of it. Near-duplicates stay where they are: `check` reports how many there are.
 
     Args:
-        validation: the official validation split, or how many examples to cut from train where the official one
-            serves as test; then train keeps repeated inputs once.
+        validation: the official validation split, or how many examples (as a float, which share) to cut from train
+            where the official one serves as test; then train keeps repeated inputs once.
         extra_tests: further test splits by name.
     """
     tests = {"test": test, **(extra_tests or {})}
     tested = list(chain.from_iterable(tests.values()))
-    source = [*train, *tested, *([] if isinstance(validation, int) else validation)]
+    source = [*train, *tested, *(validation if isinstance(validation, list) else [])]
     train = without(train, tested)
-    if isinstance(validation, int):
+    if not isinstance(validation, list):
         pool = shuffled(distinct(train, identity), identity, salt)
-        train, held_out = pool[validation:], pool[:validation]
+        size = count(validation, pool)
+        train, held_out = pool[size:], pool[:size]
     else:
         held_out = without(validation, tested)
         train = without(train, held_out)

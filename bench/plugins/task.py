@@ -56,8 +56,9 @@ class TaskContext:
 class Task:
     """A task. The registry finds a subclass in tasks/NAME.py.
 
-    train is for training, validation for choosing, test for reporting. `labels` is empty for regression.
-    `metric` is the name of a metric that scores this kind, see `python -m bench list metrics`.
+    train is for training, validation for choosing, test for reporting. `labels` is empty for regression, and with
+    `labels_in_data` until `read` has set it. `metric` is the name of a metric that scores this kind, see
+    `python -m bench list metrics`.
     `extra_tests` names further test splits of what `read` returns, such as another genre of text: each is
     scored apart, in a row of its own (`NAME/SPLIT`), and none takes part in choosing.
     """
@@ -67,7 +68,8 @@ class Task:
     kind: ClassVar[Kind]
     pair: ClassVar[bool] = False
     source: ClassVar[str]
-    labels: ClassVar[Sequence[str]] = ()
+    labels: Sequence[str] = ()
+    labels_in_data: ClassVar[bool] = False
     metric: ClassVar[str]
     extra_tests: ClassVar[Sequence[str]] = ()
     max_length: ClassVar[int] = 128

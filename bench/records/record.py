@@ -103,9 +103,10 @@ class Data(_Part):
 
     labels: the names of the label indices in order, empty for a regression; None: the schema version did not have it.
     removed: examples of the source that are in no split because their input is in one already. conflicts: inputs of
-    the source with more than one label. None: the task does not count them, or the schema version did not have it.
-    target_mean, target_std: of a regression's training targets, which are learned as (target - mean) / std.
-    max_length: tokens at which inputs are cut: the task's, or less where the model takes fewer. truncation: by split.
+    the source with more than one label. dropped: rows of the source that lack a text or a label. None: the task does
+    not count them, or the schema version did not have it. target_mean, target_std: of a regression's training targets,
+    which are learned as (target - mean) / std. max_length: tokens at which inputs are cut: the task's, or less where
+    the model takes fewer. truncation: by split.
     """
 
     examples: dict[str, Count]
@@ -114,6 +115,7 @@ class Data(_Part):
     digest: str
     removed: Count | None = None
     conflicts: Count | None = None
+    dropped: Count | None = None
     target_mean: Number | None = None
     target_std: Number | None = None
     max_length: Count | None = None

@@ -14,7 +14,7 @@ from functools import cache, partial
 from typing import Any
 
 from bench import profiles
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError
 from bench.forecast import memory
 from bench.forecast.lengths import Batches, Lengths, Shape, batches, lengths
 from bench.forecast.memory import Memory
@@ -173,12 +173,17 @@ def forecast(request: Request, special_tokens: int | None = None) -> tuple[Setti
         @cache
         def read_if_here(task: Task) -> Splits | None:
             here = local(task.source, request.mirror)
+            if here is None and task.labels_in_data:
+                raise UsageError(
+                    f"The labels of {task.name} are in its data, which are not here: `python -m bench fetch` them "
+                    "first, or name the labels."
+                )
             return read(task, here.path) if here else None
 
-        if setting.files:
-            with_methods = [(task, partial(read_if_here, task), methods) for task in tasks]
-            notes = preflight.check_files(setting.files, with_methods, request.suite.budget)
-            setting = replace(setting, notes=[*setting.notes, *notes])
+        checked = [preflight.Checked(known.get(t.name), t, partial(read_if_here, t), methods) for t in tasks]
+        metrics = registry.metrics(request.plugins)
+        notes = preflight.check_files(setting.files, checked, metrics, request.suite.budget)
+        setting = replace(setting, notes=[*setting.notes, *notes])
         at = {task.name: lengths(task, request.suite.budget, setting.files, read_if_here(task)) for task in tasks}
         return setting, _forecasts(setting, methods, tasks, at)
 

@@ -15,6 +15,7 @@ Names = str | Iterable[str]
 Seeds = int | str | Iterable[int]
 
 DEFAULT_RESULTS = Path("results/local")
+DATA = ("text", "pair", "label", "labels", "kind", "metric", "validation", "test")  # what describes `data`
 
 
 class Cli(NamedTuple):
@@ -34,6 +35,19 @@ class Options:
     tasks: Annotated[Names | None, Cli(str, "Tasks, separated by commas. Default: the suite's.")] = None
     seeds: Annotated[Seeds | None, Cli(str, "Number of seeds (3), or the seeds (0,1,2). Default: the suite's.")] = None
     _: KW_ONLY
+    data: Annotated[
+        PathLike | None,
+        Cli(str, "Your own data as a task: a CSV, TSV, JSON Lines or Parquet file, a folder of split files, or "
+            "hub:datasets/OWNER/NAME[@REVISION]."),
+    ] = None  # fmt: skip
+    text: Annotated[str | None, Cli(str, "Column of --data with the texts. Default: text.")] = None
+    pair: Annotated[str | None, Cli(str, "Column of --data with second texts. Default: none.")] = None
+    label: Annotated[str | None, Cli(str, "Column of --data with the labels. Default: label.")] = None
+    labels: Annotated[Names | None, Cli(str, "Labels of --data in order; F1 is that of the second.")] = None
+    kind: Annotated[str | None, Cli(str, "classification (default), regression or token-classification.")] = None
+    metric: Annotated[str | None, Cli(str, "Metric for --data. Default: accuracy, spearman or entity_f1.")] = None
+    validation: Annotated[float | None, Cli(float, "Share or number of --data to choose by. Default: 0.1.")] = None
+    test: Annotated[float | None, Cli(float, "Share or number of --data to report on. Default: 0.2.")] = None
     model: Annotated[PathLike | None, Cli(str, "Model name, folder, or hub:OWNER/NAME[@REVISION].")] = None
     pooling: Annotated[
         str | None,
@@ -52,7 +66,8 @@ class Options:
     ] = None
     workers: Annotated[int | None, Cli(int, "Number of cells to run at a time. Default: the profile's.")] = None
     plugin: Annotated[
-        PathLike | Iterable[PathLike] | None, Cli(list[Path], "Python file with methods or tasks; repeatable.")
+        PathLike | Iterable[PathLike] | None,
+        Cli(list[Path], "Python file with methods or tasks, or TOML file of a task; repeatable."),
     ] = None
     timeout: Annotated[float | None, Cli(float, "Time limit for one cell, in seconds.", least=0.001)] = None
     force: Annotated[bool, Cli(bool, "Rerun finished cells.")] = False

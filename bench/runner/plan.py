@@ -24,7 +24,7 @@ from bench.records.record import Record
 from bench.records.store import Fingerprint, NewerRecord, Store
 from bench.runner import preflight
 from bench.runner.request import Request
-from bench.sources.references import pinned
+from bench.sources.references import pinned, portable
 from bench.sources.resolve import Resolved, resolve
 from bench.train.assignment import Assignment
 
@@ -115,13 +115,14 @@ def _check_files(request: Request, built: Sequence[Method], pending: Sequence[As
 
     known, wanted = registry.tasks(request.plugins), {made.cell.label for made in pending}
     labels = {method_label(each.name, changed_params(each.params)): each for each in built}
-    tasks = {name: (known.get(name).plugin(), data) for name, data in {m.cell.task: m.data for m in pending}.items()}
-    with_methods = [
-        (task, partial(read, task, data), [each for label, each in labels.items() if f"{label} on {name}" in wanted])
-        for name, (task, data) in tasks.items()
-    ]
+    tasks = []
+    for name, data in {made.cell.task: made.data for made in pending}.items():
+        of_task = [each for label, each in labels.items() if f"{label} on {name}" in wanted]
+        task = known.get(name).plugin()
+        tasks.append(preflight.Checked(known.get(name), task, partial(read, task, data), of_task))
+    metrics = registry.metrics(request.plugins)
     with contextlib.redirect_stdout(sys.stderr):  # a task may print, and standard output is the command's
-        return preflight.check_files(Model.of(pending[0].model), with_methods, request.suite.budget)
+        return preflight.check_files(Model.of(pending[0].model), tasks, metrics, request.suite.budget)
 
 
 def _profile(request: Request) -> tuple[Profile, str]:
@@ -165,7 +166,7 @@ def _assignments(
             params=method.params.model_dump(mode="json"),
             variant=changed_params(method.params),
             task=task,
-            task_source=pinned(plugin.source, data.revision),
+            task_source=portable(pinned(plugin.source, data.revision)),
             task_revision=data.revision,
             model=model.name,
             model_source=model.source,

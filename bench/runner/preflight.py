@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.check import task_checks
+from bench.check import data_notes, task_checks
 from bench.errors import UsageError
 from bench.grid.suites import EVERY_METHOD, Budget, Suite
 from bench.plugins import registry
 from bench.plugins.method import Method
-from bench.plugins.registry import Registry
+from bench.plugins.metric import Metric
+from bench.plugins.registry import Found, Registry
 from bench.plugins.task import Splits, Task
 from bench.runner.request import Request
 
@@ -31,39 +33,58 @@ def check(requests: Sequence[Request], methods: Registry[Method], tasks: Registr
     request = requests[0]
     metrics = registry.metrics(request.plugins)
     for name in request.tasks:
-        if reason := task_checks.refusal(tasks.get(name).plugin, metrics):
-            raise UsageError(f"The task {name!r} cannot be run: {reason}.")
+        _require(tasks.get(name).plugin(), metrics)
     _check_pooling(request, tasks)
     for each in requests:
         _check_recipes(each.suite, methods, tasks)
 
 
-def check_files(
-    model: Model, tasks: Iterable[tuple[Task, Callable[[], Splits | None], Sequence[Method]]], budget: Budget
-) -> list[str]:
+@dataclass(frozen=True)
+class Checked:
+    """A task as it was found and in use, what reads its data (None: they are not here), and methods to train on it."""
+
+    found: Found[Task]
+    task: Task
+    read: Callable[[], Splits | None]
+    methods: Sequence[Method]
+
+
+def check_files(model: Model | None, tasks: Iterable[Checked], metrics: Registry[Metric], budget: Budget) -> list[str]:
     """Check a model's files, and for each task its data and the methods that are to train on it.
 
     All data are read, as only that finds a wrong label; of each split `fit.SAMPLE` examples are tokenised.
 
     Args:
-        tasks: with what reads the data (None: they are not here).
+        model: None where its files are not here.
 
     Returns:
-        What the user should know: how much is cut from the inputs.
+        What the user should know: of data of their own what was read, of all how much is cut from the inputs.
 
     Raises:
-        UsageError: if the model cannot be used for a task.
+        UsageError: if the model cannot be used for a task, or the labels of its data have another metric.
         SourceError: for data that cannot be read or do not fit their task.
     """
     from bench.train import fit  # loads torch, as transformers does: not before there is something to run
 
     notes = []
-    for task, read, methods in tasks:
-        found = fit.Fit(model, task, methods)
-        fit.require(found)
-        if splits := read():
-            notes.append(fit.note(found, splits, budget))
+    for each in tasks:
+        task = each.task
+        found = model and fit.Fit(model, task, each.methods)
+        if found:
+            fit.require(found)
+        if splits := each.read():
+            _require(task, metrics)  # with the labels of the data
+            if not each.found.is_built_in:
+                about = data_notes.notes(task, splits, metrics.get(task.metric).plugin())
+                notes += [f"{task.name}, {subject}: {note}." for subject, note in about]
+            if found:
+                notes.append(fit.note(found, splits, budget))
     return [note for note in notes if note]
+
+
+def _require(task: Task, metrics: Registry[Metric]) -> None:
+    if reason := task_checks.refusal(task, metrics):
+        raise UsageError(f"The task {task.name!r} cannot be run: {reason}.")
 
 
 def _check_pooling(request: Request, tasks: Registry[Task]) -> None:

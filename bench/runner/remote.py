@@ -31,7 +31,7 @@ from bench.profiles.probe import probe
 from bench.records.record import new_record, timestamp
 from bench.runner.backend import SETUP, Backend, worker_environment
 from bench.runner.request import Request
-from bench.sources.references import PathRef, parse
+from bench.sources.references import REMOTE
 from bench.sources.resolve import local, resolve
 from bench.train.assignment import Assignment
 
@@ -176,4 +176,4 @@ def _download(reference: str) -> None:
 
 def _reference(source: str, found: Path) -> str:
     """What names the source on every machine: of a path the absolute one."""
-    return str(found) if isinstance(parse(source), PathRef) else source
+    return source if source.startswith(REMOTE) else str(found)

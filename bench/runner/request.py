@@ -16,6 +16,7 @@ from bench.grid.recipes import RecipeStore
 from bench.grid.suites import Suite
 from bench.plugins.specs import Spec, parse_all, split_list
 from bench.plugins.task import Pooling
+from bench.runner import own_data
 from bench.runner.options import DEFAULT_RESULTS, Names, Options, PathLike, Seeds
 from bench.suggestions import suggest
 
@@ -44,18 +45,20 @@ class Request:
     def of(cls, options: Options) -> Request:
         """The request that these options make; a UsageError for what contradicts itself or cannot be read."""
         _check_executor(options)
+        results = Path(options.results)
+        own = own_data.declared(options, results / own_data.FOLDER)
         suite = _pooled(suite_of(options.suite, options.preset), options.pooling)
         request = cls(
             options,
             suite,
             methods=parse_all(_joined(options.methods if options.methods is not None else suite.methods)),
-            tasks=suite.tasks if options.tasks is None else tuple(dict.fromkeys(split_list(_joined(options.tasks)))),
+            tasks=_tasks(options, suite, own),
             seeds=suite.seeds if options.seeds is None else parse_seeds(options.seeds),
             model=str(options.model or suite.model),
             profile=str(options.profile),
-            results=Path(options.results),
+            results=results,
             mirror=None if options.mirror is None else Path(options.mirror),
-            plugins=_paths(options.plugin),
+            plugins=(*paths(options.plugin), *([own] if own else [])),
             recipes=RecipeStore(None if options.recipes is None else Path(options.recipes)),
         )
         if not request.tasks:
@@ -71,6 +74,14 @@ class Request:
         if self.options.executor != RAY:
             return None
         return self.options.ray_address or os.environ.get("RAY_ADDRESS") or None
+
+
+def _tasks(options: Options, suite: Suite, own: Path | None) -> Sequence[str]:
+    """The tasks asked for, and that of `--data`, which otherwise takes the place of the suite's."""
+    named = [] if options.tasks is None else split_list(_joined(options.tasks))
+    if own:
+        named.append(own.stem)
+    return suite.tasks if options.tasks is None and not own else tuple(dict.fromkeys(named))
 
 
 def suite_of(name_or_path: PathLike | None, preset: str | None) -> Suite:
@@ -119,5 +130,6 @@ def _joined(names: Names) -> str:
     return names if isinstance(names, str) else ",".join(names)
 
 
-def _paths(given: PathLike | Iterable[PathLike] | None) -> tuple[Path, ...]:
+def paths(given: PathLike | Iterable[PathLike] | None) -> tuple[Path, ...]:
+    """An option that takes one path or several."""
     return () if given is None else (Path(given),) if isinstance(given, str | Path) else tuple(map(Path, given))

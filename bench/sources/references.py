@@ -16,6 +16,7 @@ from typing import Literal
 
 from bench.errors import SourceError
 
+REMOTE = ("package:", "hub:")  # how a reference begins that means the same on every machine
 _PACKAGE_FORM = "package:NAME==VERSION!/path/inside#sha256=HEX with an exact version and all 64 digits of the hash"
 _HUB_FORM = "hub:OWNER/NAME[@REVISION][!/path/inside] for a model, hub:datasets/OWNER/... for a data set"
 _PACKAGE = re.compile(
@@ -98,6 +99,11 @@ def pinned(ref: str, revision: str) -> str:
 def fixes(ref: str, revision: str) -> bool:
     """Whether a reference by itself says that its content is that of this revision: by a hash, or by this commit."""
     return ref.startswith("package:") or (revision.startswith("commit:") and ref == pinned(ref, revision))
+
+
+def portable(ref: str) -> str:
+    """A reference without what is of one machine only: of a path, its last part."""
+    return ref if ref.startswith(REMOTE) else Path(ref).expanduser().resolve().name
 
 
 def exists(path: str | Path) -> bool:

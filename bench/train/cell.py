@@ -94,7 +94,7 @@ class CellRun:
     def read_data(self) -> None:
         task_class = cast(Hashable, type(self.task))
         self.data = prepare(task_class, self.assignment.data, self.assignment.model, self.cell.budget)
-        self.record.data = self.data.description
+        self.task, self.record.data = self.data.task, self.data.description
 
     def load_model(self) -> None:
         """Load the model, draw its head, and apply the method."""

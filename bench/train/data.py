@@ -141,8 +141,11 @@ def _padded(rows: list[np.ndarray], fill: int) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Prepared:
-    """splits: by name, those that have examples. description: for the record. context: what a method may know."""
+    """task: with its labels. splits: by name, those that have examples. description: for the record. context: what a
+    method may know.
+    """
 
+    task: Task
     splits: dict[str, Encoded]
     description: Data
     context: TaskContext
@@ -166,7 +169,7 @@ def prepare(task_class: Hashable, data: Path, model: Path, budget: Budget) -> Pr
     description = _describe(task, examples, splits, scale)
     description.max_length = longest(task, tokenizer, found)
     description.truncation = {name: split.truncation for name, split in encoded.items()}
-    return Prepared(encoded, description, replace(context(task, tokenizer), lacks_pooler=lacks_pooler(model)))
+    return Prepared(task, encoded, description, replace(context(task, tokenizer), lacks_pooler=lacks_pooler(model)))
 
 
 def examples_of(split: str, splits: Splits, budget: Budget) -> list[Example]:
@@ -197,6 +200,7 @@ def _describe(task: Task, examples: dict[str, list[Example]], splits: Splits, sc
         digest=f"sha256:{digest.hexdigest()}",
         removed=splits.removed if isinstance(splits, Cut) else None,
         conflicts=splits.conflicts if isinstance(splits, Cut) else None,
+        dropped=splits.dropped if isinstance(splits, Cut) else None,
         target_mean=scale and scale.mean,
         target_std=scale and scale.std,
     )

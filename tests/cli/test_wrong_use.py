@@ -35,7 +35,7 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
     "workers": ({"workers": 0}, "--workers 0: at least one worker is needed"),
     "too many": ({"workers": 100}, "Profile tiny-cpu-100w cannot be honoured here: needs 100 cores"),
     "seeds": ({"seeds": "a"}, "--seeds 'a' is neither a count (3) nor a list of numbers from 0 up (0,1,2)"),
-    "plugin": ({"plugin": "no.py"}, "there is no Python file of that name"),
+    "plugin": ({"plugin": "no.py"}, "there is no Python or TOML file of that name"),
 }
 
 
@@ -69,7 +69,7 @@ def test_wrong_use_is_one_sentence_and_code_2(case: str, bench: Bench, grid: Tin
         (["check", "sms-spm"], "There is no plugin 'sms-spm'; did you mean 'sms-spam'?"),
         (["check", "lora[q=4]"], "lora: there is no parameter 'q'"),
         (["check", "sms-spam[a=1]"], "A task has no parameters: write 'sms-spam'"),
-        (["check", "nowhere.py"], "there is no Python file of that name"),
+        (["check", "nowhere.py"], "there is no Python or TOML file of that name"),
         (["check", "pasta", "--model", "minilm"], "There is no model 'minilm'; did you mean 'minilm-l6'?"),
         (["fetch", "--tasks", "sms-spm"], "There is no task 'sms-spm'; did you mean 'sms-spam'?"),
         (["fetch", "--model", "hub:a/b@"], "'hub:a/b@' is malformed"),

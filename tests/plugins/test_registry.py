@@ -136,13 +136,13 @@ def test_what_a_plugin_prints_does_not_spoil_standard_output(write: Write, capsy
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(None, "there is no Python file of that name"), ("x = 1", "the file defines no Method, Task or Metric")],
+    [(None, "there is no Python or TOML file of that name"), ("x = 1", "the file defines no Method, Task or Metric")],
 )
 def test_a_file_without_plugins_is_an_error(content: str | None, reason: str, tmp_path: Path, write: Write) -> None:
     path = tmp_path / "absent.py" if content is None else write(content)
     with pytest.raises(PluginError, match=re.escape(f"--plugin {path}: {reason}.")):
         registry.methods([path])
-    with pytest.raises(PluginError, match="there is no Python file of that name"):
+    with pytest.raises(PluginError, match="there is no Python or TOML file of that name"):
         registry.methods([tmp_path])
 
 

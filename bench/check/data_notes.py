@@ -1,0 +1,95 @@
+"""What is good to know of a task's data before anything trains on them."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+from bench.plugins import metric as scoring
+from bench.plugins.metric import Metric
+from bench.plugins.splits import Cut, conflicts
+from bench.plugins.task import Example, Label, Splits, Task
+
+FEW = 5  # examples of a class in train, below which it is named
+SHOWN = 10  # classes that are listed
+
+
+def notes(task: Task, splits: Splits, metric: Metric) -> Iterator[tuple[str, str]]:
+    """Subjects and what to say of each: sizes, classes, their balance, lengths, the score of a constant answer."""
+    yield "examples", _sizes(splits)
+    if task.kind == "regression":
+        yield "targets", _numbers(splits)
+    else:
+        yield "classes", _classes(task, splits)
+        yield from _rare(task, splits)
+    yield "words", _lengths(splits)
+    train, test = ([_plain(example.label) for example in splits[name]] for name in ("train", "test"))
+    answers = scoring.answers_alike(task.kind, scoring.constant_answer(task.kind, train), test)
+    score = scoring.score([metric], answers, test, task.labels)[metric.name]
+    if score is not None:
+        yield "constant answer", f"{metric.name} {score:.4f} on test, without a look at the text"
+
+
+def _sizes(splits: Splits) -> str:
+    sizes = ", ".join(f"{len(part):,} {name}" for name, part in splits.items())
+    if not isinstance(splits, Cut):
+        return f"{sizes}; {_conflicts(conflicts(chain.from_iterable(splits.values())))}"
+    read = sum(map(len, splits.values())) + splits.removed + splits.dropped
+    return (
+        f"{read:,} read; {splits.dropped:,} dropped without a text or a label, {splits.removed:,} removed because of "
+        f"equal inputs, {_conflicts(splits.conflicts)}; left: {sizes}"
+    )
+
+
+def _conflicts(count: int) -> str:
+    return "1 input has more than one label" if count == 1 else f"{count:,} inputs have more than one label"
+
+
+def _classes(task: Task, splits: Splits) -> str:
+    counts = Counter(label for part in splits.values() for example in part for label in _labels(example))
+    common = sorted(counts, key=lambda label: (-counts[label], label))
+    shares = [f"{task.labels[label]} {counts[label] / counts.total():.1%}" for label in common]
+    if len(shares) > SHOWN:
+        shares[SHOWN - 1 : -1] = ["..."]
+    return f"{len(task.labels)}{' of words' * (task.kind == 'token-classification')}: {', '.join(shares)}"
+
+
+def _rare(task: Task, splits: Splits) -> Iterator[tuple[str, str]]:
+    found = {name: Counter(chain.from_iterable(map(_labels, part))) for name, part in splits.items()}
+    for name in ("train", "test"):
+        if missing := [label for at, label in enumerate(task.labels) if not found[name][at]]:
+            yield f"not in {name}", _listed(missing)
+    if few := [label for at, label in enumerate(task.labels) if 0 < found["train"][at] < FEW]:
+        yield f"fewer than {FEW} in train", _listed(few)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + f" and {len(names) - SHOWN} more" * (len(names) > SHOWN)
+
+
+def _numbers(splits: Splits) -> str:
+    labels: list[Any] = [example.label for part in splits.values() for example in part]
+    mean, spread = statistics.fmean(labels), statistics.pstdev(labels)
+    return f"{min(labels):g} to {max(labels):g}, mean {mean:g}, standard deviation {spread:g}"
+
+
+def _lengths(splits: Splits) -> str:
+    lengths = sorted(_words(example) for part in splits.values() for example in part)
+    at_95 = lengths[int(0.95 * (len(lengths) - 1))]
+    return f"of an input: median {statistics.median_low(lengths)}, 95 % have up to {at_95}, the longest {lengths[-1]}"
+
+
+def _words(example: Example) -> int:
+    text = example.text
+    return (len(text.split()) if isinstance(text, str) else len(text)) + len((example.pair or "").split())
+
+
+def _labels(example: Example) -> tuple[int, ...]:
+    return example.label if isinstance(example.label, tuple) else (int(example.label),)
+
+
+def _plain(label: Label) -> Any:
+    return list(label) if isinstance(label, tuple) else label
