@@ -20,6 +20,8 @@ SHOWN = 10  # classes that are listed
 def notes(task: Task, splits: Splits, metric: Metric) -> Iterator[tuple[str, str]]:
     """Subjects and what to say of each: sizes, classes, their balance, lengths, the score of a constant answer."""
     yield "examples", _sizes(splits)
+    for note in splits.notes if isinstance(splits, Cut) else ():
+        yield "note", note
     if task.kind == "regression":
         yield "targets", _numbers(splits)
     else:

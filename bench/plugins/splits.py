@@ -18,12 +18,14 @@ class Cut(dict[str, list[Example]]):
     """Splits, and what was found in their source.
 
     removed: how many examples are in no split, because their input is in one already. conflicts: how many inputs have
-    more than one label. dropped: how many rows are no examples, because they lack a text or a label.
+    more than one label. dropped: how many rows are no examples, because they lack a text or a label. notes: what else
+    is good to know.
     """
 
     def __init__(self, splits: Mapping[str, list[Example]], source: Iterable[Example]) -> None:
         super().__init__(splits)
         self.dropped = 0
+        self.notes: list[str] = []
         examples = list(source)
         self.removed = len(examples) - sum(map(len, splits.values()))
         self.conflicts = conflicts(examples)

@@ -10,15 +10,16 @@ import math
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from bench.errors import PluginError, SourceError, first_error
-from bench.plugins import tables
+from bench.plugins import tables, tags
 from bench.plugins.splits import Cut, cut, official
 from bench.plugins.task import SPLITS, Example, Kind, Splits, Task
 from bench.sources.references import REMOTE
@@ -115,31 +116,45 @@ class TableTask(Task):
         total, kept = (sum(map(len, each.values())) for each in (found, rows))
         if kept == 0:
             raise SourceError(f"None of the {total:,} rows of {path} has both a text and a label.")
-        label = _number if self.kind == "regression" else self._classes(rows, names)
-        splits = self._split({split: [self._example(row, label) for row in part] for split, part in rows.items()})
+        every = [row for part in rows.values() for row in part]
+        notes: list[str] = []
+        labels = iter(
+            [_number(row) for row in every] if self.kind == "regression" else self._indices(every, names, notes)
+        )
+        splits = self._split(
+            {split: [self._example(row, next(labels)) for row in part] for split, part in rows.items()}, notes
+        )
         splits.dropped = total - kept
+        splits.notes = notes
         return splits
 
-    def _classes(self, rows: Mapping[str, list[Row]], names: Sequence[str]) -> Callable[[Row], Any]:
-        """What gives the label of a row; `labels` are known from here on."""
+    def _indices(self, rows: list[Row], names: Sequence[str], notes: list[str]) -> list[int] | list[tuple[int, ...]]:
+        """The label of each row, or those of its words. `labels` are known from here on."""
         of_words = self.kind == "token-classification"
-        counts = Counter(name for part in rows.values() for row in part for name in _label_names(row, of_words))
+        called: list[Any] = [_label_names(row, of_words) for row in rows]
+        if of_words and self.metric == "entity_f1" and not self.declared.labels:
+            called = self._in_bio(called, notes)
+        counts = Counter(chain.from_iterable(called))
         if not self.declared.labels:
-            self.labels = tuple(names) if counts.keys() <= set(names) else self._found_labels(counts)
+            are_named = counts.keys() <= set(names) and not notes  # tags that were converted are others
+            self.labels = tuple(names) if are_named else self._found_labels(counts)
         index = {name: at for at, name in enumerate(self.labels)}
-        if not counts.keys() & index.keys():  # then they may be numbers of labels
+        if not counts.keys() & index.keys():  # then they may be positions
             index = {str(at): at for at in range(len(self.labels))}
+        for row, found in zip(rows, called, strict=True):
+            if (wrong := next((name for name in found if name not in index), None)) is not None:
+                raise SourceError(f"{row.place}: there is no label {wrong!r}{suggest(wrong, self.labels)}")
+        indices = [tuple(index[name] for name in found) for found in called]
+        return indices if of_words else [found[0] for found in indices]
 
-        def of(row: Row) -> int | tuple[int, ...]:
-            try:
-                found = tuple(index[name] for name in _label_names(row, of_words))
-            except KeyError as error:
-                raise SourceError(
-                    f"{row.place}: there is no label {error}{suggest(error.args[0], self.labels)}"
-                ) from None
-            return found if of_words else found[0]
-
-        return of
+    def _in_bio(self, rows: list[list[str]], notes: list[str]) -> list[tuple[str, ...]]:
+        try:
+            converted = tags.to_bio(rows)
+        except ValueError as error:
+            raise SourceError(f"The column {self.declared.label!r} of {self.name} cannot be scored: {error}.") from None
+        if (scheme := tags.scheme_of(rows)) != "BIO":
+            notes.append(f"the tags are {scheme}, and were converted to BIO")
+        return converted
 
     def _found_labels(self, counts: Counter[str]) -> tuple[str, ...]:
         """The labels of the data: numbers in their order, O before the tags of entities, others by the alphabet."""
@@ -163,17 +178,17 @@ class TableTask(Task):
             return tuple(sorted(counts, key=lambda tag: (tag != "O", tag[2:], tag)))
         return tuple(sorted(counts))
 
-    def _example(self, row: Row, label: Callable[[Row], Any]) -> Example:
+    def _example(self, row: Row, label: Any) -> Example:
         texts = row.texts
         if self.kind == "token-classification":
             if not (isinstance(texts[0], list) and isinstance(row.label, list) and len(texts[0]) == len(row.label)):
                 raise SourceError(
                     f"{row.place}: for token classification, text and label must be lists of equal length."
                 )
-            return Example(tuple(_text(row, word) for word in texts[0]), label(row))
-        return Example(_text(row, texts[0]), label(row), *(_text(row, text) for text in texts[1:]))
+            return Example(tuple(_text(row, word) for word in texts[0]), label)
+        return Example(_text(row, texts[0]), label, *(_text(row, text) for text in texts[1:]))
 
-    def _split(self, examples: dict[str, list[Example]]) -> Cut:
+    def _split(self, examples: dict[str, list[Example]], notes: list[str]) -> Cut:
         validation, test = self.declared.validation, self.declared.test
         if "" not in examples:
             held_out = examples.get("validation", validation)
@@ -182,7 +197,8 @@ class TableTask(Task):
         try:
             try:
                 return cut(examples[""], salt=self.name, validation=validation, test=test)
-            except ValueError:  # one template throughout
+            except ValueError as error:  # one template throughout
+                notes.append(f"near-duplicates are in several splits, because {error}")
                 return cut(examples[""], salt=self.name, validation=validation, test=test, by_cluster=False)
         except ValueError as error:
             raise SourceError(

@@ -88,8 +88,8 @@ reads(
 declares("max-length", "max_length must be a whole number of at least 8, and is 128.0", max_length=128.0)
 declares("max-length", "and is 4", max_length=4)
 declares("citation", "citation must say whose data it is, and is ''", citation="")
-declares("source", "'hub:datasets/a/b' is malformed; write hub:OWNER/NAME@REVISION",
-         source="hub:datasets/a/b")  # fmt: skip
+declares("source", "'hub:datasets/a' is malformed; write hub:OWNER/NAME[@REVISION]",
+         source="hub:datasets/a")  # fmt: skip
 
 reads("reads", "ValueError: a column is missing", fails(ValueError("a column is missing\nand a second line")))
 reads("reads", "There is no file. (--no-data skips the data)", fails(SourceError("There is no file.")))

@@ -22,7 +22,7 @@ def _nothing_remembered() -> Iterator[None]:
 
 
 def forget() -> None:
-    plugin_code.meaning.cache_clear()
+    plugin_code._meaning_of_code.cache_clear()
     plugin_code._imported.cache_clear()
 
 

@@ -82,6 +82,7 @@ def test_counts_instead_of_shares_and_one_template_throughout(declare: Declare, 
     )
     splits, _ = examples(declare(validation=4, test=6)())
     assert {name: len(part) for name, part in splits.items()} == {"train": 16, "validation": 4, "test": 6}
+    assert splits.notes[0].startswith("near-duplicates are in several splits, because 26 distinct examples form 1 ")
     with pytest.raises(SourceError, match=r"cut into splits: 26 distinct examples are too few .* ask for less"):
         examples(declare(validation=20, test=6)())
 
@@ -176,6 +177,25 @@ def test_words_and_tags(declare: Declare, tmp_path: Path) -> None:
         examples(task)
 
 
+def test_tags_of_another_scheme_are_converted_and_told(declare: Declare, tmp_path: Path) -> None:
+    """By hand: two neighbours of U-LOC are two entities; B-PER L-PER is one."""
+    words = [[unlike_any(at), "of", "York", "York", "Ann", "Lee"] for at in range(30)]
+    tags = ["O", "O", "U-LOC", "U-LOC", "B-PER", "L-PER"]
+    save(tmp_path / "data.jsonl", [(each, tags) for each in words], "tokens", "tags")
+    keys = {"source": "data.jsonl", "text": "tokens", "label": "tags", "kind": "token-classification"}
+    task = declare(**keys)()
+    splits, found = examples(task)
+    assert task.labels == ("O", "B-LOC", "B-PER", "I-PER")
+    assert [task.labels[at] for at in found[tuple(words[0])]] == ["O", "O", "B-LOC", "B-LOC", "B-PER", "I-PER"]
+    assert splits.notes == ["the tags are BILOU, and were converted to BIO"]
+    task = declare(**keys, metric="token_accuracy")()  # which scores tags as they are
+    assert examples(task)[0].notes == []
+    assert "U-LOC" in task.labels
+    save(tmp_path / "data.jsonl", [(each, ["NOUN", "ADP", *["NOUN"] * 4]) for each in words], "tokens", "tags")
+    with pytest.raises(SourceError, match=r"cannot be scored: .* token_accuracy and token_f1_macro"):
+        examples(declare(**keys)())
+
+
 def test_official_splits_are_kept_and_validation_is_cut_where_there_is_none(declare: Declare, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     for split, places in {"train": range(100), "test": range(95, 115), "hard": range(200, 210)}.items():
@@ -190,7 +210,6 @@ def test_official_splits_are_kept_and_validation_is_cut_where_there_is_none(decl
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "unknown key": ({"metrc": "f1"}, "there is no key 'metrc'; did you mean 'metric'"),
     "kind": ({"kind": "clasification"}, "kind: "),
-    "metric": ({"metric": "f2"}, "metric must be one of "),
     "type": ({"max_length": "128"}, "max_length: "),
     "size": ({"test": 1.5}, "test: 1.5 is neither a share between 0 and 1 nor a number of examples"),
     "none": ({"validation": 0}, "validation: 0 is neither"),

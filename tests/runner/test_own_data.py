@@ -93,7 +93,7 @@ def test_what_does_not_fit_is_refused_before_anything_trains(
             "has no column 'catgory' (text, pair and label say which); did you mean 'category'?",
         ),
         ([*columns, "--metric", "f1"], "The task 'complaints' cannot be run: the metric 'f1' does not score 17 labels"),
-        ([*columns, "--metric", "f2"], "metric must be one of accuracy, "),
+        ([*columns, "--metric", "f2"], "There is no metric 'f2'"),
         ([*columns, "--kind", "regression"], "row 1: 'class "),
         ([*columns, "--labels", "class a,class b"], "there is no label 'class "),
         ([*columns, "--test", "1.5"], "test: 1.5 is neither a share between 0 and 1 nor a number"),
