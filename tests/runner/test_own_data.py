@@ -66,7 +66,7 @@ def test_from_a_csv_to_a_leaderboard(grid: TinyGrid, bench: Bench, tmp_path: Pat
     (record,) = tiny_grid.records(results).values()
     assert record["data"] | {"digest": "", "label_counts": {}} == {
         "examples": {"train": 221, "validation": 34, "test": 12}, "labels": CLASSES, "digest": "", "label_counts": {},
-        "removed": 40, "conflicts": 5, "dropped": 3,
+        "removed": 40, "conflicts": 5, "dropped": 3, "target_mean": None, "target_std": None,
     }  # fmt: skip
     assert (record["cell"]["task"], record["cell"]["task_source"]) == ("complaints", "complaints.csv")
     assert record["metric"] == "accuracy"
