@@ -287,7 +287,7 @@ def model_outcomes(reading: Reading, with_data: bool, folder: Path) -> Iterator[
 
     what = "The model's tokenizer, embeddings and positions suit the task."
     try:
-        found = fit.Fit(fit.Model.of(folder), reading.task(), ())
+        found = fit.Fit(fit.Model.of(folder), reading.task, ())
         fit.require(found)
         note = fit.note(found, reading.splits, Budget()) if with_data else None
     except BenchError as error:

@@ -66,7 +66,7 @@ def check_files(model: Model | None, tasks: Iterable[Checked], metrics: Registry
     """
     from bench.train import fit  # loads torch, as transformers does: not before there is something to run
 
-    notes = []
+    notes: list[str | None] = []
     for each in tasks:
         task = each.task
         found = model and fit.Fit(model, task, each.methods)
