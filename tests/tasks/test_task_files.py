@@ -1,6 +1,7 @@
 """Reading task files: small ones made here, well-formed and not."""
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from made import unlike_any
 
 from bench.errors import SourceError
 from bench.plugins import registry
+from bench.plugins.splits import Cut
 from bench.plugins.task import Example
 from tasks.conll2003 import Conll2003
 from tasks.glue import GlueMrpc
@@ -116,6 +118,22 @@ def test_messages_keep_their_commas_quotes_and_lines(tmp_path: Path) -> None:
     assert found[odd] == 1
     assert len(found) == 1506  # the last is message 3 once more
     assert (found[f"message {unlike_any(8)}"], found[f"message {unlike_any(9)}"]) == (1, 0)
+
+
+def test_messages_that_stand_in_the_field_of_another_are_taken_apart(tmp_path: Path) -> None:
+    swallowed = 'Gimme a few" was\nspam\tLast Chance!\nham\tA hamster is no label'
+    found = every(SmsSpam().read(messages(tmp_path / "sms.csv", ("spam", "text"), [("0", swallowed)])))
+    assert {text: found[text] for text in found if "message" not in text} == {
+        'Gimme a few" was': 0, "Last Chance!": 1, "A hamster is no label": 0,
+    }  # fmt: skip
+
+
+def test_the_messages_are_as_many_as_the_collections(embedded: Callable[[str], Path]) -> None:
+    """5,574 messages, 747 of them spam (Almeida et al., 2011, table 1); what is equal to another is in no split."""
+    splits = SmsSpam().read(embedded(SmsSpam.source))
+    assert isinstance(splits, Cut)
+    assert sum(map(len, splits.values())) + splits.removed == 5574
+    assert max(len(text) for text in every(splits)) == 910
 
 
 HEADER = "rec_id, given_name, surname, suburb, postcode"
