@@ -102,16 +102,16 @@ def plan(*requests: Request, on_progress: Fetching | None = None) -> Plan:
     finished, damaged = _look_at(store, [key for key, found in fingerprints.items() if found])
     notes = [each.note for each in found.values() if each.note]
     finished = {} if request.options.force else finished
-    notes += _check_files(request, built, [each for key, each in assignments.items() if key not in finished])
+    pending = [each for key, each in assignments.items() if key not in finished]
+    notes += _check_files(request, built, pending) if pending else []
     return Plan(assignments, finished, profile.workers, why, fingerprints, damaged, notes)
 
 
 def _check_files(request: Request, built: Sequence[Method], pending: Sequence[Assignment]) -> list[str]:
     """Check the files of pending cells; see `preflight.check_files`."""
-    if not pending:
-        return []
+    from bench.forecast.parameters import frame  # loads torch
     from bench.train.data import read
-    from bench.train.fit import Model  # loads torch
+    from bench.train.fit import Model
 
     known, wanted = registry.tasks(request.plugins), {made.cell.label for made in pending}
     labels = {method_label(each.name, changed_params(each.params)): each for each in built}
@@ -121,7 +121,10 @@ def _check_files(request: Request, built: Sequence[Method], pending: Sequence[As
         task = known.get(name).plugin()
         tasks.append(preflight.Checked(known.get(name), task, partial(read, task, data), of_task))
     metrics = registry.metrics(request.plugins)
+    here = Resolved(pending[0].model, pending[0].cell.model_revision)
     with contextlib.redirect_stdout(sys.stderr):  # a task may print, and standard output is the command's
+        of_model = frame(models.find(request.model), lambda source: here)
+        preflight.check_parameters(of_model, built, [each.task for each in tasks], request.suite)
         return preflight.check_files(Model.of(pending[0].model), tasks, metrics, request.suite.budget)
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,10 +17,12 @@ from bench.plugins import registry
 from bench.plugins.method import Method
 from bench.plugins.metric import Metric
 from bench.plugins.registry import Found, Registry
+from bench.plugins.specs import changed_params, method_label
 from bench.plugins.task import Splits, Task
 from bench.runner.request import Request
 
 if TYPE_CHECKING:
+    from bench.forecast.parameters import Frame
     from bench.train.fit import Model
 
 
@@ -80,6 +83,30 @@ def check_files(model: Model | None, tasks: Iterable[Checked], metrics: Registry
             if found:
                 notes.append(fit.note(found, splits, budget))
     return [note for note in notes if note]
+
+
+def check_parameters(frame: Frame, methods: Iterable[Method], tasks: Iterable[Task], suite: Suite) -> None:
+    """Refuse parameters that no task can have on this model, such as the 99th of six layers.
+
+    A method that cannot be used with its defaults either is no mistake of the user's: its cells are skipped.
+
+    Raises:
+        UsageError: with the method's own reason.
+    """
+    from bench.forecast.parameters import count
+
+    contexts = {frame.context(task, suite.pooling_on(task.kind)) for task in tasks}
+
+    def reasons(method: Method) -> list[str | None]:
+        return [count(frame, method, context).reason for context in contexts]
+
+    for method in methods:
+        if not (changed := changed_params(method.params)):
+            continue
+        with contextlib.suppress(NotImplementedError, RuntimeError):  # a plugin that needs real tensors is not checked
+            found = reasons(method)
+            if all(found) and not all(reasons(type(method)(type(method.params)()))):
+                raise UsageError(f"{method_label(method.name, changed)} cannot be used here: {found[0]}")
 
 
 def _require(task: Task, metrics: Registry[Metric]) -> None:

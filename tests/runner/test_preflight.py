@@ -2,15 +2,21 @@
 
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commandline import Bench
+from transformers import AutoConfig
 
 from bench.errors import UsageError
+from bench.forecast.parameters import count, frame
+from bench.grid import models
 from bench.plugins import registry
+from bench.plugins.specs import build_method, parse
 from bench.runner import preflight
 from bench.runner.options import Options
 from bench.runner.request import Request
+from bench.sources.resolve import resolve
 
 TASK = """
 from bench.plugins.task import Task
@@ -68,3 +74,26 @@ def test_the_pooling_of_a_suite_is_for_those_tasks_that_take_one() -> None:
     request = Request.of(Options("head", "us-address"))
     assert request.suite.pooling == "mean"
     preflight.check([request], registry.methods(), registry.tasks())
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "tune"])
+def test_a_parameter_that_no_task_can_have_is_refused(command: str, bench: Bench, tiny: Any, tmp_path: Path) -> None:
+    at = ("--model", tiny.path, "--tasks", "us-address", "--results", tmp_path / "out")
+    done = bench(command, "--methods", "pasta[layers=99],lora", *at)
+    assert done.code == 2
+    assert done.err.endswith("Error: pasta[layers=99] cannot be used here: layers=99: this model has 3 layers, "
+                             "counted from 0.\n")  # fmt: skip
+
+
+def test_what_one_task_can_have_or_no_parameter_makes_possible_is_not_refused(tiny: Any) -> None:
+    known, suite = registry.tasks(), Request.of(Options()).suite
+    texts, words = known.get("sms-spam").plugin(), known.get("us-address").plugin()
+    of_model = frame(models.find(str(tiny.path)), resolve)
+    pooled = build_method(registry.methods(), parse("head[pooling=mean]"))
+    preflight.check_parameters(of_model, [pooled], [texts, words], suite)
+    with pytest.raises(UsageError, match=r"head\[pooling=mean\] cannot be used here: .* is for whole texts"):
+        preflight.check_parameters(of_model, [pooled], [words], suite)
+    unknown = of_model._replace(config=AutoConfig.for_model("funnel", num_labels=2))
+    shared = build_method(registry.methods(), parse("pasta[share_layers=true]"))
+    assert count(unknown, shared, unknown.context(texts)).parameters is None
+    preflight.check_parameters(unknown, [shared], [texts], suite)
