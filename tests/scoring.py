@@ -25,10 +25,12 @@ def score(
     return metric.score(metrics_for(name, labels, kind), list(predictions), list(references), labels)
 
 
-def constant_score(name: str, train: list[Any], references: list[Any], labels: Sequence[str]) -> float | None:
-    kind = METRICS[name].kinds[0]
-    answers = metric.answers_alike(kind, metric.constant_answer(kind, train), references)
-    return score(name, answers, references, labels)[name]
+def constant_score(
+    name: str, train: list[Any], references: list[Any], labels: Sequence[str], of_kind: Any = None
+) -> float | None:
+    kind = of_kind or METRICS[name].kinds[0]
+    answers = metric.answers_alike(kind, metric.constant_answer(METRICS[name](), kind, train, labels), references)
+    return score(name, answers, references, labels, kind)[name]
 
 
 def shares(name: str, predictions: Any, references: Any, labels: Sequence[str] | None) -> Any:

@@ -27,6 +27,10 @@ class TinyPair(_Tiny):
     name, kind, pair, labels, metric = "tiny-pair", "classification", True, ("no", "yes"), "accuracy"
 
 
+class TinyMultiLabel(_Tiny):
+    name, kind, labels, metric = "tiny-multi-label", "multi-label", ("no", "maybe", "yes"), "f1_micro"
+
+
 class TinyRegression(_Tiny):
     name, kind, metric = "tiny-regression", "regression", "spearman"
 
@@ -35,8 +39,8 @@ class TinyTokens(_Tiny):
     name, kind, labels, metric = "tiny-tokens", "token-classification", ("O", "B-X", "I-X"), "entity_f1"
 
 
-KINDS = ("classification", "pair", "regression", "token-classification")
-_TASKS = dict(zip(KINDS, (TinyClassification, TinyPair, TinyRegression, TinyTokens), strict=True))
+KINDS = ("classification", "pair", "multi-label", "regression", "token-classification")
+_TASKS = dict(zip(KINDS, (TinyClassification, TinyPair, TinyMultiLabel, TinyRegression, TinyTokens), strict=True))
 
 
 def task(kind: str) -> Task:
@@ -57,6 +61,8 @@ def examples(kind: str, count: int = 12, seed: int = 0) -> list[Example]:
         text = words()
         if kind == "token-classification":
             return Example(tuple(text), tuple(draw.integers(0, 3, size=len(text)).tolist()))
+        if kind == "multi-label":
+            return Example(" ".join(text), tuple(np.flatnonzero(draw.random(3) < 0.4).tolist()))
         if kind == "regression":
             return Example(" ".join(text), float(draw.normal()))
         if kind == "pair":

@@ -196,10 +196,17 @@ def labels_in_range(reading: Reading) -> Iterator[str]:
     for where, example in reading.examples():
         for error in _label_errors(task, example):
             yield f"{where}: {error}"
-    if task.kind == "classification":
-        train, test = ({example.label for example in reading.splits[name]} for name in ("train", "test"))
-        for label in sorted(test - train, key=repr):
-            yield f"test has examples of label {label} ({task.labels[int(str(label))]}), and train has none"
+    if task.kind in ("classification", "multi-label"):
+        train, test = (
+            {index for example in reading.splits[name] for index in _indices(example.label)}
+            for name in ("train", "test")
+        )
+        for label in sorted(test - train):
+            yield f"test has examples of label {label} ({task.labels[label]}), and train has none"
+
+
+def _indices(label: Any) -> tuple[int, ...]:
+    return label if isinstance(label, tuple) else (label,)
 
 
 def _label_errors(task: Task, example: Any) -> Iterator[str]:
@@ -209,14 +216,17 @@ def _label_errors(task: Task, example: Any) -> Iterator[str]:
             yield f"the label must be a finite float, and is {label!r}"
         return
     words = task.kind == "token-classification"
-    each = label if words else (label,)
+    several = words or task.kind == "multi-label"
+    each = label if several else (label,)
     if not isinstance(each, tuple) or any(type(index) is not int for index in each):
-        yield f"the label must be {'a tuple of ints' if words else 'an int'}, and is {_short(label)}"
+        yield f"the label must be {'a tuple of ints' if several else 'an int'}, and is {_short(label)}"
     if words and len(label) != len(example.text):
         yield f"there are {len(label)} labels for {len(example.text)} words"
     for index in each:
         if not 0 <= index < len(task.labels):
             yield f"the label {index} is none of the {len(task.labels)} that are declared"
+    if several and not words and list(label) != sorted(set(label)):
+        yield f"the label must have each index once, ascending, and is {_short(label)}"
 
 
 def scores(reading: Reading) -> Iterator[str]:
@@ -225,7 +235,7 @@ def scores(reading: Reading) -> Iterator[str]:
     seen = [_plain(example.label) for example in reading.splits["train"]]
     metric = reading.metrics.get(task.metric).plugin()
     better = 1 if metric.higher_is_better else -1
-    answer = scoring.constant_answer(task.kind, seen)
+    answer = scoring.constant_answer(metric, task.kind, seen, task.labels)
 
     def score(answers: list[Any], references: list[Any]) -> float | None:
         return scoring.score([metric], answers, references, task.labels)[metric.name]

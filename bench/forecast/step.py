@@ -148,6 +148,7 @@ def _batch(config: PreTrainedConfig, task: TaskContext, shape: Shape, device: st
     # Tokenizers give segments to the families that embed them.
     names = ["input_ids", "attention_mask"] + ["token_type_ids"] * (getattr(config, "type_vocab_size", 0) > 1)
     of_tokens = task.kind == "token-classification"
-    dtype = torch.float32 if task.kind == "regression" else torch.int64
-    labels = empty(*size) if of_tokens else empty(shape.batch, dtype=dtype)
+    dtype = torch.float32 if task.kind in ("regression", "multi-label") else torch.int64
+    of_labels = (task.num_labels,) if task.kind == "multi-label" else ()
+    labels = empty(*size) if of_tokens else empty(shape.batch, *of_labels, dtype=dtype)
     return Batch({name: empty(*size) for name in names}, labels, shape.batch, labels.numel(), shape.tokens)

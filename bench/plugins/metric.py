@@ -95,6 +95,8 @@ class Metric:
             return None
         if not any(_are_valid(kind, values, names) for kind in self.kinds):
             return None
+        if "token-classification" in self.kinds and list(map(len, predictions)) != list(map(len, references)):
+            return None
         try:
             found = self.leave_one_out(predictions, references, names)
         except TooLarge:
@@ -121,14 +123,31 @@ def score(
     return found
 
 
-def constant_answer(kind: Kind, train: Sequence[Any]) -> Any:
-    """The best answer that ignores the input: the most frequent label of the training split (of a word, for token
-    classification), or the training mean of a regression.
+def constant_answer(metric: Metric, kind: Kind, train: Sequence[Any], labels: Sequence[str]) -> Any:
+    """The answer to every example (to every word, for token classification) that scores best on the training split.
+
+    Of a regression the mean or the median; of several labels those that hold most often, however many, or the most
+    frequent combination; of two classes either; of more the most frequent.
     """
+    candidates = _candidates(kind, train, labels)
+    if len(candidates) == 1:
+        return candidates[0]
+    sign = 1 if metric.higher_is_better else -1
+    scores = [sign * metric.compute([each] * len(train), train, labels) for each in candidates]
+    return candidates[max(range(len(scores)), key=lambda at: -math.inf if math.isnan(scores[at]) else scores[at])]
+
+
+def _candidates(kind: Kind, train: Sequence[Any], labels: Sequence[str]) -> list[Any]:
     if kind == "regression":
-        return statistics.fmean(train)
-    flat = [index for row in train for index in row] if kind == "token-classification" else train
-    return Counter(flat).most_common(1)[0][0]
+        return [statistics.fmean(train), statistics.median(train)]
+    if kind == "classification":
+        frequent = [label for label, _ in Counter(train).most_common()]
+        return frequent[: 2 if len(labels) == 2 else 1]
+    frequent = [label for label, _ in Counter(index for row in train for index in row).most_common()]
+    if kind == "token-classification":
+        return frequent[:1]
+    combination = Counter(map(tuple, train)).most_common(1)[0][0]
+    return [list(combination), *(sorted(frequent[:count]) for count in range(len(frequent) + 1))]
 
 
 def answers_alike(kind: Kind, answer: Any, references: Sequence[Any]) -> list[Any]:
@@ -170,7 +189,8 @@ def _are_valid(kind: Kind, values: Sequence[Any], labels: Sequence[str]) -> bool
     if not labels or not all(labels) or not _all_of(values, list):
         return False
     indices = [index for row in values for index in row]
-    return _all_of(indices, int) and all(-1 <= index < len(labels) for index in set(indices))
+    lowest = -1 if kind == "token-classification" else 0
+    return _all_of(indices, int) and all(lowest <= index < len(labels) for index in set(indices))
 
 
 def _all_of(values: Sequence[Any], *kinds: type) -> bool:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from bench.errors import first_error
 
+WEIGHTED_KINDS = ("classification", "token-classification")  # of tasks whose classes can be weighed in the loss
 Masks = Literal["16-bit", "torch"]
 
 
@@ -43,6 +44,9 @@ class Recipe(BaseModel):
     max_grad_norm: float | None = Field(1.0, gt=0, description="of all gradients together; None: not clipped")
     adam_epsilon: float = Field(1e-8, gt=0)
     optimizer: Literal["adamw"] = "adamw"
+    class_weights: Literal["balanced"] | None = Field(
+        None, description="of the loss: balanced is scikit-learn's n / (classes * count), from train; None: all alike"
+    )
     chosen_by: str = Field(description="who chose these settings, on which data, from how many trials")
     trials: int | None = Field(None, ge=1, description="settings that were tried, these included; None: not counted")
     trial_examples: int | None = Field(None, ge=1, description="training examples that each of these trials saw")

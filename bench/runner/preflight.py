@@ -16,8 +16,9 @@ from bench.grid.suites import EVERY_METHOD, Budget, Suite
 from bench.plugins import registry
 from bench.plugins.method import Method
 from bench.plugins.metric import Metric
+from bench.plugins.recipe import WEIGHTED_KINDS
 from bench.plugins.registry import Found, Registry
-from bench.plugins.specs import changed_params, method_label
+from bench.plugins.specs import build_method, changed_params, method_label
 from bench.plugins.task import Splits, Task
 from bench.runner.request import Request
 
@@ -40,6 +41,7 @@ def check(requests: Sequence[Request], methods: Registry[Method], tasks: Registr
     _check_pooling(request, tasks)
     for each in requests:
         _check_recipes(each.suite, methods, tasks)
+        _check_class_weights(each, methods, tasks)
 
 
 @dataclass(frozen=True)
@@ -130,3 +132,15 @@ def _check_recipes(suite: Suite, methods: Registry[Method], tasks: Registry[Task
     for recipes in (suite.recipes, *suite.task_recipes.values()):
         for method in recipes.keys() - {EVERY_METHOD}:
             methods.get(method)
+
+
+def _check_class_weights(request: Request, methods: Registry[Method], tasks: Registry[Task]) -> None:
+    built = [build_method(methods, spec) for spec in request.methods]
+    for task in request.tasks:
+        kind = tasks.get(task).plugin.kind
+        for method in built if kind not in WEIGHTED_KINDS else ():
+            if request.recipes.overrides(method, task, request.suite).settings.get("class_weights"):
+                raise UsageError(
+                    f"The recipe of {method.name} for {task} sets class_weights, and {kind} has no classes to weigh: "
+                    f"set it for tasks of {' and '.join(WEIGHTED_KINDS)} alone ([task_recipes])."
+                )

@@ -196,7 +196,7 @@ class CellRun:
             sign = 1 if self.record.higher_is_better else -1
             if score is None or (constant is not None and sign * score <= sign * constant):
                 return "the validation score is no better than a constant answer's"
-        if self.trained.final_loss >= self.data.splits["train"].constant_loss:
+        if self.trained.final_loss >= self.data.splits["train"].constant_loss(self.recipe.class_weights is not None):
             return "the training loss ended no lower than a constant answer's"
         return None
 
@@ -212,7 +212,8 @@ class CellRun:
         )
 
     def _constant_score(self, split: str) -> float | None:
-        answer = constant_answer(self.task.kind, self.data.splits["train"].references)
+        train = self.data.splits["train"].references
+        answer = constant_answer(self.metrics[0], self.task.kind, train, self.task.labels)
         answers = answers_alike(self.task.kind, answer, self.data.splits[split].references)
         return self._scores(split, answers)[self.task.metric]
 

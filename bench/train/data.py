@@ -37,9 +37,9 @@ CACHED = 16  # data sets that a worker keeps: a grid's tasks come up again with 
 class Batch:
     """One padded batch.
 
-    inputs: what the model takes, each [batch, length], int64. labels: [batch] class indices (int64) or
-    numbers (float32), or [batch, length] with IGNORED where nothing is scored. scored: the number of
-    labels that count, by which a mean loss is divided. tokens: non-padding tokens.
+    inputs: what the model takes, each [batch, length], int64. labels: [batch] class indices (int64) or numbers
+    (float32); [batch, length] with IGNORED where nothing is scored; or [batch, labels], 1 where one holds. scored: the
+    number of labels that count, by which a mean loss is divided. tokens: non-padding tokens.
     """
 
     inputs: dict[str, torch.Tensor]
@@ -84,9 +84,10 @@ AS_IT_IS = Scale()
 class Encoded:
     """A tokenised split. Row i of every field is example i of the split.
 
-    inputs: what the model takes, by name, int32. labels: one an example, int64, or float32 on `scale`; or one a token,
-    IGNORED where nothing is scored. word_starts: for token classification, the position of each word's first piece,
-    TRUNCATED where it has none. references: the labels as scored, one a word. truncation: what was cut.
+    inputs: what the model takes, by name, int32. labels: one an example, int64, or float32 on `scale`; one a token,
+    IGNORED where nothing is scored; or [examples, num_labels], float32, 1 where a label holds. num_labels: of the task,
+    1 for a regression. word_starts: for token classification, the position of each word's first piece, TRUNCATED where
+    it has none. references: the labels as scored, one a word. truncation: what was cut.
     """
 
     kind: Kind
@@ -95,6 +96,7 @@ class Encoded:
     labels: np.ndarray | list[np.ndarray]
     references: list[Any]
     word_starts: list[np.ndarray]
+    num_labels: int
     scale: Scale = AS_IT_IS
     truncation: Truncation = NOTHING_CUT
 
@@ -106,14 +108,30 @@ class Encoded:
         """Tokens an example, special ones included: [examples], int64."""
         return np.array([len(row) for row in self.inputs["input_ids"]], dtype=np.int64)
 
-    @cached_property
-    def constant_loss(self) -> float:
-        """The mean loss of the best constant answer: the entropy of the labels, or their variance."""
-        labels = np.concatenate(self.labels) if isinstance(self.labels, list) else self.labels
+    def constant_loss(self, class_weights: bool = False) -> float:
+        """The mean loss of the best constant answer: the entropy of the labels, or their variance.
+
+        class_weights: where they balance the loss, all classes that occur count alike.
+        """
         if self.kind == "regression":
-            return float(labels.var())
-        _, counts = np.unique(labels[labels != IGNORED], return_counts=True)
-        return float(-(counts / counts.sum()) @ np.log(counts / counts.sum()))
+            return float(np.asarray(self.labels).var())
+        if self.kind == "multi-label":
+            rates = np.asarray(self.labels).mean(0)
+            return float(np.mean(_entropy(np.stack([rates, 1 - rates]))))
+        found, counts = self._class_counts()
+        return float(_entropy(np.full(len(found), 1 / len(found)) if class_weights else counts / counts.sum()))
+
+    def balanced_weights(self) -> np.ndarray:
+        """scikit-learn's balanced weight of each class, 0 where one does not occur: [num_labels], float32."""
+        classes, counts = self._class_counts()
+        weights = np.zeros(self.num_labels, dtype=np.float32)
+        weights[classes] = counts.sum() / (len(classes) * counts)
+        return weights
+
+    def _class_counts(self) -> tuple[np.ndarray, np.ndarray]:
+        labels = np.concatenate(self.labels) if isinstance(self.labels, list) else self.labels
+        classes, counts = np.unique(labels[labels != IGNORED], return_counts=True)
+        return classes, counts
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
         """These examples, padded on the right to the longest of them."""
@@ -123,13 +141,19 @@ class Encoded:
             key: _padded([rows[i] for i in indices], self.pad_id if key == "input_ids" else 0)
             for key, rows in self.inputs.items()
         }
-        scored = len(indices)
         if isinstance(self.labels, list):
             labels = _padded([self.labels[i] for i in indices], IGNORED)
-            scored = int((labels != IGNORED).sum())
         else:
             labels = torch.from_numpy(self.labels[indices])
+        scored = labels.numel() if labels.is_floating_point() else int((labels != IGNORED).sum())
         return Batch(inputs, labels, len(indices), scored, int(self.lengths[indices].sum()))
+
+
+def _entropy(probabilities: np.ndarray) -> np.ndarray:
+    """Over the first axis, in nats; 0 times the logarithm of 0 is 0."""
+    logarithms = np.log(probabilities, out=np.zeros(probabilities.shape), where=probabilities > 0)
+    found: np.ndarray = -(probabilities * logarithms).sum(0)
+    return found
 
 
 def _padded(rows: list[np.ndarray], fill: int) -> torch.Tensor:
@@ -246,6 +270,10 @@ def _fits(example: Example, task: Task) -> bool:
         return False
     if task.kind == "regression":
         return isinstance(label, int | float) and math.isfinite(label)
+    if task.kind == "multi-label":
+        if not (isinstance(label, tuple) and all(_is_index(each, task) for each in label)):
+            return False
+        return list(label) == sorted(set(label))
     return _is_index(label, task)
 
 
@@ -288,10 +316,15 @@ def encode(
         ]
     elif task.kind == "regression":
         labels = ((np.array(references, dtype=np.float64) - scale.mean) / scale.std).astype(np.float32)
+    elif task.kind == "multi-label":
+        labels = np.zeros((len(examples), task.num_labels), dtype=np.float32)
+        for row, holding in zip(labels, references, strict=True):
+            row[holding] = 1
     else:
         labels = np.array(references, dtype=np.int64)
     cut = truncation(task, examples, tokenizer, encoding, longest(task, tokenizer, found))
-    return Encoded(task.kind, int(tokenizer.pad_token_id), inputs, labels, references, starts, scale, cut)
+    size = task.num_labels
+    return Encoded(task.kind, int(tokenizer.pad_token_id), inputs, labels, references, starts, size, scale, cut)
 
 
 def _piece_labels(label: Any, starts: np.ndarray, length: int) -> np.ndarray:

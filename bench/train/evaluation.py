@@ -24,7 +24,8 @@ class PredictionError(Exception):
 
 
 def predict(model: nn.Module, data: Encoded, profile: Profile) -> list[Any]:
-    """The model's predictions in the order of the data: a class index, a number, or a list of one index a word.
+    """The model's predictions in the order of the data: a class index; a number; the indices of the labels of a
+    probability above 0.5; or a list of one index a word.
 
     Raises:
         PredictionError: if a prediction is not a number. NaN logits have a largest one like any others, so a model
@@ -60,6 +61,9 @@ def _logits(model: nn.Module, data: Encoded, indices: np.ndarray, profile: Profi
 def _of_batch(logits: Tensor, data: Encoded, indices: np.ndarray) -> list[Any]:
     if data.kind == "regression":
         return (logits.squeeze(-1).cpu().double() * data.scale.std + data.scale.mean).tolist()
+    if data.kind == "multi-label":
+        rows = logits.cpu().numpy()
+        return [[NOT_A_NUMBER] if np.isnan(row).any() else np.flatnonzero(row > 0).tolist() for row in rows]
     best = logits.argmax(-1).masked_fill(logits.isnan().any(-1), NOT_A_NUMBER).cpu().numpy()
     if data.kind == "classification":
         return best.tolist()

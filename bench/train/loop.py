@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import TYPE_CHECKING
 
@@ -15,12 +15,12 @@ import torch
 from torch.nn import functional
 
 from bench.measure.time import Step, StepClock, Timeline
-from bench.plugins.recipe import Recipe
+from bench.plugins.recipe import WEIGHTED_KINDS, Recipe
 from bench.plugins.task import Kind
 from bench.profiles import Profile
 from bench.train.adaptation import Adapted
 from bench.train.batches import CostliestParts, parts_of, training_batches
-from bench.train.data import Batch, Encoded
+from bench.train.data import IGNORED, Batch, Encoded
 from bench.train.features import Features, features_of
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class TrainState:
-    """A model in training: the parameters that train, their optimiser, and its learning-rate schedule."""
+    """A model in training: the parameters that train, their optimiser, its schedule, and weights in the loss."""
 
     model: nn.Module
     kind: Kind
@@ -90,6 +90,7 @@ class TrainState:
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LambdaLR
     max_grad_norm: float | None
+    class_weights: Tensor | None = None  # [labels], float32
 
     @classmethod
     def of(
@@ -114,15 +115,18 @@ class TrainState:
         """The clipped gradients of one batch; returns its mean loss.
 
         The batch is computed in parts, and has the gradient of the whole: each part's loss is divided by the count of
-        labels in all of them.
+        labels in all of them, or by their weights.
         """
         losses = []
-        scored = max(1, sum(part.scored for part in parts))
+        scored: float | Tensor = max(1, sum(part.scored for part in parts))
+        if self.class_weights is not None:
+            labels = torch.cat([part.labels.flatten() for part in parts])
+            scored = self.class_weights[labels[labels != IGNORED]].sum().clamp(min=torch.finfo(torch.float32).tiny)
         for part, context in zip(parts, cached or repeat(nullcontext()), strict=False):
             with context:
                 with self.profile.precision():
                     logits = self.model(**part.inputs).logits
-                loss = loss_sum(self.kind, logits, part.labels) / scored
+                loss = loss_sum(self.kind, logits, part.labels, self.class_weights) / scored
                 loss.backward()
             losses.append(loss.detach())
         if self.max_grad_norm is not None:
@@ -166,6 +170,10 @@ def train(
     if total == 0 or not any(parameter.requires_grad for parameter in model.parameters()):
         raise TrainingError("nothing to train: no parameter requires a gradient, or there is no example")
     state = TrainState.of(model, adapted.head, data.kind, recipe, profile, total)
+    if recipe.class_weights is not None:
+        if data.kind not in WEIGHTED_KINDS:
+            raise TrainingError(f"the recipe sets class_weights, and {data.kind} has no classes to weigh")
+        state = replace(state, class_weights=torch.from_numpy(data.balanced_weights()).to(profile.device))
     clock = StepClock(profile.device)
     before = [_sample(parameter) for parameter in state.trained]
     losses = torch.full((total,), math.nan, device=profile.device)  # one tensor: no block of memory a step
@@ -231,16 +239,18 @@ def _measure(
         measure(model, features.compute_largest_batch)
 
 
-def loss_sum(kind: Kind, logits: Tensor, labels: Tensor) -> Tensor:
-    """The summed loss of a batch; divided by the number of scored labels it is the usual mean loss.
+def loss_sum(kind: Kind, logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """The summed loss of a batch; divided by the number of scored labels, or by their weights, it is the mean loss.
 
-    Cross entropy for classification, over scored positions only for token classification; squared error
-    for regression.
+    Cross entropy for classification, over scored positions only for token classification; binary cross entropy of each
+    label for multi-label classification; squared error for regression.
     """
     logits = logits.float()
     if kind == "regression":
         return functional.mse_loss(logits.squeeze(-1), labels, reduction="sum")
-    return functional.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="sum")
+    if kind == "multi-label":
+        return functional.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
+    return functional.cross_entropy(logits.flatten(0, -2), labels.flatten(), class_weights, reduction="sum")
 
 
 def learning_rate_factor(step: int, total: int, warmup: int) -> float:

@@ -33,6 +33,15 @@ class Temperatures(_Changed):
         return example._replace(label=len(example.text) + example.label / 2)
 
 
+class Topics(_Changed):
+    """Keeps the contract."""
+
+    kind, metric, labels = "multi-label", "f1_micro", ("cold", "warm", "long")
+
+    def change(self, example):
+        return example._replace(label=(example.label, *([2] if len(example.text) % 2 else [])))
+
+
 class Words(_Changed):
     """Keeps the contract."""
 
@@ -118,6 +127,12 @@ labelled("the label must be an int, and is False", lambda example: bool(example.
 labelled("the label must be a finite float, and is nan", lambda example: float("nan"), "scores",
          base=Temperatures)  # fmt: skip
 labelled("there are 1 labels for 4 words", lambda example: (0,), "scores", base=Words)
+labelled("the label must be a tuple of ints, and is 0", lambda example: 0, "scores", base=Topics)
+labelled("the label must have each index once, ascending, and is (1, 0)", lambda example: (1, 0), "scores", base=Topics)
+labelled("the label 3 is none of the 3 that are declared", lambda example: (*example.label, 3), "scores", base=Topics)
+reads("labels-in-range", "test has examples of label 2 (long), and train has none",
+      lambda splits: {**splits, "train": [each for each in splits["train"] if 2 not in each.label]},
+      base=Topics)  # fmt: skip
 reads("labels-in-range", "test has examples of label 1 (warm), and train has none",
       lambda splits: {**splits, "train": [example for example in splits["train"] if not example.label]})  # fmt: skip
 

@@ -24,7 +24,7 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 def test_a_method_that_keeps_the_contract(bench: Bench) -> None:
     done = bench("check", "shift[std=0.1]", "--plugin", GOOD)
-    assert (done.code, done.out, done.err) == (0, "shift[std=0.1]: 12 checks on 4 kinds of task: ok\n", "")
+    assert (done.code, done.out, done.err) == (0, "shift[std=0.1]: 12 checks on 5 kinds of task: ok\n", "")
 
 
 def test_tasks_good_and_bad_as_json(bench: Bench) -> None:

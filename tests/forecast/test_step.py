@@ -106,7 +106,8 @@ def test_micro_batches_compute_the_same_and_keep_less(tiny: tiny_bert.Tiny) -> N
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [*(("classification", name) for name in METHODS), ("token-classification", "pasta")]
+    ("kind", "name"),
+    [*(("classification", name) for name in METHODS), ("token-classification", "pasta"), ("multi-label", "pasta")],
 )
 def test_a_step_and_a_file_take_what_was_predicted(tiny: tiny_bert.Tiny, name: str, kind: str, tmp_path: Path) -> None:
     """Real tensors instead of fake ones, and the adapter as it is saved."""

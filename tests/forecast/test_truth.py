@@ -63,7 +63,7 @@ def examples(lengths: np.ndarray, segments: bool) -> Encoded:
     if segments:
         inputs["token_type_ids"] = [np.zeros_like(row) for row in ids]
     labels = np.arange(len(ids)) % 2
-    return Encoded("classification", 0, inputs, labels, list(labels), [])
+    return Encoded("classification", 0, inputs, labels, list(labels), [], 2)
 
 
 def measured(folder: Path, name: str, recipe: Recipe, context: TaskContext, lengths: np.ndarray) -> int:

@@ -51,7 +51,7 @@ INCLUDED: Any = {
     "seeds": True,
 }
 
-KINDS = ("classification", "pair", "regression", "token-classification")
+KINDS = ("classification", "pair", "multi-label", "regression", "token-classification")
 METHODS = [
     "adapters", "bitfit", "full", "head", "ia3", "lora", "pasta", "pasta[share_layers=true]",
     "pasta[tokens=cls,dropout=0.2]", "peft:vera[r=8]", "prefix_tuning[tokens=4]", "prompt_tuning[tokens=4]",
@@ -95,6 +95,7 @@ SETTINGS = {
         {"epochs": 1, "min_steps": 77, "batch_size": 4, "dropout": 0.1, "max_grad_norm": 1.0, "weight_decay": 0.01},
         seed=4,
     ),
+    "balanced": LAST._replace(recipe={**LAST.recipe, "class_weights": "balanced"}),
     "on-validation": LAST._replace(
         budget=LAST.budget.model_copy(update={"test_examples": None, "score_on": "validation"}),
         # Batches are so large that lengths cut them into parts; 2.4 steps are 3.
@@ -116,8 +117,9 @@ class Golden(NamedTuple):
 
 
 GOLDEN = [
-    *(Golden(m, k, "last" if k in ("classification", "regression") else "best") for m in METHODS for k in KINDS),
+    *(Golden(m, k, "best" if k in ("pair", "token-classification") else "last") for m in METHODS for k in KINDS),
     Golden("lora", "classification", "on-validation"),
+    Golden("lora", "classification", "balanced"),
 ]
 
 

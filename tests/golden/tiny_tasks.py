@@ -10,6 +10,10 @@ def _learnable(kind: str, example: Example) -> Example:
     """With a label that follows from the words, so that losses fall and predictions differ."""
     if kind == "token-classification":
         return example._replace(label=tuple(len(word) % 3 for word in example.text))
+    if kind == "multi-label":
+        return example._replace(
+            label=tuple(at for at, word in enumerate(("good", "bad", "the")) if word in example.text)
+        )
     good = str(example.text).count("good") - str(example.text).count("bad")
     if kind == "regression":
         return example._replace(label=float(good))
@@ -31,6 +35,10 @@ class GoldenClassification(_Golden, examples.TinyClassification):
 
 class GoldenPair(_Golden, examples.TinyPair):
     name = "golden-pair"
+
+
+class GoldenMultiLabel(_Golden, examples.TinyMultiLabel):
+    name = "golden-multi-label"
 
 
 class GoldenRegression(_Golden, examples.TinyRegression):

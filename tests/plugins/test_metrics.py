@@ -211,6 +211,16 @@ def test_the_constant_answer_comes_from_the_training_split() -> None:
     assert constant_score("f1_accuracy_mean", [1, 1, 0], [1, 1, 0, 0], BINARY) == pytest.approx((2 / 3 + 1 / 2) / 2)
     for correlation in ("spearman", "pearson_spearman_mean"):
         assert constant_score(correlation, [1.0, 2.0], [1.0, 5.0], ()) is None
+    # of two classes the one with the higher score, not the more frequent one; the same of the mean and the median
+    assert constant_score("f1", [0, 0, 1], [1, 1, 0, 0], BINARY) == pytest.approx(2 / 3)
+    assert constant_score("mae", [0.0, 0.0, 9.0], [0.0, 6.0], ()) == 3
+    assert constant_score("rmse", [0.0, 0.0, 9.0], [0.0, 6.0], ()) == 3
+    # several labels: 0 holds in 3 of 4, 1 in 2, 2 in 1; micro F1 on train of 0: 6/10, 0 and 1: 10/14, all: 12/18
+    train = [[0, 1], [0, 1], [0], [2]]
+    assert constant_score("f1_micro", train, [[0], [1]], "abc", "multi-label") == pytest.approx(2 * 2 / (4 + 2))
+    assert constant_score("f1_macro", train, [[0], [1, 2]], "abc", "multi-label") == pytest.approx(2 / 3)  # all three
+    assert constant_score("subset_accuracy", train, [[0, 1], []], "abc") == 0.5  # the most frequent combination
+    assert constant_score("f1_micro", [[], []], [[0], []], "ab", "multi-label") == 0
     # B-X everywhere: 2 of 4 entities right, 4 of 4 answers are entities of one word, 2 right
     assert constant_score("entity_f1", [[0, 0], [2]], [[0, 2], [0, 2]], TAGS) == pytest.approx(0.5)
     assert constant_score("entity_f1", [[0, 0, 1]], [[0, 0, 1, 1]], OTAGS) == 0

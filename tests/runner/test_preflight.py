@@ -97,3 +97,15 @@ def test_what_one_task_can_have_or_no_parameter_makes_possible_is_not_refused(ti
     shared = build_method(registry.methods(), parse("pasta[share_layers=true]"))
     assert count(unknown, shared, unknown.context(texts)).parameters is None
     preflight.check_parameters(unknown, [shared], [texts], suite)
+
+
+@pytest.mark.parametrize(("task", "refused"), [("rt-intensity", True), ("sms-spam", False), ("us-address", False)])
+def test_class_weights_are_for_tasks_that_have_classes(task: str, refused: bool, tmp_path: Path) -> None:
+    suite = tmp_path / "balanced.toml"
+    suite.write_text(
+        f'name = "balanced"\nsummary = "x"\nmethods = ["lora"]\ntasks = ["{task}"]\nseeds = [0]\n'
+        'model = "minilm-l6"\n[budget]\n[recipes."*"]\nclass_weights = "balanced"\n'
+    )
+    request = Request.of(Options(suite=suite))
+    with pytest.raises(UsageError, match="regression has no classes to weigh") if refused else nullcontext():
+        preflight.check([request], registry.methods(), registry.tasks())

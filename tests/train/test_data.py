@@ -1,5 +1,7 @@
 """From texts to tensors: ids, masks, segments and aligned labels by hand."""
 
+import math
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scoring import score
 
+from bench.errors import SourceError
 from bench.grid.suites import Budget
 from bench.plugins.splits import cut
 from bench.plugins.task import Example, Splits
-from bench.train.data import IGNORED, encode, examples_of, prepare
+from bench.train.data import IGNORED, encode, examples_of, prepare, read
 from bench.train.tokens import TRUNCATED
 
 AT = {token: index for index, token in enumerate(tiny_bert.VOCAB)}
@@ -157,3 +160,28 @@ def test_the_record_has_what_was_removed(tiny_model_dir: Path, cuts: bool, expec
     data = prepare(Films, Path(), tiny_model_dir, Budget()).description
     assert (data.removed, data.conflicts) == expected
     assert data.examples == {"train": 4, "validation": 1, "test": 1}
+
+
+@pytest.mark.parametrize(
+    ("label", "fits"),
+    [((0, 2), True), ((), True), (0, False), ((2, 0), False), ((0, 0), False), ((3,), False), ((-1,), False),
+     ((0.0,), False), (None, False)],
+)  # fmt: skip
+def test_several_labels_are_a_tuple_of_indices(label: Any, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = tiny_bert.task("multi-label")
+    monkeypatch.setattr(type(task), "read", lambda self, path: {"train": [Example("good", label)]})
+    with nullcontext() if fits else pytest.raises(SourceError, match="do not fit the task: example 0 of train"):
+        read(task, Path("nowhere"))
+
+
+def test_several_labels_are_a_row_of_indicators(tiny: tiny_bert.Tiny) -> None:
+    task = tiny_bert.task("multi-label")
+    examples = [Example("good", (0, 2)), Example("bad", ()), Example("film", (0,)), Example("the", (0,))]
+    data = encode(task, examples, tiny.tokenizer)
+    assert data.references == [[0, 2], [], [0], [0]]
+    assert data.labels.tolist() == [[1, 0, 1], [0, 0, 0], [1, 0, 0], [1, 0, 0]]  # type: ignore[union-attr]
+    batch = data.batch([0, 1])
+    assert (batch.scored, batch.examples, batch.labels.dtype) == (6, 2, torch.float32)
+    # rates 3/4, 0 and 1/4: entropies h, 0 and h
+    h = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+    assert data.constant_loss() == pytest.approx(2 * h / 3)

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import tiny as tiny_bert
 import torch
+from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
@@ -89,6 +91,55 @@ def test_parts_give_the_gradient_of_one_padded_batch(tiny: Any, kind: str, large
         assert torch.allclose(one, other, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["classification", "pair", "token-classification"])
+@pytest.mark.parametrize("largest", [2, 8])
+def test_weighted_classes_in_parts_give_the_loss_and_gradient_of_torch(tiny: Any, kind: str, largest: int) -> None:
+    data = tiny.data(kind, 8)
+    weights = torch.tensor([0.25, 3.0, 1.0][: data.num_labels])
+    batch, parts = data.batch(range(8)), [data.batch(p) for p in like_length_parts(data.lengths, largest, 0)]
+    mine, other = (tiny.adapted(build("full"), kind) for _ in range(2))
+    recipe = tiny_bert.recipe(max_grad_norm=None)
+    state = TrainState.of(mine.module, mine.head, data.kind, recipe, tiny_bert.profile(), 1)
+    loss = replace(state, class_weights=weights).gradients(parts)
+    logits = other.module(**batch.inputs).logits
+    theirs = torch.nn.CrossEntropyLoss(weight=weights)(logits.flatten(0, -2), batch.labels.flatten())
+    theirs.backward()
+    assert float(loss) == pytest.approx(theirs.item(), abs=1e-6)
+    gradients = {name: parameter.grad for name, parameter in other.module.named_parameters()}
+    for name, parameter in mine.module.named_parameters():
+        assert torch.allclose(parameter.grad, gradients[name], rtol=0, atol=1e-6), name
+
+
+def test_balanced_weights_are_sklearns_and_change_a_training(tiny: Any) -> None:
+    data = tiny.data("classification", 12)
+    classes = np.unique(data.labels)
+    want = compute_class_weight("balanced", classes=classes, y=data.labels)
+    np.testing.assert_allclose(data.balanced_weights()[classes], want, rtol=1e-6)
+    assert data.constant_loss(class_weights=True) == pytest.approx(math.log(len(classes)))
+    plain, balanced = (
+        fit(
+            tiny.adapted(build("head"), "classification"), data, tiny_bert.recipe(epochs=2, class_weights=weights)
+        ).losses
+        for weights in (None, "balanced")
+    )
+    assert plain != balanced
+    tokens = tiny.data("token-classification", 12)
+    flat = np.concatenate(tokens.labels)
+    want = compute_class_weight("balanced", classes=np.arange(3), y=flat[flat != -100])
+    np.testing.assert_allclose(tokens.balanced_weights(), want, rtol=1e-6)
+
+
+def test_a_class_that_does_not_occur_has_no_weight() -> None:
+    data = replace(numbers(4), num_labels=3)
+    np.testing.assert_allclose(data.balanced_weights(), [1, 1, 0])
+
+
+@pytest.mark.parametrize("kind", ["regression", "multi-label"])
+def test_what_has_no_classes_is_not_weighed(tiny: Any, kind: str) -> None:
+    with pytest.raises(TrainingError, match=f"the recipe sets class_weights, and {kind} has no classes to weigh"):
+        fit(tiny.adapted(build("head"), kind), tiny.data(kind), tiny_bert.recipe(class_weights="balanced"))
+
+
 def test_one_seed_gives_one_training_to_the_bit_and_another_seed_another(tiny: Any) -> None:
     recipe = tiny_bert.recipe(epochs=3)
     runs = [fit(tiny.adapted(build("pasta"), "pair"), tiny.data("pair"), recipe, seed=seed) for seed in (7, 7, 8)]
@@ -135,7 +186,7 @@ def numbers(count: int) -> Encoded:
     """Example i is the one token i, its label whether i is odd."""
     inputs = {"input_ids": [np.array([i]) for i in range(count)], "attention_mask": [np.array([1])] * count}
     labels = np.arange(count) % 2
-    return Encoded("classification", 0, inputs, labels, labels.tolist(), [])
+    return Encoded("classification", 0, inputs, labels, labels.tolist(), [], 2)
 
 
 def test_a_training_that_did_nothing_is_void() -> None:

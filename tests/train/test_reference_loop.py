@@ -58,6 +58,8 @@ def plain_loop(adapted: Adapted, kind: str, recipe: Any, steps: int, seed: int, 
                     for at, word in enumerate(ids):
                         if word is not None and word not in ids[:at]:
                             labels[row, at] = examples[i].label[word]
+            elif kind == "multi-label":  # as floats: transformers then takes binary cross entropy
+                labels = torch.tensor([[float(label in examples[i].label) for label in range(3)] for i in indices])
             else:
                 labels = torch.tensor([examples[i].label for i in indices])
             loss = adapted.module(**inputs, labels=labels).loss

@@ -132,7 +132,7 @@ def test_targets_are_standardised_by_those_of_train(tiny: Any) -> None:
     data = encode(task, train, tiny.tokenizer, scale=scale)
     np.testing.assert_allclose(data.labels, [(label - 3) / math.sqrt(14 / 3) for label in (1, 2, 6)], rtol=1e-6)
     assert data.references == [1, 2.0, 6.0]
-    assert data.constant_loss == pytest.approx(1)
+    assert data.constant_loss() == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
