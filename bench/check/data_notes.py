@@ -29,7 +29,7 @@ def notes(task: Task, splits: Splits, metric: Metric) -> Iterator[tuple[str, str
         yield from _rare(task, splits)
     yield "words", _lengths(splits)
     train, test = ([_plain(example.label) for example in splits[name]] for name in ("train", "test"))
-    answers = scoring.answers_alike(task.kind, scoring.constant_answer(task.kind, train), test)
+    answers = scoring.answers_alike(task.kind, scoring.constant_answer(metric, task.kind, train, task.labels), test)
     score = scoring.score([metric], answers, test, task.labels)[metric.name]
     if score is not None:
         yield "constant answer", f"{metric.name} {score:.4f} on test, without a look at the text"

@@ -68,8 +68,10 @@ def metrics_of(task: type[Task] | Task, known: Registry[Metric]) -> list[Found[M
 def code_files(method: str, task: str, plugins: Sequence[Path] = ()) -> list[Path]:
     """The files of the plugins that a cell of this method and task depends on."""
     found = tasks(plugins).get(task)
-    scored_by = metrics_of(found.plugin, metrics(plugins))
-    return [methods(plugins).get(method).file, found.file, *dict.fromkeys(each.file for each in scored_by)]
+    known = metrics(plugins)
+    companions = known.get(found.plugin.metric).plugin.companions
+    scored_by = [known.get(name).file for name in (found.plugin.metric, *companions)]
+    return [methods(plugins).get(method).file, found.file, *dict.fromkeys(scored_by)]
 
 
 @dataclass(frozen=True)

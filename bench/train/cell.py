@@ -86,15 +86,16 @@ class CellRun:
         self.method = method_class(method_class.Params(**self.cell.params))
         self.task = registry.tasks(self.assignment.plugins).get(self.cell.task).plugin()
         self.record.metric = self.task.metric
-        known = registry.metrics(self.assignment.plugins)
-        self.metrics = [found.plugin() for found in registry.metrics_of(self.task, known)]
-        self.record.higher_is_better = self.metrics[0].higher_is_better
-        self.stores_shares = self.task.metric not in known.built_in()
+        self.known_metrics = registry.metrics(self.assignment.plugins)
+        self.record.higher_is_better = self.known_metrics.get(self.task.metric).plugin.higher_is_better
+        self.stores_shares = self.task.metric not in self.known_metrics.built_in()
 
     def read_data(self) -> None:
         task_class = cast(Hashable, type(self.task))
         self.data = prepare(task_class, self.assignment.data, self.assignment.model, self.cell.budget)
         self.task, self.record.data = self.data.task, self.data.description
+        # With the labels of the data, which a task may not know before.
+        self.metrics = [found.plugin() for found in registry.metrics_of(self.task, self.known_metrics)]
 
     def load_model(self) -> None:
         """Load the model, draw its head, and apply the method."""

@@ -26,7 +26,7 @@ def test_every_check_has_a_method_that_fails_it() -> None:
 def test_a_method_that_keeps_the_contract_passes() -> None:
     outcomes = outcomes_of(Shift)
     assert [outcome for outcome in outcomes if outcome.status != "ok"] == []
-    assert len(outcomes) == 4 * len(EVERY_KIND) + len(ONE_KIND)
+    assert len(outcomes) == 5 * len(EVERY_KIND) + len(ONE_KIND)
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: f"{broken.check}-{broken.plugin.name}")
@@ -41,9 +41,9 @@ def test_a_violation_is_found_and_named(broken: Broken) -> None:
 
 
 def test_where_a_method_cannot_be_applied_no_other_check_runs() -> None:
-    assert [outcome.check for outcome in outcomes_of(BROKEN[0].plugin)] == ["applies"] * 4
+    assert [outcome.check for outcome in outcomes_of(BROKEN[0].plugin)] == ["applies"] * 5
     outcomes = outcomes_of(AppliesToNothing)
-    assert [(outcome.status, outcome.reason) for outcome in outcomes] == [("skipped", "it is for other encoders")] * 4
+    assert [(outcome.status, outcome.reason) for outcome in outcomes] == [("skipped", "it is for other encoders")] * 5
     report = Report(Plugin("x", "method"), outcomes)
     assert report.status == "not checked"
     assert report.lines() == ["x: not checked", "  does not apply: it is for other encoders"]

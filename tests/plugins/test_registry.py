@@ -213,7 +213,13 @@ def test_a_metric_of_a_file_scores_a_task_and_is_part_of_its_cells_code(write: W
     assert [each.plugin.name for each in of_task] == ["luck", "spearman"]
     assert set(found.found) - set(found.built_in()) == {"luck"}
     files = registry.code_files("lora", "good-task", [luck, mine])
-    assert files == [ROOT / "methods" / "lora.py", mine, luck, ROOT / "metrics" / "correlation.py"]
+    assert files == [
+        ROOT / "methods" / "lora.py",
+        mine,
+        luck,
+        ROOT / "metrics" / "correlation.py",
+        ROOT / "metrics" / "accuracy.py",
+    ]
     others = [registry.code_files("lora", "rt-polarity", plugins) for plugins in ([luck, mine], [])]
     assert others[0] == others[1]
     with pytest.raises(UsageError, match="There is no metric 'luck'"):
