@@ -45,7 +45,10 @@ class PrefixTuning(Method):
         return model
 
     def trainable_formula(self, config: Any, task: TaskContext) -> int:
-        return int(2 * self.params.tokens * config.num_hidden_layers * config.hidden_size)
+        heads = config.num_attention_heads
+        of_keys = getattr(config, "num_key_value_heads", None) or heads  # fewer where queries share them
+        width = getattr(config, "head_dim", None) or config.hidden_size // heads
+        return int(2 * self.params.tokens * config.num_hidden_layers * of_keys * width)
 
     def virtual_tokens(self) -> int:
         return int(self.params.tokens)

@@ -27,6 +27,7 @@ from bench.plugins.task import Task, TaskContext
 from bench.train.adaptation import Adapted, adapt
 from bench.train.data import Encoded, encode
 from bench.train.model import context, init_head, load_model, load_tokenizer, quiet_libraries
+from bench.train.pooling import pool, reads_last_token
 
 HIDDEN, LAYERS = 32, 3
 
@@ -83,6 +84,8 @@ class Encoder:
         """The encoder with this seed's head and without a method, not to be changed; and its logits of `data`."""
         model = self.model(kind)
         init_head(model, seeds.streams(seed)[seeds.HEAD_INIT])
+        if reads_last_token(model) and kind != "token-classification":
+            pool(model, "model")
         return model, logits(model, self.data(kind))
 
     def model(self, kind: str) -> Any:

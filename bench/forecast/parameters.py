@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from transformers import AutoConfig
 
-from bench.errors import NotApplicable
+from bench.errors import NotApplicable, UsageError
 from bench.grid import seeds
 from bench.grid.models import Model
 from bench.measure.parameters import ParameterCount
@@ -34,7 +34,13 @@ class Frame(NamedTuple):
     lacks_pooler: bool = False
 
     def with_special_tokens(self, count: int) -> Frame:
-        """The same model, with this many special tokens per input: one [CLS] and separators."""
+        """The same model, with this many special tokens per input: one [CLS] and separators.
+
+        Raises:
+            UsageError: for a tokenizer that puts none around a text.
+        """
+        if not self.single:
+            raise UsageError("--special-tokens: this model's tokenizer puts none around a text.")
         tokens = (self.single[0], *self.single[-1:] * (count - 1))
         return self._replace(single=tokens, pair=tokens)
 

@@ -17,7 +17,7 @@ from bench.plugins.method import Method
 from bench.plugins.registry import Registry
 from bench.plugins.task import HeadPooling, TaskContext
 from bench.train.model import head_parameters, init_head
-from bench.train.pooling import add_dense_layer, pool, remove_pooler
+from bench.train.pooling import add_dense_layer, pool, reads_last_token, remove_pooler
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,7 +59,7 @@ def adapt(model: PreTrainedModel, method: Method, task: TaskContext, cell_seeds:
     module = method.apply(model, task)
     if not isinstance(module, torch.nn.Module):
         raise PluginError(f"apply of {method.name} returns {module!r}, not the module to call")
-    if pooling != "model":
+    if pooling != "model" or (task.kind != "token-classification" and reads_last_token(model)):
         pool(model, pooling)
     for parameter in head:
         parameter.requires_grad_(True)

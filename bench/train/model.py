@@ -42,7 +42,17 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     # Without a vocabulary transformers makes a tokenizer of special tokens alone, to which every word is unknown.
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         raise SourceError(f"The tokenizer in {path} cannot be loaded: it has no vocabulary.")
+    if tokenizer.pad_token is None and is_decoder(load_config(path)):
+        tokenizer.pad_token = tokenizer.eos_token  # any will do: nothing reads what the attention mask hides
     return tokenizer
+
+
+def is_decoder(config: PreTrainedConfig) -> bool:
+    """Whether the family is trained to predict the next token alone, as GPT-2, Llama and Qwen are."""
+    from transformers.models.auto import modeling_auto as families
+
+    causal, masked = families.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, families.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    return config.model_type in causal and config.model_type not in masked
 
 
 def load_config(path: Path) -> PreTrainedConfig:
@@ -124,6 +134,7 @@ def meta_model(config: PreTrainedConfig, kind: Kind, num_labels: int, dropout: f
 def _configure(config: PreTrainedConfig, num_labels: int, dropout: float | None) -> None:
     """Set the labels and, where it is given, the probability of every dropout."""
     config.num_labels = num_labels
+    config.use_cache = False  # of keys and values, for generating text
     if dropout is not None:
         for name in dropouts(config):
             setattr(config, name, dropout)
@@ -132,10 +143,10 @@ def _configure(config: PreTrainedConfig, num_labels: int, dropout: float | None)
 def dropouts(config: PreTrainedConfig) -> dict[str, float]:
     """The probabilities of a model's dropouts, by the configuration's names for them.
 
-    Families name them differently; all are numbers with "dropout" in their name.
+    Families name them differently; all are numbers with "dropout" in their name, or "pdrop" in GPT-2's.
     """
     found = config.to_dict().items()
-    return {name: value for name, value in found if "dropout" in name and isinstance(value, int | float)}
+    return {k: value for k, value in found if ("dropout" in k or "pdrop" in k) and isinstance(value, int | float)}
 
 
 def _with_head(kind: Kind) -> Any:

@@ -48,7 +48,7 @@ def _checkpoint(module: nn.Module) -> None:
     # would go down to them, whatever trains.
     model.disable_input_require_grads()
     for part in module.modules():
-        if isinstance(part, GradientCheckpointingLayer):
+        if isinstance(part, GradientCheckpointingLayer | PreTrainedModel):  # GPT-2 itself drops them
             part.register_forward_pre_hook(_refuse_cache, with_kwargs=True)
 
 

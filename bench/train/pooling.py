@@ -3,6 +3,10 @@
 mean: the mean over the text's tokens; cls: the state of its first one; cls-dense: that state through a dense layer and
 tanh of the head's own, as in RoBERTa. The last is for models whose files lack the pooler that their head would read,
 such as BERT saved after masked-language training: the layer is drawn, trained, counted and saved with the head.
+
+A decoder's head reads the state of the last token, the only one that has seen the whole text. Here that is the last one
+of the attention mask. transformers takes the last one that is not the padding token, which is another one where a text
+ends in that token: decoders without a padding token are padded with the one that ends a text.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import SourceError
+from bench.errors import NotApplicable, SourceError
 from bench.plugins.task import HeadPooling
 from bench.train.model import head_modules
 
@@ -56,8 +60,44 @@ def pool(model: PreTrainedModel, pooling: HeadPooling) -> None:
     """Let the head read pooled states alone.
 
     After a method is applied, so that a wrapper which puts virtual tokens before the text's has removed their states.
+
+    Raises:
+        NotApplicable: for the first token's state in a decoder.
     """
+    if reads_last_token(model):
+        if pooling == "cls":
+            raise NotApplicable(
+                f"pooling=cls: a {model.config.model_type!r} model reads from left to right, so the state of its first "
+                "token knows nothing of the text: use model (the last token) or mean."
+            )
+        _AtEveryPosition().attach(model)
     model.base_model.register_forward_hook(partial(_pooled, pooling), with_kwargs=True)
+
+
+def reads_last_token(model: PreTrainedModel) -> bool:
+    """Whether it is a decoder whose head for whole texts, of one layer, is to read the last token's state."""
+    from torch import nn
+
+    return isinstance(getattr(model, "score", None), nn.Linear)  # none of transformers' encoders has one of that name
+
+
+class _AtEveryPosition:
+    """A decoder's head scores every position and then chooses one; here all have the pooled state's logits."""
+
+    def __init__(self) -> None:
+        self.length = 0
+
+    def attach(self, model: PreTrainedModel) -> None:
+        if model.config.pad_token_id is None:  # without one transformers refuses batches
+            model.config.pad_token_id = 0
+        model.register_forward_pre_hook(self.take, with_kwargs=True)
+        model.score.register_forward_hook(self.repeat)
+
+    def take(self, model: nn.Module, args: object, kwargs: dict[str, Any]) -> None:
+        self.length = kwargs["input_ids"].shape[1]
+
+    def repeat(self, head: nn.Module, args: object, logits: Tensor) -> Tensor:
+        return logits.expand(-1, self.length, -1)
 
 
 def _pooled(pooling: HeadPooling, backbone: nn.Module, args: object, kwargs: dict[str, Any], output: Any) -> Any:
@@ -67,7 +107,9 @@ def _pooled(pooling: HeadPooling, backbone: nn.Module, args: object, kwargs: dic
     """
     states: Tensor = output.last_hidden_state
     mask: Tensor | None = kwargs.get("attention_mask")
-    if pooling != "mean":
+    if pooling == "model":  # a decoder
+        pooled = states[:, -1] if mask is None else states[range(len(mask)), mask.cumsum(1).argmax(1)]
+    elif pooling != "mean":
         pooled = states[:, 0]
     elif mask is None:
         pooled = states.mean(1)
