@@ -121,7 +121,7 @@ def citation(reading: Reading) -> Iterator[str]:
 
 
 def source(reading: Reading) -> Iterator[str]:
-    """source is a pinned reference."""
+    """source is a well-formed reference."""
     try:
         parse(reading.task.source)
     except SourceError as error:
