@@ -63,7 +63,7 @@ def test_cells_are_pinned_although_the_user_did_not_pin(grid: TinyGrid, hub: Mov
     first = planned(grid, tmp_path)
     (cell,) = first.cells
     assert (cell.model_source, cell.model_revision) == (f"hub:owner/name@{FIRST}", f"commit:{FIRST}")
-    assert first.notes == [f"owner/name: the hub's current commit is {FIRST}."]
+    assert first.notes[0] == f"owner/name: the hub's current commit is {FIRST}."
     hub.current = SECOND
     (moved,) = planned(grid, tmp_path).cells
     assert moved.model_source == f"hub:owner/name@{SECOND}"
