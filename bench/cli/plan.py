@@ -73,10 +73,7 @@ def _explain(rows: list[dict[str, Any]], setting: Setting) -> None:
         unknown = len(rows) - len(known)
         rest = f", without {unknown} row{'s' * (unknown > 1)} whose time is unknown" if unknown else ""
         sources = ", ".join(sorted({row["predicted_seconds_from"] for row in rows if row["predicted_seconds_from"]}))
-        console.print(
-            f"Time of the grid: {duration(sum(known) / setting.profile.workers)}{rest} (from: {sources}; a rate counts "
-            "matrix products only, which makes it a lower bound)."
-        )
+        console.print(f"Time of the grid: {duration(sum(known) / setting.profile.workers)}{rest} (from: {sources}).")
 
 
 def _recipes(rows: Sequence[Mapping[str, Any]]) -> list[str]:

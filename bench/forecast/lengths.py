@@ -42,14 +42,15 @@ class Shape(NamedTuple):
 class Lengths:
     """Tokens of a task's training examples.
 
-    limit: of the task on the model. each: of a random sample; None where the data are not here. train, test: examples
-    that the budget takes; None if unknown. truncation: what the limit cuts from the sample.
+    limit: of the task on the model. each: of a random sample; None where the data are not here. train, test,
+    validation: examples that the budget takes; None if unknown. truncation: what the limit cuts from the sample.
     """
 
     limit: int
     each: np.ndarray | None
     train: int | None
     test: int | None
+    validation: int | None = None
     truncation: Truncation | None = None
 
     @property
@@ -84,15 +85,17 @@ def lengths(task: Task, budget: Budget, model: Model | None, splits: Splits | No
     """The lengths of a task's examples under a budget. model, splits: None where they are not here."""
     scored = budget.limit(budget.source("test") or "test")
     limit = task.max_length if model is None else longest(task, model.tokenizer, model.limits)
+    unknown = Lengths(limit, None, budget.train_examples, scored, budget.validation_examples)
     if model is None or splits is None:
-        return Lengths(limit, None, budget.train_examples, scored)
-    train, test = (examples_of(name, splits, budget) for name in ("train", "test"))
+        return unknown
+    train, test, validation = (examples_of(name, splits, budget) for name in ("train", "test", "validation"))
     if not train:
-        return Lengths(limit, None, budget.train_examples, scored)
+        return unknown
     some = train[:SAMPLE]  # splits are shuffled, so the first are a sample
     tokens = tokenise(task, some, model.tokenizer, model.limits)
     each = np.array([len(ids) for ids in tokens["input_ids"]], dtype=np.int64)
-    return Lengths(limit, each, len(train), len(test), truncation(task, some, model.tokenizer, tokens, limit))
+    sizes = len(train), len(test), len(validation)
+    return Lengths(limit, each, *sizes, truncation(task, some, model.tokenizer, tokens, limit))
 
 
 def batches(at: Lengths, recipe: Recipe, profile: Profile, seed: int) -> Batches:

@@ -1,7 +1,7 @@
-"""How long a cell takes: the median of similar finished cells, else its FLOPs over a rate.
+"""How long a cell takes: the median of similar finished cells, else an estimate from its FLOPs.
 
 The rate is the one that the profile declares or, where this machine supports the profile, that of matrix products on
-it. Element-wise work and loading come on top, so a time from a rate is a lower bound.
+it, of which a step reaches EFFICIENCY. The constants were measured on two cores with minilm-l6 (docs/planning.md).
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ from bench.profiles import Machine, Profile
 from bench.records.record import Record
 
 Source = Literal["records", "declared rate", "measured rate"]
+
+EFFICIENCY = 0.55  # of the rate of matrix products: the rest of a step's time is element-wise work and memory
+STEP_SECONDS = 0.001  # of Python and the optimiser: what a step of the head on cached features takes
+CELL_SECONDS = 2.0  # loading, measuring memory, saving
 
 
 class Like(NamedTuple):
@@ -79,6 +83,12 @@ class Rate:
 
     flops: float
     source: Source
+
+
+def estimate(flops: float, steps: int, rate: Rate) -> float:
+    """Seconds of a cell, from the FLOPs of its training and evaluations and the number of its optimiser steps."""
+    efficiency = EFFICIENCY if rate.source == "measured rate" else 1.0  # what is declared is a sustained rate
+    return flops / (efficiency * rate.flops) + STEP_SECONDS * steps + CELL_SECONDS
 
 
 def rate(profile: Profile, machine: Machine) -> Rate | None:

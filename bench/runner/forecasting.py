@@ -19,7 +19,7 @@ from bench.forecast import memory
 from bench.forecast.lengths import Batches, Lengths, Shape, batches, lengths
 from bench.forecast.memory import Memory
 from bench.forecast.parameters import Count, Frame, count, frame
-from bench.forecast.seconds import Estimator, Like, Rate, Source, rate
+from bench.forecast.seconds import Estimator, Like, Rate, Source, estimate, rate
 from bench.forecast.step import Step, predict
 from bench.grid import models, seeds
 from bench.grid.recipes import ResolvedRecipe, length_scale, resolve_recipe
@@ -243,12 +243,15 @@ def _seconds(setting: Setting, estimator: Estimator, of: Forecast) -> tuple[floa
         return seen, "records"
     if setting.rate is None or of.train_steps is None or of.step is None or of.batches is None:
         return None, None
-    evaluated = math.ceil((of.lengths.test or 0) / of.batches.examples)
-    steps = of.train_steps
+    steps, size, budget = of.train_steps, of.batches.examples, setting.request.suite.budget
+    epoch = math.ceil((of.lengths.train or 0) / size)
+    validations = math.ceil(steps / (budget.validate_every or epoch or 1)) if budget.choose == "best" else 1
+    evaluated = ((of.lengths.test or 0) + validations * (of.lengths.validation or 0)) / size
+    computed = steps  # of which the backbone is computed: not those of a head on features, see bench.train.features
     if of.recipe and of.recipe.recipe.dropout == 0 and of.count.parameters and not of.count.parameters.trainable:
-        steps = min(steps, math.ceil((of.lengths.train or 0) / of.batches.examples))  # see bench.train.features
-    flops = steps * of.step.flops + evaluated * of.step.eval_flops
-    return of.batches.mean / of.step.tokens * flops / setting.rate.flops, setting.rate.source
+        computed = min(steps, epoch)
+    flops = computed * of.step.flops + evaluated * of.step.eval_flops
+    return estimate(of.batches.mean / of.step.tokens * flops, steps, setting.rate), setting.rate.source
 
 
 def skip_unfit(planned: Plan, request: Request, record: bool) -> Plan:

@@ -115,10 +115,10 @@ def test_json_has_the_leaderboards_names_and_a_folder_needs_no_weights(alone: Be
 
 
 def test_a_method_that_does_not_apply_is_a_row_with_its_reason(alone: Bench) -> None:
-    done = alone("plan", "--tasks", "rt-polarity", "--methods", "pasta[layers=99],head")
+    done = alone("plan", "--tasks", "us-address,rt-polarity", "--methods", "head[pooling=cls]")
     assert done.code == 0
-    assert done.out.splitlines()[2].split()[2:] == ["pasta[layers=99]", *"--------"]
-    assert "Skipped: layers=99: this model has 6 layers" in done.err
+    assert done.out.splitlines()[2].split()[2:] == ["head[pooling=cls]", *"--------"]
+    assert "Skipped: head[pooling=...] is for whole texts" in done.err
 
 
 def refuse(source: Any, *more: Any) -> Any:
