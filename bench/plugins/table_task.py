@@ -181,10 +181,8 @@ class TableTask(Task):
     def _example(self, row: Row, label: Any) -> Example:
         texts = row.texts
         if self.kind == "token-classification":
-            if not (isinstance(texts[0], list) and isinstance(row.label, list) and len(texts[0]) == len(row.label)):
-                raise SourceError(
-                    f"{row.place}: for token classification, text and label must be lists of equal length."
-                )
+            if len(texts[0]) != len(row.label):
+                raise SourceError(f"{row.place}: {len(row.label)} tags for {len(texts[0])} words.")
             return Example(tuple(_text(row, word) for word in texts[0]), label)
         return Example(_text(row, texts[0]), label, *(_text(row, text) for text in texts[1:]))
 
@@ -213,7 +211,7 @@ def load(file: Path) -> type[Task]:
         PluginError: that names what is wrong.
     """
     try:
-        return _made(file, file.read_text(encoding="utf-8"))
+        return _loaded(file, file.read_text(encoding="utf-8"))
     except OSError as error:
         raise PluginError(f"it cannot be read ({error.strerror or error})") from None
     except UnicodeDecodeError as error:
@@ -221,8 +219,12 @@ def load(file: Path) -> type[Task]:
 
 
 @lru_cache(maxsize=256)
-def _made(file: Path, text: str) -> type[Task]:
-    declared = declaration(_parsed(text))
+def _loaded(file: Path, text: str) -> type[Task]:
+    return made(file, declaration(_parsed(text)))
+
+
+def made(file: Path, declared: Declaration) -> type[Task]:
+    """The class of a declaration; file: where it stands, from whose folder its source begins."""
     attributes = {
         **declared.model_dump(include={"name", "kind", "summary", "max_length"}),
         "declared": declared,
@@ -296,6 +298,8 @@ def _text(row: Row, value: Any) -> str:
 
 
 def _label_names(row: Row, of_words: bool) -> list[str]:
+    if of_words and not (isinstance(row.label, list) and isinstance(row.texts[0], list)):
+        raise SourceError(f"{row.place}: for token classification, text and label must be lists of words and tags.")
     try:
         return [_label_name(each) for each in (row.label if of_words else (row.label,))]
     except (TypeError, ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import sys
 import tarfile
 import zipfile
@@ -96,7 +97,7 @@ def _task(name: str) -> Iterator[Any]:
 
 
 def _tables_seeds() -> list[bytes]:
-    movies = b"id\trating\ttext\n1\t-1.5\ta dull film\n2\t2.25\ta fine film\n3\t1\tgood\n"
+    movies = b"id\tsentiment\ttext\n1\t-1.5\ta dull film\n2\t2.25\ta fine film\n3\t1\tgood\n4\t2\tok\n"
     addresses = (
         b"<AddressCollection><AddressString><AddressNumber>12</AddressNumber> <StreetName>Main</StreetName>"
         b"</AddressString><AddressString><PlaceName>York</PlaceName></AddressString>"
@@ -110,6 +111,48 @@ def _tables_seeds() -> list[bytes]:
     return [bytes([at]) + content for at, content in enumerate((movies, movies, messages, addresses, people))]
 
 
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
+KINDS: tuple[dict[str, Any], ...] = (
+    {}, {"kind": "regression"}, {"kind": "token-classification"}, {"labels": ["a", "b"]}, {"pair": "pair"},
+)  # fmt: skip
+
+
+def _own_tables(data: bytes) -> object:
+    """A user's file: the first byte says what it is called and what its task declares."""
+    from bench.check.data_notes import notes
+    from bench.plugins import registry, table_task
+    from bench.train.data import read
+
+    at = data[0] if data else 0
+    keys = KINDS[at // len(SUFFIXES) % len(KINDS)]
+    with file_of(f"data{SUFFIXES[at % len(SUFFIXES)]}", data[1:]) as path:
+        declared = table_task.declaration({"name": "own", "source": path.name, "validation": 1, "test": 1, **keys})
+        task = table_task.made(path, declared)()
+        splits = read(task, path)
+    metric = registry.metrics().get(task.metric).plugin()
+    return list(notes(task, splits, metric)) if all(splits.values()) else None
+
+
+def _own_tables_seeds() -> list[bytes]:
+    csv = b'\xef\xbb\xbftext;label;pair\n"one; ""two""\nthree";0;x\nNA;1;y\nfour;0;z\nfive;1;w\n;1;v\n'
+    lines = b"".join(b'{"text": "%c", "label": %d.5}\n' % (97 + at, at) for at in range(4))
+    words = [{"text": [name, "b"], "label": ["U-X", "O"]} for name in "acde"]
+    raw = io.BytesIO()
+    table = {"text": ["a", "b", "c", "d"], "label": [0, 1, 0, 1], "pair": ["e", "f", None, "g"]}
+    pyarrow_table(table, raw)
+    of_files = {".csv": csv, ".tsv": csv.replace(b";", b"\t"), ".jsonl": lines, ".json": json.dumps(words).encode()}
+    made = [(0, ".csv"), (0, ".tsv"), (3, ".csv"), (4, ".tsv"), (0, ".jsonl"), (1, ".jsonl"), (2, ".json")]
+    seeds = [bytes([len(SUFFIXES) * kind + SUFFIXES.index(suffix)]) + of_files[suffix] for kind, suffix in made]
+    return [*seeds, *(bytes([len(SUFFIXES) * kind + 4]) + raw.getvalue() for kind in (0, 4))]
+
+
+def pyarrow_table(columns: dict[str, Any], file: io.BytesIO) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pyarrow.table(columns), file)
+
+
 def _parquet(data: bytes) -> object:
     from bench.train.data import read
 
@@ -120,17 +163,14 @@ def _parquet(data: bytes) -> object:
 
 
 def _parquet_seeds() -> list[bytes]:
-    import pyarrow
-    import pyarrow.parquet
-
-    table = pyarrow.table({"sentence1": ["a b", "c"], "sentence2": ["d", "e"], "label": [0, 1], "idx": [0, 1]})
     raw = io.BytesIO()
-    pyarrow.parquet.write_table(table, raw)
+    pyarrow_table({"sentence1": ["a b", "c"], "sentence2": ["d", "e"], "label": [0, 1], "idx": [0, 1]}, raw)
     return [raw.getvalue()]
 
 
 TARGETS = (
     Target("archives", _archives, _archives_seeds),
     Target("tables", _tables, _tables_seeds),
+    Target("own_tables", _own_tables, _own_tables_seeds),
     Target("parquet", _parquet, _parquet_seeds),
 )

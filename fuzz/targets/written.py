@@ -107,6 +107,25 @@ def _recipes_seeds() -> list[bytes]:
     return [File(recipes=tuple(made)).model_dump_json().encode()]
 
 
+def _table_tasks(data: bytes) -> object:
+    """The TOML file of a task: what is accepted can be looked at by `list`, and has an identity."""
+    from bench.grid.catalogue import entries
+    from bench.grid.plugin_code import meaning
+    from bench.plugins import registry
+
+    with file_of("own.toml", data) as path:
+        found = registry.tasks([path])
+        own = [each.plugin for each in found.found.values() if each.file == path.resolve()]
+        return own and (meaning(path), entries("tasks", [path]))
+
+
+def _table_tasks_seeds() -> list[bytes]:
+    import tasks
+
+    folder = Path(str(tasks.__file__)).parent
+    return [(folder / f"{name}.toml").read_bytes() for name in ("conll2003", "glue-mnli", "rt-intensity")]
+
+
 def _references(data: bytes) -> object:
     from bench.sources.references import HubRef, PathRef, parse, pinned
     from bench.sources.resolve import local
@@ -141,6 +160,7 @@ TARGETS = (
     Target("suites", _suites, _suites_seeds),
     Target("recipes", _recipes, _recipes_seeds),
     Target("profiles", _profiles, _profiles_seeds),
+    Target("table_tasks", _table_tasks, _table_tasks_seeds),
     Target("references", _references, _references_seeds),
     Target("options", _options, _options_seeds),
 )

@@ -10,13 +10,9 @@ from made import unlike_any
 from bench.errors import SourceError
 from bench.plugins import registry
 from bench.plugins.splits import Cut
-from bench.plugins.task import Example
-from tasks.conll2003 import Conll2003
-from tasks.glue import GlueMrpc
+from bench.plugins.task import Example, Task
 from tasks.record_match import RecordMatch
-from tasks.rt_intensity import RtIntensity
 from tasks.rt_polarity import RtPolarity
-from tasks.sms_spam import SmsSpam
 from tasks.us_address import UsAddress, bio
 
 
@@ -34,10 +30,14 @@ def test_a_run_of_one_tag_is_one_entity(parts: tuple[str, ...], tags: list[str])
     assert bio(parts) == tags
 
 
+def task(name: str) -> Task:
+    return registry.tasks().get(name).plugin()
+
+
 def films(path: Path, rows: list[str], count: int = 2600) -> Path:
     """`count` sentences, the even ones rated 1.5 and the odd ones -0.5, and the rows given."""
     lines = [f"{i}\t{1.5 if i % 2 == 0 else -0.5}\t{unlike_any(i)}" for i in range(count)]
-    path.write_text("\n".join(["id\trating\ttext", *lines, *rows]) + "\n", encoding="utf-8")
+    path.write_text("\n".join(["id\tsentiment\ttext", *lines, *rows]) + "\n", encoding="utf-8")
     return path
 
 
@@ -48,7 +48,7 @@ def every(splits: dict[str, list[Example]]) -> dict[object, object]:
 def test_film_sentences_are_read_as_they_stand(tmp_path: Path) -> None:
     rows = ['7\t-2.25\t"so bad', "8\t0.0\tneither", '9\t0.05\tit\'s "art" , they say\r', "10\t-0.0\tnor", ""]
     file = films(tmp_path / "films.txt", rows)
-    polarity, intensity = every(RtPolarity().read(file)), every(RtIntensity().read(file))
+    polarity, intensity = every(RtPolarity().read(file)), every(task("rt-intensity").read(file))
     assert polarity['"so bad'] == 0  # a lone quote swallows nothing
     assert polarity['it\'s "art" , they say'] == 1
     assert not {"neither", "nor"} & polarity.keys()  # exactly zero is neither
@@ -75,18 +75,18 @@ def test_addresses_become_words_and_tags(tmp_path: Path) -> None:
         tmp_path,
         "<AddressString><ZipCode>12345</ZipCode><PlaceName> </PlaceName><StateName>NY,</StateName></AddressString>",
     )
-    task = UsAddress()
-    splits = task.read(folder)
+    addressed = UsAddress()
+    splits = addressed.read(folder)
     found = every(splits)
-    tags = {text: [task.labels[index] for index in label] for text, label in found.items()}  # type: ignore[attr-defined]
+    tags = {text: [addressed.labels[index] for index in label] for text, label in found.items()}  # type: ignore[attr-defined]
     assert tags[("7", unlike_any(7), "Name")] == ["B-AddressNumber", "B-StreetName", "I-StreetName"]
     assert tags[("12345", "NY,")] == ["B-ZipCode", "B-StateName"]  # a blank word is left out
     assert {name: len(split) for name, split in splits.items()} == {
         **{"train": 3, "validation": 200, "test": 200},
         "messiest": 0,
     }
-    assert len(task.labels) == len(set(task.labels)) == 2 * 29
-    assert task.num_labels == 58
+    assert len(addressed.labels) == len(set(addressed.labels)) == 2 * 29
+    assert addressed.num_labels == 58
 
 
 def test_the_messiest_addresses_are_those_not_seen_in_the_first_file(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def messages(path: Path, header: tuple[str, str], extra: list[tuple[str, str]]) 
 
 def test_messages_keep_their_commas_quotes_and_lines(tmp_path: Path) -> None:
     odd = 'win "big", now\nor never'
-    splits = SmsSpam().read(
+    splits = task("sms-spam").read(
         messages(tmp_path / "sms.csv", ("spam", "text"), [("1", odd), ("0", f"MESSAGE  {unlike_any(3)}")])
     )
     found = every(splits)
@@ -122,7 +122,7 @@ def test_messages_keep_their_commas_quotes_and_lines(tmp_path: Path) -> None:
 
 def test_messages_that_stand_in_the_field_of_another_are_taken_apart(tmp_path: Path) -> None:
     swallowed = 'Gimme a few" was\nspam\tLast Chance!\nham\tA hamster is no label'
-    found = every(SmsSpam().read(messages(tmp_path / "sms.csv", ("spam", "text"), [("0", swallowed)])))
+    found = every(task("sms-spam").read(messages(tmp_path / "sms.csv", ("spam", "text"), [("0", swallowed)])))
     assert {text: found[text] for text in found if "message" not in text} == {
         'Gimme a few" was': 0, "Last Chance!": 1, "A hamster is no label": 0,
     }  # fmt: skip
@@ -130,7 +130,7 @@ def test_messages_that_stand_in_the_field_of_another_are_taken_apart(tmp_path: P
 
 def test_the_messages_are_as_many_as_the_collections(embedded: Callable[[str], Path]) -> None:
     """5,574 messages, 747 of them spam (Almeida et al., 2011, table 1); what is equal to another is in no split."""
-    splits = SmsSpam().read(embedded(SmsSpam.source))
+    splits = task("sms-spam").read(embedded(SmsSpam.source))
     assert isinstance(splits, Cut)
     assert sum(map(len, splits.values())) + splits.removed == 5574
     assert max(len(text) for text in every(splits)) == 910
@@ -170,9 +170,9 @@ def test_a_record_without_a_similar_stranger_gives_no_pair_and_a_wrong_id_is_an_
 
 
 def test_a_folder_without_parquet_files_is_a_users_error(tmp_path: Path) -> None:
-    for task in (GlueMrpc(), Conll2003()):
-        with pytest.raises(SourceError, match="no parquet file of the split 'train'"):
-            task.read(tmp_path)
+    for name in ("glue-mrpc", "conll2003"):
+        with pytest.raises(SourceError, match="no file of the split 'train'"):
+            task(name).read(tmp_path)
 
 
 # The columns, label names and splits of nyu-mll/glue, as its dataset card lists them.
@@ -215,13 +215,13 @@ def glue_folder(folder: Path, task: str) -> Path:
 @pytest.mark.parametrize("name", GLUE)
 def test_a_glue_task_is_read_as_the_hub_has_it(tmp_path: Path, name: str) -> None:
     columns, labels = GLUE[name]
-    task = registry.tasks().get(f"glue-{name}").plugin()
-    splits = task.read(glue_folder(tmp_path, name))
+    glue = task(f"glue-{name}")
+    splits = glue.read(glue_folder(tmp_path, name))
     held_out = HELD_OUT[name]
     extra = {"mismatched": 12} if name == "mnli" else {}
     sizes = {"train": 10, "validation": held_out, "test": 12, **extra}
     assert {split: len(examples) for split, examples in splits.items()} == sizes
-    assert (task.labels, task.pair, tuple(task.extra_tests)) == (labels, len(columns) == 2, tuple(extra))
+    assert (glue.labels, glue.pair, tuple(glue.extra_tests)) == (labels, len(columns) == 2, tuple(extra))
     ranges = {"test": range(held_out + 10, held_out + 22), "mismatched": range(held_out + 22, held_out + 34)}
     for split, examples in splits.items():
         numbers = [int(example.text.split()[1]) for example in examples]
@@ -240,10 +240,11 @@ def test_train_of_mnli_holds_no_input_of_either_test(tmp_path: Path) -> None:
 
     folder = glue_folder(tmp_path, "mnli")
     file = folder / "validation_mismatched-00000-of-00001.parquet"
-    rows = Dataset.from_parquet(str(file), keep_in_memory=True).to_list()
+    found = Dataset.from_parquet(str(file), keep_in_memory=True)
+    rows = found.to_list()
     rows[0].update(premise="Premise  3", hypothesis="hypothesis 3")  # one of train, spelt otherwise
-    Dataset.from_list(rows).to_parquet(str(file))
-    splits = registry.tasks().get("glue-mnli").plugin().read(folder)
+    Dataset.from_list(rows, features=found.features).to_parquet(str(file))
+    splits = task("glue-mnli").read(folder)
     assert len(splits["mismatched"]) == 12
     assert (len(splits["train"]), len(splits["validation"])) == (9, 4000)
     assert not any(example.text == "premise 3" for split in ("train", "validation") for example in splits[split])
