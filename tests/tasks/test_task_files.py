@@ -130,7 +130,7 @@ def test_messages_that_stand_in_the_field_of_another_are_taken_apart(tmp_path: P
 
 def test_the_messages_are_as_many_as_the_collections(embedded: Callable[[str], Path]) -> None:
     """5,574 messages, 747 of them spam (Almeida et al., 2011, table 1); what is equal to another is in no split."""
-    splits = task("sms-spam").read(embedded(SmsSpam.source))
+    splits = task("sms-spam").read(embedded(task("sms-spam").source))
     assert isinstance(splits, Cut)
     assert sum(map(len, splits.values())) + splits.removed == 5574
     assert max(len(text) for text in every(splits)) == 910
