@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bench.check.checks import Check, OnProgress, Outcome, run_checks
-from bench.plugins.metric import Metric
+from bench.plugins.metric import Metric, probabilities_of
 from bench.plugins.task import Kind
 
 EXAMPLES = 24
@@ -24,6 +24,7 @@ class Answers:
     given: list[Any]
     right: list[Any]
     labels: tuple[str, ...]
+    kind: Kind
 
     @classmethod
     def of(cls, metric: Metric, kind: Kind) -> Answers:
@@ -41,7 +42,9 @@ class Answers:
         sizes = draw.integers(1, 9, EXAMPLES).tolist()
         right = [one(size) for size in sizes]
         given = [old if draw.random() < 0.7 else one(size) for old, size in zip(right, sizes, strict=True)]
-        return cls(metric, given, right, labels)
+        if metric.of_probabilities:
+            given = probabilities_of(kind, given, labels)
+        return cls(metric, given, right, labels, kind)
 
     def score(self, given: list[Any], right: list[Any]) -> float:
         return self.metric.compute(deepcopy(given), deepcopy(right), self.labels)
@@ -49,7 +52,10 @@ class Answers:
 
 def right_is_best(answers: Answers) -> Iterator[str]:
     """compute gives a number for right answers, and a worse one for others."""
-    perfect, other = answers.score(answers.right, answers.right), answers.score(answers.given, answers.right)
+    best = answers.right
+    if answers.metric.of_probabilities:
+        best = probabilities_of(answers.kind, answers.right, answers.labels)
+    perfect, other = answers.score(best, answers.right), answers.score(answers.given, answers.right)
     if not (np.isfinite(perfect) and np.isfinite(other)):
         yield f"it is {perfect} for right answers, and {other} for others"
     if (perfect <= other) if answers.metric.higher_is_better else (perfect >= other):

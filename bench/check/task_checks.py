@@ -236,13 +236,14 @@ def scores(reading: Reading) -> Iterator[str]:
     metric = reading.metrics.get(task.metric).plugin()
     better = 1 if metric.higher_is_better else -1
     answer = scoring.constant_answer(metric, task.kind, seen, task.labels)
+    right = scoring.probabilities_of if metric.of_probabilities else lambda kind, references, labels: references
 
     def score(answers: list[Any], references: list[Any]) -> float | None:
         return scoring.score([metric], answers, references, task.labels)[metric.name]
 
     for name in ("test", *task.extra_tests):
         references = [_plain(example.label) for example in reading.splits[name]]
-        perfect = score(references, references)
+        perfect = score(right(task.kind, references, task.labels), references)
         if perfect is None:
             yield f"the {task.metric} of the right answers to {name} is undefined"
             return

@@ -25,7 +25,8 @@ class Metric:
     """How predictions become a score. The registry finds a subclass in metrics/NAME.py.
 
     kinds: of the tasks that it scores. binary: it is defined for two labels alone. companions: names of metrics that
-    are reported beside it, where they score the same task.
+    are reported beside it, where they score the same task. of_probabilities: it scores probabilities, which then are
+    the predictions that records of the task hold: of label 1 where there are two classes, else one of each label.
     """
 
     name: ClassVar[str]
@@ -34,6 +35,7 @@ class Metric:
     higher_is_better: ClassVar[bool] = True
     binary: ClassVar[bool] = False
     companions: ClassVar[Sequence[str]] = ()
+    of_probabilities: ClassVar[bool] = False
 
     def compute(self, predictions: Sequence[Any], references: Sequence[Any], labels: Sequence[str]) -> float:
         """The score of one split; NaN where it is undefined.
@@ -90,9 +92,12 @@ class Metric:
         """
         from bench.stats.per_example import TooLarge, pseudo_values
 
-        values, names = [*predictions, *references], labels or ()
+        names = labels or ()
         if len(references) < 2 or len(predictions) != len(references):
             return None
+        if self.of_probabilities and not _are_probabilities(predictions, references, names):
+            return None
+        values = references if self.of_probabilities else [*predictions, *references]
         if not any(_are_valid(kind, values, names) for kind in self.kinds):
             return None
         if "token-classification" in self.kinds and list(map(len, predictions)) != list(map(len, references)):
@@ -112,13 +117,21 @@ def scores_task(metric: type[Metric], kind: Kind, labels: int) -> bool:
 def score(
     metrics: Sequence[Metric], predictions: Sequence[Any], references: Sequence[Any], labels: Sequence[str]
 ) -> dict[str, float | None]:
-    """Each metric over one split, by name; None where it is undefined, as is the correlation of a constant."""
+    """Each metric over one split, by name; None where it is undefined, as is the correlation of a constant.
+
+    predictions: probabilities, if the first metric is of these.
+    """
     if len(predictions) != len(references) or not references:
         raise ValueError(f"{len(predictions)} predictions do not match {len(references)} references")
-    found = {}
+    found, answers = {}, predictions
+    if metrics[0].of_probabilities:
+        answers = [_answer(row, isinstance(truth, list)) for row, truth in zip(predictions, references, strict=True)]
     for each in metrics:
-        computed = _evaluate_metric(cast(Hashable, type(each)), _form([*predictions, *references]))
-        result = computed.compute(predictions=predictions, references=references, labels=labels)
+        given = predictions if each.of_probabilities else answers
+        numbers = "float64" if float in {*map(type, given), *map(type, references)} else None
+        forms = [numbers or _form(values) for values in (given, references)]
+        computed = _evaluate_metric(cast(Hashable, type(each)), *forms)
+        result = computed.compute(predictions=given, references=references, labels=labels)
         found[each.name] = float(result[each.name]) if math.isfinite(result[each.name]) else None
     return found
 
@@ -127,8 +140,15 @@ def constant_answer(metric: Metric, kind: Kind, train: Sequence[Any], labels: Se
     """The answer to every example (to every word, for token classification) that scores best on the training split.
 
     Of a regression the mean or the median; of several labels those that hold most often, however many, or the most
-    frequent combination; of two classes either; of more the most frequent.
+    frequent combination; of two classes either; of more the most frequent. Of probabilities, how often labels hold.
     """
+    if metric.of_probabilities:
+        held = probabilities_of(kind, train, labels)
+        return (
+            statistics.fmean(held)
+            if isinstance(held[0], float)
+            else list(map(statistics.fmean, zip(*held, strict=True)))
+        )
     candidates = _candidates(kind, train, labels)
     if len(candidates) == 1:
         return candidates[0]
@@ -155,23 +175,44 @@ def answers_alike(kind: Kind, answer: Any, references: Sequence[Any]) -> list[An
     return [[answer] * len(row) for row in references] if kind == "token-classification" else [answer] * len(references)
 
 
+def probabilities_of(kind: Kind, references: Sequence[Any], labels: Sequence[str]) -> list[Any]:
+    """Right answers as probabilities of 0 and 1, in the form that metrics of probabilities score."""
+    if kind == "classification" and len(labels) == 2:
+        return [float(label) for label in references]
+    rows = [label if isinstance(label, list) else [label] for label in references]
+    return [[float(at in row) for at in range(len(labels))] for row in rows]
+
+
+def _answer(probability: Any, several: bool) -> Any:
+    """The class, or the labels, that a prediction of probabilities stands for."""
+    if not isinstance(probability, list):
+        return int(probability > 0.5)
+    if several:
+        return [at for at, each in enumerate(probability) if each > 0.5]
+    return max(range(len(probability)), key=probability.__getitem__)
+
+
 def _form(values: Sequence[Any]) -> str:
-    types = set(map(type, values))
-    return "rows" if list in types else "float64" if float in types else "int64"
+    if not any(isinstance(each, list) for each in values):
+        return "int64"
+    return "rows of float64" if any(isinstance(each, float) for row in values for each in row) else "rows of int64"
 
 
 @cache
-def _evaluate_metric(metric_class: Hashable, form: str) -> Any:
+def _evaluate_metric(metric_class: Hashable, of_predictions: str, of_references: str) -> Any:
     """As an `evaluate.Metric`, built in process: `evaluate.load` would fetch a script from a hub."""
     import datasets
     import evaluate
 
     metric = cast(type[Metric], metric_class)
-    one = datasets.Sequence(datasets.Value("int64")) if form == "rows" else datasets.Value(form)
+
+    def feature(form: str) -> Any:
+        value = datasets.Value(form.removeprefix("rows of "))
+        return datasets.Sequence(value) if form.startswith("rows") else value
 
     class InProcess(evaluate.Metric):
         def _info(self) -> Any:
-            features = datasets.Features({"predictions": one, "references": one})
+            features = datasets.Features({"predictions": feature(of_predictions), "references": feature(of_references)})
             return evaluate.MetricInfo(description=metric.summary, citation="", features=features)
 
         def _compute(self, predictions: Any, references: Any, labels: Sequence[str]) -> dict[str, float]:
@@ -191,6 +232,17 @@ def _are_valid(kind: Kind, values: Sequence[Any], labels: Sequence[str]) -> bool
     indices = [index for row in values for index in row]
     lowest = -1 if kind == "token-classification" else 0
     return _all_of(indices, int) and all(lowest <= index < len(labels) for index in set(indices))
+
+
+def _are_probabilities(values: Sequence[Any], references: Sequence[Any], labels: Sequence[str]) -> bool:
+    """Whether these are numbers, for class indices, or rows of one number a label; all finite."""
+    rows = _all_of(values, list)
+    in_range = all(0 <= each < len(labels) for each in references if type(each) is int)
+    if rows and not (in_range and {*map(len, values)} == {len(labels)}):
+        return False
+    numbers = [each for row in values for each in row] if rows else values
+    fits = rows or _all_of(references, int)
+    return fits and _all_of(numbers, int, float) and all(abs(each) <= LARGEST for each in numbers)
 
 
 def _all_of(values: Sequence[Any], *kinds: type) -> bool:

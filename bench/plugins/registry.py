@@ -60,9 +60,10 @@ def metrics(plugins: Iterable[Path] = ()) -> Registry[Metric]:
 def metrics_of(task: type[Task] | Task, known: Registry[Metric]) -> list[Found[Metric]]:
     """A task's metric, and after it those of its companions that score the task too."""
     first = known.get(task.metric)
-    others = map(known.get, first.plugin.companions)
     count = 2 if first.plugin.binary else len(task.labels)  # which may be in data that are not read yet
-    return [first, *(each for each in others if scores_task(each.plugin, task.kind, count))]
+    others = [each for each in map(known.get, first.plugin.companions) if scores_task(each.plugin, task.kind, count)]
+    # Answers can be told from probabilities, and not the other way round.
+    return [first, *(each for each in others if first.plugin.of_probabilities or not each.plugin.of_probabilities)]
 
 
 def code_files(method: str, task: str, plugins: Sequence[Path] = ()) -> list[Path]:

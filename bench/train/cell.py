@@ -40,6 +40,7 @@ NO_BIAS = (
     "The last layer of the model's head has no bias, so the saved adapter predicts standardised targets: multiply by "
     "the record's target_std and add its target_mean."
 )
+NO_SHARES = "The metric {metric} has no score without each example, so methods are compared by seed alone."
 
 
 class CellRun:
@@ -163,16 +164,20 @@ class CellRun:
 
     def _validate(self) -> float | None:
         with self.timeline.phase("validate"), self.train_memory.paused():
-            predictions = predict(self.adapted.module, self.data.splits["validation"], self.cell.profile)
+            predictions = self._predict("validation")
             score = self._scores("validation", predictions)[self.task.metric]
         self.on_progress({"validation": score})
         return score
+
+    def _predict(self, split: str) -> list[object]:
+        probabilities = self.metrics[0].of_probabilities
+        return predict(self.adapted.module, self.data.splits[split], self.cell.profile, probabilities)
 
     def test(self) -> None:
         """Predict the test split and the task's extra tests, and score them."""
         model, test = self.adapted.module, self.data.splits["test"]
         with self.eval_memory, self.timeline.phase("test"):
-            predictions = {"test": predict(model, test, self.cell.profile)}
+            predictions = {"test": self._predict("test")}
         if self.device == "cpu":
             with self.timeline.phase("measure memory"), TensorPeak([*model.parameters(), *model.buffers()]) as peak:
                 predict_largest_batch(model, test, self.cell.profile)
@@ -180,7 +185,7 @@ class CellRun:
         for name in self.task.extra_tests:
             if name in self.data.splits:
                 with self.timeline.phase("extra tests"):
-                    predictions[name] = predict(model, self.data.splits[name], self.cell.profile)
+                    predictions[name] = self._predict(name)
         with self.timeline.phase("score"):
             found = {name: self._outcome(name, predictions[name]) for name in predictions}
         for name, value in found.pop("test"):
@@ -204,6 +209,8 @@ class CellRun:
     def _outcome(self, split: str, predictions: list[object]) -> ExtraTest:
         references = self.data.splits[split].references
         shares = self.metrics[0].shares(predictions, references, self.task.labels) if self.stores_shares else None
+        if self.stores_shares and shares is None and split == "test":
+            self.record.notes.append(NO_SHARES.format(metric=self.task.metric))
         return ExtraTest(
             scores=self._scores(split, predictions),
             constant_score=self._constant_score(split),

@@ -23,9 +23,12 @@ class PredictionError(Exception):
     """Predictions that are not numbers."""
 
 
-def predict(model: nn.Module, data: Encoded, profile: Profile) -> list[Any]:
+def predict(model: nn.Module, data: Encoded, profile: Profile, as_probabilities: bool = False) -> list[Any]:
     """The model's predictions in the order of the data: a class index; a number; the indices of the labels of a
     probability above 0.5; or a list of one index a word.
+
+    as_probabilities: instead of these that of label 1 where there are two classes, else one of each label, rounded to
+    seven digits.
 
     Raises:
         PredictionError: if a prediction is not a number. NaN logits have a largest one like any others, so a model
@@ -36,7 +39,8 @@ def predict(model: nn.Module, data: Encoded, profile: Profile) -> list[Any]:
     with torch.inference_mode():
         for indices in sorted_batches(data.lengths, profile.eval_batch_size):
             logits = _logits(model, data, indices, profile)
-            for index, prediction in zip(indices, _of_batch(logits, data, indices), strict=True):
+            found = _probabilities(logits, data) if as_probabilities else _of_batch(logits, data, indices)
+            for index, prediction in zip(indices, found, strict=True):
                 predictions[index] = prediction
     broken = sum(not _is_number(prediction) for prediction in predictions)
     if broken:
@@ -70,12 +74,25 @@ def _of_batch(logits: Tensor, data: Encoded, indices: np.ndarray) -> list[Any]:
     return [_of_words(row, data.word_starts[i]) for row, i in zip(best, indices, strict=True)]
 
 
+def _probabilities(logits: Tensor, data: Encoded) -> list[Any]:
+    if data.kind == "multi-label":
+        found = logits.sigmoid()
+    else:
+        found = logits.softmax(-1)
+        found = found[:, 1] if data.num_labels == 2 else found
+    rounded: list[Any] = _rounded(found.tolist())
+    return rounded
+
+
+def _rounded(values: Any) -> Any:
+    return [_rounded(each) for each in values] if isinstance(values, list) else float(f"{values:.7g}")
+
+
 def _of_words(best: np.ndarray, starts: np.ndarray) -> list[int]:
     """One prediction a word, that of its first piece; TRUNCATED for a word without a piece."""
     return np.where(starts == TRUNCATED, TRUNCATED, best[starts]).tolist()
 
 
 def _is_number(prediction: Any) -> bool:
-    if isinstance(prediction, float):
-        return math.isfinite(prediction)
-    return NOT_A_NUMBER not in (prediction if isinstance(prediction, list) else [prediction])
+    values = prediction if isinstance(prediction, list) else [prediction]
+    return all(math.isfinite(each) and each != NOT_A_NUMBER for each in values)

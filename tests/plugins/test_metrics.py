@@ -10,6 +10,7 @@ from seqeval import metrics as seqeval
 from sklearn import metrics
 
 from bench.plugins import registry
+from bench.plugins.metric import probabilities_of
 
 BINARY = ("no", "yes")
 TAGS = ("B-X", "I-X", "B-Y", "I-Y")  # as us-address: no "O" among them
@@ -121,6 +122,33 @@ def test_words_one_by_one_by_hand() -> None:
     assert with_outside == {"token_accuracy": 1, "token_f1_macro": 1}
 
 
+def test_auroc_by_hand() -> None:
+    """Of the pairs of a 1 and a 0, (.9, .2), (.9, .5), (.5, .2) are in order, and (.5, .5) is half."""
+    found = score("auroc", [0.9, 0.2, 0.5, 0.5], [1, 0, 1, 0], BINARY)
+    assert found == {"auroc": 3.5 / 4, "accuracy": 0.75, "f1_macro": pytest.approx((2 / 3 + 4 / 5) / 2)}
+    assert score("auroc", [0.9, 0.2], [1, 1], BINARY)["auroc"] is None
+    assert constant_score("auroc", [1, 0, 1], [1, 0], BINARY) == 0.5
+    assert constant_score("auroc", [[0], [1], []], [[0], []], BINARY, "multi-label") == 0.5
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_auroc_against_sklearn(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    truth, rows = draw.integers(0, 3, 50), draw.dirichlet(np.ones(3), 50).round(2)
+    rows[:, 2] = 1 - rows[:, 0] - rows[:, 1]
+    by_sklearn = metrics.roc_auc_score(truth, rows, multi_class="ovr", average="macro")
+    found = score("auroc", rows.tolist(), truth.tolist(), "abc")
+    assert found["auroc"] == pytest.approx(by_sklearn)
+    assert found["accuracy"] == metrics.accuracy_score(truth, rows.argmax(1))
+    holds, given = draw.random((50, 3)) < 0.4, draw.random((50, 3)).round(1)
+    labels = [np.flatnonzero(row).tolist() for row in holds]
+    found = score("auroc", given.tolist(), labels, "abc", "multi-label")
+    assert found["auroc"] == pytest.approx(metrics.roc_auc_score(holds, given, average="macro"))
+    assert found["f1_macro"] == pytest.approx(metrics.f1_score(holds, given > 0.5, average="macro"))
+    binary = score("auroc", given[:, 0].tolist(), holds[:, 1].astype(int).tolist(), "ab")
+    assert binary["auroc"] == pytest.approx(metrics.roc_auc_score(holds[:, 1], given[:, 0]))
+
+
 def test_integers_among_the_numbers_do_not_cut_the_others() -> None:
     assert score("mae", [0.5, 1.5], [0, 1], ())["mae"] == 0.5
 
@@ -188,10 +216,11 @@ def test_right_answers_are_best_and_calls_do_not_leak_into_each_other(metric: st
     plugin = METRICS[metric]
     for kind in plugin.kinds:
         right, labels = RIGHT[kind]
-        first = score(metric, right, right, labels, kind)
+        given = probabilities_of(kind, right, labels) if plugin.of_probabilities else right
+        first = score(metric, given, right, labels, kind)
         with pytest.raises(ValueError, match="do not match"):
-            score(metric, right, right[:1], labels, kind)
-        assert score(metric, right, right, labels, kind) == first
+            score(metric, given, right[:1], labels, kind)
+        assert score(metric, given, right, labels, kind) == first
         assert first[metric] == pytest.approx(1 if plugin.higher_is_better else 0)
         assert list(first) == [each.name for each in metrics_for(metric, labels, kind)]
 

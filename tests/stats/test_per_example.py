@@ -9,9 +9,10 @@ import pytest
 from scoring import METRICS, score, shares
 from seqeval.metrics.sequence_labeling import get_entities
 
-from bench.plugins.metric import MOST_BY_BRUTE_FORCE, Metric
+from bench.plugins.metric import MOST_BY_BRUTE_FORCE, Metric, probabilities_of
 from metrics.entities import spans
 
+BINARY = ("no", "yes")
 TAGS = ("O", "B-a", "I-a", "B-b", "I-b")
 
 
@@ -20,6 +21,15 @@ EACH = [(name, kind) for name, metric in METRICS.items() for kind in metric.kind
 
 def made(metric: str, kind: str, count: int = 60, seed: int = 0) -> tuple[list[Any], list[Any], tuple[str, ...]]:
     """Answers that are often right, the truth, and label names, for any metric."""
+    answers, truth, labels = made_answers(metric, kind, count, seed)
+    if METRICS[metric].of_probabilities:
+        draw = np.random.default_rng(seed)
+        likely = np.array(probabilities_of(kind, answers, labels))
+        answers = ((likely + draw.random(likely.shape)) / 2).round(1).tolist()  # with ties
+    return answers, truth, labels
+
+
+def made_answers(metric: str, kind: str, count: int, seed: int) -> tuple[list[Any], list[Any], tuple[str, ...]]:
     draw = np.random.default_rng(seed)
     if kind == "regression":
         truth = draw.normal(2, 1, count).round(1)  # rounded: ties
@@ -78,6 +88,17 @@ def test_a_metric_that_is_no_function_of_sums_is_computed_without_each_example()
     found = Median().shares([0.0, 1.0, 2.0, 6.0], [0.0] * 4, ())
     np.testing.assert_allclose(found, [4 * 1.5 - 3 * each for each in (2, 2, 1, 1)])
     assert Median().shares([0.0] * (MOST_BY_BRUTE_FORCE + 1), [0.0] * (MOST_BY_BRUTE_FORCE + 1), ()) is None
+
+
+def test_shares_of_the_probabilities_of_two_classes() -> None:
+    draw = np.random.default_rng(1)
+    truth, given = draw.integers(0, 2, 20).tolist(), draw.random(20).round(1).tolist()
+    found, compute = shares("auroc", given, truth, BINARY), METRICS["auroc"]().compute
+    assert found is not None
+    for at in range(20):
+        without = compute(given[:at] + given[at + 1 :], truth[:at] + truth[at + 1 :], BINARY)
+        assert found[at] == pytest.approx(20 * compute(given, truth, BINARY) - 19 * without)
+    assert shares("auroc", given, [1, *[0] * 19], BINARY) is None  # undefined without the first
 
 
 def test_tables_that_are_too_large_are_not_made() -> None:

@@ -46,6 +46,22 @@ def test_predictions_are_in_the_datas_order_whatever_the_batch_size(tiny: tiny_b
         assert [len(row) for row in want] == [len(row) for row in data.references]
 
 
+@pytest.mark.parametrize("kind", ["classification", "pair", "multi-label"])
+def test_probabilities_are_those_of_the_logits(tiny: tiny_bert.Tiny, kind: str) -> None:
+    data, module = tiny.data(kind, 11), adapted(tiny, kind)
+    logits = tiny_bert.logits(module.eval(), data).double()
+    want = logits.sigmoid() if kind == "multi-label" else logits.softmax(-1)
+    want = want[:, 1] if kind == "pair" else want  # two classes: of label 1
+    found = predict(module, data, tiny_bert.profile(eval_batch_size=4), as_probabilities=True)
+    assert torch.allclose(torch.tensor(found, dtype=torch.float64), want, rtol=0, atol=1e-5)
+    numbers = found if kind == "pair" else [each for row in found for each in row]
+    assert all(each == float(f"{each:.7g}") for each in numbers)
+    with torch.no_grad():
+        module.classifier.bias.fill_(math.nan)
+    with pytest.raises(PredictionError):
+        predict(module, data, tiny_bert.profile(), as_probabilities=True)
+
+
 @every_kind
 def test_predictions_that_are_not_numbers_are_an_error(kind: str, tiny: tiny_bert.Tiny) -> None:
     """NaN logits have a largest one like any others."""
