@@ -80,8 +80,9 @@ def test_every_file_of_the_folders_is_found() -> None:
     kinds = (registry.methods(), "methods"), (registry.tasks(), "tasks"), (registry.metrics(), "metrics")
     for found, folder in kinds:
         assert found.broken == {}
-        # A plugin is a file, or a package of several.
-        files = {*(ROOT / folder).glob("[!_]*.py"), *(ROOT / folder).glob("*/__init__.py")}
+        # A plugin is a file, or a package of several; a task may be TOML.
+        patterns = ("[!_]*.py", "*/__init__.py", "*.toml")
+        files = {file for pattern in patterns for file in (ROOT / folder).glob(pattern)}
         entries = [*found.found.values(), *found.families.values()]
         assert {entry.file for entry in entries} == files
         assert found.names() == sorted(found.found)

@@ -38,7 +38,8 @@ class Mine(Task):
             "classification",
             "f1",
             "abc",
-            "the metric 'f1' does not score 3 labels; these do: accuracy, balanced_accuracy, f1_macro, ",
+            "the metric 'f1' does not score 3 labels; these do: accuracy, auroc, balanced_accuracy, "
+            "f1_macro, f1_micro, f1_weighted, matthews.",
         ),
         ("regression", "luck", "", "There is no metric 'luck'. There are: accuracy, "),
         (
