@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from typing import NamedTuple
 from bench.grid.models import digits
 from bench.plugins.specs import method_label
 from bench.records.record import Record
+from bench.sources.references import REMOTE
 
 
 class Group(NamedTuple):
@@ -46,27 +48,33 @@ class Row(NamedTuple):
 def grouped(records: Iterable[Record]) -> dict[Row, list[Record]]:
     """Records by row.
 
-    Two local files or folders of one name never share a row: their names get the first digits of their content. New
+    Two models or two data sets of one name never share a row: their names get the first digits of their content. New
     records of models have them already, see `bench.grid.models.resolved`; a task's name is declared, and so is alone
     as long as its data are the same.
     """
-    records, rows, contents = list(records), defaultdict(list), defaultdict(set)
+    records, rows = list(records), defaultdict[Row, list[Record]](list)
+    data: dict[str, set[str]] = defaultdict(set)
+    models: dict[str, set[str]] = defaultdict(set)
     for cell in (record.cell for record in records):
-        contents[cell.task.partition("/")[0]].add(cell.task_revision)
-        contents[cell.model].add(cell.model_revision)
+        data[cell.task.partition("/")[0]].add(_data(cell.task_source, cell.task_revision))
+        models[cell.model].add(cell.model_revision)
 
-    def named(name: str, source: str, revision: str) -> str:
-        is_local = not source.startswith(("package:", "hub:"))
-        return f"{name}@{digits(revision)}" if is_local and len(contents[name]) > 1 else name
+    def named(name: str, revision: str, known: dict[str, set[str]]) -> str:
+        return f"{name}@{digits(revision)}" if len(known[name]) > 1 else name
 
     for record in records:
         cell = record.cell
         task, slash, extra_test = cell.task.partition("/")
-        task = f"{named(task, cell.task_source, cell.task_revision)}{slash}{extra_test}"
-        model = named(cell.model, cell.model_source, cell.model_revision)
+        task = f"{named(task, cell.task_revision, data)}{slash}{extra_test}"
+        model = named(cell.model, cell.model_revision, models)
         group = Group(task, model, cell.profile.name, cell.preset, cell.pooling)
         rows[Row(group, cell.method, cell.variant)].append(record)
     return rows
+
+
+def _data(source: str, revision: str) -> str:
+    """What a task's data are: the content of local files; elsewhere the place, whose later content is newer data."""
+    return re.sub(r"@[^!]*|==[^!]*|#.*", "", source) if source.startswith(REMOTE) else revision
 
 
 def by_row(records: Iterable[Record]) -> dict[Row, list[Record]]:

@@ -323,14 +323,13 @@ def test_profiles_models_presets_and_poolings_are_never_merged() -> None:
     [
         {"code": "newer"},
         {"task_revision": "commit:cc"},
-        {"model_revision": "commit:cc"},
         {"budget": Budget(train_examples=99)},
         {"recipe": {"epochs": 9}},
         {"profile": PROFILE.model_copy(update={"micro_batch_size": 16})},
     ],
 )
 def test_only_the_version_that_finished_last_counts_with_its_own_seeds(of: dict[str, Any]) -> None:
-    hub = {"task_source": "hub:datasets/a/b@main", "model_source": "hub:a/b@main"}
+    hub = {"task_source": "hub:datasets/a/b@main"}
     made = [record(seed=seed, score=0.1, of=hub) for seed in range(3)]
     newer = record(seed=1, score=0.9, of=hub | of, finished_at=LATER)
     row = rows([*made, newer])["head"]
@@ -353,6 +352,12 @@ def test_two_local_models_or_data_files_of_one_name_never_share_a_row() -> None:
         *((f"mine@{digits}{extra}", "minilm-l6", 1) for digits in ("01234567", "ba987654") for extra in ("", "/hard")),
     }
     assert {line["model"] for line in found.lines("cells")} == {"model@01234567", "model@ba987654", "minilm-l6"}
+    repositories = [f"hub:datasets/{owner}/mine@{one[-12:]}!/part" for owner in "ab"]
+    hub = [
+        record(of={"task": "mine", "task_source": each, "task_revision": f"commit:{each[13]}1"})
+        for each in repositories
+    ]
+    assert {line["task"] for line in Tables(hub).lines("leaderboard")} == {"mine@a1", "mine@b1"}
     of_one = found.lines_of([record(score=0.2, of={"task_revision": one, "task": "mine"})])
     assert [line["task"] for line in of_one] == ["mine@01234567", "mine@01234567/hard"]
 
