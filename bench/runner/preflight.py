@@ -70,6 +70,7 @@ def check_files(model: Model | None, tasks: Iterable[Checked], metrics: Registry
         SourceError: for data that cannot be read or do not fit their task.
     """
     from bench.train import fit  # loads torch, as transformers does: not before there is something to run
+    from bench.train.tokens import pair_note
 
     notes: list[str | None] = []
     for each in tasks:
@@ -83,7 +84,7 @@ def check_files(model: Model | None, tasks: Iterable[Checked], metrics: Registry
                 about = data_notes.notes(task, splits, metrics.get(task.metric).plugin())
                 notes += [f"{task.name}, {subject}: {note}." for subject, note in about]
             if found:
-                notes.append(fit.note(found, splits, budget))
+                notes += [fit.note(found, splits, budget), pair_note(task, found.model.tokenizer)]
     return [note for note in notes if note]
 
 

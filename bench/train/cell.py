@@ -95,6 +95,7 @@ class CellRun:
         task_class = cast(Hashable, type(self.task))
         self.data = prepare(task_class, self.assignment.data, self.assignment.model, self.cell.budget)
         self.task, self.record.data = self.data.task, self.data.description
+        self.record.notes += [self.data.note] if self.data.note else []
         # With the labels of the data, which a task may not know before.
         self.metrics = [found.plugin() for found in registry.metrics_of(self.task, self.known_metrics)]
 

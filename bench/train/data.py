@@ -23,7 +23,17 @@ from bench.plugins.splits import Cut
 from bench.plugins.task import SPLITS, Example, Kind, Splits, Task, TaskContext
 from bench.records.record import Data, Truncation
 from bench.train.model import context, lacks_pooler, load_config, load_tokenizer
-from bench.train.tokens import NOTHING_CUT, TRUNCATED, Limits, limits, longest, tokenise, truncation, word_starts
+from bench.train.tokens import (
+    NOTHING_CUT,
+    TRUNCATED,
+    Limits,
+    limits,
+    longest,
+    pair_note,
+    tokenise,
+    truncation,
+    word_starts,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -166,13 +176,14 @@ def _padded(rows: list[np.ndarray], fill: int) -> torch.Tensor:
 @dataclass(frozen=True)
 class Prepared:
     """task: with its labels. splits: by name, those that have examples. description: for the record. context: what a
-    method may know.
+    method may know. note: what is doubtful about the inputs, for the record.
     """
 
     task: Task
     splits: dict[str, Encoded]
     description: Data
     context: TaskContext
+    note: str | None
 
 
 @lru_cache(maxsize=CACHED)
@@ -193,7 +204,8 @@ def prepare(task_class: Hashable, data: Path, model: Path, budget: Budget) -> Pr
     description = _describe(task, examples, splits, scale)
     description.max_length = longest(task, tokenizer, found)
     description.truncation = {name: split.truncation for name, split in encoded.items()}
-    return Prepared(task, encoded, description, replace(context(task, tokenizer), lacks_pooler=lacks_pooler(model)))
+    known = replace(context(task, tokenizer), lacks_pooler=lacks_pooler(model))
+    return Prepared(task, encoded, description, known, pair_note(task, tokenizer))
 
 
 def examples_of(split: str, splits: Splits, budget: Budget) -> list[Example]:

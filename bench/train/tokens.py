@@ -14,7 +14,7 @@ import numpy as np
 from bench.errors import SourceError, first_line
 from bench.plugins.task import Example, Task
 from bench.records.record import Truncation
-from bench.train.model import meta_model
+from bench.train.model import meta_model, special_tokens
 
 if TYPE_CHECKING:
     from transformers import BatchEncoding, PreTrainedConfig, PreTrainedTokenizerBase
@@ -64,13 +64,25 @@ def limits(config: PreTrainedConfig) -> Limits:
             offset = getattr(table, "offset", 0) if padding is None else padding + 1
             positions = table.num_embeddings - offset
     segments = tables.get("token_type_embeddings")
+    inputs = set(inspect.signature(model.forward).parameters)
+    if "wte" in tables:  # GPT-2's kind would add the embedding of token 0 or 1
+        inputs.discard("token_type_ids")
     return Limits(
         vocabulary=getattr(config, "vocab_size", None),
         positions=positions,
         padding=padding,
         segments=None if segments is None else segments.num_embeddings,
-        inputs=frozenset(inspect.signature(model.forward).parameters),
+        inputs=frozenset(inputs),
     )
+
+
+def pair_note(task: Task, tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """What is doubtful about a pair whose texts are not divided, in a sentence; None: nothing."""
+    if not task.pair or any(tokenizer("a", "a").get("token_type_ids", ())):
+        return None
+    if len(special_tokens(tokenizer, pair=True)) > len(special_tokens(tokenizer, pair=False)):
+        return None
+    return "The tokenizer puts nothing between the two texts of a pair: the model is not told where the second begins."
 
 
 def longest(task: Task, tokenizer: PreTrainedTokenizerBase, found: Limits | None) -> int:

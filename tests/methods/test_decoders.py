@@ -23,7 +23,8 @@ from bench.train import kernels, loop, modes
 from bench.train.adaptation import Adapted, adapt
 from bench.train.data import Encoded, encode
 from bench.train.features import features_of
-from bench.train.model import backbone, context, load_model, load_tokenizer
+from bench.train.model import backbone, context, load_config, load_model, load_tokenizer
+from bench.train.tokens import limits, pair_note
 
 KINDS = ("classification", "pair", "regression", "token-classification")
 WORKING = ("full", "head", "lora", "prompt_tuning[tokens=3]", "prefix_tuning[tokens=3]", "peft:ia3", "peft:vera[r=4]")
@@ -217,3 +218,24 @@ def test_a_prefix_that_checkpointing_would_drop_is_refused(decoder: Decoder) -> 
     modes.install(made.module, tiny_bert.profile(gradient_checkpointing=True))
     with pytest.raises(NotApplicable, match="gradient_checkpointing: it does not work with keys and values"):
         made.module.train()(**data.batch([0, 1]).inputs)
+
+
+def test_a_pair_that_nothing_divides_is_noted(decoder: Decoder) -> None:
+    note = pair_note(examples.task("pair"), decoder.tokenizer)
+    if decoder.family == "llama":  # which puts its first token before each of the two
+        assert note is None
+    else:
+        assert note == (
+            "The tokenizer puts nothing between the two texts of a pair: the model is not told where the second begins."
+        )
+    assert pair_note(examples.task("classification"), decoder.tokenizer) is None
+
+
+def test_segment_ids_are_not_given_to_a_model_that_reads_them_as_tokens(decoder: Decoder) -> None:
+    """Most tokenizers give some; transformers' GPT-2 adds the embeddings of the tokens 0 and 1."""
+    tokenizer = tiny_decoders.tokenizer(decoder.family)
+    tokenizer.pad_token, tokenizer.model_input_names = "[SEP]", ["input_ids", "token_type_ids", "attention_mask"]
+    encoded = encode(
+        examples.task("pair"), examples.examples("pair", 4), tokenizer, limits(load_config(decoder.folder))
+    )
+    assert encoded.inputs.keys() == {"input_ids", "attention_mask"}
