@@ -31,7 +31,7 @@ from bench.plugins.duplicates import near
 from bench.plugins.metric import Metric
 from bench.plugins.registry import Registry, load_file
 from bench.plugins.splits import compared, identity
-from bench.plugins.task import SPLITS, Example, Label, Splits, Task
+from bench.plugins.task import SPLITS, Example, Label, Splits, Task, settle
 from bench.sources.references import parse
 
 SOME = 2000  # of a split that is compared with train: splits are shuffled, so the first are a fair sample
@@ -64,7 +64,7 @@ class Reading:
         if isinstance(self.source, SourceError):
             raise self.source
         task = self.plugin()
-        return task, task.read(self.source)
+        return task, settled(task, self.source)
 
     def examples(self) -> Iterator[tuple[str, Any]]:
         """Every example with its place, whatever `read` returned as one."""
@@ -318,6 +318,14 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
+def settled(task: Task, source: Path) -> Splits:
+    """What a task reads, with labels in the form that a run brings them into."""
+    splits = task.read(source)
+    with contextlib.suppress(AttributeError, TypeError, ValueError):  # whatever it is: the checks say what it must be
+        settle(task, splits)
+    return splits
+
+
 def digest(splits: Splits) -> str:
     """A hash of every text and label, and of their order."""
     return hashlib.sha256(json.dumps(splits, sort_keys=True, default=repr).encode()).hexdigest()
@@ -329,7 +337,7 @@ def main(module: str, file: str, name: str, source: str) -> None:
     else:
         found = load_file(Path(file)) if module.startswith("bench_plugin_") else importlib.import_module(module)
         plugin = getattr(found, name)
-    print(digest(plugin().read(Path(source))))
+    print(digest(settled(plugin(), Path(source))))
 
 
 if __name__ == "__main__":

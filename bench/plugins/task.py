@@ -5,10 +5,10 @@ Importable without torch. A task reads the files that `bench.sources.resolve` ha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 Kind = Literal["classification", "multi-label", "regression", "token-classification"]
 Pooling = Literal["model", "cls", "mean"]  # model: the model's own way
@@ -86,3 +86,23 @@ class Task:
     def num_labels(self) -> int:
         """Outputs of the head: one a label, one for a regression."""
         return len(self.labels) if self.kind != "regression" else 1
+
+
+def settle(task: Task, splits: Splits) -> None:
+    """Bring labels into the form that Example has, in place: numpy's numbers, lists, and names of the task's labels."""
+    index = {name: at for at, name in enumerate(task.labels)}
+    text: Any  # of whatever type `read` gave it
+    for split in splits.values():
+        for at, (text, label, pair) in enumerate(split):
+            if (settled := _settled(label, index)) is not label or isinstance(text, list):
+                split[at] = Example(tuple(text) if isinstance(text, list) else text, settled, pair)
+
+
+def _settled(label: Any, index: Mapping[str, int]) -> Any:
+    if hasattr(label, "tolist"):
+        label = label.tolist()
+    if isinstance(label, str):
+        return index.get(label, label)
+    if isinstance(label, list) or (isinstance(label, tuple) and any(type(each) is not int for each in label)):
+        return tuple(_settled(each, index) for each in label)
+    return label

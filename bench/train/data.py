@@ -20,7 +20,7 @@ import numpy as np
 from bench.errors import BenchError, SourceError, first_line
 from bench.grid.suites import Budget
 from bench.plugins.splits import Cut
-from bench.plugins.task import SPLITS, Example, Kind, Splits, Task, TaskContext
+from bench.plugins.task import SPLITS, Example, Kind, Splits, Task, TaskContext, settle
 from bench.records.record import Data, Truncation
 from bench.train.model import context, lacks_pooler, load_config, load_tokenizer
 from bench.train.tokens import (
@@ -250,6 +250,7 @@ def read(task: Task, path: Path) -> Splits:
     """
     try:
         splits = task.read(path)
+        settle(task, splits)
     except (BenchError, MemoryError):
         raise
     except Exception as error:  # csv, XML, parquet and the task itself share no base class
@@ -259,34 +260,41 @@ def read(task: Task, path: Path) -> Splits:
         ) from error
     for name, split in splits.items():
         for at, example in enumerate(split):
-            if not _fits(example, task):
+            if reason := _misfit(example, task):
                 raise SourceError(
-                    f"The data of task {task.name} in {path} do not fit the task: example {at} of {name} has the text "
-                    f"{_short(example.text)} and the label {_short(example.label)}."
+                    f"The data of task {task.name} in {path} do not fit the task: example {at} of {name}: {reason}."
                 )
     if task.kind == "regression":
         Scale.of(task, splits["train"])
     return splits
 
 
-def _fits(example: Example, task: Task) -> bool:
-    """Whether an example's text, second text and label are of the task's kind, and the label one of the task's."""
+def _misfit(example: Example, task: Task) -> str | None:
+    """What in an example's texts and label is not of the task's kind, or none of its labels."""
     text, label, pair = example
-    if isinstance(pair, str) != task.pair:
-        return False
-    if task.kind == "token-classification":
-        if not (isinstance(text, tuple) and isinstance(label, tuple) and len(text) == len(label) > 0):
-            return False
-        return all(isinstance(word, str) for word in text) and all(_is_index(each, task) for each in label)
-    if not isinstance(text, str):
-        return False
+    of_words = task.kind == "token-classification"
+    for part in text if of_words and isinstance(text, tuple) else (text, *((pair,) if task.pair else ())):
+        if part is None or part != part:
+            return (
+                f'a text is missing ({part!r}), as pandas has "NA", "null" and empty fields: leave such rows out, or '
+                "read with keep_default_na=False"
+            )
+        if not isinstance(part, str):
+            return f"the text is {_short(part)}"
+    if pair is not None and not task.pair:
+        return f"there is a second text, {_short(pair)}, and the task does not say pair = True"
+    if of_words and not (isinstance(text, tuple) and isinstance(label, tuple) and len(text) == len(label) > 0):
+        return f"text and label must be tuples of equal length, and are {_short(text)} and {_short(label)}"
     if task.kind == "regression":
-        return isinstance(label, int | float) and math.isfinite(label)
-    if task.kind == "multi-label":
-        if not (isinstance(label, tuple) and all(_is_index(each, task) for each in label)):
-            return False
-        return list(label) == sorted(set(label))
-    return _is_index(label, task)
+        is_number = isinstance(label, int | float) and math.isfinite(label)
+        return None if is_number else f"the label must be a finite number, and is {_short(label)}"
+    several = of_words or task.kind == "multi-label"
+    if not all(_is_index(each, task) for each in (label if several and isinstance(label, tuple) else (label,))):
+        form = "a tuple of indices" if several else "an index"
+        return f"the label must be {form} from 0 to {task.num_labels - 1}, or names of labels, and is {_short(label)}"
+    if task.kind == "multi-label" and (not isinstance(label, tuple) or list(label) != sorted(set(label))):
+        return f"the label must be a tuple of indices, ascending and each once, and is {_short(label)}"
+    return None
 
 
 def _is_index(label: Any, task: Task) -> bool:

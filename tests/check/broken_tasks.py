@@ -122,7 +122,7 @@ def labelled(error: str, label: Any, *also: str, base: type[Task] = _Changed) ->
 
 
 labelled("the label 2 is none of the 2 that are declared", lambda example: example.label + 1)
-labelled("the label must be an int, and is '", lambda example: ("cold", "warm")[example.label], "scores")
+labelled("the label must be an int, and is '", lambda example: ("Cold", "Warm")[example.label], "scores")
 labelled("the label must be an int, and is False", lambda example: bool(example.label))
 labelled("the label must be a finite float, and is nan", lambda example: float("nan"), "scores",
          base=Temperatures)  # fmt: skip

@@ -1,6 +1,8 @@
 """From texts to tensors: ids, masks, segments and aligned labels by hand."""
 
+import json
 import math
+import re
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -172,6 +174,52 @@ def test_several_labels_are_a_tuple_of_indices(label: Any, fits: bool, monkeypat
     monkeypatch.setattr(type(task), "read", lambda self, path: {"train": [Example("good", label)]})
     with nullcontext() if fits else pytest.raises(SourceError, match="do not fit the task: example 0 of train"):
         read(task, Path("nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "kept"),
+    [("classification", np.int64(1), 1), ("classification", "maybe", 1), ("regression", np.float32(0.5), 0.5),
+     ("multi-label", ["no", "yes"], (0, 2)), ("multi-label", np.array([0, 2]), (0, 2)), ("multi-label", [], ()),
+     ("token-classification", ["O", "B-X"], (0, 1)), ("token-classification", (np.int32(0), 1), (0, 1))],
+)  # fmt: skip
+def test_numbers_of_numpy_and_names_are_labels_too(
+    kind: str, given: Any, kept: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = tiny_bert.task(kind)
+    text: Any = ["the", "film"] if kind == "token-classification" else "the film"
+    others = [Example("a", 1.5)] if kind == "regression" else []
+    monkeypatch.setattr(type(task), "read", lambda self, path: {"train": [Example(text, given), *others]})
+    example = read(task, Path("nowhere"))["train"][0]
+    assert (example.label, type(example.label)) == (kept, type(kept))
+    assert example.text == (tuple(text) if kind == "token-classification" else text)
+    json.dumps(example)  # as the record's digest needs
+
+
+@pytest.mark.parametrize(
+    ("kind", "example", "reason"),
+    [
+        ("classification", Example(None, 1), "a text is missing (None), as pandas has"),
+        ("classification", Example(float("nan"), 1), "a text is missing (nan), as pandas has"),
+        ("pair", Example("a", 1, float("nan")), "a text is missing (nan)"),
+        ("pair", Example("a", 1), "a text is missing (None)"),
+        ("classification", Example("a", 1, "b"), "there is a second text, 'b', and the task does not say pair = True"),
+        ("classification", Example(5, 1), "the text is 5"),
+        ("classification", Example("a", "perhaps"), "an index from 0 to 2, or names of labels, and is 'perhaps'"),
+        ("classification", Example("a", np.int64(3)), "from 0 to 2, or names of labels, and is 3"),
+        ("regression", Example("a", float("nan")), "the label must be a finite number, and is nan"),
+        ("regression", Example("a", "1.5"), "the label must be a finite number, and is '1.5'"),
+        ("token-classification", Example(("a", None), (0, 1)), "a text is missing (None)"),
+        ("token-classification", Example("a b", (0, 1)), "text and label must be tuples of equal length"),
+        ("token-classification", Example(("a",), (0, 1)), "text and label must be tuples of equal length"),
+        ("token-classification", Example(("a",), ("B-Y",)), "a tuple of indices from 0 to 2, or names of labels"),
+    ],
+)
+def test_what_does_not_fit_is_said(kind: str, example: Any, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = tiny_bert.task(kind)
+    monkeypatch.setattr(type(task), "read", lambda self, path: {"train": [example]})
+    with pytest.raises(SourceError, match=re.escape(reason)) as raised:
+        read(task, Path("nowhere"))
+    assert "do not fit the task: example 0 of train: " in str(raised.value)
 
 
 def test_several_labels_are_a_row_of_indicators(tiny: tiny_bert.Tiny) -> None:
