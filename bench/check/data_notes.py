@@ -56,7 +56,8 @@ def _classes(task: Task, splits: Splits) -> str:
     shares = [f"{task.labels[label]} {counts[label] / counts.total():.1%}" for label in common]
     if len(shares) > SHOWN:
         shares[SHOWN - 1 : -1] = ["..."]
-    return f"{len(task.labels)}{' of words' * (task.kind == 'token-classification')}: {', '.join(shares)}"
+    of = {"token-classification": " of words", "multi-label": ", shares of all labels that hold"}.get(task.kind, "")
+    return f"{len(task.labels)}{of}: {', '.join(shares)}"
 
 
 def _rare(task: Task, splits: Splits) -> Iterator[tuple[str, str]]:

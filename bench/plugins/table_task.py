@@ -27,10 +27,12 @@ from bench.suggestions import suggest
 
 FOR_PEOPLE = ("summary", "citation")
 DEFAULT_METRICS: dict[Kind, str] = {
-    "classification": "accuracy",
+    "classification": "f1_macro",
+    "multi-label": "f1_micro",
     "regression": "spearman",
     "token-classification": "entity_f1",
 }
+HOLDS = {"0": False, "false": False, "1": True, "true": True}  # in a column of one label
 MANY = 20  # distinct labels, from which on a column may be one of numbers or of texts
 _NAME = re.compile(r"\w[\w.+-]*")
 
@@ -45,7 +47,8 @@ class Declaration(BaseModel):
     source: str = Field(min_length=1)
     text: str = "text"
     pair: str | None = None
-    label: str = "label"
+    label: str | list[str] = "label"
+    separator: str | None = Field(None, min_length=1)
     labels: list[str | int | bool] = []
     metric: str = ""
     validation: int | float = 0.1
@@ -71,6 +74,13 @@ class Declaration(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Declaration:
+        several = isinstance(self.label, list)
+        if (several or self.separator) and self.kind != "multi-label":
+            raise ValueError('several columns of labels, and a separator, are for kind = "multi-label"')
+        if several and (len(self.label) < 2 or self.labels or self.separator):
+            raise ValueError(
+                "with a column for each label there are two at least, which are the labels, and no separator"
+            )
         if len(set(self.columns)) < len(self.columns):
             raise ValueError(f"text, pair and label must be different columns, and are {', '.join(self.columns)}")
         if self.splits and not {"train", "test"} <= self.splits.keys():
@@ -81,21 +91,16 @@ class Declaration(BaseModel):
 
     @property
     def columns(self) -> list[str]:
-        return [self.label, self.text, *([self.pair] if self.pair is not None else [])]
+        labels = self.label if isinstance(self.label, list) else [self.label]
+        return [*labels, self.text, *([self.pair] if self.pair is not None else [])]
 
 
 class Row(NamedTuple):
-    """A row of the table. place: for messages. texts: the text, and that of a pair."""
+    """A row of the table. place: for messages. label: of several columns a list. texts: the text, and a pair's other."""
 
     place: str
     label: Any
     texts: tuple[Any, ...]
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether it has a label and texts that are not blank (for token classification, lists of words)."""
-        has_texts = all(text.strip() if isinstance(text, str) else text for text in self.texts)
-        return has_texts and self.label is not None and not (isinstance(self.label, str) and not self.label.strip())
 
 
 class TableTask(Task):
@@ -112,7 +117,7 @@ class TableTask(Task):
         """
         files = tables.split_files(path, self.declared.splits)
         names, found = _rows(self.declared, files)
-        rows = {split: [row for row in part if row.is_complete] for split, part in found.items()}
+        rows = {split: [row for row in part if self._is_complete(row)] for split, part in found.items()}
         total, kept = (sum(map(len, each.values())) for each in (found, rows))
         if kept == 0:
             raise SourceError(f"None of the {total:,} rows of {path} has both a text and a label.")
@@ -128,14 +133,23 @@ class TableTask(Task):
         splits.notes = notes
         return splits
 
+    def _is_complete(self, row: Row) -> bool:
+        """Whether it has a label and texts that are not blank (for token classification, lists of words)."""
+        if not all(text.strip() if isinstance(text, str) else text for text in row.texts):
+            return False
+        if isinstance(self.declared.label, list):
+            return all(value not in (None, "") for value in row.label)
+        if isinstance(row.label, str) and self.kind != "multi-label":  # of which none may hold
+            return bool(row.label.strip())
+        return row.label is not None
+
     def _indices(self, rows: list[Row], names: Sequence[str], notes: list[str]) -> list[int] | list[tuple[int, ...]]:
         """The label of each row, or those of its words. `labels` are known from here on."""
-        of_words = self.kind == "token-classification"
-        called: list[Any] = [_label_names(row, of_words) for row in rows]
-        if of_words and self.metric == "entity_f1" and not self.declared.labels:
+        called: list[Any] = [self._names(row) for row in rows]
+        if self.kind == "token-classification" and self.metric == "entity_f1" and self.labels_in_data:
             called = self._in_bio(called, notes)
         counts = Counter(chain.from_iterable(called))
-        if not self.declared.labels:
+        if self.labels_in_data:
             are_named = counts.keys() <= set(names) and not notes  # tags that were converted are others
             self.labels = tuple(names) if are_named else self._found_labels(counts)
         index = {name: at for at, name in enumerate(self.labels)}
@@ -145,7 +159,28 @@ class TableTask(Task):
             if (wrong := next((name for name in found if name not in index), None)) is not None:
                 raise SourceError(f"{row.place}: there is no label {wrong!r}{suggest(wrong, self.labels)}")
         indices = [tuple(index[name] for name in found) for found in called]
-        return indices if of_words else [found[0] for found in indices]
+        if self.kind == "multi-label":
+            return [tuple(sorted(set(found))) for found in indices]
+        return indices if self.kind == "token-classification" else [found[0] for found in indices]
+
+    def _names(self, row: Row) -> list[str]:
+        """What the label of a row, the labels that hold, or those of its words are called."""
+        label, columns, separator = row.label, self.declared.label, self.declared.separator
+        if self.kind == "token-classification" and not (isinstance(label, list) and isinstance(row.texts[0], list)):
+            raise SourceError(f"{row.place}: for token classification, text and label must be lists of words and tags.")
+        try:
+            if isinstance(columns, list):
+                return [name for name, value in zip(columns, label, strict=True) if HOLDS[_label_name(value).lower()]]
+            if self.kind == "multi-label" and isinstance(label, str):
+                if separator is None:
+                    raise SourceError(
+                        f'{row.place}: {label!r} is no list; say what separates its labels, such as separator = ";" '
+                        "(--separator)."
+                    )
+                return [name for each in label.split(separator) if (name := each.strip())]
+            return [_label_name(each) for each in ((label,) if self.kind == "classification" else label)]
+        except (KeyError, TypeError, ValueError):
+            raise SourceError(f"{row.place}: {label!r} is no label of a {self.kind} task.") from None
 
     def _in_bio(self, rows: list[list[str]], notes: list[str]) -> list[tuple[str, ...]]:
         try:
@@ -163,7 +198,11 @@ class TableTask(Task):
         if len(counts) == 1:
             raise SourceError(f"The column {column!r} of {self.name} has one label alone, {next(iter(counts))!r}.")
         if len(numbers) == len(counts):
-            if len(counts) > MANY and (len(counts) > total / 2 or any(number % 1 for number in numbers.values())):
+            if (
+                self.kind == "classification"
+                and len(counts) > MANY
+                and (len(counts) > total / 2 or any(number % 1 for number in numbers.values()))
+            ):
                 raise SourceError(
                     f"The column {column!r} of {self.name} has {len(counts):,} distinct numbers in {total:,} examples, "
                     'as a quantity has: say kind = "regression" (--kind regression), or list them as labels.'
@@ -231,8 +270,8 @@ def made(file: Path, declared: Declaration) -> type[Task]:
         "file": file,
         "pair": declared.pair is not None,
         "source": _source(declared, file.parent),
-        "labels": tuple(map(_label_name, declared.labels)),
-        "labels_in_data": declared.kind != "regression" and not declared.labels,
+        "labels": tuple(map(_label_name, declared.label if isinstance(declared.label, list) else declared.labels)),
+        "labels_in_data": declared.kind != "regression" and not declared.labels and isinstance(declared.label, str),
         "metric": declared.metric or DEFAULT_METRICS[declared.kind],
         "extra_tests": tuple(name for name in declared.splits if name not in SPLITS),
         "citation": declared.citation or f"the user's own data, {Path(declared.source).name}",
@@ -279,15 +318,18 @@ def _source(declared: Declaration, folder: Path) -> str:
 
 def _rows(declared: Declaration, files: Mapping[str, Iterable[Path]]) -> tuple[tuple[str, ...], dict[str, list[Row]]]:
     """The names of the labels, where the files say them, and the rows of each split."""
+    first = 1 if isinstance(declared.label, str) else len(declared.label)  # column of texts
     names: tuple[str, ...] = ()
     rows: dict[str, list[Row]] = {}
     for split, parts in files.items():
         rows[split] = []
         for file in parts:
             table = tables.read(file, declared.columns)
-            names = table.names.get(declared.label, names)
-            for at, (label, *texts) in enumerate(table.rows, start=1):
-                rows[split].append(Row(f"{file}, row {at}", label, tuple(texts)))
+            for at, values in enumerate(table.rows, start=1):
+                label = values[0] if isinstance(declared.label, str) else list(values[: len(declared.label)])
+                rows[split].append(Row(f"{file}, row {at}", label, values[first:]))
+            if isinstance(declared.label, str):
+                names = table.names.get(declared.label, names)
     return names, rows
 
 
@@ -295,15 +337,6 @@ def _text(row: Row, value: Any) -> str:
     if not isinstance(value, str) or (not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value)):
         raise SourceError(f"{row.place}: {value!r} is not a text.")
     return value
-
-
-def _label_names(row: Row, of_words: bool) -> list[str]:
-    if of_words and not (isinstance(row.label, list) and isinstance(row.texts[0], list)):
-        raise SourceError(f"{row.place}: for token classification, text and label must be lists of words and tags.")
-    try:
-        return [_label_name(each) for each in (row.label if of_words else (row.label,))]
-    except (TypeError, ValueError):
-        raise SourceError(f"{row.place}: {row.label!r} is no label{' of each word' * of_words}.") from None
 
 
 def _label_name(value: Any) -> str:

@@ -15,7 +15,7 @@ Names = str | Iterable[str]
 Seeds = int | str | Iterable[int]
 
 DEFAULT_RESULTS = Path("results/local")
-DATA = ("text", "pair", "label", "labels", "kind", "metric", "validation", "test")  # what describes `data`
+DATA = ("text", "pair", "label", "separator", "labels", "kind", "metric", "validation", "test")  # what describes `data`
 
 
 class Cli(NamedTuple):
@@ -43,9 +43,12 @@ class Options:
     text: Annotated[str | None, Cli(str, "Column of --data with the texts. Default: text.")] = None
     pair: Annotated[str | None, Cli(str, "Column of --data with second texts. Default: none.")] = None
     label: Annotated[str | None, Cli(str, "Column of --data with the labels. Default: label.")] = None
+    separator: Annotated[str | None, Cli(str, "What separates several labels of a row of --data, such as ';'.")] = None
     labels: Annotated[Names | None, Cli(str, "Labels of --data in order; F1 is that of the second.")] = None
-    kind: Annotated[str | None, Cli(str, "classification (default), regression or token-classification.")] = None
-    metric: Annotated[str | None, Cli(str, "Metric for --data. Default: accuracy, spearman or entity_f1.")] = None
+    kind: Annotated[
+        str | None, Cli(str, "classification (default), multi-label, regression or token-classification.")
+    ] = None
+    metric: Annotated[str | None, Cli(str, "Metric for --data. Default: by kind, f1_macro for classification.")] = None
     validation: Annotated[float | None, Cli(float, "Share or number of --data to choose by. Default: 0.1.")] = None
     test: Annotated[float | None, Cli(float, "Share or number of --data to report on. Default: 0.2.")] = None
     model: Annotated[PathLike | None, Cli(str, "Model name, folder, or hub:OWNER/NAME[@REVISION].")] = None

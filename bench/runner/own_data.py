@@ -37,6 +37,8 @@ def declared(options: Options, folder: Path) -> Path | None:
             raise UsageError(f"--data {source}: there is no file or folder of that name.")
         source = str(path.resolve())
     values = {"name": _name(source), "source": source, **{name: _value(name, value) for name, value in given.items()}}
+    if options.kind == "multi-label" and "," in str(options.label):
+        values["label"] = split_list(str(options.label))
     try:
         table_task.declaration(values)
     except PluginError as error:

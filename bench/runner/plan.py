@@ -94,6 +94,13 @@ def plan(*requests: Request, on_progress: Fetching | None = None) -> Plan:
     preflight.check(requests, methods, registry.tasks(request.plugins))
     profile, why = _profile(request)
     found = fetch(references(request.tasks, request.model, request.plugins), request.mirror, on_progress)
+    for name in request.tasks:
+        data = found[f"task {name}"].path
+        if request.results.resolve().is_relative_to(data):
+            raise UsageError(
+                f"The results folder {request.results} is inside {data}, whose whole content identifies the data of "
+                f"{name}: keep the data in a folder of their own, or give other --results."
+            )
     assignments = {made.cell.id: made for each in requests for made in _assignments(each, built, profile, found)}
     if lock:
         lockfile.require_cells(*lock, (made.cell for made in assignments.values()))

@@ -61,7 +61,7 @@ def test_a_table_is_cut_by_shares_and_what_is_left_out_is_counted(declare: Decla
     assert (splits.removed, splits.conflicts, splits.dropped) == (40, 5, 3)
     assert task.labels == tuple(f"class {at:02}" for at in range(17))
     assert all(found[text] == at % 17 for at, (text, _) in enumerate(rows) if at >= 40)
-    assert (task.metric, task.kind, task.max_length) == ("accuracy", "classification", 128)
+    assert (task.metric, task.kind, task.max_length) == ("f1_macro", "classification", 128)
 
 
 def test_the_order_of_the_rows_does_not_matter(declare: Declare, tmp_path: Path) -> None:
@@ -138,6 +138,9 @@ WRONG_LABELS: dict[str, tuple[str, list[object], dict[str, Any], str]] = {
     "objects": (".jsonl", [{"a": 1}], {}, r"row 1: \{'a': 1\} is no label"),
     "infinite": (".jsonl", [float("inf")], {}, "row 1: inf is no label"),
     "no lists": (".csv", ["O"], {"kind": "token-classification"}, "row 1: for token classification, .* must be lists"),
+    "no separator": (".csv", ["a;b"], {"kind": "multi-label"}, r'what separates its labels, such as separator = ";"'),
+    "several": (".jsonl", [["a", "b"]], {}, r"row 1: \['a', 'b'\] is no label of a classification task"),
+    "no list": (".jsonl", [5], {"kind": "multi-label"}, "row 1: 5 is no label of a multi-label task"),
     "comma": (".csv", ["1,5"], {"kind": "regression"}, "row 1: '1,5' is not a number with a decimal point"),
     "infinite number": (".csv", ["inf"], {"kind": "regression"}, "row 1: 'inf' is not a number"),
     "true number": (".jsonl", [True], {"kind": "regression"}, "row 1: True is not a number"),
@@ -152,6 +155,36 @@ def test_a_column_that_is_none_of_labels_is_one_sentence(declare: Declare, tmp_p
     save(tmp_path / f"data{suffix}", rows, "text", "label")
     with pytest.raises(SourceError, match=message):
         examples(declare(source=f"data{suffix}", **keys)())
+
+
+MULTI: dict[str, tuple[str, list[object], dict[str, Any]]] = {
+    "lists": (".jsonl", [["b", "a"], [], ["b"]], {}),
+    "cells": (".csv", ["b; a", "", "b;"], {"separator": ";"}),
+    "in order": (".csv", ["b|a|b", "", "b"], {"separator": "|", "labels": ["a", "b"]}),
+    "positions": (".jsonl", [[1, 0], [], [1]], {"labels": ["a", "b"]}),
+}
+
+
+@pytest.mark.parametrize("name", MULTI)
+def test_several_labels_of_a_row(declare: Declare, tmp_path: Path, name: str) -> None:
+    suffix, values, keys = MULTI[name]
+    save(tmp_path / f"data{suffix}", [(unlike_any(at), values[at % 3]) for at in range(30)], "text", "label")
+    task = declare(source=f"data{suffix}", kind="multi-label", **keys)()
+    splits, found = examples(task)
+    assert (task.labels, task.metric, splits.dropped) == (("a", "b"), "f1_micro", 0)
+    assert [found[unlike_any(at)] for at in range(30)] == [(0, 1), (), (1,)] * 10
+
+
+def test_a_column_for_each_label(declare: Declare, tmp_path: Path) -> None:
+    rows: list[tuple[object, ...]] = [(unlike_any(at), at % 2, str(at % 3 == 0)) for at in range(30)]
+    save(tmp_path / "data.csv", [*rows, (unlike_any(99), 1, "")], "text", "rude", "spam")
+    task = declare(label=["rude", "spam"], kind="multi-label")()
+    splits, found = examples(task)
+    assert (task.labels, splits.dropped) == (("rude", "spam"), 1)
+    assert [found[unlike_any(at)] for at in range(4)] == [(1,), (0,), (), (0, 1)]
+    save(tmp_path / "data.csv", [*rows, (unlike_any(99), 1, "perhaps")], "text", "rude", "spam")
+    with pytest.raises(SourceError, match=r"row 31: \['1', 'perhaps'\] is no label of a multi-label task"):
+        examples(task)
 
 
 def test_numbers_and_pairs(declare: Declare, tmp_path: Path) -> None:
@@ -219,6 +252,9 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "name": ({"name": "a/b"}, "name: 'a/b' has other signs than"),
     "source": ({"source": ""}, "source: "),
     "one label": ({"labels": ["spam"]}, "labels must name at least two labels"),
+    "several columns": ({"label": ["a", "b"]}, 'are for kind = "multi-label"'),
+    "one column": ({"label": ["a"], "kind": "multi-label"}, "there are two at least"),
+    "separator": ({"separator": ";"}, 'are for kind = "multi-label"'),
     "splits": ({"splits": {"train": "a"}}, "must say which train and test are"),
 }
 

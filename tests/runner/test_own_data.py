@@ -60,7 +60,7 @@ def test_from_a_csv_to_a_leaderboard(grid: TinyGrid, bench: Bench, tmp_path: Pat
         "5 inputs have more than one label; left: ",
         "complaints, classes: 17: class ",
         "complaints, words: of an input: median 10, 95 % have up to 10, the longest 10.",
-        "complaints, constant answer: accuracy 0.0",
+        "complaints, constant answer: f1_macro 0.0",
     ):
         assert told in done.err
     (record,) = tiny_grid.records(results).values()
@@ -70,7 +70,7 @@ def test_from_a_csv_to_a_leaderboard(grid: TinyGrid, bench: Bench, tmp_path: Pat
         "removed": 40, "conflicts": 5, "dropped": 3,
     }  # fmt: skip
     assert (record["cell"]["task"], record["cell"]["task_source"]) == ("complaints", "complaints.csv")
-    assert record["metric"] == "accuracy"
+    assert record["metric"] == "f1_macro"
     assert "complaints" in bench("leaderboard", results).out
     # Later commands find the task by the file that was written, without an option.
     assert (results / "tasks" / "complaints.toml").is_file()
@@ -146,6 +146,14 @@ def test_plan_says_what_run_says(grid: TinyGrid, bench: Bench, tmp_path: Path) -
     assert row["head_params"] == 32 * 17 + 17  # the labels of the file
     done = bench("plan", *common(grid, tmp_path / "out"), *data[:-1])
     assert "complaints, examples: 383 read" in done.err
+
+
+def test_results_are_not_written_into_the_data(grid: TinyGrid, bench: Bench, tmp_path: Path) -> None:
+    complaints(tmp_path / "complaints.csv")
+    done = bench("run", *common(grid, tmp_path / "out"), "--data", tmp_path)
+    assert done.code == 2
+    assert "out is inside " in done.err
+    assert not (tmp_path / "out" / "records").exists()
 
 
 def test_a_folder_of_split_files_and_where_it_lies(grid: TinyGrid, tmp_path: Path) -> None:
