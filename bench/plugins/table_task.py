@@ -96,7 +96,7 @@ class Declaration(BaseModel):
 
 
 class Row(NamedTuple):
-    """A row of the table. place: for messages. label: of several columns a list. texts: the text, and a pair's other."""
+    """A row. place: for messages. label: a list if of several columns. texts: the text, and that of a pair."""
 
     place: str
     label: Any
