@@ -100,7 +100,7 @@ class Metric:
         values = references if self.of_probabilities else [*predictions, *references]
         if not any(_are_valid(kind, values, names) for kind in self.kinds):
             return None
-        if "token-classification" in self.kinds and list(map(len, predictions)) != list(map(len, references)):
+        if set(self.kinds) == {"token-classification"} and [*map(len, predictions)] != [*map(len, references)]:
             return None
         try:
             found = self.leave_one_out(predictions, references, names)
@@ -144,11 +144,9 @@ def constant_answer(metric: Metric, kind: Kind, train: Sequence[Any], labels: Se
     """
     if metric.of_probabilities:
         held = probabilities_of(kind, train, labels)
-        return (
-            statistics.fmean(held)
-            if isinstance(held[0], float)
-            else list(map(statistics.fmean, zip(*held, strict=True)))
-        )
+        if isinstance(held[0], float):
+            return statistics.fmean(held)
+        return list(map(statistics.fmean, zip(*held, strict=True)))
     candidates = _candidates(kind, train, labels)
     if len(candidates) == 1:
         return candidates[0]

@@ -24,7 +24,7 @@ from bench.plugins.task import Example
 from bench.records.record import Record
 from bench.train import cell as cells
 from bench.train import worker
-from bench.train.adaptation import restore, saved_method
+from bench.train.adaptation import Adapted, put_on_scale, restore, saved_method
 from bench.train.assignment import Assignment
 from bench.train.data import Scale, encode, read
 from bench.train.model import context, load_model, load_tokenizer
@@ -121,6 +121,19 @@ def test_a_saved_adapter_predicts_on_the_original_scale(run: Run, method: str) -
         found = [float(module(**test.batch([at]).inputs).logits) for at in range(len(test))]
     np.testing.assert_allclose(found, record.predictions, rtol=1e-5)
     assert [file for file in folder.iterdir() if file.suffix == ".safetensors" and load_file(file)]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_scale_goes_into_a_last_layer_that_has_a_bias(bias: bool) -> None:
+    torch.manual_seed(0)
+    dense, last = torch.nn.Linear(4, 4), torch.nn.Linear(4, 1, bias=bias)
+    module, x = torch.nn.Sequential(dense, torch.nn.Tanh(), last), torch.randn(3, 4)
+    with torch.no_grad():
+        before = module(x)
+        counts: Any = None
+        folded = put_on_scale(Adapted(module, list(module.parameters()), counts), 1e6, 1e5)
+        assert folded is bias
+        torch.testing.assert_close(module(x), before * 1e5 + 1e6 if bias else before)
 
 
 def test_targets_are_standardised_by_those_of_train(tiny: Any) -> None:
