@@ -61,7 +61,7 @@ class Results:
 
     @cached_property
     def losses(self) -> pd.DataFrame:
-        """A row per training step: cell, method, method_params, task, seed, step (from 1), loss."""
+        """A row per training step: cell, method, method_params, task, seed, step (from 1), loss, model."""
         return self._long(
             lambda record: ({"step": at, "loss": loss} for at, loss in enumerate(record.losses, start=1)),
             ("step", "loss"),
@@ -69,7 +69,9 @@ class Results:
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
-        """A row per test example: cell, method, method_params, task, seed, example (from 0), prediction, reference."""
+        """A row per test example: cell, method, method_params, task, seed, example (from 0), prediction, reference,
+        model.
+        """
         return self._long(
             lambda record: (
                 {"example": at, "prediction": answer, "reference": truth}
@@ -89,11 +91,11 @@ class Results:
 
         found = [
             {"cell": record.id, "method": record.cell.method, "method_params": record.cell.variant,
-             "task": record.cell.task, "seed": record.cell.seed, **line}
+             "task": record.cell.task, "seed": record.cell.seed, **line, "model": record.cell.model}
             for record in self.records
             for line in lines(record)
         ]  # fmt: skip
-        return pd.DataFrame(found, columns=["cell", "method", "method_params", "task", "seed", *names])
+        return pd.DataFrame(found, columns=["cell", "method", "method_params", "task", "seed", *names, "model"])
 
 
 def load(*folders: str | Path, profile: str | None = None) -> Results:

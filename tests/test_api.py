@@ -58,6 +58,7 @@ def test_frames_of_a_folder(results: Path) -> None:
     assert losses.to_numpy().tolist() == [
         ["a", seed, step, loss] for seed in (0, 1) for step, loss in ((1, 0.5), (2, 0.25))
     ]
+    assert set(found.losses["model"]) == set(found.predictions["model"]) == {"minilm-l6"}  # two may be in one folder
     assert found.predictions[["example", "prediction", "reference"]].to_numpy().tolist() == 2 * [[0, 1, 1], [1, 0, 1]]
 
 

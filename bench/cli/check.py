@@ -100,6 +100,8 @@ def _fetch(
             except SourceError as error:
                 data[task] = error
         if model is not None:
-            wanted = {f"model {model}": models.find(model).source}
-            folder = fetch(wanted, mirror, display.on_progress)[f"model {model}"].path
+            found = fetch({f"model {model}": models.find(model).source}, mirror, display.on_progress)[f"model {model}"]
+            folder = found.path
+            if found.note:
+                console.print(found.note)
     return folder, data

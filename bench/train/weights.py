@@ -6,6 +6,7 @@ report is clean and whose weights are random. So the values are compared: names 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,18 +44,22 @@ def names_pooler(folder: Path) -> bool:
 
 def drawn(backbone: nn.Module, folder: Path) -> list[str]:
     """The names of the parameters whose values are in none of the folder's safetensors files."""
-    found = set()
+    last, first = set(), set()  # samples of the tensors' last rows, with their shapes, and of their first rows
     for tensors in _files(folder):
         for name in tensors.keys():  # noqa: SIM118 - it is no dictionary
             rows = tensors.get_slice(name)
             shape = tuple(rows.get_shape())
             if shape and 0 not in shape:
-                found.add((shape, _sample(rows[shape[0] - 1 :])))
-    return [
-        name
-        for name, parameter in backbone.named_parameters()
-        if parameter.numel() and (tuple(parameter.shape), _sample(parameter.detach()[-1:])) not in found
-    ]
+                last.add((shape, _sample(rows[shape[0] - 1 :])))
+                first.add(_sample(rows[: -(-SAMPLE // math.prod(shape[1:]))]))
+
+    def is_there(parameter: Tensor) -> bool:
+        # transformers stacks the matrices of a mixture's experts: [experts, rows, columns].
+        stacked = parameter.dim() == 3 and _sample(parameter[-1]) in first
+        return stacked or (tuple(parameter.shape), _sample(parameter[-1:])) in last
+
+    found = ((name, parameter.detach()) for name, parameter in backbone.named_parameters() if parameter.numel())
+    return [name for name, parameter in found if not is_there(parameter)]
 
 
 def _files(folder: Path) -> Iterator[Any]:
@@ -65,6 +70,6 @@ def _files(folder: Path) -> Iterator[Any]:
             yield tensors
 
 
-def _sample(last_row: Tensor) -> bytes:
-    """The last of a tensor's rows: the first one of an embedding may be the padding token's, which is zero."""
-    return last_row.flatten()[:SAMPLE].float().numpy().tobytes()
+def _sample(rows: Tensor) -> bytes:
+    """The first values; of a last row, as the first one of an embedding may be the padding token's, which is zero."""
+    return rows.flatten()[:SAMPLE].float().numpy().tobytes()

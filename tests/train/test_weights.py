@@ -9,7 +9,7 @@ import pytest
 import tiny_encoders
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModel, BertConfig, BertForMaskedLM
+from transformers import AutoModel, BertConfig, BertForMaskedLM, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
 from bench.errors import SourceError
 from bench.train.model import backbone, lacks_pooler, load_model
@@ -90,3 +90,17 @@ def test_half_a_pooler_is_refused(changed: Callable[..., Path]) -> None:
 def test_a_family_whose_head_has_its_own_dense_layer_lacks_nothing(tmp_path: Path) -> None:
     tiny_encoders.model("roberta").base_model.save_pretrained(tmp_path)
     assert not lacks_pooler(tmp_path)
+
+
+def test_the_experts_of_a_mixture_are_found_in_the_stack_that_transformers_makes_of_them(tmp_path: Path) -> None:
+    config = Qwen3MoeConfig(
+        vocab_size=24, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2,
+        num_experts=4, num_experts_per_tok=2, moe_intermediate_size=16, intermediate_size=64,
+    )  # fmt: skip
+    Qwen3MoeForCausalLM(config).save_pretrained(tmp_path)
+    assert "model.layers.1.mlp.experts.3.up_proj.weight" in load_file(tmp_path / WEIGHTS)
+    model = backbone(load_model(tmp_path, "classification", 3))
+    assert drawn(model, tmp_path) == []
+    with torch.no_grad():
+        model.layers[1].mlp.experts.gate_up_proj.normal_()
+    assert drawn(model, tmp_path) == ["layers.1.mlp.experts.gate_up_proj"]
