@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, wraps
 from inspect import Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, get_type_hints
 
 from bench.leaderboard.load import load_records
-from bench.runner.options import DECLARED, DEFAULT_RESULTS, Options
+from bench.runner.options import DECLARED, DEFAULT_RESULTS, Options, PathLike
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +28,9 @@ class Results:
     pairs and overall are described in bench.leaderboard.columns.
     """
 
-    def __init__(self, records: Sequence[Record], notes: Sequence[str] = ()) -> None:
+    def __init__(self, records: Sequence[Record], notes: Sequence[str] = (), folders: Sequence[Path] = ()) -> None:
         self.records, self.notes = list(records), list(notes)
+        self._folders = folders
 
     def __len__(self) -> int:
         return len(self.records)
@@ -80,6 +81,33 @@ class Results:
             ("example", "prediction", "reference"),
         )
 
+    def texts(self, plugin: PathLike | Iterable[PathLike] = (), mirror: PathLike | None = None) -> pd.DataFrame:
+        """A row per test example: task, example (from 0), text, pair; `predictions.merge(texts)` joins them.
+
+        plugin: files of tasks of your own; those of `run --data` are known. mirror: as for `run`.
+
+        Raises:
+            BenchError: for a task or data that are not here, or not those of the records.
+        """
+        import pandas as pd
+
+        from bench.plugins import registry
+        from bench.runner.own_data import declarations
+        from bench.runner.request import paths
+        from bench.train.data import examples_of, read
+        from bench.verify import Inputs
+
+        plugins = [*paths(plugin), *(file for folder in self._folders for file in declarations(folder))]
+        inputs, known = Inputs(plugins, None if mirror is None else Path(mirror)), registry.tasks(plugins)
+        cells = {(r.cell.task, r.cell.task_revision, r.cell.budget.model_dump_json()): r.cell for r in self.records}
+        found = [
+            {"task": cell.task, "example": at, "text": example.text, "pair": example.pair}
+            for cell in cells.values()
+            for splits in [read(known.get(cell.task).plugin(), inputs.data(cell))]
+            for at, example in enumerate(examples_of("test", splits, cell.budget))
+        ]
+        return pd.DataFrame(found, columns=["task", "example", "text", "pair"]).drop_duplicates()
+
     @cached_property
     def _tables(self) -> Tables:
         from bench.leaderboard.tables import Tables
@@ -109,8 +137,9 @@ def load(*folders: str | Path, profile: str | None = None) -> Results:
         UsageError: for a folder that is not there, or folders that hold more than one profile without a word on
             which is meant.
     """
-    found = load_records([Path(folder) for folder in folders] or [DEFAULT_RESULTS], profile)
-    return Results(found.records, found.notes)
+    found_in = [Path(folder) for folder in folders] or [DEFAULT_RESULTS]
+    found = load_records(found_in, profile)
+    return Results(found.records, found.notes, found_in)
 
 
 def _takes(build: Callable[P, Options]) -> Callable[[Callable[[Options], R]], Callable[P, R]]:
@@ -155,4 +184,4 @@ def run(options: Options) -> Results:
     write_tables(request.results, console)
     if outcome.interrupted:
         raise KeyboardInterrupt
-    return Results(list(outcome.records.values()))
+    return Results(list(outcome.records.values()), folders=[request.results])

@@ -14,7 +14,7 @@ from typing import Any
 from bench import profiles
 from bench.errors import BenchError, SourceError, UsageError
 from bench.executors import Executor, Finished, Job, Lost
-from bench.grid.cell import NUMERIC_LIBRARIES, code_version
+from bench.grid.cell import NUMERIC_LIBRARIES, Cell, code_version
 from bench.measure import environment
 from bench.plugins import registry
 from bench.profiles.probe import probe
@@ -79,6 +79,13 @@ class Inputs:
             raise UsageError(f"The {what} {source} was {revision} and is {found.revision} here. {advice}")
         return found.path
 
+    def data(self, cell: Cell) -> Path:
+        """Where the data of a recorded cell are."""
+        # Of a file a record has the name alone: the plugin knows where it is.
+        is_remote = cell.task_source.startswith(REMOTE)
+        source = cell.task_source if is_remote else registry.tasks(self.plugins).get(cell.task).plugin.source
+        return self.path("task", source, cell.task_revision)
+
 
 def sample(records: Sequence[Record], count: int, seed: int) -> list[Record]:
     """Randomly chosen records; the same ones for a seed on every machine. A larger count adds to those of a smaller."""
@@ -137,9 +144,7 @@ def _assignment(record: Record, inputs: Inputs) -> Assignment:
     code = code_version(registry.code_files(cell.method, cell.task, plugins))
     if code != cell.code:
         raise UsageError(f"The cell was run by code version {cell.code}, and this is {code}: {_why_other_code(record)}")
-    is_remote = cell.task_source.startswith(REMOTE)  # a record has a file's name alone: the plugin knows where it is
-    source = cell.task_source if is_remote else registry.tasks(plugins).get(cell.task).plugin.source
-    data = inputs.path("task", source, cell.task_revision)
+    data = inputs.data(cell)
     model = inputs.path("model", cell.model_source, cell.model_revision)
     profiles.require(cell.profile, probe())
     return Assignment(cell=cell, data=data, model=model, plugins=tuple(plugins), workers=1, results=None)

@@ -20,6 +20,7 @@ from bench.cli.run import run as run_command
 from bench.errors import BenchError, UsageError
 from bench.executors import Event, Finished, Job, Started
 from bench.leaderboard import columns
+from bench.plugins import registry
 from bench.records.store import Store
 from bench.runner import backend
 from bench.train import worker
@@ -102,6 +103,14 @@ def test_a_grid_from_python(
     assert "[2/2]" in captured.err
     again = bench.run("steady", seeds=[0], **options)
     assert [r.id for r in again.records] == [r.id for r in found.records if r.cell.method == "steady"]
+    texts = found.texts(grid.keywords["plugin"])
+    joined = found.predictions.query("method == 'steady'").merge(texts)
+    task = registry.tasks(map(Path, grid.keywords["plugin"])).get("tiny").plugin()
+    expected = task.read(grid.folder / "tiny.tsv")["test"]
+    assert len(joined) == len(found.records[0].references) > 1
+    assert [(row.text, row.reference) for row in joined.itertuples()] == [tuple(e)[:2] for e in expected[: len(joined)]]
+    with pytest.raises(UsageError, match="There is no task 'tiny'"):
+        found.texts()
     done = bench_command(
         "run", *grid.options(tmp_path / "r"), "--methods", "steady", "--seeds", "1", "--dry-run", "--json"
     )

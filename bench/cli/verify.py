@@ -49,7 +49,7 @@ def verify(
     one = len(records) == 1 and random is None
     verifications: list[Verification] = []
     with FetchDisplay(console) as display:
-        plugins = [*(plugin or ()), *sorted((results / own_data.FOLDER).glob("*.toml"))]
+        plugins = [*(plugin or ()), *own_data.declarations(results)]
         inputs = verifying.Inputs(plugins, mirror, copy or (), display.on_progress)
         console.print(f"Running {len(records)} cell{'s' if len(records) > 1 else ''} again ...")
         for each in verifying.verify_cells(records, local_executor(1), inputs):

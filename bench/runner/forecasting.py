@@ -169,7 +169,7 @@ def forecast(request: Request, special_tokens: int | None = None) -> tuple[Setti
         preflight.check([request], found, known)
         tasks = [known.get(name).plugin() for name in request.tasks]
         setting = Setting.of(request, special_tokens)
-        preflight.check_parameters(setting.frame, methods, tasks, request.suite)
+        preflight.check_parameters(setting.frame, methods, tasks, request)
 
         @cache
         def read_if_here(task: Task) -> Splits | None:

@@ -15,7 +15,7 @@ from bench.plugins.specs import split_list
 from bench.runner.options import DATA, Options
 from bench.sources.references import REMOTE
 
-FOLDER = "tasks"  # of a results folder: here `verify` finds what `run` wrote
+FOLDER = "tasks"  # of a results folder
 
 
 def declared(options: Options, folder: Path) -> Path | None:
@@ -49,7 +49,12 @@ def declared(options: Options, folder: Path) -> Path | None:
             f"--data {options.data}: {found.origin} has a task {values['name']!r} already; rename the file."
         )
     write_atomically(file, tomli_w.dumps(values))
-    return file
+    return file.resolve()
+
+
+def declarations(results: Path) -> list[Path]:
+    """The tasks that `--data` declared for a results folder."""
+    return sorted((results / FOLDER).glob("*.toml"))
 
 
 def _name(source: str) -> str:

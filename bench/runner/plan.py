@@ -131,7 +131,7 @@ def _check_files(request: Request, built: Sequence[Method], pending: Sequence[As
     here = Resolved(pending[0].model, pending[0].cell.model_revision)
     with contextlib.redirect_stdout(sys.stderr):  # a task may print, and standard output is the command's
         of_model = frame(models.find(request.model), lambda source: here)
-        preflight.check_parameters(of_model, built, [each.task for each in tasks], request.suite)
+        preflight.check_parameters(of_model, built, [each.task for each in tasks], request)
         return preflight.check_files(Model.of(pending[0].model), tasks, metrics, request.suite.budget)
 
 

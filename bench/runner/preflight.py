@@ -88,17 +88,19 @@ def check_files(model: Model | None, tasks: Iterable[Checked], metrics: Registry
     return [note for note in notes if note]
 
 
-def check_parameters(frame: Frame, methods: Iterable[Method], tasks: Iterable[Task], suite: Suite) -> None:
+def check_parameters(frame: Frame, methods: Iterable[Method], tasks: Iterable[Task], request: Request) -> None:
     """Refuse parameters that no task can have on this model, such as the 99th of six layers.
 
-    A method that cannot be used with its defaults either is no mistake of the user's: its cells are skipped.
+    The cells of a suite's methods, and of a method that cannot be used with its defaults either, are skipped instead.
 
     Raises:
         UsageError: with the method's own reason.
     """
+    if request.options.methods is None:
+        return
     from bench.forecast.parameters import count
 
-    contexts = {frame.context(task, suite.pooling_on(task.kind)) for task in tasks}
+    contexts = {frame.context(task, request.suite.pooling_on(task.kind)) for task in tasks}
 
     def reasons(method: Method) -> list[str | None]:
         return [count(frame, method, context).reason for context in contexts]

