@@ -10,9 +10,9 @@ import tiny as tiny_bert
 HIDDEN, LAYERS = 32, 3
 FAMILIES = ("gpt2", "llama", "qwen3")
 _SIZES = {"hidden_size": HIDDEN, "num_hidden_layers": LAYERS, "num_attention_heads": 4, "intermediate_size": 48,
-          "max_position_embeddings": 64, "num_key_value_heads": 2}  # fmt: skip
+          "max_position_embeddings": 192, "num_key_value_heads": 2}  # fmt: skip
 _OF_FAMILY: dict[str, dict[str, Any]] = {
-    "gpt2": {"n_embd": HIDDEN, "n_layer": LAYERS, "n_head": 4, "n_positions": 64},
+    "gpt2": {"n_embd": HIDDEN, "n_layer": LAYERS, "n_head": 4, "n_positions": 192},
     "llama": _SIZES,
     "qwen3": {**_SIZES, "head_dim": 16, "tie_word_embeddings": True},  # wider than hidden_size / heads, as Qwen3-0.6B's
 }

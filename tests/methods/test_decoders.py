@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import tiny as tiny_bert
 import tiny_decoders
 import torch
+from commandline import Bench
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
 from bench.check import examples
@@ -211,6 +213,19 @@ def test_a_decoder_without_a_separator_can_be_planned(decoder: Decoder) -> None:
     if not frame.single:
         with pytest.raises(UsageError, match="--special-tokens: this model's tokenizer puts none around a text"):
             frame.with_special_tokens(3)
+
+
+def test_a_grid_on_a_decoder_is_planned(decoder: Decoder, bench: Bench) -> None:
+    methods = "pasta,lora,full,head,prompt_tuning[tokens=3],prefix_tuning[tokens=3]"
+    done = bench("plan", "--model", decoder.folder, "--tasks", "rt-polarity", "--methods", methods, "--json")
+    assert done.code == 0, done.err
+    rows = {row["method"]: row for row in json.loads(done.out)}
+    assert (rows["pasta"]["status"], rows["pasta"]["predicted_peak_train_memory_mib"]) == ("skipped", None)
+    assert rows["pasta"]["reason"].startswith("PASTA does not support")
+    for name in rows.keys() - {"pasta"}:
+        assert rows[name]["status"] == "ok", rows[name]["reason"]
+        assert rows[name]["predicted_peak_train_memory_mib"] > 0
+    assert rows["full"]["predicted_train_growth_mib"] > rows["lora"]["predicted_train_growth_mib"]
 
 
 def test_a_prefix_that_checkpointing_would_drop_is_refused(decoder: Decoder) -> None:
