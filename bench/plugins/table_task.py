@@ -157,7 +157,8 @@ class TableTask(Task):
             index = {str(at): at for at in range(len(self.labels))}
         for row, found in zip(rows, called, strict=True):
             if (wrong := next((name for name in found if name not in index), None)) is not None:
-                raise SourceError(f"{row.place}: there is no label {wrong!r}{suggest(wrong, self.labels)}")
+                hidden = " -1 hides the labels of a split; [splits] can name another one." if wrong == "-1" else ""
+                raise SourceError(f"{row.place}: there is no label {wrong!r}{suggest(wrong, self.labels)}{hidden}")
         indices = [tuple(index[name] for name in found) for found in called]
         if self.kind == "multi-label":
             return [tuple(sorted(set(found))) for found in indices]

@@ -14,7 +14,7 @@ from functools import cache, partial
 from typing import Any
 
 from bench import profiles
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError
 from bench.forecast import memory
 from bench.forecast.lengths import Batches, Lengths, Shape, batches, lengths
 from bench.forecast.memory import Memory
@@ -173,12 +173,8 @@ def forecast(request: Request, special_tokens: int | None = None) -> tuple[Setti
 
         @cache
         def read_if_here(task: Task) -> Splits | None:
-            here = local(task.source, request.mirror)
-            if here is None and task.labels_in_data:
-                raise UsageError(
-                    f"The labels of {task.name} are in its data, which are not here: `python -m bench fetch` them "
-                    "first, or name the labels."
-                )
+            # Without the data it is not known how many outputs the head has.
+            here = (resolve if task.labels_in_data else local)(task.source, mirror=request.mirror)
             return read(task, here.path) if here else None
 
         checked = [preflight.Checked(known.get(t.name), t, partial(read_if_here, t), methods) for t in tasks]

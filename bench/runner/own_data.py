@@ -46,7 +46,8 @@ def declared(options: Options, folder: Path) -> Path | None:
     file = folder / f"{values['name']}.toml"
     if found := registry.tasks().found.get(str(values["name"])):
         raise UsageError(
-            f"--data {options.data}: {found.origin} has a task {values['name']!r} already; rename the file."
+            f"--data {options.data}: {found.origin} has a task {values['name']!r} already; rename the file, or declare "
+            "it under another name in a TOML file."
         )
     write_atomically(file, tomli_w.dumps(values))
     return file.resolve()

@@ -114,6 +114,7 @@ def _tables_seeds() -> list[bytes]:
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 KINDS: tuple[dict[str, Any], ...] = (
     {}, {"kind": "regression"}, {"kind": "token-classification"}, {"labels": ["a", "b"]}, {"pair": "pair"},
+    {"kind": "multi-label", "separator": ";"}, {"kind": "multi-label", "label": ["label", "pair"]},
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import commands
+import made
 import pytest
 import short_cells
 import tiny
@@ -79,6 +80,9 @@ def folder(
     text = task.replace(PLACEHOLDER, '"./tweets.csv"')
     assert text != task
     (tmp_path / "airline_tweets.py").write_text(text, encoding="utf-8")
+    with (tmp_path / "complaints.csv").open("w", newline="") as file:
+        rows = [(f"message {made.unlike_any(at)}", ("billing", "delivery", "other")[at % 3]) for at in range(300)]
+        csv.writer(file).writerows([("message", "category"), *rows])
     (tmp_path / "my_method.py").write_text(method, encoding="utf-8")
     if not kept.exists():
         right(call("run", "--methods", "pasta,lora", "--tasks", "us-address", "--seeds", 1, "--results", kept))

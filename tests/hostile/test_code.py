@@ -167,8 +167,11 @@ def test_a_data_sets_loading_script_is_not_run(data: Path, canary: Path) -> None
 def test_a_label_or_text_that_the_task_does_not_know_is_refused(data: Path, columns: dict[str, Any]) -> None:
     """-1, with which hubs hide a test's labels, would otherwise count as the last one."""
     write_parquet(data / "validation-0.parquet", **columns)
-    with pytest.raises(SourceError, match=r"validation-0.parquet, row 1: (there is no label|b'a' is not a text)"):
+    with pytest.raises(
+        SourceError, match=r"validation-0.parquet, row 1: (there is no label|b'a' is not a text)"
+    ) as raised:
         read_rte(data)
+    assert ("-1 hides the labels" in str(raised.value)) == (columns == {"label": [-1, 0]})
 
 
 @pytest.mark.parametrize("columns", [{"label": [None, 0]}, {"sentence1": [None, "a"]}])
