@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import tiny_grid
 from commandline import Bench
+from made import unlike_any
 from tiny_grid import TinyGrid
 
 import bench as api
@@ -146,6 +147,26 @@ def test_plan_says_what_run_says(grid: TinyGrid, bench: Bench, tmp_path: Path) -
     assert row["head_params"] == 32 * 17 + 17  # the labels of the file
     done = bench("plan", *common(grid, tmp_path / "out"), *data[:-1])
     assert "complaints, examples: 383 read" in done.err
+
+
+def test_a_data_set_of_the_hub(grid: TinyGrid, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*args: object, **kwargs: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
+    folder = tmp_path / "mirror" / "someone" / "reviews"
+    folder.mkdir(parents=True)
+    for split, count in {"train": 40, "validation": 8, "test": 12}.items():
+        rows = [{"text": f"{split} {unlike_any(at)}", "label": at % 3 + 1} for at in range(count)]
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    hub = ["--data", "hub:datasets/someone/reviews@v1", "--mirror", tmp_path / "mirror"]
+    done = bench("plan", *common(grid, tmp_path / "out"), *hub, "--json")
+    (row,) = json.loads(done.out)
+    assert (row["task"], row["head_params"]) == ("reviews", 32 * 3 + 3)
+    absent = ["--data", "hub:datasets/someone/others@v1", "--mirror", tmp_path / "mirror"]
+    done = bench("plan", *common(grid, tmp_path / "out"), *absent)  # how many labels there are is in the data
+    assert done.code == 2
+    assert "Cannot get the files of the dataset someone/others at revision v1" in done.err
 
 
 def test_results_are_not_written_into_the_data(grid: TinyGrid, bench: Bench, tmp_path: Path) -> None:
