@@ -27,7 +27,7 @@ from bench.suggestions import suggest
 
 FOR_PEOPLE = ("summary", "citation")
 DEFAULT_METRICS: dict[Kind, str] = {
-    "classification": "f1_macro",
+    "classification": "accuracy",
     "multi-label": "f1_micro",
     "regression": "spearman",
     "token-classification": "entity_f1",

@@ -48,7 +48,7 @@ class Options:
     kind: Annotated[
         str | None, Cli(str, "classification (default), multi-label, regression or token-classification.")
     ] = None
-    metric: Annotated[str | None, Cli(str, "Metric for --data. Default: by kind, f1_macro for classification.")] = None
+    metric: Annotated[str | None, Cli(str, "Metric for --data. Default: by kind, accuracy for classification.")] = None
     validation: Annotated[float | None, Cli(float, "Share or number of --data to choose by. Default: 0.1.")] = None
     test: Annotated[float | None, Cli(float, "Share or number of --data to report on. Default: 0.2.")] = None
     model: Annotated[PathLike | None, Cli(str, "Model name, folder, or hub:OWNER/NAME[@REVISION].")] = None

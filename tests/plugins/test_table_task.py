@@ -61,7 +61,7 @@ def test_a_table_is_cut_by_shares_and_what_is_left_out_is_counted(declare: Decla
     assert (splits.removed, splits.conflicts, splits.dropped) == (40, 5, 3)
     assert task.labels == tuple(f"class {at:02}" for at in range(17))
     assert all(found[text] == at % 17 for at, (text, _) in enumerate(rows) if at >= 40)
-    assert (task.metric, task.kind, task.max_length) == ("f1_macro", "classification", 128)
+    assert (task.metric, task.kind, task.max_length) == ("accuracy", "classification", 128)
 
 
 def test_the_order_of_the_rows_does_not_matter(declare: Declare, tmp_path: Path) -> None:
