@@ -207,15 +207,16 @@ def _snapshot(ref: HubRef, weights: bool) -> tuple[Path, str | None]:
         inner, name = glob.escape(ref.inner), PurePosixPath(ref.inner).name
         is_file = any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
         patterns = [f"{inner}/{pattern}" for pattern in patterns] + ([inner] if is_file else [])
-    revision, found = ref.revision, ""
-    if revision is None or not re.fullmatch(_COMMIT, revision):
+    found = ""
+    if ref.revision is None or not re.fullmatch(_COMMIT, ref.revision):
         try:
-            revision = huggingface_hub.HfApi().repo_info(ref.repo, repo_type=ref.kind, revision=revision).sha
+            huggingface_hub.HfApi().repo_info(ref.repo, repo_type=ref.kind, revision=ref.revision)
             found = "the hub's current commit"
         except Exception as error:  # noqa: BLE001 - as above; without a copy in its cache the download fails as well
             found = f"the latest commit in the hub's cache here, as the hub could not be asked ({_reason(error)}),"
+    # Not by the commit: of a name the library notes which commit it is, and finds it again without the hub.
     snapshot = Path(
-        huggingface_hub.snapshot_download(ref.repo, repo_type=ref.kind, revision=revision, allow_patterns=patterns)
+        huggingface_hub.snapshot_download(ref.repo, repo_type=ref.kind, revision=ref.revision, allow_patterns=patterns)
     )
     of = f" of {ref.revision}" if ref.revision else ""
     return snapshot, f"{ref.repo}: {found}{of} is {snapshot.name}." if found else None

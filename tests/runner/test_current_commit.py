@@ -36,8 +36,8 @@ class MovingHub:
         assert (repo_id, repo_type, revision) == ("owner/name", "model", None)
         return SimpleNamespace(sha=self.current)
 
-    def snapshot_download(self, repo_id: str, *, revision: str, **options: object) -> str:
-        return str(self.folder / revision)
+    def snapshot_download(self, repo_id: str, *, revision: str | None, **options: object) -> str:
+        return str(self.folder / (revision or self.current))
 
 
 @pytest.fixture(scope="module")
