@@ -48,6 +48,7 @@ def full() -> Record:
         losses=[0.1, 0.2, 1 / 3],
         predictions=[1, [0, -1], 0.1],
         references=[1, [0, 2], 1e-300],
+        shares=[1.0, 0.0, -0.25],
         extra_tests={
             "harder": ExtraTest(scores={"f1": None}, constant_score=0.5, predictions=[0, 1], references=[1, 1])
         },
