@@ -236,7 +236,7 @@ class TableTask(Task):
             try:
                 return cut(examples[""], salt=self.name, validation=validation, test=test)
             except ValueError as error:  # one template throughout
-                notes.append(f"near-duplicates are in several splits, because {error}")
+                notes.append(f"near-duplicates are in several splits, because {str(error).partition(' (ask')[0]}")
                 return cut(examples[""], salt=self.name, validation=validation, test=test, by_cluster=False)
         except ValueError as error:
             raise SourceError(

@@ -24,6 +24,7 @@ SPLIT_NAMES = {
     "test": ("test", "testing"),
 }
 DELIMITERS = ",;\t|"
+MOST_NAMES, LONGEST_NAME = 50, 40  # of a message: without a header, names are texts
 LONGEST_FIELD = 2**31 - 1  # csv's own limit of 131,072 characters is less than a long document
 
 
@@ -134,7 +135,8 @@ def _require(file: Path, columns: Sequence[str], there: Sequence[str]) -> None:
     for column in columns:
         if (count := there.count(column)) != 1:
             what = "no column" if count == 0 else f"{count} columns"
-            raise SourceError(f"{file} has {what} {column!r} (text, pair and label say which){suggest(column, there)}")
+            known = [name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..." for name in there[:MOST_NAMES]]
+            raise SourceError(f"{file} has {what} {column!r} (text, pair and label say which){suggest(column, known)}")
 
 
 def _delimited(file: Path, columns: Sequence[str]) -> Table:

@@ -13,7 +13,7 @@ from bench.files import write_atomically
 from bench.plugins import registry, table_task
 from bench.plugins.specs import split_list
 from bench.runner.options import DATA, Options
-from bench.sources.references import REMOTE
+from bench.sources.references import REMOTE, exists
 
 FOLDER = "tasks"  # of a results folder
 
@@ -33,7 +33,7 @@ def declared(options: Options, folder: Path) -> Path | None:
     source = str(options.data)
     if not source.startswith(REMOTE):
         path = Path(source).expanduser()
-        if not path.exists():
+        if not exists(path):
             raise UsageError(f"--data {source}: there is no file or folder of that name.")
         source = str(path.resolve())
     values = {"name": _name(source), "source": source, **{name: _value(name, value) for name, value in given.items()}}
@@ -60,10 +60,11 @@ def declarations(results: Path) -> list[Path]:
 
 def _name(source: str) -> str:
     """The task's name: that of the file or repository, without signs that a name cannot have."""
-    inner = source.partition("#")[0]
     if source.startswith(REMOTE):
-        inner = re.sub(r"@[^!]*", "", inner).partition("/")[2].replace("datasets/", "", 1).rpartition("/")[2]
-    stem = inner if source.startswith(REMOTE) else Path(inner).stem
+        # hub:datasets/OWNER/NAME@REVISION!/folder
+        stem = re.sub(r"@[^!]*", "", source.partition("#")[0]).rpartition("/")[2]
+    else:
+        stem = Path(source).name if Path(source).is_dir() else Path(source).stem
     return re.sub(r"[^\w.+-]+", "-", stem).strip("-.+") or "data"
 
 

@@ -83,6 +83,7 @@ def test_counts_instead_of_shares_and_one_template_throughout(declare: Declare, 
     splits, _ = examples(declare(validation=4, test=6)())
     assert {name: len(part) for name, part in splits.items()} == {"train": 16, "validation": 4, "test": 6}
     assert splits.notes[0].startswith("near-duplicates are in several splits, because 26 distinct examples form 1 ")
+    assert splits.notes[0].endswith("too few for 6 in test and 4 in validation")
     with pytest.raises(SourceError, match=r"cut into splits: 26 distinct examples are too few .* ask for less"):
         examples(declare(validation=20, test=6)())
 

@@ -104,6 +104,10 @@ BAD = {
     "empty.csv": (b"", "is empty"),
     "blank.csv": (b"\xef\xbb\xbf\n\n", "is empty"),
     "near.csv": (b"texte,label\na,1\n", "has no column 'text' .*; did you mean 'texte'. There are: label, texte"),
+    "headless.csv": (
+        b"a text of many words " * 20 + b",1\nb,2\n",
+        r"no column 'text' .* 1, a text of many words a text of many word\.\.\.\.$",
+    ),
     "twice.csv": (b"text,label,text\na,1,b\n", "has 2 columns 'text'"),
     "ragged.csv": (b"text,label\na, b,1\n", r"line 2: 3 fields where the header has 2"),
     "short.csv": (b"text,label\na\n", "line 2: 1 fields"),

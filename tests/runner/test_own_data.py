@@ -113,6 +113,7 @@ def test_options_that_contradict_each_other(bench: Bench, tmp_path: Path) -> Non
     (tmp_path / "sms-spam.csv").write_text("text,label\na,b\n")
     for options, message in (
         (["--label", "x"], "--label describes a file of your own: it goes with --data FILE."),
+        (["--data", "x" * 5000], "there is no file or folder of that name"),
         (["--data", tmp_path / "absent.csv"], "there is no file or folder of that name"),
         (["--data", tmp_path / "sms-spam.csv"], "has a task 'sms-spam' already; rename the file"),
         (["--data", tmp_path / "sms-spam.csv", "--text", "label"], "text, pair and label must be different columns"),
