@@ -104,6 +104,16 @@ def test_the_commands_of_a_page_run(page: Path, folder: Path, call: Bench) -> No
             right(call(*(words.get(word, word) for word in arguments), *_briefly(arguments, folder)))
 
 
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_the_metric_of_the_page_keeps_the_contract(blocks: int, tmp_path: Path) -> None:
+    """With `compute` alone, and with the `sums` that the page adds."""
+    file = tmp_path / f"within_one_{blocks}.py"
+    file.write_text("".join(commands.python_blocks(ROOT / "docs" / "plugins.md")[2 : 2 + blocks]), encoding="utf-8")
+    metric = registry.metrics([file]).get("within_one").plugin()
+    assert (type(metric).sums is Metric.sums) is (blocks == 1)
+    assert {each.status for each in metric_outcomes(metric, lambda progress: None)} == {"ok"}
+
+
 def _prepared_for(page: Path, folder: Path, call: Bench) -> dict[str, str]:
     """Make what the page takes for granted; what stands for its words that nobody could type."""
     match page.relative_to(ROOT).as_posix().removeprefix("docs/"):
