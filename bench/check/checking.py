@@ -155,7 +155,8 @@ def check(
             requirement = "The plugin can be imported and defines what a plugin must."
             yield Report(plugin, [Outcome("registered", requirement, "failed", plugin.error)])
     usable = {f"{plugin.type} {plugin.spec}": plugin for plugin in plugins if plugin.error is None}
-    jobs = (Job(key, (each, files, model, data.get(each.spec)), timeout) for key, each in usable.items())
+    methods = [each.spec for each in usable.values() if each.type == "method"]
+    jobs = (Job(key, (each, files, model, data.get(each.spec), methods), timeout) for key, each in usable.items())
     with closing(LocalExecutor(f"{__name__}:check_one", env=ENVIRONMENT).run(jobs)) as events:
         for event in events:
             match event:
@@ -169,9 +170,13 @@ def check(
                     yield Report(usable[key], [Outcome("finishes", requirement, "failed", f"{reason}{during}")])
 
 
-def check_one(job: tuple[Plugin, Sequence[Path], Path | None, Path | SourceError | None], report: OnProgress) -> Any:
-    """Run all checks of one plugin, in a worker; each is reported before it starts."""
-    plugin, files, model, source = job
+OneJob = tuple[Plugin, Sequence[Path], Path | None, Path | SourceError | None, Sequence[str]]
+
+
+def check_one(job: OneJob, report: OnProgress) -> Any:
+    """Run all checks of one plugin, in a worker; each is reported before it starts. A task's also with the methods."""
+    plugin, files, model, source, others = job
+    methods = registry.methods(files)
     if plugin.type == "task":
         task = registry.tasks(files).get(plugin.spec).plugin
         reading = Reading(task, source or SourceError("The data was left out."), registry.metrics(files))
@@ -179,7 +184,7 @@ def check_one(job: tuple[Plugin, Sequence[Path], Path | None, Path | SourceError
         if model is not None:
             report({"check": "model", "on": None})
             readable = source is not None and all(outcome.status != "failed" for outcome in outcomes)
-            outcomes += model_outcomes(reading, readable, model)
+            outcomes += model_outcomes(reading, readable, model, [build_method(methods, parse(m)) for m in others])
         return outcomes
     if plugin.type == "metric":
         from bench.check.metric_checks import metric_outcomes  # loads numpy, which selecting does not need
@@ -188,5 +193,5 @@ def check_one(job: tuple[Plugin, Sequence[Path], Path | None, Path | SourceError
     from bench.check.encoder import encoder_of  # loads torch, which the others do not need
     from bench.check.method_checks import method_outcomes
 
-    methods, spec = registry.methods(files), parse(plugin.spec)
+    spec = parse(plugin.spec)
     return list(method_outcomes(lambda: build_method(methods, spec), encoder_of(model), report))

@@ -15,7 +15,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,7 @@ from bench.grid.suites import Budget
 from bench.plugins import metric as scoring
 from bench.plugins import registry, table_task
 from bench.plugins.duplicates import near
+from bench.plugins.method import Method
 from bench.plugins.metric import Metric
 from bench.plugins.registry import Registry, load_file
 from bench.plugins.splits import compared, identity
@@ -292,21 +293,23 @@ def notes(reading: Reading) -> Iterator[Outcome]:
         yield Outcome(subject, what, "note", note)
 
 
-def model_outcomes(reading: Reading, with_data: bool, folder: Path) -> Iterator[Outcome]:
-    """Whether a model, by its small files, can be used for a task, and what it cuts of data that keep the contract."""
+def model_outcomes(reading: Reading, with_data: bool, folder: Path, methods: Sequence[Method]) -> Iterator[Outcome]:
+    """Whether methods can train a model on a task, and what is doubtful about it, with data that keep the contract."""
     from bench.train import fit  # loads torch, which the other checks do not need
 
-    what = "The model's tokenizer, embeddings and positions suit the task."
+    what = (
+        "The model's weights are complete, and its tokenizer, embeddings and positions suit the task and the methods."
+    )
     try:
-        found = fit.Fit(fit.Model.of(folder), reading.task, ())
+        found = fit.Fit(fit.Model.of(folder), reading.task, methods)
         fit.require(found)
-        note = fit.note(found, reading.splits, Budget()) if with_data else None
+        notes = list(fit.notes(found, reading.splits if with_data else None, Budget()))
     except BenchError as error:
         yield Outcome("model", what, "failed", str(error))
         return
     yield Outcome("model", what, "ok")
-    if note:
-        yield Outcome("truncation", what, "note", note)
+    for note in notes:
+        yield Outcome("model", what, "note", note)
 
 
 def _plain(label: Label) -> Any:

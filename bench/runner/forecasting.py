@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 from bench import profiles
@@ -35,6 +36,7 @@ from bench.records.store import Store
 from bench.runner import preflight
 from bench.runner.plan import Plan
 from bench.runner.request import Request
+from bench.sources.references import PathRef, parse
 from bench.sources.resolve import local, resolve
 from bench.train import fit
 from bench.train.data import read
@@ -75,12 +77,18 @@ class Setting:
             request,
             models.resolved(model, here.revision).name if here else model.name,
             shape if special_tokens is None else shape.with_special_tokens(special_tokens),
-            fit.Model.of(here.path) if here else None,
+            fit.Model.of(here.path, weights=_has_weights(model, here.path)) if here else None,
             profile,
             memory.available(profile, machine),
             rate(profile, machine),
             [here.note] if here and here.note else [],
         )
+
+
+def _has_weights(model: models.Model, folder: Path) -> bool:
+    """Whether the weights of a folder of the user's own can be looked at; a plan needs none."""
+    suffixes = {file.suffix for file in folder.iterdir()} if isinstance(parse(model.source), PathRef) else set()
+    return bool(suffixes & {".safetensors", ".bin"})
 
 
 @dataclass(frozen=True)

@@ -70,9 +70,8 @@ def check_files(model: Model | None, tasks: Iterable[Checked], metrics: Registry
         SourceError: for data that cannot be read or do not fit their task.
     """
     from bench.train import fit  # loads torch, as transformers does: not before there is something to run
-    from bench.train.tokens import pair_note
 
-    notes: list[str | None] = []
+    notes: list[str] = []
     for each in tasks:
         task = each.task
         found = model and fit.Fit(model, task, each.methods)
@@ -83,9 +82,9 @@ def check_files(model: Model | None, tasks: Iterable[Checked], metrics: Registry
             if not each.found.is_built_in:
                 about = data_notes.notes(task, splits, metrics.get(task.metric).plugin())
                 notes += [f"{task.name}, {subject}: {note}." for subject, note in about]
-            if found:
-                notes += [fit.note(found, splits, budget), pair_note(task, found.model.tokenizer)]
-    return [note for note in notes if note]
+        if found:
+            notes += fit.notes(found, splits, budget)
+    return list(dict.fromkeys(notes))
 
 
 def check_parameters(frame: Frame, methods: Iterable[Method], tasks: Iterable[Task], request: Request) -> None:

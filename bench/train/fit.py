@@ -1,4 +1,4 @@
-"""Whether a model, its tokenizer, a task and methods go together, by the model's small files: nothing is trained.
+"""Whether a model, its tokenizer, a task and methods go together: nothing is trained.
 
 A check is a function that yields what cannot work: the end of a sentence, with what to do. CHECKS lists them.
 """
@@ -16,8 +16,8 @@ from bench.plugins.method import Method
 from bench.plugins.specs import changed_params, method_label
 from bench.plugins.task import SPLITS, Splits, Task
 from bench.train.data import examples_of
-from bench.train.model import load_config, load_tokenizer, quiet_libraries, special_tokens
-from bench.train.tokens import Limits, limits, longest, tokenise, truncation
+from bench.train.model import control_tokens, load_config, load_model, load_tokenizer, quiet_libraries, special_tokens
+from bench.train.tokens import Limits, limits, longest, pair_note, tokenise, truncation
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -34,9 +34,11 @@ class Model:
     limits: Limits
 
     @classmethod
-    def of(cls, folder: Path) -> Model:
-        """Of a model's folder. Raises SourceError."""
+    def of(cls, folder: Path, weights: bool = True) -> Model:
+        """Of a model's folder; weights: loaded, too, to see that they are all there. Raises SourceError."""
         quiet_libraries()
+        if weights:
+            load_model(folder, "classification", 2)
         return cls(folder, load_tokenizer(folder), limits(load_config(folder)))
 
 
@@ -72,7 +74,8 @@ def padding(fit: Fit) -> Iterator[str]:
 
 def vocabulary(fit: Fit) -> Iterator[str]:
     tokenizer, rows = fit.model.tokenizer, fit.model.limits.vocabulary
-    unused = set(tokenizer.all_special_ids) - {tokenizer.pad_token_id, tokenizer.unk_token_id, *_template(fit)}
+    control = set(tokenizer.convert_tokens_to_ids([*control_tokens(tokenizer)]))
+    unused = control - {tokenizer.pad_token_id, tokenizer.unk_token_id, *_template(fit)}
     beyond = {at: token for token, at in tokenizer.get_vocab().items() if rows is not None and at >= rows}
     if used := beyond.keys() - unused:
         yield (
@@ -140,11 +143,24 @@ def require(fit: Fit) -> None:
             raise UsageError(f"The model in {fit.model.folder} cannot be used for {fit.task.name}: {reason}.")
 
 
-def note(fit: Fit, splits: Splits, budget: Budget) -> str | None:
+def notes(fit: Fit, splits: Splits | None, budget: Budget) -> Iterator[str]:
+    """What works and is doubtful; splits: None where the data are not here."""
+    tokenizer = fit.model.tokenizer
+    if tokenizer.cls_token_id not in (None, *_template(fit)):
+        yield (
+            f"The tokenizer in {fit.model.folder} does not put its {tokenizer.cls_token} before texts (tokenizer.json "
+            "has no post_processor that does): the model was probably trained with it, and PASTA needs it."
+        )
+    for found in (pair_note(fit.task, tokenizer), _cut(fit, splits or {}, budget)):
+        if found:
+            yield found
+
+
+def _cut(fit: Fit, splits: Splits, budget: Budget) -> str | None:
     """What is cut from a task's inputs, of up to SAMPLE examples a split; None: nothing."""
     tokenizer, found = fit.model.tokenizer, fit.model.limits
     parts, sampled = [], False
-    for name in (*SPLITS, *fit.task.extra_tests):
+    for name in (*SPLITS, *fit.task.extra_tests) if splits else ():
         every = examples_of(name, splits, budget)
         if some := every[:SAMPLE]:
             sampled = sampled or len(every) > SAMPLE

@@ -6,16 +6,18 @@ Plugins import this module, so it imports torch and transformers inside function
 from __future__ import annotations
 
 import copy
+import json
 import mmap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, SourceError, first_line
 from bench.plugins.task import Kind, Task, TaskContext
 from bench.train.failures import is_out_of_memory
-from bench.train.weights import names_pooler, require_from_files
+from bench.train.weights import names_pooler, require_from_files, require_readable
 
 if TYPE_CHECKING:
     import torch
@@ -37,14 +39,56 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a model folder; no code in the folder is run."""
     from transformers import AutoTokenizer
 
-    with _loading(path, "tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False, local_files_only=True)
+    try:
+        with _loading(path, "tokenizer"):
+            tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False, local_files_only=True)
+    except SourceError as error:
+        raise SourceError(_without_tokenizer_json(path) or str(error)) from None
     # Without a vocabulary transformers makes a tokenizer of special tokens alone, to which every word is unknown.
-    if len(tokenizer) <= len(tokenizer.all_special_ids):
-        raise SourceError(f"The tokenizer in {path} cannot be loaded: it has no vocabulary.")
+    if not tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens):
+        reason = "it has no vocabulary; save it into the folder (save_pretrained)"
+        raise SourceError(_without_tokenizer_json(path) or f"The tokenizer in {path} cannot be loaded: {reason}.")
     if tokenizer.pad_token is None and is_decoder(load_config(path)):
         tokenizer.pad_token = tokenizer.eos_token  # any will do: nothing reads what the attention mask hides
+    if tokenizer.is_fast:
+        _keep_added_tokens_whole(tokenizer)
     return tokenizer
+
+
+def _without_tokenizer_json(path: Path) -> str | None:
+    """Why no tokenizer can be read from a folder without tokenizer.json; None: that is not the reason."""
+    readable = find_spec("sentencepiece") and find_spec("google.protobuf")
+    found = next(path.glob("*.model"), None)
+    if (path / "tokenizer.json").is_file() or (found and readable):
+        return None
+    if found:
+        reason = (
+            f"{found.name} is a SentencePiece model, which takes the packages sentencepiece and protobuf to read (pip "
+            "install sentencepiece protobuf); or save it once with them as tokenizer.json (save_pretrained)"
+        )
+    else:
+        reason = "there is no tokenizer.json; save the tokenizer into the folder (save_pretrained)"
+    return f"The tokenizer in {path} cannot be loaded: {reason}."
+
+
+def control_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:
+    """The special tokens that a tokenizer has names for, as the padding token: none of those that a user added."""
+    return {*tokenizer.all_special_tokens} - {str(token) for token in tokenizer.extra_special_tokens}
+
+
+def _keep_added_tokens_whole(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Make the special tokens that a user added, such as entity markers, ordinary ones, which no text is split at.
+
+    Otherwise they would be cut like the control tokens, whose names in a text are read as plain characters.
+    """
+    backend, control = tokenizer.backend_tokenizer, control_tokens(tokenizer)
+    added = backend.get_added_tokens_decoder().values()
+    if all(token.content in control for token in added if token.special):
+        return
+    state = json.loads(backend.__getstate__())
+    for token in state["added_tokens"]:
+        token["special"] = token["special"] and token["content"] in control
+    backend.__setstate__(json.dumps(state).encode())
 
 
 def is_decoder(config: PreTrainedConfig) -> bool:
@@ -95,6 +139,7 @@ def load_model(path: Path, kind: Kind, num_labels: int, dropout: float | None = 
     Raises:
         SourceError: if the files cannot be loaded, or if a weight of the backbone is not in them.
     """
+    require_readable(path)
     config = load_config(path)
     _configure(config, num_labels, dropout)
     with _loading(path, "encoder"):

@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 SAMPLE = 64  # values of a tensor that are compared
 
 
+def require_readable(folder: Path) -> None:
+    """Refuse a folder without safetensors files, or with one that is damaged. Raises SourceError."""
+    if not sum(1 for _ in _files(folder)):
+        raise SourceError(
+            f"The encoder in {folder} cannot be loaded: there is no *.safetensors file, and others (pytorch_model.bin) "
+            "can run code; convert one that you trust: AutoModel.from_pretrained(FOLDER).save_pretrained(FOLDER)."
+        )
+
+
 def require_from_files(backbone: nn.Module, folder: Path) -> None:
     """Refuse a backbone with a weight that is not in the folder's safetensors files.
 
@@ -63,10 +72,18 @@ def drawn(backbone: nn.Module, folder: Path) -> list[str]:
 
 
 def _files(folder: Path) -> Iterator[Any]:
-    from safetensors import safe_open
+    """The folder's safetensors files, open. Raises SourceError for one that is damaged."""
+    from safetensors import SafetensorError, safe_open
 
     for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(str(file), framework="pt") as tensors:
+        try:
+            found = safe_open(str(file), framework="pt")
+        except (SafetensorError, OSError) as error:
+            raise SourceError(
+                f"The encoder in {folder} cannot be loaded: {file.name} is damaged or incomplete ({error}), or stands "
+                "for a file that Git LFS has not fetched (git lfs pull); copy or download it again."
+            ) from None
+        with found as tensors:
             yield tensors
 
 

@@ -132,6 +132,24 @@ def test_the_tree_digest_refuses_links_and_pipes(tmp_path: Path, target: str | N
         tree_digest(tmp_path / "tree")
 
 
+def test_a_folder_of_the_hubs_cache_links_to_its_own_blobs_alone(tmp_path: Path) -> None:
+    """And has the digest of the same files without links."""
+    repository = tmp_path / "models--someone--encoder"
+    write_tree(repository / "blobs", one="1", two="2")
+    write_tree(tmp_path / "models--other--encoder" / "blobs", three="3")
+    commit = repository / "snapshots" / "0123abc"
+    commit.mkdir(parents=True)
+    (commit / "a").symlink_to("../../blobs/one")
+    (commit / "b").symlink_to("../../blobs/two")
+    assert tree_digest(commit) == write_tree(tmp_path / "plain", a="1", b="2")
+    (commit / "c").symlink_to("../../../models--other--encoder/blobs/three")
+    with pytest.raises(SourceError, match="links to outside"):
+        tree_digest(commit)
+    (commit / "c").unlink()
+    with pytest.raises(SourceError, match="links to outside"):
+        tree_digest(repository.rename(tmp_path / "elsewhere") / "snapshots" / "0123abc")
+
+
 def test_the_tree_digest_refuses_an_empty_folder_and_a_device(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="contains no files"):
         tree_digest(tmp_path)

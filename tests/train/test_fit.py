@@ -13,7 +13,7 @@ import tiny_encoders
 import tiny_setting
 from commandline import Bench
 
-from bench.errors import UsageError
+from bench.errors import SourceError, UsageError
 from bench.grid.suites import Budget
 from bench.plugins import registry
 from bench.plugins.specs import build_method, parse
@@ -25,6 +25,7 @@ from bench.runner.plan import plan
 from bench.runner.request import Request
 from bench.train import fit
 from bench.train.fit import Fit, Model
+from bench.train.model import load_tokenizer
 from bench.train.tokens import limits
 
 
@@ -42,7 +43,7 @@ def refusal(model: Path, kind: str = "classification", *methods: str, max_length
     task, known = tiny_bert.task(kind), registry.methods()
     sized = type("Sized", (type(task),), {"max_length": max_length})()
     try:
-        fit.require(Fit(Model.of(model), sized, [build_method(known, parse(name)) for name in methods]))
+        fit.require(Fit(Model.of(model, weights=False), sized, [build_method(known, parse(name)) for name in methods]))
     except UsageError as error:
         return str(error)
     return None
@@ -74,7 +75,7 @@ def test_finished_cells_need_no_files(tmp_path: Path, monkeypatch: pytest.Monkey
     request = Request.of(options)
     cells = plan(request).pending
     assert len(cells) == 3
-    monkeypatch.setattr(Model, "of", lambda folder: pytest.fail("the model's files were read"))
+    monkeypatch.setattr(Model, "of", lambda folder, weights: pytest.fail("the model's files were read"))
     for cell in cells:
         Store(request.results).write(new_record(cell).model_copy(update={"status": "ok"}))
     assert plan(request).pending == []
@@ -167,10 +168,80 @@ def test_what_is_cut_is_told_with_the_reason(model: Path) -> None:
     task = type("Long", (type(tiny_bert.task("classification")),), {"max_length": 128, "name": "long"})()
     splits = {"train": [Example("good " * 124, 0), Example("good " * 10, 1)], "test": [Example("good", 1)]}
     found = Fit(Model.of(model), task, ())
-    assert fit.note(found, {**splits, "validation": []}, Budget()) == (
+    assert list(fit.notes(found, {**splits, "validation": []}, Budget())) == [
         "long: inputs are cut at 64 tokens (the model has no more positions, and the task's max_length is 128; train "
         f"50.0% of examples, {62 / 134:.1%} of all tokens)."
-    )
+    ]
     edit(model / "tokenizer_config.json", model_max_length=32)
-    told = str(fit.note(Fit(Model.of(model), task, ()), {**splits, "validation": []}, Budget()))
+    (told,) = fit.notes(Fit(Model.of(model), task, ()), {**splits, "validation": []}, Budget())
     assert "cut at 32 tokens (its tokenizer says so, and the task's max_length is 128; train 50.0%" in told
+
+
+def test_a_tokenizer_that_leaves_its_first_token_out_is_told(model: Path) -> None:
+    tokenizer = json.loads((model / "tokenizer.json").read_text())
+    (model / "tokenizer.json").write_text(json.dumps({**tokenizer, "post_processor": None}))
+    edit(model / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
+    found = Fit(Model.of(model), tiny_bert.task("classification"), ())
+    (told,) = fit.notes(found, None, Budget())
+    assert "does not put its [CLS] before texts" in told
+
+
+def write_weights(model: Path, **files: bytes) -> None:
+    """Put these files in the place of the model's weights."""
+    (model / "model.safetensors").unlink()
+    for name, content in files.items():
+        (model / name.replace("__", ".")).write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("model__safetensors", b"", "model.safetensors is damaged or incomplete"),
+        ("model__safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n", "git lfs pull"),
+        ("model__safetensors", b"\x02\0\0\0\0\0\0\0{}", "weights are not in its files and would be random"),
+        ("pytorch_model__bin", b"", r"there is no \*\.safetensors file, and others \(pytorch_model.bin\) can run code"),
+        ("tf_model__h5", b"", r"there is no \*\.safetensors file"),
+    ],
+)
+def test_weights_that_cannot_be_read_are_refused(model: Path, name: str, content: bytes, reason: str) -> None:
+    write_weights(model, **{name: content})
+    with pytest.raises(SourceError, match=reason):
+        Model.of(model)
+
+
+def test_the_conversion_that_is_advised_gives_the_same_weights(model: Path) -> None:
+    import torch
+    from transformers import AutoModel
+
+    before = tiny_bert.safetensors(model)
+    write_weights(model)
+    torch.save(before, model / "pytorch_model.bin")
+    AutoModel.from_pretrained(model).save_pretrained(model)
+    assert refusal(model) is None
+    assert all(torch.equal(tensor, before[name]) for name, tensor in tiny_bert.safetensors(model).items())
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [((), "there is no tokenizer.json; save the tokenizer into the folder"),
+     (("spm.model",), "spm.model is a SentencePiece model, which takes the packages sentencepiece and protobuf")],
+)  # fmt: skip
+def test_a_tokenizer_that_cannot_be_read_is_refused(
+    files: tuple[str, ...], reason: str, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.train.model.find_spec", lambda name: None)  # whether or not they are installed here
+    (model / "tokenizer.json").unlink()
+    edit(model / "tokenizer_config.json", tokenizer_class="DebertaV2Tokenizer")
+    for name in files:
+        (model / name).write_bytes(b"\n\x0e\n\x05<unk>\x15\0\0\0\0\x18\x02")
+    with pytest.raises(SourceError, match=reason):
+        load_tokenizer(model)
+
+
+def test_words_need_a_tokenizer_that_says_where_pieces_are(model: Path) -> None:
+    (model / "tokenizer.json").unlink()
+    (model / "vocab.txt").write_text("\n".join(tiny_bert.VOCAB))
+    edit(model / "tokenizer_config.json", tokenizer_class="BertJapaneseTokenizer", word_tokenizer_type="basic")
+    assert refusal(model) is None
+    reason = str(refusal(model, "token-classification"))
+    assert "its BertJapaneseTokenizer does not say which piece of a text is where" in reason
