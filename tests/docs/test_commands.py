@@ -22,7 +22,9 @@ import tiny
 from commandline import Bench, Done
 
 from bench import profiles
+from bench.check.metric_checks import metric_outcomes
 from bench.grid import models, suites
+from bench.plugins import Metric, registry
 from bench.records.store import Store
 from bench.runner import backend
 from methods.pasta import attention
