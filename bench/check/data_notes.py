@@ -36,18 +36,19 @@ def notes(task: Task, splits: Splits, metric: Metric) -> Iterator[tuple[str, str
 
 
 def _sizes(splits: Splits) -> str:
-    sizes = ", ".join(f"{len(part):,} {name}" for name, part in splits.items())
-    if not isinstance(splits, Cut):
-        return f"{sizes}; {_conflicts(conflicts(chain.from_iterable(splits.values())))}"
-    read = sum(map(len, splits.values())) + splits.removed + splits.dropped
-    return (
-        f"{read:,} read; {splits.dropped:,} dropped without a text or a label, {splits.removed:,} removed because of "
-        f"equal inputs, {_conflicts(splits.conflicts)}; left: {sizes}"
-    )
+    """The sizes of the splits, and what came to none of them; numbers that are 0 are left out."""
+    parts = []
+    if isinstance(splits, Cut):
+        read = sum(map(len, splits.values())) + splits.removed + splits.dropped
+        parts += [f"{read:,} read", *_some(splits.dropped, "dropped without a text or a label")]
+        parts += _some(splits.removed, "removed because of equal inputs")
+    found = splits.conflicts if isinstance(splits, Cut) else conflicts(chain.from_iterable(splits.values()))
+    parts += _some(found, "input has more than one label" if found == 1 else "inputs have more than one label")
+    return ", ".join([*parts, *(f"{len(part):,} for {name}" for name, part in splits.items())])
 
 
-def _conflicts(count: int) -> str:
-    return "1 input has more than one label" if count == 1 else f"{count:,} inputs have more than one label"
+def _some(count: int, what: str) -> list[str]:
+    return [f"{count:,} {what}"] if count else []
 
 
 def _classes(task: Task, splits: Splits) -> str:

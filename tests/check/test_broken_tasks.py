@@ -43,7 +43,7 @@ def test_notes_say_how_alike_the_data_are() -> None:
     found = {outcome.check: outcome.reason for outcome in notes(reading(task))}
     assert found == {
         "near-duplicates": "25.0% of 4 examples of test have a near-duplicate in train",
-        "examples": "4 train, 1 validation, 4 test; 1 input has more than one label",
+        "examples": "1 input has more than one label, 4 for train, 1 for validation, 4 for test",
         "classes": "2: cold 55.6%, warm 44.4%",
         "fewer than 5 in train": "cold, warm",
         "words": "of an input: median 2, 95 % have up to 5, the longest 5",
@@ -53,8 +53,8 @@ def test_notes_say_how_alike_the_data_are() -> None:
     task = type("Cutting", (Seasons,), {"read": lambda self, path: Cut(splits, source)})
     found = {outcome.check: outcome.reason for outcome in notes(reading(task))}
     assert found["examples"] == (
-        "16 read; 0 dropped without a text or a label, 7 removed because of equal inputs, 1 input has more than one "
-        "label; left: 4 train, 1 validation, 4 test"
+        "16 read, 7 removed because of equal inputs, 1 input has more than one label, 4 for train, 1 for validation, "
+        "4 for test"
     )
 
 

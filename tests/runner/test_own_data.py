@@ -57,8 +57,8 @@ def test_from_a_csv_to_a_leaderboard(grid: TinyGrid, bench: Bench, tmp_path: Pat
     done = bench("run", *common(grid, results), *data)
     assert done.code == 0, done.err
     for told in (
-        "complaints, examples: 383 read; 3 dropped without a text or a label, 40 removed because of equal inputs, "
-        "5 inputs have more than one label; left: ",
+        "complaints, examples: 383 read, 3 dropped without a text or a label, 40 removed because of equal inputs, "
+        "5 inputs have more than one label, ",
         "complaints, classes: 17: class ",
         "complaints, words: of an input: median 10, 95 % have up to 10, the longest 10.",
         "complaints, constant answer: accuracy 0.0",
@@ -136,7 +136,7 @@ def test_check_shows_the_data_and_leaves_nothing_behind(
     done = bench("check", "mine.toml", "--data", file, "--text", "message", "--label", "category")
     for name in ("mine", "complaints"):
         assert f"{name}: 11 checks: ok" in done.out.splitlines()
-    assert done.out.count("  examples: 383 read; 3 dropped without a text or a label, 40 removed") == 2
+    assert done.out.count("  examples: 383 read, 3 dropped without a text or a label, 40 removed") == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["complaints.csv", "mine.toml"]
 
 
