@@ -15,6 +15,8 @@ _OF_FAMILY: dict[str, dict[str, Any]] = {
     "gpt2": {"n_embd": HIDDEN, "n_layer": LAYERS, "n_head": 4, "n_positions": 192},
     "llama": _SIZES,
     "qwen3": {**_SIZES, "head_dim": 16, "tie_word_embeddings": True},  # wider than hidden_size / heads, as Qwen3-0.6B's
+    # Its head has other layers and names than those of the others.
+    "modernbert-decoder": {**_SIZES, "cls_token_id": tiny_bert.CLS, "sep_token_id": tiny_bert.SEP, "pad_token_id": 0},
 }
 
 

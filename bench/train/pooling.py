@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import NotApplicable, SourceError
 from bench.plugins.task import HeadPooling
-from bench.train.model import head_modules
+from bench.train.model import head_modules, is_decoder
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -75,10 +75,14 @@ def pool(model: PreTrainedModel, pooling: HeadPooling) -> None:
 
 
 def reads_last_token(model: PreTrainedModel) -> bool:
-    """Whether it is a decoder whose head for whole texts, of one layer, is to read the last token's state."""
+    """Whether it is a decoder whose head for whole texts scores every position and takes the last token's."""
     from torch import nn
 
-    return isinstance(getattr(model, "score", None), nn.Linear)  # none of transformers' encoders has one of that name
+    return is_decoder(model.config) and isinstance(_scores(model), nn.Linear)
+
+
+def _scores(model: PreTrainedModel) -> Any:
+    return getattr(model, "score", None) or getattr(model, "classifier", None)
 
 
 class _AtEveryPosition:
@@ -91,7 +95,7 @@ class _AtEveryPosition:
         if model.config.pad_token_id is None:  # without one transformers refuses batches
             model.config.pad_token_id = 0
         model.register_forward_pre_hook(self.take, with_kwargs=True)
-        model.score.register_forward_hook(self.repeat)
+        _scores(model).register_forward_hook(self.repeat)
 
     def take(self, model: nn.Module, args: object, kwargs: dict[str, Any]) -> None:
         self.length = kwargs["input_ids"].shape[1]

@@ -156,6 +156,19 @@ def test_the_state_of_the_last_token_is_read_also_where_it_is_the_one_that_pads(
         torch.testing.assert_close(found[at], expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("pooling", ["model", "mean"])
+def test_a_decoder_with_another_head_is_read_alike(tmp_path: Path, pooling: str) -> None:
+    decoder = Decoder(tiny_decoders.save(tmp_path, "modernbert-decoder"), "modernbert-decoder")
+    data, ours = decoder.data("classification"), decoder.adapted("head", pooling=pooling)
+    found, reference = logits(ours.module, data), theirs(decoder, "classification", ours.module)
+    for at, row in enumerate(data.inputs["input_ids"]):
+        with torch.no_grad():
+            states = reference.base_model(torch.tensor(row).long()[None])[0][0]
+            read = states[-1] if pooling == "model" else states.mean(0)
+            expected = reference.classifier(reference.head(read))
+        torch.testing.assert_close(found[at], expected, atol=1e-5, rtol=1e-5)
+
+
 def test_mean_pooling_is_the_mean_and_the_first_token_is_refused(decoder: Decoder) -> None:
     data, ours = decoder.data("classification"), decoder.adapted("head", pooling="mean")
     reference = theirs(decoder, "classification", ours.module)
