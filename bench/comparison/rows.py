@@ -91,7 +91,7 @@ def match_rows(
         named = " and ".join(f"other {name} ({before} before, {now} now)" for name, (before, now) in differ.items())
         events.append(_not_compared(partner, f"{named}; {' and '.join(ACROSS[name] for name in differ)}"))
     for row in sorted(first.keys() - partners.keys() - others.keys()):
-        events += _missing(row, first[row], second)
+        events += _missing(row, first[row], second, across)
     for row in sorted(second.keys() - set(partners.values()) - set(others.values())):
         if not row.is_extra:
             events.append(RowEvent(row, "new", False, f"new: {_state(second[row])}; the base has no such row"))
@@ -167,7 +167,7 @@ def _events(pair: RowPair) -> list[RowEvent]:
     return events
 
 
-def _missing(row: Row, base: BySeed, new: Mapping[Row, BySeed]) -> list[RowEvent]:
+def _missing(row: Row, base: BySeed, new: Mapping[Row, BySeed], across: Across) -> list[RowEvent]:
     """What a row that only the base has means.
 
     A run applies every method of its grid to every task. So where the new run has the method and the task, but not
@@ -176,7 +176,8 @@ def _missing(row: Row, base: BySeed, new: Mapping[Row, BySeed]) -> list[RowEvent
     """
     if row.is_extra or not any(record.status == "ok" for record in base.values()):
         return []  # its task's event says it, or there was nothing to lose
-    rows = [other for other in new if other.group._replace(task="") == row.group._replace(task="")]
+    same = dict.fromkeys(("task", *across), "")
+    rows = [other for other in new if other.group._replace(**same) == row.group._replace(**same)]
     methods = {(other.method, other.variant) for other in rows}
     asked = row.group.task in {other.group.task for other in rows} and (row.method, row.variant) in methods
     cut_short = any(record.status == "interrupted" for other in rows for record in new[other].values())

@@ -150,6 +150,16 @@ def test_a_retrained_checkpoint_meets_the_one_before_it_when_asked_for() -> None
     _, (event,) = match_rows(base, there, across=frozenset({"model"}))
     assert event.text.startswith("not compared: other profile (cpu before, cpu-2core now); --across-profiles")
     assert len(match_rows(base, there, across=frozenset({"model", "profile"}))[0]) == 1
+    lost = [
+        *base,
+        *seeds("a", of={"model": "model@aaaaaaaa", "model_revision": "tree-sha256:aaaaaaaa", "task": "other"}),
+    ]
+    more = [
+        *new,
+        *seeds("b", of={"model": "model@bbbbbbbb", "model_revision": "tree-sha256:bbbbbbbb", "task": "other"}),
+    ]
+    found = {(event.kind, event.regression) for event in match_rows(lost, more, across=frozenset({"model"}))[1]}
+    assert found == {("missing", True), ("new", False)}  # the new run has the method and the task
     # Which of two checkpoints would it be?
     assert match_rows([*base, *new], seeds("a"), across=frozenset({"model"}))[0] == []
 
