@@ -49,7 +49,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("git") is None:
         pytest.skip("git is not installed")
     root = tmp_path_factory.mktemp("origin")
-    for name in ("bench", "methods", "tasks", "metrics", "suites"):
+    for name in ("bench", "methods", "tasks", "suites"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     (root / ".gitignore").write_text("__pycache__/\n")
     git(root, "init", "--quiet")

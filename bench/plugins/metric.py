@@ -1,4 +1,4 @@
-"""A metric: the base class of every plugin in metrics/, and what a task does with its own.
+"""A metric: the base class of every plugin in bench/metrics/, and what a task does with its own.
 
 Importable without numpy. The libraries are imported when a score is computed, not before.
 """
@@ -22,7 +22,7 @@ LARGEST = 10**15  # the largest number or index of which shares are computed: su
 
 
 class Metric:
-    """How predictions become a score. The registry finds a subclass in metrics/NAME.py.
+    """How predictions become a score. The registry finds a subclass in bench/metrics/NAME.py.
 
     kinds: of the tasks that it scores. binary: it is defined for two labels alone. companions: names of metrics that
     are reported beside it, where they score the same task. of_probabilities: it scores probabilities, which then are

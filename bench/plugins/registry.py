@@ -53,8 +53,8 @@ def tasks(plugins: Iterable[Path] = ()) -> Registry[Task]:
 
 
 def metrics(plugins: Iterable[Path] = ()) -> Registry[Metric]:
-    """Every metric: of metrics/, of entry points `bench.metrics`, and of the files given."""
-    return Registry(Metric).discover("metrics", plugins)
+    """Every metric: of bench/metrics/, of entry points `bench.metrics`, and of the files given."""
+    return Registry(Metric).discover("bench.metrics", plugins)
 
 
 def metrics_of(task: type[Task] | Task, known: Registry[Metric]) -> list[Found[Metric]]:
@@ -106,6 +106,7 @@ class Registry(Generic[P]):
     found: dict[str, Found[P]] = field(default_factory=dict)
     families: dict[str, Found[MethodFamily]] = field(default_factory=dict)
     broken: dict[str, Broken] = field(default_factory=dict)
+    own: str = ""  # this project's package of them
 
     def names(self) -> list[str]:
         """The plugins that have a name of their own; members of families are not among them."""
@@ -113,8 +114,7 @@ class Registry(Generic[P]):
 
     def built_in(self) -> dict[str, Found[P]]:
         """Those of this project's own folder, which every installation has."""
-        folder = f"{self.kind.__name__.lower()}s"
-        return {name: each for name, each in self.found.items() if each.plugin.__module__.startswith(f"{folder}.")}
+        return {name: each for name, each in self.found.items() if each.plugin.__module__.startswith(f"{self.own}.")}
 
     def get(self, name: str) -> Found[P]:
         """The plugin of that name, or the member of a family that `FAMILY:MEMBER` names.
@@ -152,20 +152,20 @@ class Registry(Generic[P]):
         return Found(plugin, found.file, found.origin)
 
     def discover(self, package: str, plugins: Iterable[Path]) -> Registry[P]:
-        """Add what the package, the entry points `bench.PACKAGE` and these files define.
+        """Add what the package, the entry points `bench.PACKAGE` (its last name) and these files define.
 
         Raises:
             PluginError: for a file that does not exist or defines no plugin of any kind.
         """
         # A plugin that prints while it is imported must not spoil what a command prints for programs.
         with contextlib.redirect_stdout(sys.stderr):
-            own = _own_package(package)
+            self.own, own = package, _own_package(package)
             for module in pkgutil.iter_modules(own.__path__):
                 if not module.name.startswith("_"):  # a helper of plugins
                     self._add_module(f"{package}.{module.name}", module.name)
             for file in sorted(Path(own.__path__[0]).glob("*.toml")):
                 self._add_table_task(file.resolve(), f"{package}/{file.name}")
-            for point in importlib.metadata.entry_points(group=f"bench.{package}"):
+            for point in importlib.metadata.entry_points(group=f"bench.{package.rpartition('.')[2]}"):
                 self._add_entry_point(point)
             for path in plugins:
                 self._add_file(path)
@@ -233,11 +233,11 @@ class Registry(Generic[P]):
 
 
 def _own_package(name: str) -> ModuleType:
-    """`methods`, `tasks` or `metrics` of this project, also where the current folder has a package of that name.
+    """`methods`, `tasks` or `bench.metrics` of this project, also where the current folder has a package of that name.
 
     Python would import that one first, and plugins import their helpers by this name.
     """
-    folder = Path(__file__).resolve().parents[2] / name
+    folder = Path(__file__).resolve().parents[2].joinpath(*name.split("."))
     found = sys.modules.get(name) or _import_file(name, folder / "__init__.py")
     if folder not in (Path(each).resolve() for each in getattr(found, "__path__", ())):
         raise PluginError(f"Another package {name!r} ({found.__file__}) was imported before bench's own.")

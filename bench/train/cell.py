@@ -241,7 +241,8 @@ class CellRun:
         """Save what was trained, for its size or to keep it."""
         results = self.assignment.results if self.assignment.keep_adapter else None
         folder = None if results is None else Store(results).adapter(self.cell.id)
-        if self.task.kind == "regression" and not put_on_scale(self.adapted, *self.data.splits["train"].scale):
+        scaled = self.task.kind != "regression" or put_on_scale(self.adapted, *self.data.splits["train"].scale)
+        if folder is not None and not scaled:
             self.record.notes.append(NO_BIAS)
         self.record.adapter_bytes = save(self.method, self.adapted, folder)
 

@@ -87,7 +87,7 @@ class Grid(NamedTuple):
     def run(self, patch: str) -> Path:
         """The results of a copy with a patch."""
         folder = self.folder / patch.replace(" ", "-")
-        for part in ("bench", "methods", "tasks", "metrics", "suites"):
+        for part in ("bench", "methods", "tasks", "suites"):
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
         file, old, new = PATCHES[patch]
         (folder / file).write_text((folder / file).read_text(encoding="utf-8").replace(old, new), encoding="utf-8")

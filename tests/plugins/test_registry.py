@@ -77,7 +77,7 @@ def write(tmp_path: Path) -> Iterator[Write]:
 
 
 def test_every_file_of_the_folders_is_found() -> None:
-    kinds = (registry.methods(), "methods"), (registry.tasks(), "tasks"), (registry.metrics(), "metrics")
+    kinds = (registry.methods(), "methods"), (registry.tasks(), "tasks"), (registry.metrics(), "bench/metrics")
     for found, folder in kinds:
         assert found.broken == {}
         # A plugin is a file, or a package of several; a task may be TOML.
@@ -218,8 +218,8 @@ def test_a_metric_of_a_file_scores_a_task_and_is_part_of_its_cells_code(write: W
         ROOT / "methods" / "lora.py",
         mine,
         luck,
-        ROOT / "metrics" / "correlation.py",
-        ROOT / "metrics" / "accuracy.py",
+        ROOT / "bench" / "metrics" / "correlation.py",
+        ROOT / "bench" / "metrics" / "accuracy.py",
     ]
     others = [registry.code_files("lora", "rt-polarity", plugins) for plugins in ([luck, mine], [])]
     assert others[0] == others[1]

@@ -9,8 +9,8 @@ import pytest
 from scoring import METRICS, score, shares
 from seqeval.metrics.sequence_labeling import get_entities
 
+from bench.metrics.entities import spans
 from bench.plugins.metric import MOST_BY_BRUTE_FORCE, Metric, probabilities_of
-from metrics.entities import spans
 
 BINARY = ("no", "yes")
 TAGS = ("O", "B-a", "I-a", "B-b", "I-b")
