@@ -21,6 +21,7 @@ from bench.forecast.seconds import CELL_SECONDS, STEP_SECONDS, rate
 from bench.forecast.step import Step
 from bench.profiles import Machine
 from bench.profiles.probe import Gpu
+from bench.train.model import load_tokenizer
 
 MIB = 2**20
 CPU, GPU = profiles.load("cpu-2core"), profiles.load("gpu-24gb")
@@ -127,6 +128,7 @@ def test_a_row_has_all_that_is_predicted(bench: Bench, grid: TinyGrid, tmp_path:
     total = row["predicted_model_mib"] + row["predicted_train_growth_mib"]
     assert row["predicted_peak_train_memory_mib"] == pytest.approx(total)
     assert (row["recipe"]["epochs"], row["recipe_sources"]["epochs"]) == (3, "suite tiny-suite")
+    assert (row["max_length"], row["cut_examples_percent"], row["cut_content_percent"]) == (16, 0, 0)
 
 
 def test_a_line_tells_the_settings_that_are_not_the_methods_own(
@@ -151,6 +153,38 @@ def test_without_data_a_row_is_of_the_longest_input_of_the_task(
     assert (row["batch_tokens"], row["batch_tokens_from"]) == (4 * 16, "max_length")
     assert row["train_steps"] is None  # the suite takes all examples, whose number is not known
     assert row["predicted_seconds"] is None
+
+
+def test_what_is_cut_is_a_note_and_in_the_rows(bench: Bench, grid: TinyGrid, tmp_path: Path) -> None:
+    """At 8 tokens six pieces of a text are left beside [CLS] and [SEP]."""
+    task = grid.folder / "tiny_task.py"
+    short = tmp_path / "short_task.py"
+    short.write_text(task.read_text().replace('"tiny"', '"brief"').replace("max_length = 16", "max_length = 8"))
+    options = [
+        "--suite",
+        grid.suite,
+        "--tasks",
+        "brief",
+        "--methods",
+        "steady",
+        "--plugin",
+        short,
+        "--results",
+        tmp_path,
+        *grid.plugins,
+    ]
+    (row,) = rows(bench, *options)
+    tokenizer, texts = load_tokenizer(grid.model), []
+    for line in (grid.folder / "tiny.tsv").read_text().splitlines():
+        split, _, text = line.split("\t")
+        if split == "train":
+            texts.append(len(tokenizer.tokenize(text)))
+    assert sum(count > 6 for count in texts) > 0
+    assert row["max_length"] == 8
+    assert row["cut_examples_percent"] == pytest.approx(sum(count > 6 for count in texts) / len(texts) * 100)
+    assert row["cut_content_percent"] == pytest.approx(sum(max(count - 6, 0) for count in texts) / sum(texts) * 100)
+    said = bench("plan", *options).err
+    assert f"brief: inputs are cut at 8 tokens (train {row['cut_examples_percent'] / 100:.1%} of examples, " in said
 
 
 def test_the_profile_may_be_of_another_machine(bench: Bench, grid: TinyGrid, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from bench.errors import SourceError
 from bench.grid.suites import Budget
 from bench.plugins.splits import cut
 from bench.plugins.task import Example, Splits
+from bench.records.record import Truncation
 from bench.train.data import IGNORED, encode, examples_of, prepare, read
 from bench.train.tokens import TRUNCATED
 
@@ -233,3 +234,27 @@ def test_several_labels_are_a_row_of_indicators(tiny: tiny_bert.Tiny) -> None:
     # rates 3/4, 0 and 1/4: entropies h, 0 and h
     h = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
     assert data.constant_loss() == pytest.approx(2 * h / 3)
+
+
+def test_the_record_has_what_was_cut(tiny_model_dir: Path) -> None:
+    """Of 20 words 14 are left beside [CLS] and [SEP] at 16 tokens; a word too many in one of two tests."""
+
+    class Long(type(tiny_bert.task("classification"))):  # type: ignore[misc]
+        def read(self, path: Path) -> Splits:
+            train = [Example("good " * 20, 0), Example("bad", 1)]
+            test = [Example("good " * 15, 0), Example("good " * 14, 1)]
+            return {"train": train, "validation": [Example("bad", 1)], "test": test}
+
+    data = prepare(Long, Path(), tiny_model_dir, Budget()).description
+    assert data.max_length == 16
+    assert data.truncation == {
+        "train": Truncation(examples=1 / 2, content=6 / 21),
+        "validation": Truncation(examples=0, content=0),
+        "test": Truncation(examples=1 / 2, content=1 / 29),
+    }
+
+
+def test_pairs_lose_what_does_not_fit_of_both_texts(tiny: Any) -> None:
+    """13 of 40 pieces are left beside three special tokens."""
+    data = encode(tiny_bert.task("pair"), [Example("good " * 20, 1, "bad " * 20)], tiny.tokenizer)
+    assert data.truncation == Truncation(examples=1, content=27 / 40)
