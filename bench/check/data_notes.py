@@ -11,15 +11,21 @@ from typing import Any
 from bench.plugins import metric as scoring
 from bench.plugins.metric import Metric
 from bench.plugins.splits import Cut, conflicts
-from bench.plugins.task import Example, Label, Splits, Task
+from bench.plugins.task import SPLITS, Example, Label, Splits, Task
 
 FEW = 5  # examples of a class in train, below which it is named
 SHOWN = 10  # classes that are listed
 
 
-def notes(task: Task, splits: Splits, metric: Metric) -> Iterator[tuple[str, str]]:
-    """Subjects and what to say of each: sizes, classes, their balance, lengths, the score of a constant answer."""
+def notes(task: Task, splits: Splits, metric: Metric, used: Splits | None = None) -> Iterator[tuple[str, str]]:
+    """Subjects and what to say of each: sizes, classes, their balance, lengths, the score of a constant answer.
+
+    used: the examples that a budget takes of the splits; None: all.
+    """
     yield "examples", _sizes(splits)
+    if used is not None and _counts(used) != _counts(splits):
+        yield "used by this suite", _counts(used)
+    used = splits if used is None else used
     for note in splits.notes if isinstance(splits, Cut) else ():
         yield "note", note
     if task.kind == "regression":
@@ -28,11 +34,21 @@ def notes(task: Task, splits: Splits, metric: Metric) -> Iterator[tuple[str, str
         yield "classes", _classes(task, splits)
         yield from _rare(task, splits)
     yield "words", _lengths(splits)
-    train, test = ([_plain(example.label) for example in splits[name]] for name in ("train", "test"))
+    train, test = ([_plain(example.label) for example in used[name]] for name in ("train", "test"))
+    if not (train and test):
+        return
     answers = scoring.answers_alike(task.kind, scoring.constant_answer(metric, task.kind, train, task.labels), test)
     score = scoring.score([metric], answers, test, task.labels)[metric.name]
     if score is not None:
         yield "constant answer", f"{metric.name} {score:.4f} on test, without a look at the text"
+
+
+def _place(name: str) -> tuple[int, str]:
+    return (SPLITS.index(name) if name in SPLITS else len(SPLITS)), name
+
+
+def _counts(splits: Splits) -> str:
+    return ", ".join(f"{len(splits[name]):,} {name}" for name in sorted(splits, key=_place))
 
 
 def _sizes(splits: Splits) -> str:

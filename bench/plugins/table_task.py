@@ -135,13 +135,10 @@ class TableTask(Task):
 
     def _is_complete(self, row: Row) -> bool:
         """Whether it has a label and texts that are not blank (for token classification, lists of words)."""
-        if not all(text.strip() if isinstance(text, str) else text for text in row.texts):
-            return False
-        if isinstance(self.declared.label, list):
-            return all(value not in (None, "") for value in row.label)
-        if isinstance(row.label, str) and self.kind != "multi-label":  # of which none may hold
-            return bool(row.label.strip())
-        return row.label is not None
+        labels = row.label if isinstance(self.declared.label, list) else [row.label]
+        if self.kind == "multi-label" and row.label == "":  # none of its labels holds
+            labels = []
+        return not any(map(_is_missing, (*row.texts, *labels))) and [] not in row.texts
 
     def _indices(self, rows: list[Row], names: Sequence[str], notes: list[str]) -> list[int] | list[tuple[int, ...]]:
         """The label of each row, or those of its words. `labels` are known from here on."""
@@ -150,7 +147,7 @@ class TableTask(Task):
             called = self._in_bio(called, notes)
         counts = Counter(chain.from_iterable(called))
         if self.labels_in_data:
-            are_named = counts.keys() <= set(names) and not notes  # tags that were converted are others
+            are_named = names and counts.keys() <= set(names) and not notes  # tags that were converted are others
             self.labels = tuple(names) if are_named else self._found_labels(counts)
         index = {name: at for at, name in enumerate(self.labels)}
         if not counts.keys() & index.keys():  # then they may be positions
@@ -196,8 +193,8 @@ class TableTask(Task):
         """The labels of the data: numbers in their order, O before the tags of entities, others by the alphabet."""
         column, total = self.declared.label, counts.total()
         numbers = {name: number for name in counts if (number := _as_number(name)) is not None}
-        if len(counts) == 1:
-            raise SourceError(f"The column {column!r} of {self.name} has one label alone, {next(iter(counts))!r}.")
+        if len(counts) < 2:
+            raise SourceError(f"The column {column!r} of {self.name} has no two labels: {', '.join(counts) or 'none'}.")
         if len(numbers) == len(counts):
             if (
                 self.kind == "classification"
@@ -332,6 +329,11 @@ def _rows(declared: Declaration, files: Mapping[str, Iterable[Path]]) -> tuple[t
             if isinstance(declared.label, str):
                 names = table.names.get(declared.label, names)
     return names, rows
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a cell is blank; a file that pandas wrote may have NaN in it."""
+    return value is None or value != value or (isinstance(value, str) and not value.strip())
 
 
 def _text(row: Row, value: Any) -> str:

@@ -70,6 +70,7 @@ def check_files(model: Model | None, tasks: Iterable[Checked], metrics: Registry
         SourceError: for data that cannot be read or do not fit their task.
     """
     from bench.train import fit  # loads torch, as transformers does: not before there is something to run
+    from bench.train.data import examples_of
 
     notes: list[str] = []
     for each in tasks:
@@ -80,7 +81,8 @@ def check_files(model: Model | None, tasks: Iterable[Checked], metrics: Registry
         if splits := each.read():
             _require(task, metrics)  # with the labels of the data
             if not each.found.is_built_in:
-                about = data_notes.notes(task, splits, metrics.get(task.metric).plugin())
+                used = {name: examples_of(name, splits, budget) for name in splits}
+                about = data_notes.notes(task, splits, metrics.get(task.metric).plugin(), used)
                 notes += [f"{task.name}, {subject}: {note}." for subject, note in about]
         if found:
             notes += fit.notes(found, splits, budget)

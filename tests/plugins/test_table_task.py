@@ -64,6 +64,21 @@ def test_a_table_is_cut_by_shares_and_what_is_left_out_is_counted(declare: Decla
     assert (task.metric, task.kind, task.max_length) == ("accuracy", "classification", 128)
 
 
+def test_what_pandas_left_missing_is_dropped_and_what_is_no_text_is_said(declare: Declare, tmp_path: Path) -> None:
+    import pandas as pd
+
+    texts = [unlike_any(at) for at in range(30)]
+    table = pd.DataFrame({"text": [*texts, None, "no label"], "label": [*[0.0, 1.0] * 15, 1.0, float("nan")]})
+    table.to_parquet(tmp_path / "data.parquet")
+    task = declare(source="data.parquet")()
+    splits, found = examples(task)
+    assert (task.labels, splits.dropped, len(found)) == (("0", "1"), 2, 30)
+    assert examples(declare(source="data.parquet", kind="regression")())[0].dropped == 2
+    save(tmp_path / "data.jsonl", [(0, "a"), ("one", "b")], "text", "label")
+    with pytest.raises(SourceError, match="row 1: 0 is not a text"):
+        examples(declare(source="data.jsonl")())
+
+
 def test_the_order_of_the_rows_does_not_matter(declare: Declare, tmp_path: Path) -> None:
     rows: list[tuple[object, ...]] = [(unlike_any(at), "ab"[at % 2]) for at in range(100)]
     save(tmp_path / "data.csv", rows, "text", "label")
@@ -127,7 +142,7 @@ WRONG_LABELS: dict[str, tuple[str, list[object], dict[str, Any], str]] = {
         "row 2: there is no label 'ham'; did you mean 'hams'",
     ),
     "beyond": (".csv", ["1", "2"], {"labels": ["a", "b"]}, "there is no label '2'"),
-    "one": (".csv", ["spam"], {}, "has one label alone, 'spam'"),
+    "one": (".csv", ["spam"], {}, "has no two labels: spam"),
     "prices": (".csv", [str(1000 + at) for at in range(60)], {}, "60 distinct numbers in 60 examples"),
     "ratings": (".csv", [f"{at % 25 / 2}" for at in range(60)], {}, 'kind = "regression"'),
     "texts": (
@@ -138,6 +153,7 @@ WRONG_LABELS: dict[str, tuple[str, list[object], dict[str, Any], str]] = {
     ),
     "objects": (".jsonl", [{"a": 1}], {}, r"row 1: \{'a': 1\} is no label"),
     "infinite": (".jsonl", [float("inf")], {}, "row 1: inf is no label"),
+    "none": (".jsonl", [[]], {"kind": "multi-label"}, "has no two labels: none"),
     "no lists": (".csv", ["O"], {"kind": "token-classification"}, "row 1: for token classification, .* must be lists"),
     "no separator": (".csv", ["a;b"], {"kind": "multi-label"}, r'what separates its labels, such as separator = ";"'),
     "several": (".jsonl", [["a", "b"]], {}, r"row 1: \['a', 'b'\] is no label of a classification task"),
