@@ -48,7 +48,7 @@ def _place(name: str) -> tuple[int, str]:
 
 
 def _counts(splits: Splits) -> str:
-    return ", ".join(f"{len(splits[name]):,} {name}" for name in sorted(splits, key=_place))
+    return ", ".join(f"{len(splits[name]):,} for {name}" for name in sorted(splits, key=_place))
 
 
 def _sizes(splits: Splits) -> str:

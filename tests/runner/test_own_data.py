@@ -59,7 +59,7 @@ def test_from_a_csv_to_a_leaderboard(grid: TinyGrid, bench: Bench, tmp_path: Pat
     for told in (
         "complaints, examples: 383 read, 3 dropped without a text or a label, 40 removed because of equal inputs, "
         "5 inputs have more than one label, ",
-        "complaints, used by this suite: 221 train, 34 validation, 12 test.",
+        "complaints, used by this suite: 221 for train, 34 for validation, 12 for test.",
         "complaints, classes: 17: class ",
         "complaints, words: of an input: median 10, 95 % have up to 10, the longest 10.",
         "complaints, constant answer: accuracy 0.0",
