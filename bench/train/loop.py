@@ -121,7 +121,8 @@ class TrainState:
         scored: float | Tensor = max(1, sum(part.scored for part in parts))
         if self.class_weights is not None:
             labels = torch.cat([part.labels.flatten() for part in parts])
-            scored = self.class_weights[labels[labels != IGNORED]].sum().clamp(min=torch.finfo(torch.float32).tiny)
+            of_labels = self.class_weights[labels.clamp(min=0)] * (labels != IGNORED)
+            scored = of_labels.sum().clamp(min=torch.finfo(torch.float32).tiny)
         for part, context in zip(parts, cached or repeat(nullcontext()), strict=False):
             with context:
                 with self.profile.precision():
