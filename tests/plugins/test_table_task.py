@@ -16,6 +16,7 @@ from bench.grid.cell import code_version
 from bench.plugins import registry, table_task
 from bench.plugins.splits import Cut
 from bench.plugins.task import Example, Task
+from bench.runner.options import DATA
 from bench.train.data import read
 
 Declare = Callable[..., type[Task]]
@@ -320,3 +321,13 @@ def test_the_same_file_twice_is_one_task_and_a_changed_one_another(declare: Decl
     assert declare(max_length=64).max_length == 64
     assert first.source == str(tmp_path / "data.csv")
     assert table_task.load(file) is not first
+
+
+def test_every_key_is_documented() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    section = (docs / "plugins.md").read_text(encoding="utf-8").split("## A task in TOML")[1].split("\n## ")[0]
+    assert [
+        key for key in table_task.Declaration.model_fields if f"`{key}`" not in section and f"[{key}]" not in section
+    ] == []
+    options = (docs / "configuration.md").read_text(encoding="utf-8").split("## Your own data")[1].split("\n## ")[0]
+    assert [name for name in ("data", *DATA) if f"`--{name}`" not in options] == []
