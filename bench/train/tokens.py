@@ -90,8 +90,8 @@ def longest(task: Task, tokenizer: PreTrainedTokenizerBase, found: Limits | None
 
     The task's max_length, or less where the model has fewer positions or its tokenizer says so (model_max_length).
     """
-    bounds = [task.max_length, tokenizer.model_max_length, found and found.positions]
-    return min(int(bound) for bound in bounds if bound is not None)
+    bounds = (task.max_length, tokenizer.model_max_length, found and found.positions)
+    return int(min(bound for bound in bounds if isinstance(bound, int | float)))  # a file may say anything
 
 
 def tokenise(

@@ -163,6 +163,12 @@ def test_a_limit_that_leaves_no_room_for_a_text_is_refused(longest: int, model: 
     assert f"inputs are cut at {longest} tokens, and 5 is the least" in str(refusal(model, "pair"))
 
 
+@pytest.mark.parametrize("said", ["many", None, float("inf"), float("nan"), 10**30])
+def test_a_limit_that_says_nothing_limits_nothing(said: Any, model: Path) -> None:
+    edit(model / "tokenizer_config.json", model_max_length=said)
+    assert Fit(Model.of(model), tiny_bert.task("classification"), ()).longest == 16
+
+
 def test_what_is_cut_is_told_with_the_reason(model: Path) -> None:
     """Of 'good' n times 64 - 2 words are left; a sample of two texts, one of them of 124 words."""
     task = type("Long", (type(tiny_bert.task("classification")),), {"max_length": 128, "name": "long"})()
