@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bench.grid import seeds
 from bench.grid.cell import Cell
@@ -182,6 +182,15 @@ class Record(_Part):
     shares: PackedList[Number] = Field(default_factory=PackedList)
     extra_tests: dict[str, ExtraTest] = Field(default_factory=dict)
     environment: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _chosen_point_was_validated(self) -> Self:
+        scores = len(self.validation_scores)
+        if self.chosen_step is not None and self.chosen_step not in self.validation_steps[:scores]:
+            raise ValueError(f"chosen_step is {self.chosen_step}, at which there is no validation")
+        if (self.chosen_epoch or 0) > scores > 0:
+            raise ValueError(f"chosen_epoch is {self.chosen_epoch}, and there are {scores} validations")
+        return self
 
     @property
     def score(self) -> float | None:

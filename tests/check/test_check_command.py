@@ -27,6 +27,7 @@ def test_a_method_that_keeps_the_contract(bench: Bench) -> None:
     assert (done.code, done.out, done.err) == (0, "shift[std=0.1]: 12 checks on 5 kinds of task: ok\n", "")
 
 
+@pytest.mark.slow
 def test_tasks_good_and_bad_as_json(bench: Bench) -> None:
     done = bench("check", "seasons", "crashes", "lonely", "--plugin", GOOD, "--plugin", FAULTY, "--json")
     assert (done.code, done.err) == (1, "")

@@ -101,6 +101,7 @@ REASONS = {
 }
 
 
+@pytest.mark.slow
 def test_each_job_has_its_own_reason_and_the_others_finish(ran: dict[str, Any]) -> None:
     lost = {key: (end.status, end.reason) for key, end in ran.items() if isinstance(end, Lost)}
     assert lost == {key: reason for key, reason in REASONS.items() if key in ran}

@@ -228,6 +228,7 @@ def test_a_decoder_without_a_separator_can_be_planned(decoder: Decoder) -> None:
             frame.with_special_tokens(3)
 
 
+@pytest.mark.slow
 def test_a_grid_on_a_decoder_is_planned(decoder: Decoder, bench: Bench) -> None:
     methods = "pasta,lora,full,head,prompt_tuning[tokens=3],prefix_tuning[tokens=3]"
     done = bench("plan", "--model", decoder.folder, "--tasks", "rt-polarity", "--methods", methods, "--json")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from made import failed, memory, parameters, record, speed
+from pydantic import ValidationError
 
 from bench.errors import StoreError, UsageError
 from bench.measure.environment import anonymous
@@ -54,6 +55,12 @@ def full() -> Record:
         },
         environment={"versions": {"torch": None}},
     )
+
+
+@pytest.mark.parametrize("chosen", [{"chosen_step": 9}, {"chosen_epoch": 3}])
+def test_what_was_chosen_must_have_been_validated(chosen: dict[str, int]) -> None:
+    with pytest.raises(ValidationError, match="validation"):
+        record(validation_scores=[0.5, 0.25], validation_steps=[8, 16], **chosen)
 
 
 # There and back

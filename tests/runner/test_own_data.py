@@ -51,6 +51,7 @@ def common(grid: TinyGrid, results: Path) -> list[object]:
     return [*grid.options(results), "--methods", "steady"]
 
 
+@pytest.mark.slow
 def test_from_a_csv_to_a_leaderboard(grid: TinyGrid, bench: Bench, tmp_path: Path) -> None:
     file, results = complaints(tmp_path / "complaints.csv"), tmp_path / "results"
     data = ["--data", file, "--text", "message", "--label", "category", "--validation", "34", "--test", "0.25"]
@@ -127,6 +128,7 @@ def test_options_that_contradict_each_other(bench: Bench, tmp_path: Path) -> Non
             assert message in done.err
 
 
+@pytest.mark.slow
 def test_check_shows_the_data_and_leaves_nothing_behind(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,7 +49,7 @@ def refusal(model: Path, kind: str = "classification", *methods: str, max_length
     return None
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "tune", "check"])
+@pytest.mark.parametrize("command", ["run", "plan", "tune", pytest.param("check", marks=pytest.mark.slow)])
 def test_every_command_refuses_it_in_the_same_sentence(command: str, bench: Bench, tmp_path: Path) -> None:
     options = tiny_setting.write(tmp_path)
     edit(tmp_path / "tiny-bert" / "tokenizer_config.json", pad_token=None)
