@@ -162,21 +162,21 @@ def legend(lines: Sequence[Line]) -> str:
     return (
         "score: mean ± standard deviation over seeds on the test split. group: methods of one group do not\n"
         "differ significantly on these seeds and test examples. trained, share: without the head. "
-        f"MiB: peak while training ({kinds}).\nProfile: {profiles}. {_tuning(lines)}"
+        f"MiB: peak while training ({kinds}).\nProfile: {profiles}.{_tuning(lines)}"
         + ("\ncollapsed: trainings that came to nothing; `leaderboard --per-cell` says why." * any_collapsed)
     )
 
 
 def _tuning(lines: Iterable[Line]) -> str:
     """With which budget the rows were tuned: whether the comparison is fair."""
-    budgets = Counter((row["tuning_trials"], row["tuning_examples"]) for row in lines)
+    budgets = Counter((row["tuning_trials"], row["tuning_examples"]) for row in lines if row["n_seeds"])
     several = len(budgets) > 1
     parts = [
-        (f"from {trials} trials of {examples:,} examples" if trials and examples else "without trials of their own")
+        (f"tuned by {trials} trials of {examples:,} examples" if trials and examples else "not tuned for this budget")
         + (f" ({count} {'row' if count == 1 else 'rows'})" if several else "")
         for (trials, examples), count in sorted(budgets.items(), key=lambda item: -item[1])
     ]
-    return f"Recipes chosen {one_line('; '.join(parts))}." if parts else ""
+    return f" Recipes: {one_line('; '.join(parts))}." if parts else ""
 
 
 def _score(row: Mapping[Any, Any]) -> str:

@@ -62,6 +62,7 @@ def test_the_legend_says_how_rows_were_tuned() -> None:
     recipe = Recipe(learning_rate=1, epochs=1, chosen_by="tune", trials=7, trial_examples=8064)
     by_hand = recipe.model_copy(update={"chosen_by": "me", "trials": None, "trial_examples": None})
     tuned = legend(lines(*(record(name, recipe=recipe) for name in "ab")))
-    assert tuned.endswith("Recipes chosen from 7 trials of 8,064 examples.")
+    assert tuned.endswith("Recipes: tuned by 7 trials of 8,064 examples.")
+    assert legend(lines(failed("a"))).endswith("\nProfile: cpu.")
     mixed = legend(lines(record("a", recipe=recipe), *(record(name, recipe=by_hand) for name in "bc")))
-    assert "Recipes chosen without trials of their own (2 rows); from 7 trials of 8,064 examples (1 row)." in mixed
+    assert "Recipes: not tuned for this budget (2 rows); tuned by 7 trials of 8,064 examples (1 row)." in mixed
