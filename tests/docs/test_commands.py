@@ -123,6 +123,7 @@ def _prepared_for(page: Path, folder: Path, call: Bench) -> dict[str, str]:
             return {
                 "my_data.csv": "questions.csv",
                 "hub:OWNER/NAME": "./my-bert",
+                "roberta-base": "./my-bert",
             }
         case "publishing.md":
             _write_block(folder / "PAGE.md", "board")

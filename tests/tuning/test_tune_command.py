@@ -103,7 +103,8 @@ def test_run_takes_the_recipes_and_its_records_name_them(grid: TinyGrid, tuned: 
     assert own.recipe is not None
     assert found.recipe is not None
     assert own.recipe.chosen_by == "nobody"
-    assert found.recipe.chosen_by == "tune on validation of tiny, tiny-bert, seed 100"
+    assert found.recipe.chosen_by == f"tune on validation of tiny, {found.cell.model}, seed 100"
+    assert found.cell.model.startswith("tiny-bert@")
     assert (found.recipe.trials, found.recipe.trial_examples) == (3, 480)
     chosen = load(tuned / "recipes" / "learner.json").recipes[0]
     assert found.recipe.learning_rate == chosen.settings["learning_rate"]
