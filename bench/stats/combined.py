@@ -79,22 +79,22 @@ class CombinedTest:
             busy = busy[~done]
         return np.where(log_p <= smallest, SMALLEST_P, np.exp(log_p))
 
-    def half_widths(self) -> Floats:
-        """Half of the differences' 95 % intervals: [differences]."""
-        return self.error * self._quantile_at_alpha()
+    def half_widths(self, family: int = 1) -> Floats:
+        """Half of the differences' 95 % intervals, simultaneous for so many (Bonferroni): [differences]."""
+        return self.error * self._quantile(ALPHA / family)
 
     def minimum_detectable(self) -> Floats:
         """The true differences that this test detects with a power of POWER: [differences]."""
         # At these degrees of freedom Student's t has the same quantile at ALPHA.
-        wanted, free = self._quantile_at_alpha(), [freedom for weight, freedom in self._weights]
+        wanted, free = self._quantile(ALPHA), [freedom for weight, freedom in self._weights]
         used = [np.where(weight > 0, freedom, np.nan) for weight, freedom in self._weights]
         low, high = np.fmin.reduce(used), np.fmax.reduce(used)
         freedom = np.where(high > low, stdtridf(1 - ALPHA / 2, wanted), np.where(np.isnan(low), free[0], low))
         return minimum_detectable(self.error, np.clip(freedom, low, high))
 
-    def _quantile_at_alpha(self) -> Floats:
+    def _quantile(self, alpha: float) -> Floats:
         """Student's two-sided quantile at each part's degrees of freedom, averaged by the parts' weights."""
-        found: Floats = -np.sum([weight * stdtrit(freedom, ALPHA / 2) for weight, freedom in self._weights], axis=0)
+        found: Floats = -np.sum([weight * stdtrit(freedom, alpha / 2) for weight, freedom in self._weights], axis=0)
         return found
 
     def _log_quantile(self, log_p: Floats, which: NDArray[np.intp]) -> tuple[Floats, Floats]:

@@ -60,16 +60,18 @@ class Comparison:
 class Comparisons(Sequence[Comparison | None]):
     """Comparisons of many pairs, [pairs], None where two have no seed in common.
 
-    p_values: nan where undefined. n_seeds: common seeds.
+    differences: first - second. parts: variances of these due to seeds, and due to examples. p_values: nan where
+    undefined. n_seeds: common seeds.
     """
 
     def __init__(self, differences: Floats, n_seeds: Ints, seeds: Floats, n_examples: Ints, examples: Floats) -> None:
         """seeds, examples: variances of the mean due to each. n_examples: 0 where only seeds are compared."""
-        self.n_seeds, self._differences, self._n_examples = n_seeds, differences, n_examples
-        self._test = CombinedTest(
-            [Part(seeds, np.maximum(n_seeds - 1, 1).astype(float)),
-             Part(examples, np.maximum(n_examples - 1, 1).astype(float))]
-        )  # fmt: skip
+        self.n_seeds, self.differences, self._n_examples = n_seeds, differences, n_examples
+        self.parts = (
+            Part(seeds, np.maximum(n_seeds - 1, 1).astype(float)),
+            Part(examples, np.maximum(n_examples - 1, 1).astype(float)),
+        )
+        self._test = CombinedTest(self.parts)
         tested = (n_seeds > 1) | (n_examples > 0)
         self._spread = tested & (self._test.error > 1e-9 * np.abs(differences))
         # Without spread (to rounding) a t-test is undefined. If all differences are zero, p is 1. The same difference
@@ -84,7 +86,7 @@ class Comparisons(Sequence[Comparison | None]):
     def __getitem__(self, at: int) -> Comparison | None:  # type: ignore[override]
         if not self.n_seeds[at]:
             return None
-        difference, half = float(self._differences[at]), float(self._half_widths[at])
+        difference, half = float(self.differences[at]), float(self._half_widths[at])
         spread = bool(self._spread[at])
         return Comparison(
             difference=difference,
