@@ -56,7 +56,7 @@ def _show_outcome(result: RunResult, tables: Tables, request: Request, console: 
     from bench.cli.terminal_tables import shown
     from bench.runner.progress import outcome_line
 
-    lines = tables.lines_of(result.records.values())
+    lines = list(tables.only(result.records.values()).lines("leaderboard"))
     if as_json:
         print_json(lines)
     else:

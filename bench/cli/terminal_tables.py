@@ -107,6 +107,7 @@ def pairs_table(lines: Sequence[Line]) -> str:
 def overall_table(lines: Iterable[Line]) -> str:
     """Average ranks over tasks, a table for each model, profile, preset and pooling."""
     parts = []
+    lines = [line for line in lines if line["average_rank"] is not None]
     for key, part in groupby(lines, key=itemgetter("model", "profile", "preset", "pooling")):
         members = list(part)
         first = members[0]

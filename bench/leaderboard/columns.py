@@ -8,7 +8,7 @@ TABLES: dict[str, str] = {
     "leaderboard": "A row a method and task, over seeds.",
     "cells": "A row a cell: one training and its evaluation.",
     "pairs": "A row for every two methods on a task.",
-    "overall": "A row a method over all tasks.",
+    "overall": "A row a method over all tasks of a model, profile, preset and pooling.",
 }
 
 
@@ -62,14 +62,34 @@ _RECIPE = (
            "trials"),
     Column("tuning_examples", "integer", "Training examples of each of these trials.", "examples"),
 )  # fmt: skip
+
+
+def _of_tasks(name: str) -> Column:
+    """A cost over tasks."""
+    (column,) = (column for column in _COSTS if column.name == name)
+    return column._replace(description=f"Median over tasks. {column.description}")
+
+
+def _difference(name: str, other: str) -> tuple[Column, ...]:
+    """How far a method lies from another one over tasks."""
+    family = "all pairs of methods, since the best is chosen from the same data" if name == "best" else "all methods"
+    return (
+        Column(f"difference_to_{name}", "number", f"Mean over tasks of the method's score less that of {other}, at "
+               "common seeds; above 0 is better, whatever the metric."),
+        Column(f"difference_to_{name}_ci95_low", "number", "Lower end of its 95 % interval over seeds and test "
+               f"examples, simultaneous for {family}."),
+        Column(f"difference_to_{name}_ci95_high", "number", "Upper end of it."),
+    )  # fmt: skip
+
+
 _VERSIONS = (
     Column("schema_version", "integer", "Schema version of the records."),
     Column("bench_version", "string", "Version of this program."),
 )
 
 LEADERBOARD = (
-    Column("rank_group", "integer", "Rows of one group do not differ significantly from its best; 1 is the best. Empty "
-           "for rows of fewer than two seeds."),
+    Column("rank_group", "integer", "Deprecated, use letters: rows of one group do not differ significantly from its "
+           "best alone, so that a worse mean may stand in a better group. Empty for rows of fewer than two seeds."),
     *_METHOD,
     *_GROUP,
     _METRIC,
@@ -88,6 +108,8 @@ LEADERBOARD = (
     Column("n_collapsed", "integer", "Seeds whose training came to nothing: validation no better than a constant "
            "answer, or a training loss that ended no lower than one's. Their scores count."),
     _POOLING,
+    Column("letters", "string", "Rows of a task that share a letter do not differ significantly, corrected for all "
+           "pairs of the task (Holm); a has the best. Empty for rows of fewer than two seeds."),
 )  # fmt: skip
 
 CELLS = (
@@ -124,25 +146,45 @@ PAIRS = (
     Column("ci95_low", "number", "Lower end of the difference's 95 % interval, over seeds and test examples."),
     Column("ci95_high", "number", "Upper end of it."),
     Column("p_value", "number", "Two-sided, paired by seed and by example, not corrected."),
-    Column("p_holm", "number", "The same, corrected for all pairs of the task (Holm)."),
+    Column("p_holm", "number", "The same, corrected for all pairs of the task (Holm); where one method was chosen to "
+           "compare with, for the pairs with it."),
     Column("n_seeds", "integer", "Common seeds."),
     Column("n_examples", "integer", "Test examples of both; empty if only seeds could be compared."),
     Column("minimum_detectable", "number", "True difference that this comparison detects with 80 % power, before "
            "correction."),
-    Column("verdict", "string", "a is better; not told apart; no claim (fewer than two common seeds)."),
+    Column("verdict", "string", "a is better; no significant difference; no claim (fewer than two common seeds)."),
     _POOLING,
+    Column("minimum_detectable_holm", "number", "True difference that is detected with 80 % power after the correction "
+           "of p_holm."),
 )  # fmt: skip
 
 OVERALL = (
     *_GROUP[1:],
     Column("method", "string", "Method, parameters in brackets."),
-    Column("n_tasks", "integer", "Tasks that all methods of the table finished."),
+    Column("n_tasks", "integer", "Tasks on which the method has a score. Means, ranks and differences are of methods "
+           "that have one on every task."),
     Column("average_rank", "number", "Mean of the method's ranks on these tasks; 1 is the best, ties share."),
     Column("critical_difference", "number", "Average ranks closer than this do not differ significantly (Nemenyi, "
            "5 %)."),
     Column("friedman_p", "number", "p-value of all methods being equal (Friedman); empty for two methods."),
-    Column("group", "integer", "Methods of one group do not differ significantly from its best; 1 is the best."),
+    Column("group", "integer", "Deprecated, use letters: methods of one group have average ranks that do not differ "
+           "significantly from that of its best; 1 is the best."),
     _POOLING,
+    Column("letters", "string", "Methods that share a letter do not differ significantly in the mean over tasks, "
+           "corrected for all pairs (Holm); a has the best. Empty for methods of fewer than two seeds on a task."),
+    Column("score_mean", "number", "Mean over tasks of the tasks' mean scores; of different metrics, a convention. "
+           "Empty where a higher score is better on some tasks and a lower one on others."),
+    Column("gain_percent", "number", "Mean over tasks of the share of the way from the scores of head (0) to those of "
+           "full (100). Empty unless both are in the table and full is better on every task.", "%"),
+    *_difference("best", "the best method"),
+    Column("against", "string", "The method that was chosen to compare with, before the results were known."),
+    *_difference("against", "that method"),
+    Column("n_not_worse_than_best", "integer", "Tasks on which the method is not significantly worse than the task's "
+           "best, corrected for all pairs of the task. Empty where a task has fewer than two seeds of either."),
+    *(_of_tasks(name) for name in ("trainable_share_percent", "peak_train_memory_mib", "train_examples_per_second",
+                                   "adapter_bytes", "train_seconds")),
+    Column("n_collapsed", "integer", "Trainings on all tasks that came to nothing. Their scores count."),
+    Column("n_failed", "integer", "Trainings on all tasks that failed."),
 )  # fmt: skip
 
 COLUMNS: dict[str, tuple[Column, ...]] = {

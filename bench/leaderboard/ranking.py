@@ -1,4 +1,4 @@
-"""Rows of one group compared pair by pair and put into rank groups, and methods ranked over tasks."""
+"""The rows of a group in order, compared pair by pair."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from bench.plugins.metric import Metric
 from bench.plugins.registry import Found
 from bench.records.record import Record
 from bench.stats import ALPHA
-from bench.stats.multiple import holm, rank_groups
-from bench.stats.overall import average_ranks
+from bench.stats.multiple import holm, letters, rank_groups
 from bench.stats.paired import Comparison, Comparisons, Sample, compare_all, compare_samples
 from bench.stats.per_example import Floats
 
@@ -59,23 +58,29 @@ def compare_rows(first: Iterable[Record], second: Iterable[Record]) -> Compariso
 
 @dataclass(frozen=True)
 class Ranking:
-    """The rows of a group from best to worst, those without a score last, and their rank groups.
+    """The rows of a group from best to worst, those without a score last.
 
-    scored: how many rows have a score. comparisons, p_holm: of every two of these, in the order of
-    itertools.combinations; p_holm lacks pairs with fewer than two common seeds, which allow no claim.
+    scored: how many rows have a score. sign: -1 where a lower score is better. comparisons: of every two rows with a
+    score, in the order of itertools.combinations. letters, groups: of the rows of two seeds or more.
     """
 
     rows: list[Row]
     scored: int
+    sign: int
     comparisons: Comparisons
-    p_holm: dict[int, float]
+    letters: dict[Row, str]
     groups: dict[Row, int]
+
+    @property
+    def pairs(self) -> list[tuple[Row, Row]]:
+        """Every two rows with a score, the better mean first."""
+        return list(combinations(self.rows[: self.scored], 2))
 
 
 def rankings(rows: Mapping[Row, Sequence[Record]]) -> dict[Group, Ranking]:
     """The ranking of every group, by group in order.
 
-    p-values are corrected for all pairs of a group; rows of fewer than two seeds are in no rank group.
+    p-values are corrected for all pairs of a group; rows of fewer than two seeds have no letter.
     """
     groups: dict[Group, list[Row]] = defaultdict(list)
     for row in rows:
@@ -83,74 +88,58 @@ def rankings(rows: Mapping[Row, Sequence[Record]]) -> dict[Group, Ranking]:
     return {group: _ranking({row: rows[row] for row in groups[group]}) for group in sorted(groups)}
 
 
-def pair_lines(found: Mapping[Group, Ranking], rows: Mapping[Row, Sequence[Record]]) -> Iterator[dict[str, Any]]:
-    """A line for every two rows with a score, the better mean first; see bench.leaderboard.columns.PAIRS."""
+def pair_lines(
+    found: Mapping[Group, Ranking], rows: Mapping[Row, Sequence[Record]], against: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """A line for every two rows with a score, the better mean first; see bench.leaderboard.columns.PAIRS.
+
+    against: only the pairs with this method, for which p-values are corrected.
+    """
     for group, ranking in found.items():
-        named = [(row.label, metric_of(rows[row])) for row in ranking.rows[: ranking.scored]]
-        for at, ((better, metric), (worse, _)) in enumerate(combinations(named, 2)):
-            comparison, p_holm = ranking.comparisons[at], ranking.p_holm.get(at)
-            verdict = "no claim" if p_holm is None else "a is better" if p_holm < ALPHA else "not told apart"
+        pairs, compared = ranking.pairs, ranking.comparisons
+        asked = [at for at, pair in enumerate(pairs) if against is None or against in {row.label for row in pair}]
+        p_holm = corrected(compared, asked)
+        detectable = compared.minimum_detectable(max(1, len(p_holm)))
+        for at in asked:
+            (better, worse), comparison, p_value = pairs[at], compared[at], p_holm.get(at)
             yield {
                 **group._asdict(),
-                "metric": metric,
-                "method_a": better,
-                "method_b": worse,
-                "p_holm": p_holm,
-                "verdict": verdict,
+                "metric": metric_of(rows[better]),
+                "method_a": better.label,
+                "method_b": worse.label,
+                "p_holm": p_value,
+                "verdict": _verdict(p_value),
+                "minimum_detectable_holm": None
+                if p_value is None or np.isnan(detectable[at])
+                else float(detectable[at]),
                 **(vars(comparison) if comparison else {"n_seeds": 0}),
             }
 
 
-def overall_lines(rows: Mapping[Row, Sequence[Record]]) -> list[dict[str, Any]]:
-    """A line for each method over all tasks of a model, profile, preset and pooling.
+def corrected(compared: Comparisons, asked: Iterable[int]) -> dict[int, float]:
+    """Holm's p of the pairs that are asked about, by their place; without pairs of fewer than two common seeds.
 
-    See bench.leaderboard.columns.OVERALL. Extra tests do not count: they score the same training once more. Methods
-    that did not finish every task are left out; there are no lines for fewer than two tasks or methods.
+    One seed compares two trainings, and allows no claim on the methods.
     """
-    results: dict[tuple[str, ...], dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
-    for row, members in rows.items():
-        if not row.is_extra and (found := scores(members)):
-            sign = 1 if higher_is_better(members) else -1
-            results[row.group[1:]][row.group.task][row.label] = sign * statistics.fmean(found.values())
-    lines = []
-    for board, by_task in sorted(results.items()):
-        ranked = average_ranks(by_task)
-        if ranked is None:
-            continue
-        ordered = sorted(ranked.ranks, key=lambda label: (ranked.ranks[label], label))
-        p_values = {
-            (a, b): 0.0 if ranked.ranks[b] - ranked.ranks[a] > ranked.critical_difference else 1.0
-            for a, b in combinations(ordered, 2)
-        }
-        groups = rank_groups(ordered, p_values)
-        lines += [
-            {
-                **dict(zip(Group._fields[1:], board, strict=True)),
-                "method": label,
-                "n_tasks": ranked.tasks,
-                "average_rank": ranked.ranks[label],
-                "critical_difference": ranked.critical_difference,
-                "friedman_p": ranked.friedman_p,
-                "group": groups[label],
-            }
-            for label in ordered
-        ]
-    return lines
+    tested = [at for at in asked if compared.n_seeds[at] > 1 and not np.isnan(compared.p_values[at])]
+    return dict(zip(tested, holm(compared.p_values[tested].tolist()), strict=True))
+
+
+def _verdict(p_value: float | None) -> str:
+    return "no claim" if p_value is None else "a is better" if p_value < ALPHA else "no significant difference"
 
 
 def _ranking(results: Mapping[Row, Sequence[Record]]) -> Ranking:
     # Shares by example are large: they are freed with each group's samples.
     samples = {row: found for row, members in results.items() if (found := sample(members)).scores}
     means = {row: statistics.fmean(found.scores.values()) for row, found in samples.items()}
-    sign = -1 if higher_is_better(r for row in samples for r in results[row]) else 1
-    scored = sorted(samples, key=lambda row: (sign * means[row], row))
+    sign = 1 if higher_is_better(r for row in samples for r in results[row]) else -1
+    scored = sorted(samples, key=lambda row: (-sign * means[row], row))
     compared = compare_all([samples[row] for row in scored])
-    # One seed compares two trainings, not the methods.
-    tested = np.flatnonzero((compared.n_seeds > 1) & ~np.isnan(compared.p_values)).tolist()
-    adjusted = dict(zip(tested, holm(compared.p_values[tested].tolist()), strict=True))
-    places = combinations(range(len(scored)), 2)
-    p_values = {pair: adjusted.get(at, 1.0) for at, pair in enumerate(places)}
-    several = [at for at, row in enumerate(scored) if len(samples[row].scores) > 1]
-    groups = {scored[at]: group for at, group in rank_groups(several, p_values).items()}
+    adjusted = corrected(compared, range(len(compared)))
+    p_values = {pair: adjusted.get(at, 1.0) for at, pair in enumerate(combinations(scored, 2))}
+    several = [row for row in scored if len(samples[row].scores) > 1]
     rest = sorted(results.keys() - samples.keys())
-    return Ranking([*scored, *rest], len(scored), compared, adjusted, groups)
+    return Ranking(
+        [*scored, *rest], len(scored), sign, compared, letters(several, p_values), rank_groups(several, p_values)
+    )

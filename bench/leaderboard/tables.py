@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from bench.errors import UsageError
 from bench.leaderboard.columns import COLUMNS, names
-from bench.leaderboard.ranking import Ranking, overall_lines, pair_lines, rankings
+from bench.leaderboard.overall import overall_lines
+from bench.leaderboard.ranking import Ranking, pair_lines, rankings
 from bench.leaderboard.rows import Group, Row, by_row, grouped, metric_of, scores, with_extra_tests
 from bench.records.record import COLLAPSED_SINCE, Record
-from bench.stats.summary import summarise
+from bench.stats.summary import median_of_known, summarise
+from bench.suggestions import suggest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,60 +34,79 @@ class Tables:
     def columns(self, name: str) -> tuple[str, ...]:
         return names(COLUMNS[name])
 
-    def lines(self, name: str) -> Iterator[dict[str, Any]]:
-        """The lines of a table, computed one at a time; None is unknown."""
-        columns = self.columns(name)
-        return ({key: line.get(key) for key in columns} for line in self._lines(name))
+    def lines(self, name: str, against: str | None = None) -> Iterator[dict[str, Any]]:
+        """The lines of a table, computed one at a time; None is unknown.
 
-    def lines_of(self, records: Iterable[Record]) -> list[dict[str, Any]]:
-        """The leaderboard's lines for the rows of these records."""
+        against: a method, parameters in brackets, chosen before its results were known: of pairs, those with it, and
+        corrected for these alone; of the overall table, the differences from it too.
+
+        Raises:
+            UsageError: for a method that is not in the table.
+        """
+        known = {row.label for row in self._rows}
+        if against is not None and against not in known:
+            raise UsageError(f"These results have no method {against!r}{suggest(against, known)}")
+        columns = self.columns(name)
+        return ({key: line.get(key) for key in columns} for line in self._lines(name, against))
+
+    def only(self, records: Iterable[Record]) -> Tables:
+        """The tables of the rows of these records alone, as if the others did not exist; names stay the same."""
         ids = {record.id for record in records}
         rows = grouped(with_extra_tests(self._records)).items()
-        wanted = {(*row.group, row.method, row.variant) for row, same in rows if any(each.id in ids for each in same)}
-        keys = (*Group._fields, "method", "method_params")
-        return [line for line in self.lines("leaderboard") if tuple(line[key] for key in keys) in wanted]
+        wanted = {row for row, same in rows if any(each.id in ids for each in same)}
+        made = Tables(())
+        made._records = self._records
+        made._rows = {row: members for row, members in self._rows.items() if row in wanted}
+        return made
 
-    def frame(self, name: str) -> pd.DataFrame:
-        """A table as a data frame of objects."""
+    def frame(self, name: str, against: str | None = None) -> pd.DataFrame:
+        """A table as a data frame of objects; against: see `lines`."""
         import pandas as pd  # its import takes a second, and commands that print text or CSV do without
 
         # Objects, so that an integer stays one beside an unknown: 4608, not 4608.0.
-        return pd.DataFrame(list(self.lines(name)), columns=list(self.columns(name)), dtype=object)
+        return pd.DataFrame(list(self.lines(name, against)), columns=list(self.columns(name)), dtype=object)
 
     @cached_property
     def _rankings(self) -> dict[Group, Ranking]:
         return rankings(self._rows)
 
-    def _lines(self, name: str) -> Iterable[dict[str, Any]]:
+    @cached_property
+    def _leaderboard(self) -> dict[Row, dict[str, Any]]:
+        return {
+            row: _line(row, self._rows[row], ranking) for ranking in self._rankings.values() for row in ranking.rows
+        }
+
+    def _lines(self, name: str, against: str | None) -> Iterable[dict[str, Any]]:
         """The lines of a table; they may lack columns, or have more."""
-        if name == "leaderboard":
-            return (
-                _line(row, self._rows[row], ranking.groups.get(row))
-                for ranking in self._rankings.values()
-                for row in ranking.rows
-            )
-        if name == "cells":
-            return (_cell_line(row, record) for row, members in self._rows.items() for record in members)
-        return pair_lines(self._rankings, self._rows) if name == "pairs" else overall_lines(self._rows)
+        match name:
+            case "leaderboard":
+                return self._leaderboard.values()
+            case "cells":
+                return (_cell_line(row, record) for row, members in self._rows.items() for record in members)
+            case "pairs":
+                return pair_lines(self._rankings, self._rows, against)
+        return overall_lines(self._rankings, self._leaderboard, against)
 
 
-def _line(row: Row, members: Sequence[Record], rank: int | None) -> dict[str, Any]:
+def _line(row: Row, members: Sequence[Record], ranking: Ranking) -> dict[str, Any]:
     ok = [record for record in members if record.status == "ok"]
     summary = summarise(list(scores(members).values()))
     recipe = next((record.recipe for record in members if record.recipe), None)  # the same in all cells of a row
     costs = [_costs(record) for record in ok]
     return {
-        "rank_group": rank,
+        "rank_group": ranking.groups.get(row),
+        "letters": ranking.letters.get(row),
         "method": row.method,
         "method_params": row.variant,
         **row.group._asdict(),
         "metric": metric_of(members),
+        "score_mean": None,
         **({f"score_{name}": value for name, value in vars(summary).items()} if summary else {}),
         "n_seeds": len(ok),
         "n_failed": sum(record.failed for record in members),
         "n_collapsed": _collapsed(ok),
         "status": _status(members),
-        **{key: _median([cost[key] for cost in costs]) for key in (costs[0] if costs else ())},
+        **{key: median_of_known([cost[key] for cost in costs]) for key in (costs[0] if costs else ())},
         "memory_kind": next((r.memory.kind for r in ok if r.memory), None),
         "recipe_chosen_by": recipe and recipe.chosen_by,
         "tuning_trials": recipe and recipe.trials,
@@ -150,11 +171,3 @@ def _costs(record: Record) -> dict[str, Any]:
         "train_seconds": record.timeline.get("train"),
         "inference_flops": record.inference_flops,
     }
-
-
-def _median(values: Sequence[float | int | None]) -> float | int | None:
-    known = [value for value in values if value is not None]
-    if not known:
-        return None
-    # The median of counts is one of them, so that it stays an integer.
-    return statistics.median_low(known) if all(isinstance(value, int) for value in known) else statistics.median(known)

@@ -83,14 +83,18 @@ class CombinedTest:
         """Half of the differences' 95 % intervals, simultaneous for so many (Bonferroni): [differences]."""
         return self.error * self._quantile(ALPHA / family)
 
-    def minimum_detectable(self) -> Floats:
-        """The true differences that this test detects with a power of POWER: [differences]."""
-        # At these degrees of freedom Student's t has the same quantile at ALPHA.
-        wanted, free = self._quantile(ALPHA), [freedom for weight, freedom in self._weights]
+    def minimum_detectable(self, family: int = 1) -> Floats:
+        """The true differences that this test detects with a power of POWER, corrected for so many (Bonferroni).
+
+        Holm's correction detects at least these: [differences].
+        """
+        # At these degrees of freedom Student's t has the same quantile at alpha.
+        alpha = ALPHA / family
+        wanted, free = self._quantile(alpha), [freedom for weight, freedom in self._weights]
         used = [np.where(weight > 0, freedom, np.nan) for weight, freedom in self._weights]
         low, high = np.fmin.reduce(used), np.fmax.reduce(used)
-        freedom = np.where(high > low, stdtridf(1 - ALPHA / 2, wanted), np.where(np.isnan(low), free[0], low))
-        return minimum_detectable(self.error, np.clip(freedom, low, high))
+        freedom = np.where(high > low, stdtridf(1 - alpha / 2, wanted), np.where(np.isnan(low), free[0], low))
+        return minimum_detectable(self.error, np.clip(freedom, low, high), alpha)
 
     def _quantile(self, alpha: float) -> Floats:
         """Student's two-sided quantile at each part's degrees of freedom, averaged by the parts' weights."""
@@ -114,13 +118,13 @@ class CombinedTest:
         return np.log(total), slope / total
 
 
-def minimum_detectable(error: Number, freedom: Number) -> Number:
-    """The true difference that a two-sided t-test at ALPHA detects with a power of POWER, in the unit of `error`.
+def minimum_detectable(error: Number, freedom: Number, alpha: float = ALPHA) -> Number:
+    """The true difference that a two-sided t-test at `alpha` detects with a power of POWER, in the unit of `error`.
 
     error: the standard error of the estimated difference. freedom: its degrees of freedom. Numbers or arrays.
     """
     # Rounded, so that the pairs of a table share a few values.
     each, which = np.unique(np.round(freedom, 2), return_inverse=True)
-    in_errors = nctdtrinc(each, 1 - POWER, -stdtrit(each, ALPHA / 2))[which].reshape(np.shape(freedom))
+    in_errors = nctdtrinc(each, 1 - POWER, -stdtrit(each, alpha / 2))[which].reshape(np.shape(freedom))
     found: Number = error * (in_errors if np.ndim(freedom) else float(in_errors))
     return found

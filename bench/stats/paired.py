@@ -98,6 +98,10 @@ class Comparisons(Sequence[Comparison | None]):
             minimum_detectable=float(self._minimum_detectable[at]) if spread else None,
         )
 
+    def minimum_detectable(self, family: int) -> Floats:
+        """The true differences detected with 80 % power after correction for so many: [pairs]; nan: not estimated."""
+        return np.where(self._spread, self._test.minimum_detectable(family), np.nan)
+
     @cached_property
     def _half_widths(self) -> Floats:
         return self._test.half_widths()

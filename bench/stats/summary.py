@@ -36,6 +36,15 @@ def summarise(scores: Sequence[float]) -> Summary | None:
     return Summary(mean, median, std, mean - half, mean + half)
 
 
+def median_of_known(values: Sequence[float | int | None]) -> float | int | None:
+    """The median without what is unknown; None if all is."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    # The median of counts is one of them, so that it stays an integer.
+    return statistics.median_low(known) if all(isinstance(value, int) for value in known) else statistics.median(known)
+
+
 @cache
 def _quantile(freedom: int) -> float:
     return float(stats.t.ppf(1 - ALPHA / 2, freedom))

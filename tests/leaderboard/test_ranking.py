@@ -1,17 +1,18 @@
-"""Rows against each other: by example where they can be, groups, and ranks over tasks."""
+"""Rows against each other: by example where they can be, letters, and one chosen beforehand."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import pytest
 from made import failed, record
 
+from bench.errors import UsageError
 from bench.leaderboard.ranking import compare_rows
 from bench.leaderboard.tables import Tables
 from bench.records.record import Data, Record
+from bench.stats.multiple import holm
 
 
 def answered(method: str, seed: int, right: np.ndarray, **of: Any) -> Record:
@@ -34,7 +35,7 @@ def test_a_pair_by_hand() -> None:
     second = [answered("b", 0, np.array([0, 1, 0, 0])), answered("b", 1, np.array([0, 1, 0, 0]))]
     (line,) = lines("pairs", [*second, *first])
     assert (line["method_a"], line["method_b"], line["difference"]) == ("a", "b", 0.375)
-    assert (line["n_seeds"], line["n_examples"], line["verdict"]) == (2, 4, "not told apart")
+    assert (line["n_seeds"], line["n_examples"], line["verdict"]) == (2, 4, "no significant difference")
     found = compare_rows(first, second)
     assert found is not None
     assert found.p_value == line["p_value"] == line["p_holm"]
@@ -69,7 +70,7 @@ def test_one_seed_makes_no_claim() -> None:
     (line,) = lines("pairs", made)
     assert line["p_value"] < 1e-6
     assert (line["p_holm"], line["verdict"]) == (None, "no claim")
-    assert [row["rank_group"] for row in lines("leaderboard", made)] == [None, None]
+    assert [row["letters"] for row in lines("leaderboard", made)] == [None, None]
 
 
 def test_failed_rows_have_no_pairs_and_stand_last() -> None:
@@ -78,14 +79,32 @@ def test_failed_rows_have_no_pairs_and_stand_last() -> None:
     assert [row["method"] for row in lines("leaderboard", made)] == ["b", "a"]
 
 
-def test_groups_follow_the_pairs() -> None:
+def four() -> list[Record]:
     draw = np.random.default_rng(1)
     rates = {"a": 0.9, "b": 0.9, "c": 0.6, "d": 0.59}
-    made = [answered(method, seed, draw.random(1000) < rate) for method, rate in rates.items() for seed in range(3)]
-    assert {row["method"]: row["rank_group"] for row in lines("leaderboard", made)} == {"a": 1, "b": 1, "c": 2, "d": 2}
-    verdicts = {(line["method_a"] + line["method_b"]): line["verdict"] for line in lines("pairs", made)}
+    return [answered(method, seed, draw.random(1000) < rate) for method, rate in rates.items() for seed in range(3)]
+
+
+def test_letters_follow_the_pairs() -> None:
+    found = {row["method"]: (row["letters"], row["rank_group"]) for row in lines("leaderboard", four())}
+    assert found == {"a": ("a", 1), "b": ("a", 1), "c": ("b", 2), "d": ("b", 2)}
+    verdicts = {(line["method_a"] + line["method_b"]): line["verdict"] for line in lines("pairs", four())}
     apart = {pair for pair, verdict in verdicts.items() if verdict == "a is better"}
     assert apart == {x + y for x in "ab" for y in "cd"}
+
+
+def test_a_method_chosen_beforehand_is_compared_with_alone() -> None:
+    tables = Tables(four())
+    every, chosen = list(tables.lines("pairs")), list(tables.lines("pairs", against="c"))
+    assert {(line["method_a"], line["method_b"]) for line in chosen} == {("a", "c"), ("b", "c"), ("d", "c")}
+    of_all = {(line["method_a"], line["method_b"]): line for line in every}
+    for line in chosen:
+        wide = of_all[line["method_a"], line["method_b"]]
+        assert line["p_value"] == wide["p_value"]
+        assert line["minimum_detectable"] < line["minimum_detectable_holm"] < wide["minimum_detectable_holm"]
+    assert [line["p_holm"] for line in chosen] == pytest.approx(holm([line["p_value"] for line in chosen]))
+    with pytest.raises(UsageError, match=r"no method 'cc'; did you mean 'c'\? There are: a, b, c, d\.$"):
+        tables.lines("pairs", against="cc")
 
 
 def test_lower_may_be_better() -> None:
@@ -93,38 +112,4 @@ def test_lower_may_be_better() -> None:
             for method, score in (("a", 0.9), ("b", 0.1)) for seed in range(4)]  # fmt: skip
     (line,) = lines("pairs", made)
     assert (line["method_a"], line["difference"]) == ("b", pytest.approx(-0.8, abs=1e-3))
-    assert [(line["method"], line["rank_group"]) for line in lines("leaderboard", made)] == [("b", 1), ("a", 2)]
-
-
-# Over tasks
-
-
-def test_ranks_over_tasks_by_hand() -> None:
-    scores = {"one": {"a": 0.9, "b": 0.8}, "two": {"a": 0.7, "b": 0.6}, "three": {"a": 0.5, "b": 0.55}}
-    made = [record(method, seed, score, of={"task": task})
-            for task, row in scores.items() for method, score in row.items() for seed in (0, 1)]  # fmt: skip
-    found = lines("overall", made)
-    assert [(line["method"], line["n_tasks"]) for line in found] == [("a", 3), ("b", 3)]
-    assert [line["average_rank"] for line in found] == pytest.approx([4 / 3, 5 / 3])
-    assert found[0]["critical_difference"] == pytest.approx(1.960 * math.sqrt(2 * 3 / 18), 1e-3)
-    assert [line["group"] for line in found] == [1, 1]
-
-
-def test_many_tasks_make_groups() -> None:
-    made = [record(method, 0, score, of={"task": f"t{task}"})
-            for task in range(9) for method, score in (("a", 0.9), ("b", 0.5))]  # fmt: skip
-    assert [line["group"] for line in lines("overall", made)] == [1, 2]  # ranks 1 and 2, critical difference 0.65
-
-
-def test_a_method_that_lacks_a_task_and_extra_tests_take_no_part() -> None:
-    made = [record(method, 0, 0.5, of={"task": task}) for method in "abc" for task in ("one", "two")
-            if (method, task) != ("c", "two")]  # fmt: skip
-    made += [failed("c", 0, of={"task": "two"})]
-    assert [line["method"] for line in lines("overall", made)] == ["a", "b"]
-    assert lines("overall", ([record("a", 0, of={"task": "one"}), record("b", 0, of={"task": "one/harder"})])) == []
-
-
-def test_profiles_and_presets_are_ranked_apart() -> None:
-    made = [record(method, 0, 0.5, of={"task": task, "preset": preset})
-            for method in "ab" for task in ("one", "two") for preset in ("quick", "full")]  # fmt: skip
-    assert [line["preset"] for line in lines("overall", made)] == ["full", "full", "quick", "quick"]
+    assert [(line["method"], line["letters"]) for line in lines("leaderboard", made)] == [("b", "a"), ("a", "b")]

@@ -32,7 +32,7 @@ score_mean, score_std, score_ci95_low, score_ci95_high, n_seeds, n_failed, statu
 trainable_params, trainable_share_percent, trainable_share_with_head_percent, adapter_bytes, peak_train_memory_mib,
 peak_eval_memory_mib, memory_kind, train_examples_per_second, train_tokens_per_second, eval_examples_per_second,
 step_p50_ms, step_p95_ms, train_seconds, recipe_chosen_by, tuning_trials, tuning_examples, schema_version,
-bench_version, score_median, n_collapsed, pooling
+bench_version, score_median, n_collapsed, pooling, letters
 """
 BOTH: tuple[str, ...] = ("leaderboard", "cells")
 LATER = "2026-06-01T00:00:00.000+00:00"
@@ -121,14 +121,11 @@ def test_csv_json_and_data_frames_have_the_same_values(tmp_path: Path) -> None:
     assert frame["n_failed"].tolist() == [0, 0, 2, 0, 0, 0, 0]
 
 
-def test_lines_of_are_the_rows_of_some_records() -> None:
+def test_the_tables_of_some_records_know_no_others() -> None:
     made = [*with_extras(), record("c", 0, 0.99), record("a", 0, of={"task": "other"})]
-    some = [made[0], made[3]]
-    shown = Tables(made).lines_of(some)
-    assert [(line["task"], line["method"]) for line in shown] == [
-        ("sms-spam", "a"), ("sms-spam", "b"), ("sms-spam/harder", "a"), ("sms-spam/harder", "b")
-    ]  # fmt: skip
-    assert all(line in lines(made) for line in shown)
+    shown = Tables(made).only([made[0], made[3]])
+    assert list(shown.lines("leaderboard")) == lines(with_extras())
+    assert {line["method"] for line in shown.lines("overall")} == {"a", "b"}
 
 
 # Numbers
@@ -358,8 +355,8 @@ def test_two_local_models_or_data_files_of_one_name_never_share_a_row() -> None:
         for each in repositories
     ]
     assert {line["task"] for line in Tables(hub).lines("leaderboard")} == {"mine@a1", "mine@b1"}
-    of_one = found.lines_of([record(score=0.2, of={"task_revision": one, "task": "mine"})])
-    assert [line["task"] for line in of_one] == ["mine@01234567", "mine@01234567/hard"]
+    of_one = found.only([record(score=0.2, of={"task_revision": one, "task": "mine"})])
+    assert [line["task"] for line in of_one.lines("leaderboard")] == ["mine@01234567", "mine@01234567/hard"]
 
 
 def test_a_profiles_summary_makes_no_version() -> None:
