@@ -85,7 +85,7 @@ def comparisons(world: World, times: int, *, known: bool = True, strict: bool = 
 def _no_power_analysis(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test could detect is not needed here, and costs more than all the rest."""
     monkeypatch.setattr("bench.comparison.noise.minimum_detectable", lambda error, df: 0.0)
-    monkeypatch.setattr("bench.stats.combined.minimum_detectable", lambda error, df: np.zeros_like(error))
+    monkeypatch.setattr("bench.stats.combined.minimum_detectable", lambda error, df, alpha: np.zeros_like(error))
 
 
 def expected_rate(found: list[bool]) -> bool:
