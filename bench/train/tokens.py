@@ -102,16 +102,19 @@ def tokenise(
     Words are tokenised as a text, joined by spaces: many tokenizers read a word after a space differently. The name of
     a special token in a text ("[SEP]") is read as plain characters.
     """
-    texts = [_joined(e.text)[0] if isinstance(e.text, tuple) else e.text for e in examples]
-    pairs = [e.pair for e in examples] if task.pair else None
     return tokenizer(
-        texts,
-        pairs,
+        *_inputs(task, examples),
         truncation=True,
         max_length=longest(task, tokenizer, found),
         split_special_tokens=True,
         return_special_tokens_mask=True,
     )
+
+
+def _inputs(task: Task, examples: Sequence[Example]) -> tuple[list[str], list[str | None] | None]:
+    """What a tokenizer takes: first texts, and the second ones of pairs."""
+    texts = [_joined(e.text)[0] if isinstance(e.text, tuple) else e.text for e in examples]
+    return texts, [e.pair for e in examples] if task.pair else None
 
 
 def _joined(words: Sequence[str]) -> tuple[str, np.ndarray]:
@@ -148,9 +151,8 @@ def truncation(
     full_at = [at for at, length in enumerate(lengths) if length >= most]
     if not full_at:
         return NOTHING_CUT
-    some = [examples[at] for at in full_at]
-    texts = [_joined(e.text)[0] if isinstance(e.text, tuple) else e.text for e in some]
-    whole = tokenizer(texts, [e.pair for e in some] if task.pair else None, split_special_tokens=True)["input_ids"]
+    inputs = _inputs(task, [examples[at] for at in full_at])
+    whole = tokenizer(*inputs, split_special_tokens=True)["input_ids"]
     lost = {at: len(row) - lengths[at] for at, row in zip(full_at, whole, strict=True) if len(row) > lengths[at]}
     if task.kind == "token-classification":
         all_of_it = sum(len(example.text) for example in examples)
