@@ -21,7 +21,6 @@ from bench.sources.resolve import resolve
 from bench.train.adaptation import Adapted, adapt
 from bench.train.batches import sorted_batches
 from bench.train.data import Encoded, prepare
-from bench.train.evaluation import predict
 from bench.train.loop import train
 from bench.train.model import load_config, load_model
 
@@ -51,28 +50,30 @@ def features(module: torch.nn.Module, data: Encoded, mean: bool) -> np.ndarray:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", ["head", "head[pooling=mean]"])
-def test_the_head_is_as_good_as_a_linear_model_and_longer_changes_nothing(
+def test_the_head_is_as_good_as_a_linear_model_and_half_as_long_is_enough(
     minilm: Path, embedded: Callable[[str], Path], spec: str
 ) -> None:
     suite, plugin = load("standard"), registry.tasks().get(TASK).plugin
+    budget = suite.budget.model_copy(update={"train_examples": 1000, "validation_examples": 0})
     method = build_method(registry.methods(), parse(spec))
-    data = prepare(plugin, embedded(plugin.source), minilm, suite.budget)  # type: ignore[arg-type]
+    data = prepare(plugin, embedded(plugin.source), minilm, budget)  # type: ignore[arg-type]
     backbone = load_model(minilm, "classification", 2).base_model
     inputs = {name: features(backbone, data.splits[name], "mean" in spec) for name in ("train", "test")}
     labels = {name: np.array(data.splits[name].references) for name in inputs}
     linear = LogisticRegression(max_iter=5000).fit(inputs["train"], labels["train"])
     expected = linear.score(inputs["test"], labels["test"])
 
-    scale = length_scale(method, suite.budget.model_copy(update={"epochs_scale": 0.1}))
+    scale = length_scale(method, budget.model_copy(update={"epochs_scale": 0.1}))
     overrides = RecipeStore().overrides(method, TASK, suite)
     recipe = resolve_recipe(method.recipe(data.context, load_config(minilm)), overrides, "a", scale, "cpu").recipe
     scores = []
-    for steps in (recipe.min_steps, 2 * recipe.min_steps):
+    for steps in (recipe.min_steps, recipe.min_steps // 2):
         model = load_model(minilm, "classification", 2, recipe.dropout)
         made: Adapted = adapt(model, method, data.context, seeds.streams(0))
         train(made, data.splits["train"], recipe.model_copy(update={"min_steps": steps}), PROFILE, 5)
-        predicted = predict(made.module, data.splits["test"], PROFILE)
-        scores.append(float(np.mean(np.array(predicted) == labels["test"])))
+        with torch.inference_mode():
+            predicted = model.classifier(torch.from_numpy(inputs["test"])).argmax(1).numpy()
+        scores.append(float(np.mean(predicted == labels["test"])))
     # A paired difference on 1,000 examples has a standard error of about 0.01.
     assert scores[0] > expected - 0.02
     assert abs(scores[1] - scores[0]) <= 0.02

@@ -84,8 +84,11 @@ seeds = [0]
 train_examples = 64
 validation_examples = 16
 test_examples = 64
-epochs_scale = 0.1
 choose = "best"
+[recipes."*"]
+epochs = 1
+min_steps = 4
+batch_size = 16
 """
 
 
