@@ -83,6 +83,7 @@ EMBEDDED = {
     "sms-spam": ((3659, 500, 1000), "be6866119eed0721"),
     "us-address": ((1087, 200, 200), "99e8dea0ff8efdb2"),
     "record-match": ((9336, 456, 936), "aaced31f36cfdee7"),
+    "trec": ((2880, 500, 2000), "1aae3494bad7defc"),
     "glue-mrpc": ((3268, 400, 408), "37a727cc47bc4c30"),
     "conll2003": ((13487, 3186, 3453), "8935fd10d8a7ac1e"),
 }

@@ -1,6 +1,7 @@
 """Reading task files: small ones made here, well-formed and not."""
 
 import csv
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,6 +135,24 @@ def test_the_messages_are_as_many_as_the_collections(embedded: Callable[[str], P
     assert isinstance(splits, Cut)
     assert sum(map(len, splits.values())) + splits.removed == 5574
     assert max(len(text) for text in every(splits)) == 910
+
+
+def test_questions_are_those_of_the_collections_training_set(embedded: Callable[[str], Path]) -> None:
+    """5,452 with these numbers of each class, as published; the file's other lines are samples of them."""
+    path = embedded(task("trec").source)
+    lines = [line.split(":", 1) for line in path.read_text(encoding="latin-1").splitlines()][-5452:]
+    published = {"ABBR": 86, "DESC": 1162, "ENTY": 1250, "HUM": 1223, "LOC": 835, "NUM": 896}
+    assert Counter(label for label, _ in lines) == published
+    found = every(task("trec").read(path))
+    label_of = {question.split(" ", 1)[1]: list(published).index(label) for label, question in lines}
+    assert found.items() <= label_of.items()
+    assert {text.lower() for text in found} == {text.lower() for text in label_of}
+
+
+def test_a_line_that_is_no_question_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "questions.txt").write_text("DESC:def What is a caldera ?\nWhat is this ?\n")
+    with pytest.raises(ValueError, match="'What is this \\?' is not a question with its label"):
+        task("trec").read(tmp_path / "questions.txt")
 
 
 HEADER = "rec_id, given_name, surname, suburb, postcode"
