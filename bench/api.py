@@ -28,9 +28,15 @@ class Results:
     pairs and overall are described in bench.leaderboard.columns.
     """
 
-    def __init__(self, records: Sequence[Record], notes: Sequence[str] = (), folders: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        records: Sequence[Record],
+        notes: Sequence[str] = (),
+        folders: Sequence[Path] = (),
+        against: str | None = None,
+    ) -> None:
         self.records, self.notes = list(records), list(notes)
-        self._folders = folders
+        self._folders, self._against = folders, against
 
     def __len__(self) -> int:
         return len(self.records)
@@ -39,6 +45,18 @@ class Results:
         methods = {(record.cell.method, record.cell.variant) for record in self.records}
         tasks = {record.cell.task for record in self.records}
         return f"<Results: {len(self)} cells, {len(methods)} methods, {len(tasks)} tasks>"
+
+    def against(self, method: str) -> Results:
+        """The same with tables for comparisons with one method, "lora[r=4]", chosen before its results were known.
+
+        `pairs` has the pairs with it, corrected for these alone; `overall` has the differences from it.
+
+        Raises:
+            UsageError: for a method that has no record here.
+        """
+        made = Results(self.records, self.notes, self._folders, method)
+        made._tables.lines("overall", method)
+        return made
 
     @cached_property
     def leaderboard(self) -> pd.DataFrame:
@@ -53,12 +71,12 @@ class Results:
     @cached_property
     def pairs(self) -> pd.DataFrame:
         """A row per pair of methods on a task: their difference and its interval."""
-        return self._tables.frame("pairs").convert_dtypes()
+        return self._tables.frame("pairs", self._against).convert_dtypes()
 
     @cached_property
     def overall(self) -> pd.DataFrame:
-        """A row per method over all tasks: average ranks."""
-        return self._tables.frame("overall").convert_dtypes()
+        """A row per method over all tasks: means, differences with intervals, letters, costs, average ranks."""
+        return self._tables.frame("overall", self._against).convert_dtypes()
 
     @cached_property
     def losses(self) -> pd.DataFrame:

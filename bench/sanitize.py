@@ -11,6 +11,20 @@ _ILLEGAL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]|~#])")
+_LATEX = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        '"': r"\textquotedbl{}",
+        "±": r"$\pm$",
+    }
+)
+_MINUS = re.compile(r"(?<!\w)-(?=\d)")
 _REPLACEMENT = "\ufffd"
 
 
@@ -29,3 +43,10 @@ def markdown(text: str) -> str:
     harmless = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     # A bare address or an @name would become a link.
     return _MARKDOWN.sub(r"\\\1", harmless).replace("://", ":&#47;&#47;").replace("@", "&#64;")
+
+
+def latex(text: str) -> str:
+    """On one line, and set by LaTeX as the text that it is; a number's hyphen as a minus."""
+    harmless = _MINUS.sub("\x00", one_line(text)).translate(_LATEX).replace("\x00", "$-$")
+    # At the beginning of a table's row they would belong to the line break before.
+    return f"{{}}{harmless}" if harmless.startswith(("[", "*")) else harmless

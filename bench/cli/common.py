@@ -81,6 +81,15 @@ Folders = Annotated[
 OnlyProfile = Annotated[
     str | None, typer.Option("--profile", help="Cells of this profile only; 'all': separate rows for each profile.")
 ]
+Against = Annotated[
+    str | None,
+    typer.Option(
+        "--against",
+        metavar="METHOD",
+        help="Compare the others with this method, chosen before the results were known: p-values and intervals are "
+        "corrected for these comparisons alone.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.cli.common import (
     EXIT_FAILED,
+    Against,
     AsJson,
     Folders,
     OnlyProfile,
@@ -18,18 +19,29 @@ from bench.cli.common import (
     stderr_console,
 )
 from bench.sanitize import one_line
+from bench.suggestions import suggest
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.leaderboard.tables import Tables
 
 
 def leaderboard(
     folders: Folders = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write the table as CSV, and NAME.datapackage.json beside it.")
+        Path | None,
+        typer.Option(help="Write the table here, as CSV with NAME.datapackage.json beside it or as --format."),
     ] = None,
     per_cell: Annotated[
         bool, typer.Option("--per-cell", help="One row per cell instead of one per method and task.")
     ] = False,
     pairs: Annotated[bool, typer.Option("--pairs", help="One row per pair of methods on a task.")] = False,
-    overall: Annotated[bool, typer.Option("--overall", help="One row per method: average ranks over tasks.")] = False,
+    overall: Annotated[bool, typer.Option("--overall", help="One row per method over all tasks, with ranks.")] = False,
+    against: Against = None,
+    form: Annotated[
+        str | None, typer.Option("--format", metavar="csv|markdown|latex|html", help="Print or write this format.")
+    ] = None,
     into: Annotated[
         Path | None, typer.Option(help="Update the blocks of this Markdown file; each names its results folder.")
     ] = None,
@@ -37,38 +49,53 @@ def leaderboard(
     profile: OnlyProfile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the leaderboard of results folders as a table or JSON, or write it as CSV."""
-    from bench.cli.terminal_tables import shown
+    """Print the tables of results folders, or write one as a file."""
     from bench.errors import UsageError
-    from bench.files import write_atomically
-    from bench.leaderboard.files import csv_of, package_of
+    from bench.leaderboard.shown import FORMATS, TEXT, shown
     from bench.leaderboard.tables import Tables
 
+    chosen = [name for name, wanted in (("cells", per_cell), ("pairs", pairs), ("overall", overall)) if wanted]
     if into is not None:
-        if folders or out or per_cell or pairs or overall or profile or as_json:
+        if folders or out or chosen or against or form or profile or as_json:
             raise UsageError("--into takes --check alone: the blocks of the file name their folders.")
         _into(into, check)
         return
     if check:
         raise UsageError("--check goes with --into FILE.")
-    chosen = [name for name, wanted in (("cells", per_cell), ("pairs", pairs), ("overall", overall)) if wanted]
     if len(chosen) > 1:
         raise UsageError("Give one of --per-cell, --pairs and --overall: each is a table of its own.")
+    if form not in (None, *FORMATS):
+        raise UsageError(f"There is no format {form!r}{suggest(str(form), FORMATS)}")
+    if form and as_json:
+        raise UsageError("Give either --json or --format.")
     which = chosen[0] if chosen else "leaderboard"
     console = stderr_console()
     records = merged(folders, profile, console)
-    tables = Tables(records)
-    lines = list(tables.lines(which))
-    if out is not None:
-        text, package = csv_of(lines, tables.columns(which)), out.with_suffix(".datapackage.json")
-        write_atomically(out, text)
-        write_atomically(package, package_of(out.name, which, text))
-        console.print(f"Written: {out} ({len(lines)} rows), {package}")
-    if as_json:
-        print_json(lines)
-    elif out is None and records:
-        print(shown(which, lines))
+    if as_json and not records:
+        print_json([])
     require_records(records, folders, console)
+    tables = Tables(records)
+    if out is not None:
+        _write(out, which, tables, form or FORMATS[0], against, console)
+    if as_json:
+        print_json(list(tables.lines(which, against)))
+    elif out is None:
+        print(shown(which, tables, form or TEXT, against).rstrip("\n"))
+
+
+def _write(out: Path, which: str, tables: Tables, form: str, against: str | None, console: Console) -> None:
+    from bench.files import write_atomically
+    from bench.leaderboard.files import package_of
+    from bench.leaderboard.shown import FORMATS, shown
+
+    text = shown(which, tables, form, against).rstrip("\n") + "\n"
+    write_atomically(out, text)
+    if form != FORMATS[0]:
+        console.print(f"Written: {out}")
+        return
+    package = out.with_suffix(".datapackage.json")
+    write_atomically(package, package_of(out.name, which, text))
+    console.print(f"Written: {out} ({len(list(tables.lines(which, against)))} rows), {package}")
 
 
 def _into(file: Path, check: bool) -> None:

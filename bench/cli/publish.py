@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.common import AsJson, Folders, OnlyProfile, merged, print_json, require_records, stderr_console
+from bench.cli.common import Against, AsJson, Folders, OnlyProfile, merged, print_json, require_records, stderr_console
 from bench.sanitize import one_line
 
 
 def publish(
     to: Annotated[str, typer.Option("--to", metavar="DIR|hub:OWNER/NAME", help="Publish here.")],
     folders: Folders = None,
+    against: Against = None,
     profile: OnlyProfile = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be published; write nothing.")] = False,
     as_json: AsJson = False,
@@ -25,7 +26,7 @@ def publish(
     name = repository(to)
     records = merged(folders, profile, console)
     require_records(records, folders, console)
-    made = contents(records)
+    made = contents(records, against)
     for source in named_folders(records):
         console.print(one_line(f"Note: the records contain the path of a local folder: {source}"))
     removed = stale(Path(to), made) if name is None else []

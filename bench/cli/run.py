@@ -53,14 +53,14 @@ def run(
 
 
 def _show_outcome(result: RunResult, tables: Tables, request: Request, console: Console, as_json: bool) -> None:
-    from bench.cli.terminal_tables import shown
+    from bench.leaderboard.shown import shown
     from bench.runner.progress import outcome_line
 
-    lines = list(tables.only(result.records.values()).lines("leaderboard"))
+    tables = tables.only(result.records.values())
     if as_json:
-        print_json(lines)
+        print_json(list(tables.lines("leaderboard")))
     else:
-        print(f"\n{shown('leaderboard', lines)}")
+        print(f"\n{shown('leaderboard', tables)}")
     for record in result.failed:
         if record.status != "interrupted":
             console.print(f"Failed: {outcome_line(record)}")
@@ -70,8 +70,9 @@ def _show_outcome(result: RunResult, tables: Tables, request: Request, console: 
 
 
 def _show_plan(planned: Plan, request: Request, as_json: bool) -> None:
-    from bench.cli.terminal_tables import METHOD, Column, number, table, text
+    from bench.cli.terminal_tables import table
     from bench.forecast.seconds import Estimator, duration
+    from bench.leaderboard.layout import METHOD, Column, number, text
     from bench.records.store import Store
 
     estimator = Estimator(Store(request.results).all()[0])

@@ -142,7 +142,8 @@ PAIRS = (
     _METRIC,
     Column("method_a", "string", "The method with the better mean, parameters in brackets."),
     Column("method_b", "string", "The other one."),
-    Column("difference", "number", "Mean of a's score minus b's over common seeds."),
+    Column("difference", "number", "How much better a is: mean of a's score less b's over common seeds, with the sign "
+           "turned where a lower score is better."),
     Column("ci95_low", "number", "Lower end of the difference's 95 % interval, over seeds and test examples."),
     Column("ci95_high", "number", "Upper end of it."),
     Column("p_value", "number", "Two-sided, paired by seed and by example, not corrected."),

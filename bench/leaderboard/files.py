@@ -28,9 +28,13 @@ def write(folder: Path, tables: Tables) -> None:
         write_atomically(folder / name, text)
 
 
-def texts(tables: Tables) -> dict[str, str]:
-    """Every table and the data package as text, by file name."""
-    made = {f"{name}.csv": csv_of(tables.lines(name), tables.columns(name)) for name in TABLES}
+def texts(tables: Tables, against: str | None = None) -> dict[str, str]:
+    """Every table and the data package as text, by file name.
+
+    against: a method that the overall table gives differences from; pairs are all, whatever it is.
+    """
+    asked = {name: against if name == "overall" else None for name in TABLES}
+    made = {f"{name}.csv": csv_of(tables.lines(name, asked[name]), tables.columns(name)) for name in TABLES}
     resources = [_resource(f"{name}.csv", name, made[f"{name}.csv"]) for name in TABLES]
     return {**made, PACKAGE: _package(resources)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations
 from typing import Any
@@ -112,7 +112,7 @@ def pair_lines(
                 "minimum_detectable_holm": None
                 if p_value is None or np.isnan(detectable[at])
                 else float(detectable[at]),
-                **(vars(comparison) if comparison else {"n_seeds": 0}),
+                **(vars(_signed(comparison, ranking.sign)) if comparison else {"n_seeds": 0}),
             }
 
 
@@ -123,6 +123,14 @@ def corrected(compared: Comparisons, asked: Iterable[int]) -> dict[int, float]:
     """
     tested = [at for at in asked if compared.n_seeds[at] > 1 and not np.isnan(compared.p_values[at])]
     return dict(zip(tested, holm(compared.p_values[tested].tolist()), strict=True))
+
+
+def _signed(found: Comparison, sign: int) -> Comparison:
+    """With a positive difference where the first is better."""
+    if sign > 0:
+        return found
+    low, high = (None if end is None else -end for end in (found.ci95_high, found.ci95_low))
+    return replace(found, difference=-found.difference, ci95_low=low, ci95_high=high)
 
 
 def _verdict(p_value: float | None) -> str:

@@ -34,13 +34,16 @@ class PublishError(BenchError):
     """The hub refused a publication or cannot be reached."""
 
 
-def contents(records: Sequence[Record]) -> dict[str, str]:
+def contents(records: Sequence[Record], against: str | None = None) -> dict[str, str]:
     """Every file of a publication by its path in the folder, the hashes last. The same bytes for the same records.
 
     Cells of older code than the newest of their row are in no table, and are not published.
 
+    Args:
+        against: a method that overall.csv gives differences from.
+
     Raises:
-        UsageError: if there are no records.
+        UsageError: if there are no records, or none of that method.
     """
     records = sorted(current(records), key=lambda record: record.id)
     if not records:
@@ -48,7 +51,7 @@ def contents(records: Sequence[Record]) -> dict[str, str]:
     card = resources.files("bench.publish").joinpath("card.md").read_text(encoding="utf-8")
     made = {
         "README.md": card.format(version=__version__),
-        **texts(Tables(records)),
+        **texts(Tables(records), against),
         "report.html": report.render(records),
         **{f"records/{record.id}.json": record.to_json() for record in records},
     }

@@ -10,16 +10,16 @@ import hashlib
 import io
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.plugins.specs import method_label
+from bench.leaderboard.layout import Line, label_of
 from bench.sanitize import one_line
 
 PANELS_A_ROW = 3
@@ -45,24 +45,20 @@ def digest_of(drawing: str) -> str | None:
 
 @dataclass(frozen=True)
 class Plot:
-    """Rows of leaderboard.csv under a title, to be drawn."""
+    """Lines of the leaderboard under a title, to be drawn."""
 
-    rows: pd.DataFrame
+    rows: Sequence[Line]
     title: str
 
     @property
     def digest(self) -> str:
         """Of all that is drawn, as hex digits of SHA-256."""
-        data = json.dumps([self.title, self.rows[DRAWN].to_numpy().tolist()])
+        data = json.dumps([self.title, [[row[name] for name in DRAWN] for row in self.rows]])
         return hashlib.sha256(data.encode()).hexdigest()
 
     def draw(self) -> str:
         """An SVG with means and 95 % intervals, and its `digest`; what trains nothing is a level line."""
-        rows = self.rows.assign(
-            label=[method_label(*names) for names in zip(self.rows["method"], self.rows["method_params"], strict=True)],
-            trainable_params=self.rows["trainable_params"].replace("", "nan").astype(float),
-        )
-        tasks, labels = sorted(set(rows["task"])), sorted(set(rows["label"]))
+        tasks, labels = sorted({row["task"] for row in self.rows}), sorted({label_of(row) for row in self.rows})
         looks = {label: (COLOURS[at % len(COLOURS)], SHAPES[at % len(SHAPES)]) for at, label in enumerate(labels)}
         across, down = min(PANELS_A_ROW, len(tasks)), -(-len(tasks) // PANELS_A_ROW)
         size = (max(6.5, 3.4 * across), 3.1 * down + 0.3 * (len(labels) / 4 + 2))
@@ -71,8 +67,8 @@ class Plot:
         for ax in axes[len(tasks) :]:
             ax.set_visible(False)
         for ax, task in zip(axes, tasks, strict=False):
-            _draw_panel(ax, task, rows[rows["task"] == task], looks)
-        trained = set(rows["label"][rows["trainable_params"] > 0])
+            _draw_panel(ax, task, [row for row in self.rows if row["task"] == task], looks)
+        trained = {label_of(row) for row in self.rows if row["trainable_params"]}
         handles = [
             Line2D([], [], color=colour, marker=shape if label in trained else None, markersize=SIZES.get(shape, SIZE),
                    linestyle="" if label in trained else "--", label=one_line(label))
@@ -90,24 +86,24 @@ class Plot:
         return "".join(f"{line.rstrip()}\n" for line in drawing.getvalue().splitlines())
 
 
-def _draw_panel(ax: Axes, task: str, rows: pd.DataFrame, looks: dict[str, tuple[str, str]]) -> None:
-    rows = rows[(rows["score_mean"] != "") & rows["trainable_params"].notna()]
-    for _, row in rows.iterrows():
-        (colour, shape), size, score = looks[row["label"]], row["trainable_params"], float(row["score_mean"])
+def _draw_panel(ax: Axes, task: str, lines: Sequence[Line], looks: Mapping[str, tuple[str, str]]) -> None:
+    rows = [row for row in lines if row["score_mean"] is not None and row["trainable_params"] is not None]
+    for row in rows:
+        (colour, shape), size, score = looks[label_of(row)], row["trainable_params"], row["score_mean"]
         if size == 0:
             ax.axhline(score, color=colour, linestyle="--", linewidth=1.2)
             continue
-        if row["score_ci95_low"] and row["score_ci95_high"]:
-            ax.vlines(size, float(row["score_ci95_low"]), float(row["score_ci95_high"]), color=colour)
+        if row["score_ci95_low"] is not None:
+            ax.vlines(size, row["score_ci95_low"], row["score_ci95_high"], color=colour)
         ax.plot(size, score, shape, color=colour, markersize=SIZES.get(shape, SIZE), markeredgecolor="white")
-    if rows["trainable_params"].any():
+    if any(row["trainable_params"] for row in rows):
         ax.set_xscale("log")
-    if len(rows):
-        means = rows["score_mean"].astype(float)
-        margin = MARGIN * (means.max() - means.min()) or MARGIN / 10
-        ax.set_ylim(means.min() - margin, means.max() + margin)
+    if rows:
+        low, high = (end(row["score_mean"] for row in rows) for end in (min, max))
+        margin = MARGIN * (high - low) or MARGIN / 10
+        ax.set_ylim(low - margin, high + margin)
     ax.set_title(one_line(task), fontsize=10, parse_math=False)
     ax.set_xlabel("trainable parameters, without the head", fontsize=8)
-    ax.set_ylabel(one_line(next(iter(rows["metric"]), "no score")), fontsize=8, parse_math=False)
+    ax.set_ylabel(one_line(next((row["metric"] for row in rows), "no score")), fontsize=8, parse_math=False)
     ax.tick_params(labelsize=8)
     ax.spines[["top", "right"]].set_visible(False)

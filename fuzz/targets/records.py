@@ -34,11 +34,12 @@ def _record_seeds() -> list[bytes]:
 def _records(data: bytes) -> object:
     """Several records with parts replaced: everything that is read goes through every table and the page."""
     from bench import report
-    from bench.cli.terminal_tables import leaderboard_table, legend, overall_table, pairs_table
     from bench.comparison import formats
     from bench.comparison.judge import compare_runs
     from bench.leaderboard import files
+    from bench.leaderboard.columns import TABLES
     from bench.leaderboard.load import load_records
+    from bench.leaderboard.shown import FORMATS, TEXT, shown
     from bench.leaderboard.tables import Tables
     from bench.records.store import Store
     from bench.runner.progress import outcome_line
@@ -65,10 +66,9 @@ def _records(data: bytes) -> object:
     files.texts(tables)
     for record in Store(folder / "base").all()[0]:
         outcome_line(record)
-    texts = [
-        leaderboard_table(list(tables.lines("leaderboard"))), pairs_table(list(tables.lines("pairs"))),
-        overall_table(list(tables.lines("overall"))), legend(list(tables.lines("leaderboard"))),
-    ]  # fmt: skip
+    labels = [None, *(line["method"] for line in tables.lines("overall"))]
+    against = labels[choices.number(0, len(labels) - 1)]
+    texts = [shown(name, tables, form, against) for name in TABLES for form in (TEXT, *FORMATS)]
     compared = compare_runs(base, new)
     texts += [formats.as_text(compared), formats.as_markdown(compared), formats.as_junit(compared)]
     texts.append(json.dumps(formats.as_dict(compared), allow_nan=False))

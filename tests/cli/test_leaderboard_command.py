@@ -35,16 +35,41 @@ def test_the_leaderboard_as_csv(bench: Bench, results: Path, tmp_path: Path) -> 
 def test_the_leaderboard_for_people(bench: Bench, results: Path) -> None:
     done = bench("leaderboard", results)
     assert (done.code, done.err) == (0, "")
-    assert "matthews 0.6000 ± 0.1414" in done.out
+    assert done.out.startswith("Over 1 task: model minilm-l6, profile cpu, suite quick\n")
+    assert "0.6000 ± 0.1414" in done.out
     assert "1 oom" in done.out
-    assert "Profile: cpu." in done.out
 
 
 def test_cells_for_people(bench: Bench, results: Path) -> None:
     lines = bench("leaderboard", results, "--per-cell").out.splitlines()
-    assert lines[0].split() == ["cell", "task", "method", "seed", "score", "MiB", "ex/s", "seconds", "status"]
-    assert lines[2].split()[1:] == ["sms-spam", "a", "0", "matthews", "0.5000", "-", "-", "10", "ok"]
-    assert lines[5].split("  ")[-1] == "oom: a case of oom"
+    assert lines[0] == "sms-spam, matthews"
+    assert lines[2].split() == ["cell", "method", "seed", "score", "MiB", "ex/s", "seconds", "status"]
+    assert lines[4].split()[1:] == ["a", "0", "0.5000", "-", "-", "10", "ok"]
+    assert lines[7].split("  ")[-1] == "oom: a case of oom"
+
+
+def test_other_formats_are_printed_and_written(bench: Bench, results: Path, tmp_path: Path) -> None:
+    for form, start in (("csv", "rank_group,"), ("markdown", "Model minilm-l6"), ("latex", "% "), ("html", "<table>")):
+        printed, out = bench("leaderboard", results, "--format", form), tmp_path / f"board.{form}"
+        assert printed.out.startswith(start)
+        done = bench("leaderboard", results, "--format", form, "--out", out)
+        assert (done.code, done.out) == (0, "")
+        assert out.read_text(encoding="utf-8") == printed.out
+    assert [path.name for path in tmp_path.glob("*.json")] == ["board.datapackage.json"]
+    for wrong in (["--format", "word"], ["--format", "csv", "--json"], ["--format", "csv", "--into", "README.md"]):
+        assert bench("leaderboard", results, *wrong).code == 2
+
+
+def test_a_method_to_compare_with(bench: Bench, results: Path) -> None:
+    (pair,) = json.loads(bench("leaderboard", results, "--pairs", "--against", "b", "--json").out)
+    assert (pair["method_a"], pair["method_b"]) == ("a", "b")
+    rows = json.loads(bench("leaderboard", results, "--overall", "--against", "b", "--json").out)
+    assert [(row["method"], row["against"], row["difference_to_against"]) for row in rows] == [
+        ("a", "b", 0.25), ("b", "b", 0.0)
+    ]  # fmt: skip
+    done = bench("leaderboard", results, "--against", "bb")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "Error: These results have no method 'bb'; did you mean 'b'? There are: a, b.\n"
 
 
 @pytest.mark.parametrize("more", [[], ["--json"], ["--pairs"]])

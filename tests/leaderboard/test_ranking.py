@@ -111,5 +111,10 @@ def test_lower_may_be_better() -> None:
     made = [record(method, seed, score + seed**2 / 10_000 * score, higher_is_better=False)
             for method, score in (("a", 0.9), ("b", 0.1)) for seed in range(4)]  # fmt: skip
     (line,) = lines("pairs", made)
-    assert (line["method_a"], line["difference"]) == ("b", pytest.approx(-0.8, abs=1e-3))
+    assert (line["method_a"], line["difference"]) == ("b", pytest.approx(0.8, abs=1e-3))
+    assert line["ci95_low"] < 0.8 < line["ci95_high"]
+    (plain,) = lines("pairs", [each.model_copy(update={"higher_is_better": True}) for each in made])
+    assert [plain[key] for key in ("difference", "ci95_low", "ci95_high")] == [
+        line[key] for key in ("difference", "ci95_low", "ci95_high")
+    ]
     assert [(line["method"], line["letters"]) for line in lines("leaderboard", made)] == [("b", "a"), ("a", "b")]

@@ -1,15 +1,15 @@
-"""Leaderboards in Markdown files: their numbers are those of the CSV files, and a change is detected."""
+"""Leaderboards in Markdown files: their numbers are those of the tables, and a change is detected."""
 
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from commandline import Bench
-from made import memory, parameters, record, speed
+from made import failed, memory, parameters, record, speed
 
 from bench.publish import markdown
 from bench.publish.folder import SUMS, changed, contents, to_folder
@@ -43,9 +43,10 @@ def readme(published: Path, tmp_path: Path) -> Path:
     return file
 
 
-def cells(text: str) -> list[list[str]]:
-    rows = [line for line in text.splitlines() if line.startswith("| ")]
-    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+def tables(text: str) -> list[list[list[str]]]:
+    """The cells of each table of a page."""
+    found = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    return [[[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()] for table in found]
 
 
 def csv_rows(readme: Path, name: str) -> list[dict[str, str]]:
@@ -53,55 +54,50 @@ def csv_rows(readme: Path, name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def generated(folder: Path, kind: str, lines: list[dict[str, str]]) -> list[str]:
-    """The table's lines in a block of these rows; of pairs, against m. The method `whole` has rank 1."""
-    board = {"model": "tiny", "profile": "p", "preset": "s"}
-    rank = {"method": "whole", "average_rank": "1", **board}
-    for name, rows in ((kind, [board | line for line in lines]), ("overall", [rank])):
-        pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False)
-    file = folder / "page.md"
-    against = " against m" if kind == "pairs" else ""
-    file.write_text(f"<!-- {kind}:begin .{against} -->\n<!-- {kind}:end -->\n", encoding="utf-8")
-    return [line for line in markdown.load(file).updated.splitlines() if line.startswith("|")]
-
-
 def test_every_number_is_from_the_csv_files(readme: Path, bench: Bench) -> None:
     assert bench("leaderboard", "--into", readme).code == 0
     text = readme.read_text(encoding="utf-8")
-    assert text.startswith(f"# Mine\n\n{BEGIN}\n")
+    assert text.startswith(f"# Mine\n\n{BEGIN}\nOver 2 tasks: model minilm-l6, profile cpu, suite quick.\n\n|")
     assert text.endswith(f"{END}\n\nAfter.\n")
-    head, _, *rows = cells(text)
-    board = {(line["method"], line["task"]): line for line in csv_rows(readme, "leaderboard.csv")}
-    ranks = {line["method"]: line["average_rank"] for line in csv_rows(readme, "overall.csv")}
-    assert head == ["method", "share, %", "rt-polarity, accuracy", "sms-spam, matthews", "mean", "rank", "s", "MiB"]
-    assert [row[0] for row in rows] == ["m2", "m1", "m0"]  # the best first
-    for method, share, polarity, spam, mean, rank, _, mib in rows:
-        for cell, task in ((polarity, "rt-polarity"), (spam, "sms-spam")):
-            line = board[method, task]
-            assert cell == f"{float(line['score_mean']):.4f} ± {float(line['score_std']):.4f}"
-        line = board[method, "sms-spam"]
+    (head, _, *methods), (wide, _, *rows) = tables(text)
+    over = {line["method"]: line for line in csv_rows(readme, "overall.csv")}
+    assert head == ["method", "mean score", "less the best", "ties", "best on", "share %", "MiB", "ex/s", "kB"]
+    assert [row[0] for row in methods] == [row[0] for row in rows] == list(over) == ["m2", "m1", "m0"]
+    for label, mean, less, ties, best_on, share, mib, *_ in methods:
+        line = over[label]
+        assert (mean, ties, best_on) == (
+            f"{float(line['score_mean']):.4f}", line["letters"], line["n_not_worse_than_best"]
+        )  # fmt: skip
+        assert mib == f"{float(line['peak_train_memory_mib']):.0f}"
         assert share == f"{float(line['trainable_share_percent']):.3f}"
-        assert rank == f"{float(ranks[method]):.2f}"
-        assert mib == f"{float(line['peak_train_memory_mib']):,.0f}"
-        both = [float(board[method, task]["score_mean"]) for task in ("rt-polarity", "sms-spam")]
-        assert mean == f"{sum(both) / 2:.4f}"
+        value, low, high = (line[f"difference_to_best{end}"] for end in ("", "_ci95_low", "_ci95_high"))
+        ends = (
+            "" if label == "m2" else "{:+.1f} ({:+.1f}, {:+.1f})".format(*(100 * float(e) for e in (value, low, high)))
+        )
+        assert less == ends
+    board = {(line["method"], line["task"]): line for line in csv_rows(readme, "leaderboard.csv")}
+    assert wide == ["method", "share %", "rt-polarity, accuracy", "sms-spam, matthews", "mean"]
+    for label, _, *scores, mean in rows:
+        bold = "**" if label == "m2" else ""
+        for shown, task in zip(scores, ("rt-polarity", "sms-spam"), strict=True):
+            line = board[label, task]
+            mean_of, std = (float(line[key]) for key in ("score_mean", "score_std"))
+            assert shown == f"{bold}{mean_of:.4f}{bold} ± {std:.4f} <sup>{line['letters']}</sup>"
+        assert mean == f"{bold}{float(over[label]['score_mean']):.4f}{bold} <sup>{over[label]['letters']}</sup>"
 
 
 def test_a_method_without_all_tasks_has_no_mean_and_is_last(tmp_path: Path) -> None:
-    lines = [
-        {"method": "half", "task": "sms-spam", "score_mean": "0.99", "train_seconds": "7"},
-        {"method": "whole", "task": "sms-spam", "score_mean": "0.5", "train_seconds": "10"},
-        {"method": "whole", "task": "rt-polarity", "score_mean": "0.7", "train_seconds": "31"},
-        {"method": "failed", "task": "sms-spam"},
-        {"method": "failed", "task": "rt-polarity"},
-    ]
-    names = ("method", "method_params", "task", "metric", "score_mean", "score_std", "train_seconds",
-             "trainable_share_percent", "peak_train_memory_mib")  # fmt: skip
-    block = generated(tmp_path, "leaderboard", [{**dict.fromkeys(names, ""), **line} for line in lines])
-    assert cells("\n".join(block[2:])) == [  # method, share, rt-polarity, sms-spam, mean, rank, seconds, MiB
-        ["whole", "–", "0.7000", "0.5000", "0.6000", "1.00", "20", "–"],
-        ["failed", "–", "–", "–", "–", "–", "–", "–"],
-        ["half", "–", "–", "0.9900", "–", "–", "7", "–"],
+    made = [record("whole", seed, 0.5, of={"task": task}) for task in ("one", "two") for seed in (0, 1)]
+    made += [record("half", 0, 0.99, of={"task": "two"}), failed("half", 0, of={"task": "one"})]
+    made += [failed("bad", of={"task": task}) for task in ("one", "two")]
+    to_folder(tmp_path / "board", contents(made))
+    page = tmp_path / "page.md"
+    page.write_text(f"{BEGIN.replace('results/', '')}\n{END}\n", encoding="utf-8")
+    _, (_, _, *rows) = tables(markdown.load(page).updated)
+    assert rows == [
+        ["whole", "–", "**0.5000** ± 0.0000 <sup>a</sup>", "0.5000 ± 0.0000 <sup>a</sup>", "**0.5000** <sup>a</sup>"],
+        ["half", "–", "–", "**0.9900**", "–"],
+        ["bad", "–", "–", "–", "–"],
     ]
 
 
@@ -115,7 +111,7 @@ def test_check_detects_a_changed_number_plot_and_folder(readme: Path, bench: Ben
     assert (done.code, done.out) == (0, "")
 
     right = readme.read_text(encoding="utf-8")
-    number = cells(right)[2][4]
+    number = tables(right)[0][2][1]
     readme.write_text(right.replace(number, f"{float(number) + 0.01:.4f}"), encoding="utf-8")
     done = bench("leaderboard", "--into", readme, "--check")
     assert done.code == 1
@@ -139,47 +135,29 @@ def test_check_detects_a_changed_number_plot_and_folder(readme: Path, bench: Ben
 
 
 def test_differences_of_all_methods_from_one(readme: Path, bench: Bench) -> None:
+    """What is bold is corrected for the comparisons with that method alone."""
     readme.write_text("<!-- pairs:begin results/board against m1 -->\n<!-- pairs:end -->\n", encoding="utf-8")
     assert bench("leaderboard", "--into", readme).code == 0
     assert bench("leaderboard", "--into", readme, "--check").code == 0
-    head, _, *rows = cells(readme.read_text(encoding="utf-8"))
+    text = readme.read_text(encoding="utf-8")
+    ((head, _, *rows),) = tables(text)
+    printed = bench(
+        "leaderboard", readme.parent / "results/board", "--pairs", "--against", "m1", "--format", "markdown"
+    )
+    assert printed.out.strip() in text
     assert head == ["less m1", "rt-polarity, accuracy", "sms-spam, matthews", "mean"]
     assert [row[0] for row in rows] == ["m2", "m0"]
     pairs = {(line["method_a"], line["method_b"], line["task"]): line for line in csv_rows(readme, "pairs.csv")}
-    for method, polarity, spam, mean in rows:
+    for method, *shown, mean in rows:
         key, sign = (("m2", "m1"), 1) if method == "m2" else (("m1", "m0"), -1)
-        halves = []
-        for shown, task in ((polarity, "rt-polarity"), (spam, "sms-spam")):
+        for cell, task in zip(shown, ("rt-polarity", "sms-spam"), strict=True):
             line = pairs[(*key, task)]
             value = 100 * sign * float(line["difference"])
             ends = sorted(100 * sign * float(line[end]) for end in ("ci95_low", "ci95_high"))
             bold = "**" if 2 * float(line["p_value"]) < 0.05 else ""  # two comparisons, both or none significant
-            assert shown == f"{bold}{value:+.1f}{bold} ({ends[0]:+.1f} to {ends[1]:+.1f})"
-            halves.append((ends[1] - ends[0]) / 2)
-        half = (halves[0] ** 2 + halves[1] ** 2) ** 0.5 / 2
-        # Both tasks' scores are the same here.
-        assert mean == f"{value:+.1f} ({value - half:+.1f} to {value + half:+.1f})"
+            assert cell == f"{bold}{value:+.1f}{bold} ({ends[0]:+.1f}, {ends[1]:+.1f})"
+        assert f"{value:+.1f}" in mean  # both tasks' scores are the same here
     assert any("**" in shown for row in rows for shown in row)  # or bold was not tried
-
-
-def test_significance_is_corrected_for_the_comparisons_with_the_one_method(tmp_path: Path) -> None:
-    """Worked by hand: of a task's three p, 0.02 and 0.03 are of pairs with m, whose smallest is doubled."""
-    common = {"task": "t", "metric": "f1", "difference": "0.1", "ci95_low": "0.05", "ci95_high": "0.15"}
-    lines = [
-        {"method_a": "m", "method_b": "below", "p_value": "0.02", "p_holm": "0.06", **common},
-        {"method_a": "above", "method_b": "m", "p_value": "0.03", "p_holm": "0.06", **common},
-        {"method_a": "above", "method_b": "below", "p_value": "0.04", "p_holm": "0.06", **common},
-    ]
-    _, _, above, below = generated(tmp_path, "pairs", lines)
-    assert above == "| above | **+10.0** (+5.0 to +15.0) | +10.0 (+5.0 to +15.0) |"
-    assert below == "| below | **-10.0** (-15.0 to -5.0) | -10.0 (-15.0 to -5.0) |"
-    # A third comparison with m: 3 x 0.02 is not significant.
-    third = {"method_a": "m", "method_b": "third", "p_value": "0.9", "p_holm": "0.9", **common}
-    assert "**" not in "".join(generated(tmp_path, "pairs", [*lines, third]))
-    # One without a second seed is no comparison, whatever its p: neither significant nor counted.
-    alone = third | {"p_value": "0.001", "p_holm": ""}
-    assert "".join(generated(tmp_path, "pairs", [*lines, alone])).count("**") == 4
-    assert generated(tmp_path, "pairs", [alone])[2] == "| third | -10.0 (-15.0 to -5.0) | -10.0 (-15.0 to -5.0) |"
 
 
 PAIRS_END = "\n<!-- pairs:end -->\n"
@@ -188,12 +166,15 @@ PAIRS_END = "\n<!-- pairs:end -->\n"
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (f"<!-- pairs:begin results/board against m7 -->{PAIRS_END}", "compares no method 'm7'; it has: m0, m1, m2"),
+        (
+            f"<!-- pairs:begin results/board against m7 -->{PAIRS_END}",
+            "have no method 'm7'; did you mean 'm2'? There are: m0, m1, m2",
+        ),
         (f"<!-- pairs:begin results/board -->{PAIRS_END}", "and not with"),
         (f"<!-- leaderboard:begin results/board against m1 -->\n{END}\n", "and not with"),
         (f"{BEGIN}\n", "has no line `<!-- leaderboard:end -->`"),
         (f"{BEGIN}\n{BEGIN}\n{END}\n", "has no line `<!-- leaderboard:end -->`"),
-        (f"<!-- leaderboard:begin nowhere -->\n{END}", "cannot be read"),
+        (f"<!-- leaderboard:begin nowhere -->\n{END}", "There is no results folder"),
         ("no block", "has no block"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
@@ -60,6 +61,17 @@ def test_a_folder_holds_everything_and_its_hashes(made: dict[str, str], tmp_path
     assert Store(pub).all() == (sorted(records(), key=lambda r: r.id), [])
     (pub / "cells.csv").write_text("changed", encoding="utf-8")
     assert not sums_are_right(pub)
+
+
+def test_the_overall_table_may_be_against_one_method_and_the_pairs_are_all() -> None:
+    records = [record(name, seed, score + seed / 100) for name, score in (("a", 0.1), ("b", 0.2), ("c", 0.3))
+               for seed in range(2)]  # fmt: skip
+    plain, against = contents(records), contents(records, "a")
+    assert against["pairs.csv"] == plain["pairs.csv"]
+    rows = list(csv.DictReader(against["overall.csv"].splitlines()))
+    assert [(row["method"], row["against"]) for row in rows] == [("c", "a"), ("b", "a"), ("a", "a")]
+    with pytest.raises(UsageError, match="no method 'd'"):
+        contents(records, "d")
 
 
 def test_publishing_again_replaces_what_was_published_and_nothing_else(
