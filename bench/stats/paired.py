@@ -2,13 +2,22 @@
 
 A score varies for two reasons: another seed trains other weights, and the same weights score differently on other test
 examples. Comparing over seeds alone misses the second, since every seed is scored on the same examples: two methods
-may differ by the same five lucky examples at every seed. So the variance of the difference is the sum of both, each
-estimated from pairs, which cancels what both methods share (an easy example, a lucky order of batches):
+may differ by the same five lucky examples at every seed. Differences of shares (bench.stats.per_example) by seed and
+example are therefore taken for a crossed layout with random effects (Searle, Casella and McCulloch, Variance
+Components, 1992, chapter 4). With mean squares of S seeds, E examples and their interaction, the mean has the variance
 
-    variance = (variance of differences over seeds) / seeds + (variance of differences of shares) / examples
+    (MS_seeds + MS_examples - MS_interaction) / (S E)
 
-where shares are those of bench.stats.per_example, and the test that of bench.stats.combined. The interaction of seed
-and example enters both terms, so the test is conservative.
+Both of the first two contain the interaction, which counts once. It is subtracted from the part of the examples, which
+does not become negative. Pairs cancel what both methods share (an easy example, a lucky order of batches). MS_seeds is
+that of the scores: of F1 and the like they are not exactly the means of the shares.
+
+The part of the seeds has S - 1 degrees of freedom, which is few. On a board of three methods or more it is squeezed
+(bench.stats.moderation). The prior is fitted to the variances of the methods over seeds, not to those of the pairs: 13
+methods make 78 pairs, which are far from independent, and one method that varies much would be in 12 of them. The
+difference of two methods has twice a method's variance a priori, and the fewer degrees of freedom of both. What a seed
+does to all methods alike makes this prior too large, and the test conservative; pairs that can be compared by seeds
+alone are not squeezed. The test is that of bench.stats.combined.
 """
 
 from __future__ import annotations
@@ -21,10 +30,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.stats.combined import CombinedTest, Floats, Part
+from bench.stats.moderation import fit_prior, squeeze
 
 Ints = NDArray[np.int64]
 
-BLOCK = 2_000_000  # differences of shares in memory at a time
+ROUNDING = 1e-12  # sums of squares below this share of their terms are 0
 
 
 @dataclass(frozen=True)
@@ -60,18 +70,17 @@ class Comparison:
 class Comparisons(Sequence[Comparison | None]):
     """Comparisons of many pairs, [pairs], None where two have no seed in common.
 
-    differences: first - second. parts: variances of these due to seeds, and due to examples. p_values: nan where
-    undefined. n_seeds: common seeds.
+    differences: first - second. parts: variances of these due to seeds, and due to examples. interaction: how much of
+    the first is due to the interaction of both; 0 where unknown. p_values: nan where undefined. n_seeds: common seeds.
+    n_examples: 0 where only seeds are compared.
     """
 
-    def __init__(self, differences: Floats, n_seeds: Ints, seeds: Floats, n_examples: Ints, examples: Floats) -> None:
-        """seeds, examples: variances of the mean due to each. n_examples: 0 where only seeds are compared."""
-        self.n_seeds, self.differences, self._n_examples = n_seeds, differences, n_examples
-        self.parts = (
-            Part(seeds, np.maximum(n_seeds - 1, 1).astype(float)),
-            Part(examples, np.maximum(n_examples - 1, 1).astype(float)),
-        )
-        self._test = CombinedTest(self.parts)
+    def __init__(
+        self, differences: Floats, n_seeds: Ints, n_examples: Ints, parts: tuple[Part, Part], interaction: Floats
+    ) -> None:
+        self.differences, self.n_seeds, self.n_examples = differences, n_seeds, n_examples
+        self.parts, self.interaction = parts, interaction
+        self._test = CombinedTest(parts)
         tested = (n_seeds > 1) | (n_examples > 0)
         self._spread = tested & (self._test.error > 1e-9 * np.abs(differences))
         # Without spread (to rounding) a t-test is undefined. If all differences are zero, p is 1. The same difference
@@ -94,7 +103,7 @@ class Comparisons(Sequence[Comparison | None]):
             ci95_high=difference + half if spread else None,
             p_value=None if np.isnan(self.p_values[at]) else float(self.p_values[at]),
             n_seeds=int(self.n_seeds[at]),
-            n_examples=int(self._n_examples[at]) or None,
+            n_examples=int(self.n_examples[at]) or None,
             minimum_detectable=float(self._minimum_detectable[at]) if spread else None,
         )
 
@@ -108,7 +117,7 @@ class Comparisons(Sequence[Comparison | None]):
 
     @cached_property
     def _minimum_detectable(self) -> Floats:
-        return self._test.minimum_detectable()
+        return self.minimum_detectable(family=1)
 
 
 def compare_samples(first: Sample, second: Sample) -> Comparison | None:
@@ -120,7 +129,11 @@ def compare_samples(first: Sample, second: Sample) -> Comparison | None:
 
 
 def compare_all(samples: Sequence[Sample]) -> Comparisons:
-    """Compare every two samples as `compare_samples` does, in the order of itertools.combinations."""
+    """Compare every two samples, in the order of itertools.combinations.
+
+    What three or more samples say of how much methods vary over seeds enters each comparison, so that it is not quite
+    that of `compare_samples`, which is about two.
+    """
     first, second = np.triu_indices(len(samples), 1)
     seeds = sorted({seed for sample in samples for seed in sample.scores})
     scores = np.array([[sample.scores.get(seed, np.nan) for seed in seeds] for sample in samples])
@@ -128,7 +141,7 @@ def compare_all(samples: Sequence[Sample]) -> Comparisons:
     known = ~np.isnan(scores)
     common = known[first] & known[second]
     n_seeds: Ints = common.sum(axis=1, dtype=np.int64)
-    differences, of_seeds, of_examples = (np.zeros(len(first)) for _ in range(3))
+    differences, of_seeds, of_examples, interaction = (np.zeros(len(first)) for _ in range(4))
     n_examples = np.zeros(len(first), dtype=np.int64)
     sets = _by_test_set(samples, seeds)
     # Most pairs have the same seeds in common: these are computed together.
@@ -144,11 +157,27 @@ def compare_all(samples: Sequence[Sample]) -> Comparisons:
         for place, shares in sets:
             both = pairs[(place[first[pairs]] >= 0) & (place[second[pairs]] >= 0)]
             if len(both):
-                # Seed by seed, without a copy of the large array.
-                means = sum(shares[at] for at in np.flatnonzero(pattern)) / pattern.sum()
-                n_examples[both] = means.shape[1]
-                of_examples[both] = _by_example(means, place[first[both]], place[second[both]])
-    return Comparisons(differences, n_seeds, of_seeds, n_examples, of_examples)
+                n_examples[both] = shares.shape[2]
+                found = _due_to_examples([shares[at] for at in np.flatnonzero(pattern)])
+                of_examples[both], interaction[both] = found[:, place[first[both]], place[second[both]]]
+    parts = (
+        _moderated(of_seeds, n_seeds, n_examples, scores),
+        Part(of_examples, np.maximum(n_examples - 1, 1).astype(float)),
+    )
+    return Comparisons(differences, n_seeds, n_examples, parts, interaction)
+
+
+def _moderated(of_seeds: Floats, n_seeds: Ints, n_examples: Ints, scores: Floats) -> Part:
+    """The part of the seeds, squeezed: [pairs], of the variances of means over seeds, and scores, [samples, seeds]."""
+    first, second = np.triu_indices(len(scores), 1)
+    counts = np.sum(~np.isnan(scores), axis=1)
+    means = np.nansum(scores, axis=1) / np.maximum(counts, 1)
+    own = np.nansum((scores - means[:, None]) ** 2, axis=1) / np.maximum(counts - 1, 1)
+    prior = fit_prior(own, counts - 1)
+    usable = (n_seeds > 1) & (n_examples > 0)
+    prior_freedom = np.where(usable, np.minimum(prior.freedom[first], prior.freedom[second]), 0.0)
+    of_prior = 2 * prior.variance / np.maximum(n_seeds, 1)
+    return Part(*squeeze(of_seeds, np.maximum(n_seeds - 1, 1).astype(float), of_prior, prior_freedom))
 
 
 def _by_test_set(samples: Sequence[Sample], seeds: Sequence[int]) -> list[tuple[Ints, Floats]]:
@@ -174,19 +203,28 @@ def _by_test_set(samples: Sequence[Sample], seeds: Sequence[int]) -> list[tuple[
     return found
 
 
-def _by_example(means: Floats, first: Ints, second: Ints) -> Floats:
-    """Variances of the means of differences over examples: [pairs], of shares that are [members, examples]."""
-    found = np.empty(len(first))
-    most = max(1, BLOCK // means.shape[1])
-    for start in range(0, len(first), most):
-        block = slice(start, start + most)
-        found[block] = _variance_of_mean(means[first[block]] - means[second[block]])
-    return found
+def _due_to_examples(shares: Sequence[Floats]) -> Floats:
+    """Variances of mean differences due to examples alone, and to the interaction: [2, members, members].
+
+    shares: [members, examples] of each seed.
+    """
+    seeds, examples = len(shares), shares[0].shape[1]
+    between = _squares_of_differences(sum(shares[1:], shares[0]) / seeds) * seeds
+    within = sum(map(_squares_of_differences, shares)) - between  # 0 with one seed
+    interaction = np.maximum(within, 0.0) / max(seeds - 1, 1)
+    return np.stack([np.maximum(between - interaction, 0.0), interaction]) / ((examples - 1) * seeds * examples)
+
+
+def _squares_of_differences(rows: Floats) -> Floats:
+    """Sums of squares of the centred differences of every two rows: [rows, rows] of [rows, values]."""
+    centred = rows - rows.mean(axis=1, keepdims=True)
+    products = centred @ centred.T
+    own = np.diagonal(products)[:, None]
+    found: Floats = own + own.T - 2 * products
+    return np.where(found > ROUNDING * (own + own.T), found, 0.0)
 
 
 def _variance_of_mean(values: Floats) -> Floats:
     """Of each row: [rows] of [rows, values]."""
-    count = values.shape[1]
-    centred = values - values.mean(axis=1, keepdims=True)
-    found: Floats = np.einsum("ij,ij->i", centred, centred) / (count - 1) / count
+    found: Floats = values.var(axis=1, ddof=1) / values.shape[1]
     return found

@@ -1,0 +1,33 @@
+"""Detectable differences from variances measured earlier."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from statsmodels.stats.power import TTestPower
+
+from bench.stats.paired import Sample, compare_all
+from bench.stats.power import Components, components, detectable
+
+
+def test_without_a_variance_over_seeds_it_is_statsmodels_and_the_correction_is_bonferronis() -> None:
+    only_examples = Components(0.0, 0.25, 0.0, 0.0)
+    for family in (1, 78):
+        theirs = TTestPower().solve_power(nobs=400, alpha=0.05 / family, power=0.8)
+        assert detectable(only_examples, 3, 400, family) == pytest.approx(0.5 * theirs, rel=1e-3)
+
+
+def test_the_components_are_those_that_were_made() -> None:
+    """Scores of two crossed effects and their interaction, of 6 methods: differences have twice the variances."""
+    draw = np.random.default_rng(8)
+    shares = (
+        draw.normal(0, 0.02, (6, 20, 1)) + draw.normal(0, 0.3, (6, 1, 300)) + draw.normal(0, 0.2, (6, 20, 300))
+    )  # fmt: skip
+    compared = compare_all([Sample(dict(enumerate(each.mean(1))), dict(enumerate(each))) for each in shares])
+    found = components(compared)
+    assert found is not None
+    assert found[:3] == pytest.approx((2 * 0.02**2, 2 * 0.3**2, 2 * 0.2**2), rel=0.25)
+    # As many seeds and examples as there were: what the comparisons themselves say.
+    assert detectable(found, 20, 300, 15) == pytest.approx(np.median(compared.minimum_detectable(15)), rel=0.05)
+    assert detectable(found, 40, 300, 15) < detectable(found, 20, 300, 15) < detectable(found, 20, 150, 15)
+    assert components(compare_all([Sample({0: 0.5, 1: 0.6}), Sample({0: 0.4, 1: 0.3})])) is None
