@@ -14,6 +14,9 @@ def report(
     folders: Folders = None,
     out: Annotated[Path, typer.Option(help="Write the page here.")] = Path("report.html"),
     profile: OnlyProfile = None,
+    tuning: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Show the trials of this folder, which `tune` wrote.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write one HTML file with tables, charts and failures, for any browser, without a network."""
@@ -23,10 +26,24 @@ def report(
     console = stderr_console()
     records = merged(folders, profile, console)
     require_records(records, folders, console)
-    page = pages.render(records)
+    page = pages.render(records, _trials(tuning) if tuning else None)
     write_atomically(out, page)
     size = len(page.encode())
     if as_json:
         print_json({"file": str(out), "bytes": size, "records": len(records)})
         return
     print(f"{out}: {len(records)} records, {size / 1e6:.1f} MB. Open it in a browser.")
+
+
+def _trials(folder: Path) -> list[dict[str, str]]:
+    """The lines of a folder's trials.csv."""
+    import csv
+
+    from bench.errors import UsageError
+    from bench.tuning import TRIALS
+
+    try:
+        with (folder / TRIALS).open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"--tuning {folder} has no readable {TRIALS}: {error}.") from None

@@ -1,104 +1,152 @@
-"""The charts of a group of rows (task, model, profile, preset), as Vega-Lite.
-
-Altair builds and checks the specifications in Python; the browser draws them. A specification knows nothing of the data
-but the metric's name. Colours are custom properties of report.css, so that a chart follows the theme.
-"""
+"""The charts of the page: scores against costs, and loss curves. Here is their geometry; the template
+draws them as SVG, so that a page needs no script to show or to print them."""
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
-from itertools import islice
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import altair as alt
 import numpy as np
 
-from bench.leaderboard.rows import Group, grouped, higher_is_better
 from bench.plugins.specs import method_label
 from bench.records.record import Record
-from bench.report.formatting import UNKNOWN, Style, column_label, listed, shown, visible
+from bench.report.formatting import Style, column_label, listed, shown, visible
+from bench.report.svg import Axis, Box, Label, Tick, cost_axis, place_labels, score_range
 from bench.stats.combined import Floats
 
 Row = Mapping[str, Any]
 Styles = Mapping[str, Style]
 
-MAX_POINTS = 60  # of one loss curve: what a small chart can show
-HEIGHT = 260
-TOOLTIP = (
-    "rank_group", "n_seeds", "n_failed", "trainable_share_percent", "trainable_params", "peak_train_memory_mib",
-    "train_examples_per_second", "adapter_bytes",
-)  # fmt: skip
+MAX_POINTS = 40  # of one loss curve: what a small panel can show
+MAX_LABELS = 15  # of a chart: the best; the others have tooltips, and all are in the table
+WIDE, NARROW, PANEL = (1150.0, 350.0), (440.0, 340.0), (220.0, 130.0)  # width and height
+FONT = 12.0
+WILD = 1.5  # an axis of losses ends at this many times the median of the methods' highest losses
+
+SIGNED = {"matthews", "pearson", "spearman", "pearson_spearman_mean"}
+ERRORS = {"mae", "mse", "rmse"}
+SHARES = {
+    "accuracy", "subset_accuracy", "balanced_accuracy", "token_accuracy", "auroc", "f1", "f1_accuracy_mean", "f1_macro",
+    "f1_weighted", "f1_micro", "token_f1_macro", "entity_f1", "entity_precision", "entity_recall",
+}  # fmt: skip
 
 
 class Cost(NamedTuple):
-    """What a score is plotted against.
+    """What a score is plotted against. unit: in which a reader names the most that it may be; size: of that unit."""
 
-    log: zero has no place on the axis, and is drawn as a level line. sign: -1 if a larger value is better.
-    """
-
+    name: str
     column: str
     title: str
     axis: str
-    log: bool = False
-    sign: int = 1
+    unit: str
+    size: int = 1
 
 
 COSTS = (
-    Cost("trainable_share_percent", "trainable share", "trainable share without the head, %", log=True),
-    Cost("peak_train_memory_mib", "peak memory", "peak memory while training, MiB"),
-    Cost("train_examples_per_second", "throughput", "training throughput, examples/s", sign=-1),
+    Cost("share", "trainable_share_percent", "Trainable share", "Trainable share without the head, %", "%"),
+    Cost("memory", "peak_train_memory_mib", "Peak memory", "Peak memory while training, MiB", "MiB"),
+    Cost("seconds", "train_seconds", "Training time", "Training time, s", "s"),
+    Cost("bytes", "adapter_bytes", "Adapter size", "Size of the saved adapter, head included", "kB", 1000),
 )
+TOOLTIP = (*(cost.column for cost in COSTS), "train_examples_per_second", "n_seeds", "n_failed", "n_collapsed")
 
 
-class Chart(NamedTuple):
-    """description: the chart in words, for screen readers. spec: None if there is nothing to draw; note says why."""
+class Interval(NamedTuple):
+    """Ends of an interval, as coordinates. cut: which of them are beyond the axis, and drawn as an arrow there."""
 
-    title: str
+    low: float
+    high: float
+    cut_low: bool
+    cut_high: bool
+
+
+class Mark(NamedTuple):
+    """A method in a chart. hollow: significantly worse than the best. costs: see `costs_of`."""
+
+    x: float
+    y: float
+    style: Style
+    hollow: bool
+    text: str
+    label: Label | None
+    interval: Interval | None
+    tip: str
+    costs: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """description: the chart in words, for screen readers. level: the height of the best method.
+
+    broken: where the axis of costs is interrupted, between 0 and its logarithmic part.
+    """
+
+    cost: Cost
     description: str
     note: str
-    spec: dict[str, Any] | None
+    width: float
+    height: float
+    frame: Box
+    titles: tuple[str, str]
+    ticks: tuple[list[Tick], list[Tick]]
+    marks: list[Mark]
+    front: str
+    level: float | None
+    broken: float | None
 
 
-class ChartGroup(NamedTuple):
-    """The charts of a group, with their legend."""
+class Point(NamedTuple):
+    """A method's score and its interval, to be plotted against a cost of its row."""
 
-    title: str
-    where: str
-    legend: list[tuple[str, Style]]
-    charts: list[Chart]
+    row: Row
+    label: str
+    score: float
+    low: float | None
+    high: float | None
+    worse: bool
+    flag: str
+    tip: str
 
 
-def chart_groups(rows: Iterable[Row], records: Iterable[Record], styles: Styles, limit: int) -> list[ChartGroup]:
-    """The charts of the first `limit` groups, in the order of the leaderboard's rows.
+@dataclass(frozen=True)
+class Scores:
+    """What charts of several costs share. axis: the title of scores. level: whether the best has a line.
 
-    records: for their loss curves; those of an extra test are shown with its task.
+    bounds: between which values the scores' metric is.
     """
-    by_group: dict[Group, list[Row]] = defaultdict(list)
-    for row in rows:
-        by_group[Group(*(row[key] for key in Group._fields))].append(row)
-    trained: dict[Group, list[Record]] = defaultdict(list)
-    for trained_row, same in grouped(records).items():
-        trained[trained_row.group] += same
-    groups = []
-    for group, members in islice(by_group.items(), limit):
-        of_task = group if group in trained else group._replace(task=group.task.rpartition("/")[0])
-        charts = [_scatter(cost, group, members, styles, higher_is_better(trained[of_task])) for cost in COSTS]
-        if group == of_task:
-            charts.append(_losses(group, trained[group], styles))
-        where = visible(f"model {group.model}, profile {group.profile}, preset {group.budget}")
-        legend = [(visible(label), styles[label]) for label in sorted(set(map(_label, members)))]
-        groups.append(ChartGroup(visible(group.task), where, legend, charts))
-    return groups
+
+    points: Sequence[Point]
+    axis: str
+    of: str
+    more_is_better: bool
+    bounds: tuple[float, float]
+    level: bool = False
 
 
-def _label(row: Row) -> str:
-    return method_label(row["method"], row["method_params"])
+def costs_of(row: Row) -> str:
+    """The costs of a row in the order of COSTS, for the page's filters; unknown is empty."""
+    return ",".join("" if row.get(cost.column) is None else f"{row[cost.column]:.6g}" for cost in COSTS)
 
 
-# Score against a cost
+def bounds_of(metric: str | None) -> tuple[float, float]:
+    """Between which values a metric is; those of a metric that is not built in are unknown."""
+    if metric in SHARES:
+        return 0.0, 1.0
+    if metric in SIGNED:
+        return -1.0, 1.0
+    return (0.0 if metric in ERRORS else -math.inf), (1.0 if metric == "r2" else math.inf)
+
+
+def tooltip(label: str, score: str, row: Row) -> str:
+    """A method's values, a line each."""
+    known = (f"{column_label(key)}: {shown(row[key], key)}" for key in TOOLTIP if row.get(key) is not None)
+    letters = [f"Letters: {row['letters']}"] if row.get("letters") else []
+    return "\n".join([visible(label), score, *letters, *known])
+
+
+# Scores against a cost
 
 
 def pareto(points: Mapping[str, tuple[float, float]]) -> list[str]:
@@ -111,94 +159,125 @@ def pareto(points: Mapping[str, tuple[float, float]]) -> list[str]:
     return sorted(front, key=lambda name: (points[name], name))
 
 
-def _scatter(cost: Cost, group: Group, rows: Sequence[Row], styles: Styles, more_is_better: bool) -> Chart:
-    title = f"Score against {cost.title}"
-    known = {_label(row): row for row in rows if row["score_mean"] is not None and row[cost.column] is not None}
-    score_sign = -1 if more_is_better else 1
-    front = pareto({k: (cost.sign * row[cost.column], score_sign * row["score_mean"]) for k, row in known.items()})
-    note = f"Front: {listed([visible(label) for label in front])}." if front else ""
-    if unknown := sorted(visible(label) for label in map(_label, rows) if label not in known):
-        note += f" Not shown, since not known: {listed(unknown)}."
-    points = {label: _point(row, cost, styles[label], label in front) for label, row in known.items()}
-    levels = [label for label, row in known.items() if cost.log and row[cost.column] <= 0]
-    if len(levels) == len(known):
-        why = "Nothing here has a share above zero." if known else "No score or cost is known."
-        return Chart(title, "", f"{why} {note}".strip(), None)
-    metric = str(next(iter(known.values()))["metric"])
-    corners = [known[label] for label in front if label not in levels]
-    spec = {
-        **_scatter_spec(cost, visible(metric), bool(levels)),
-        "datasets": {
-            "points": [point for label, point in points.items() if label not in levels],
-            "levels": [points[label] for label in levels],
-            "front": [
-                {"cost": row[cost.column], "score": row["score_mean"], "order": at} for at, row in enumerate(corners)
-            ],
-        },
-    }
-    values = "; ".join(
-        f"{label} ({shown(known[label]['score_mean'], 'score')} at {shown(known[label][cost.column])})"
-        for label in front
+def scatter(scores: Scores, cost: Cost, styles: Styles, size: tuple[float, float]) -> Chart | None:
+    """The chart of these scores against a cost; None if no method has both."""
+    known = {point.label: point for point in scores.points if point.row.get(cost.column) is not None}
+    if not known:
+        return None
+    width, height = size
+    frame = Box(54.0, 12.0, width - 12.0, height - 46.0)
+    costs = [float(point.row[cost.column]) for point in known.values()]
+    x = cost_axis(costs, frame.left, frame.right, of_bytes=cost.unit == "kB")
+    ends = [end for point in known.values() for end in (point.low, point.high) if end is not None]
+    y = Axis(*score_range([p.score for p in known.values()], ends, scores.bounds), frame.bottom, frame.top)
+    sign = -1 if scores.more_is_better else 1
+    front = pareto({name: (float(p.row[cost.column]), sign * p.score) for name, p in known.items()})
+    best = min(known.values(), key=lambda point: sign * point.score)
+    marks = _marks(list(known.values()), (cost, x, y), styles, frame)
+    corners = [(x.at(float(known[name].row[cost.column])), y.at(known[name].score)) for name in front]
+    described = "; ".join(
+        f"{name} ({shown(known[name].score, 'score')} at {shown(known[name].row[cost.column], cost.column)})"
+        for name in front
     )
-    described = (
-        f"Scatter chart: mean {metric} on {group.task} with its 95 % interval, against {cost.axis}"
-        f"{', logarithmic' if cost.log else ''}. {len(known)} methods. Pareto front from the cheapest on: {values}."
-        + (f" Drawn as a level line, having none: {', '.join(levels)}." if levels else "")
-    )
-    return Chart(title, visible(described), note.strip(), spec)
-
-
-def _point(row: Row, cost: Cost, style: Style, on_front: bool) -> dict[str, Any]:
-    """Where a point is, how it looks, and its values as the table writes them."""
-    mean, low, high = row["score_mean"], row["score_ci95_low"], row["score_ci95_high"]
-    label = visible(_label(row))
-    return {
-        "cost": row[cost.column],
-        "score": mean,
-        "low": mean if low is None else low,
-        "high": mean if high is None else high,
-        "colour": style.css_colour,
-        "shape": style.shape,
-        "level_text": f"{label}: {shown(row[cost.column], cost.column)} % trained",
-        "Method": label,
-        "Score": f"{visible(str(row['metric']))} {shown(mean, 'score')}",
-        "95 % interval": UNKNOWN if low is None else f"{shown(low, 'score')} to {shown(high, 'score')}",
-        **{column_label(column): shown(row[column]) for column in TOOLTIP},
-        "On the front": shown(on_front),
-    }
-
-
-@cache
-def _scatter_spec(cost: Cost, metric: str, has_levels: bool) -> dict[str, Any]:
-    """Data: points, front (its corners, in order) and, if any, levels (rows without a cost)."""
-    x_scale = alt.Scale(type="log") if cost.log else alt.Scale(zero=False)
-    # A grid on a logarithmic axis has a line for every 2, 3, 4 ...
-    axis = alt.Axis(format="~g", tickCount=5, labelOverlap="greedy", grid=False) if cost.log else alt.Axis(tickCount=5)
-    x = alt.X("cost:Q", title=cost.axis, scale=x_scale, axis=axis)
-    y = alt.Y("score:Q", title=metric, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=6))
-    colour, shape = alt.Color("colour:N", scale=None), alt.Shape("shape:N", scale=None)
-    fields = ("Method", "Score", "95 % interval", *map(column_label, TOOLTIP), "On the front")
-    tooltip = [alt.Tooltip(field=field, type="nominal", title=field) for field in fields]
-    points, level, front = (alt.Chart(alt.NamedData(name)) for name in ("points", "levels", "front"))
-    levels = (
-        level.mark_rule(strokeDash=[6, 4], strokeWidth=1.5).encode(y=y, color=colour, tooltip=tooltip),
-        level.mark_text(align="left", baseline="bottom", dy=-3, fontSize=11, fill="var(--ink)").encode(
-            x=alt.value(4), y=y, text="level_text:N"
+    return Chart(
+        cost,
+        visible(
+            f"Scatter chart: {scores.axis} {scores.of}, against {cost.axis}{', logarithmic' if x.log else ''}. "
+            f"{len(known)} methods. Pareto front from the cheapest on: {described}."
         ),
-    )
-    return _finish(
-        front.mark_line(interpolate="step-after", strokeDash=[2, 3], strokeWidth=1.5, stroke="var(--muted)").encode(
-            x=x, y=y, order="order:Q"
+        _note(scores, known, y, front),
+        width,
+        height,
+        frame,
+        (
+            f"{cost.axis}{' (log)' if x.log else ''}",
+            f"{scores.axis}{', lower is better' if sign > 0 else ''}",
         ),
-        *(levels if has_levels else ()),
-        points.mark_rule(strokeWidth=1.5).encode(x=x, y=alt.Y("low:Q", title=metric), y2="high:Q", color=colour),
-        points.mark_point(filled=True, size=130, opacity=1, stroke="var(--card)", strokeWidth=1).encode(
-            x=x, y=y, color=colour, shape=shape, tooltip=tooltip
-        ),
+        (x.ticks(8 if width > NARROW[0] else 5), y.ticks(6)),
+        marks,
+        "".join(f"M{a} {b}" if at == 0 else f"H{a}V{b}" for at, (a, b) in enumerate(corners)),
+        y.at(best.score) if scores.level and len(known) > 1 else None,
+        None if x.zero is None else (x.zero + x.start) / 2,
     )
+
+
+def _marks(points: Sequence[Point], axes: tuple[Cost, Axis, Axis], styles: Styles, frame: Box) -> list[Mark]:
+    cost, x, y = axes
+    places = [(x.at(float(point.row[cost.column])), y.at(point.score)) for point in points]
+    intervals = [_interval(point, y) for point in points]
+    texts = [visible(point.label) + point.flag for point in points]
+    texts = [text if len(text) < 32 else f"{text[:30]}…" for text in texts]
+    lines = [
+        Box(at - 2, interval.high, at + 2, interval.low)
+        for (at, _), interval in zip(places, intervals, strict=True)
+        if interval is not None
+    ]
+    named = [(*place, text) for place, text in zip(places, texts, strict=True)][:MAX_LABELS]
+    labels = [*place_labels(named, lines, frame, FONT), *[None] * len(points)]
+    return [
+        Mark(*place, styles[point.label], point.worse, text, label, interval, point.tip, costs_of(point.row))
+        for point, place, interval, text, label in zip(points, places, intervals, texts, labels, strict=False)
+    ]
+
+
+def _interval(point: Point, y: Axis) -> Interval | None:
+    if point.low is None or point.high is None:
+        return None
+    return Interval(y.at(point.low), y.at(point.high), point.low < y.low, point.high > y.high)
+
+
+def _note(scores: Scores, known: Mapping[str, Point], y: Axis, front: Sequence[str]) -> str:
+    """Who is on the front, whose interval is cut, and who is missing."""
+    parts = [f"Front: {listed([visible(name) for name in front])}."]
+    cut = [
+        visible(name)
+        for name, p in known.items()
+        if p.low is not None and p.high is not None and (p.low < y.low or p.high > y.high)
+    ]
+    if cut:
+        parts.append(f"Arrow: the interval goes beyond the axis ({listed(cut)}).")
+    if unknown := sorted(visible(point.label) for point in scores.points if point.label not in known):
+        parts.append(f"Not shown, since this cost is not known: {listed(unknown)}.")
+    if len(known) > MAX_LABELS:
+        parts.append(f"Names of the first {MAX_LABELS} methods only; point at a mark for the others.")
+    return " ".join(parts)
 
 
 # Loss curves
+
+
+class Panel(NamedTuple):
+    """One method. seeds, mean: paths, the latter empty if there is none. tip: its values in words."""
+
+    label: str
+    style: Style
+    seeds: list[str]
+    mean: str
+    tip: str
+
+
+@dataclass(frozen=True)
+class Losses:
+    """A panel for each method, all with the same axes: optimiser steps and the training loss."""
+
+    note: str
+    width: float
+    height: float
+    frame: Box
+    ticks: tuple[list[Tick], list[Tick]]
+    panels: list[Panel]
+
+
+def path(axes: tuple[Axis, Axis], points: Iterable[tuple[float, float]]) -> str:
+    """A line through these points, interrupted where a value is not finite."""
+    drawn, pen = "", "M"
+    for x, y in points:
+        if not math.isfinite(y):
+            pen = "M"
+            continue
+        drawn += f"{pen}{axes[0].at(x):g} {axes[1].at(y):g}"
+        pen = "L"
+    return drawn
 
 
 def thin(losses: Sequence[float], stretch: int) -> tuple[Floats, Floats]:
@@ -210,87 +289,57 @@ def thin(losses: Sequence[float], stretch: int) -> tuple[Floats, Floats]:
     return (starts + 1 + np.minimum(starts + stretch, len(losses))) / 2, means
 
 
-def _losses(group: Group, records: Iterable[Record], styles: Styles) -> Chart:
-    """The curves of all seeds, thin, and the mean of those that finished, for each method."""
-    title = "Training loss"
-    by_label: dict[str, list[Record]] = defaultdict(list)
-    for record in sorted(records, key=lambda record: (record.cell.method, record.cell.variant, record.cell.seed)):
+def losses(records: Iterable[Record], order: Sequence[str], styles: Styles) -> Losses | None:
+    """A panel for each method, in this order: all its seeds, their mean, and the means of the others.
+
+    None if no method has losses.
+    """
+    by_label: dict[str, list[Record]] = {label: [] for label in order}
+    for record in sorted(records, key=lambda record: record.cell.seed):
         if record.losses:
             by_label[method_label(record.cell.method, record.cell.variant)].append(record)
+    by_label = {label: members for label, members in by_label.items() if members}
     if not by_label:
-        return Chart(title, "", "No cell of this group recorded a loss.", None)
-    stretch = math.ceil(max(len(record.losses) for members in by_label.values() for record in members) / MAX_POINTS)
-    seeds, means, ends = [], [], []
-    for label, members in by_label.items():
-        look = {"method": visible(label), "colour": styles[label].css_colour}
-        seeds += [{"curve": record.id, **look, **_curve(*thin(record.losses, stretch))} for record in members]
-        finished = [record.losses for record in members if record.status == "ok"]
-        if not finished:
-            continue
-        common = min(map(len, finished))
-        thinned = [thin(losses[:common], stretch) for losses in finished]
-        mean = _curve(thinned[0][0], np.mean([losses for _, losses in thinned], axis=0))
-        look["of"] = "one seed" if len(finished) == 1 else f"the mean of {len(finished)} seeds"
-        means.append({"curve": label, **look, **mean})
-        if mean["losses"][-1] is not None:
-            ends.append({**look, "step": mean["steps"][-1], "loss": mean["losses"][-1], "shape": styles[label].shape})
-    last = "; ".join(f"{end['method']} {end['loss']:.3f}" for end in ends)
-    described = f"Line chart: training loss by optimiser step on {group.task}, {len(seeds)} cells. Last values: {last}."
-    point = f"Each point is the mean of {stretch} steps." if stretch > 1 else "Each point is a step."
-    spec = {**_losses_spec(), "datasets": {"seeds": seeds, "means": means, "ends": ends}}
-    return Chart(title, visible(described), f"Thin: one seed. Thick: the mean of the seeds. {point}", spec)
-
-
-def _curve(steps: Floats, losses: Floats) -> dict[str, Any]:
-    """As a chart takes it; four digits of a loss are more than it shows."""
-    return {"steps": steps.tolist(), "losses": [None if loss != loss else float(f"{loss:.4g}") for loss in losses]}
-
-
-@cache
-def _losses_spec() -> dict[str, Any]:
-    """Data: seeds and means, a curve a row with its steps and losses as lists, and ends."""
-    x = alt.X("step:Q", title="optimiser step", axis=alt.Axis(tickCount=6))
-    y = alt.Y("loss:Q", title="training loss", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5))
-    colour = alt.Color("colour:N", scale=None)
-    tooltip = [
-        alt.Tooltip("method:N", title="Method"),
-        alt.Tooltip("step:Q", title="Step", format="~r"),
-        alt.Tooltip("loss:Q", title="Loss", format=".4f"),
-        alt.Tooltip("of:N", title="Of"),
-    ]
-    seeds, means = (
-        alt.Chart(alt.NamedData(name)).transform_flatten(["steps", "losses"], as_=["step", "loss"])
-        for name in ("seeds", "means")
-    )
-    return _finish(
-        seeds.mark_line(strokeWidth=0.75, opacity=0.35).encode(x=x, y=y, color=colour, detail="curve:N"),
-        means.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour, detail="curve:N"),
-        means.mark_point(size=120, opacity=0, filled=True).encode(x=x, y=y, tooltip=tooltip),  # only for the pointer
-        alt.Chart(alt.NamedData("ends"))
-        .mark_point(filled=True, size=90, opacity=1, stroke="var(--card)", strokeWidth=1)
-        .encode(x=x, y=y, color=colour, shape=alt.Shape("shape:N", scale=None), tooltip=tooltip),
-    )
-
-
-def _finish(*layers: alt.Chart) -> dict[str, Any]:
-    """The specification, checked against Vega-Lite's schema, styled like the page."""
-    spec: dict[str, Any] = (
-        alt.layer(*layers)
-        .properties(width="container", height=HEIGHT, background="transparent")
-        .configure(font="system-ui, sans-serif")
-        .configure_view(stroke=None)
-        .configure_axis(
-            labelColor="var(--muted)",
-            titleColor="var(--ink)",
-            domainColor="var(--line)",
-            tickColor="var(--line)",
-            gridColor="var(--grid)",
-            labelFlush=False,
-            labelFontSize=11,
-            titleFontSize=12,
-            titleFontWeight="normal",
+        return None
+    longest = max(len(record.losses) for members in by_label.values() for record in members)
+    stretch = math.ceil(longest / MAX_POINTS)
+    curves = {label: [thin(record.losses, stretch) for record in members] for label, members in by_label.items()}
+    means = {label: _mean(members, stretch) for label, members in by_label.items()}
+    if (y_range := _loss_range(curves)) is None:
+        return None
+    frame = Box(38.0, 6.0, PANEL[0] - 8.0, PANEL[1] - 20.0)
+    axes = Axis(0.0, float(longest), frame.left, frame.right), Axis(*y_range, frame.bottom, frame.top)
+    panels = []
+    for label, seeds in curves.items():
+        steps, values = means[label]
+        count = f"{len(seeds)} seed{'s' * (len(seeds) > 1)}"
+        last = f", mean of the last steps {values[-1]:.4f}" if len(values) and math.isfinite(values[-1]) else ""
+        mean = path(axes, zip(steps, values, strict=True))
+        paths = [path(axes, zip(*seed, strict=True)) for seed in seeds] if len(seeds) > 1 or not mean else []
+        panels.append(
+            Panel(visible(label), styles[label], paths, mean, f"Training loss of {visible(label)}, {count}{last}")
         )
-        .to_dict()
-    )
-    del spec["$schema"]  # it would be the only address on the page
-    return spec
+    point = f"a point is the mean of {stretch} steps" if stretch > 1 else "a point is a step"
+    note = f"By optimiser step; {point}. Thin: one seed. Thick: the mean of the seeds. Grey: the other methods' means."
+    return Losses(note, *PANEL, frame, (axes[0].ticks(4), axes[1].ticks(4)), panels)
+
+
+def _mean(members: Sequence[Record], stretch: int) -> tuple[Floats, Floats]:
+    """The mean curve of the seeds that finished, as far as all of them go."""
+    finished = [record.losses for record in members if record.status == "ok"]
+    if not finished:
+        return np.array([]), np.array([])
+    common = min(map(len, finished))
+    thinned = [thin(each[:common], stretch) for each in finished]
+    return thinned[0][0], np.mean([values for _, values in thinned], axis=0)
+
+
+def _loss_range(curves: Mapping[str, Sequence[tuple[Floats, Floats]]]) -> tuple[float, float] | None:
+    """From the least loss to the highest, as far as that is no single method's; None without a finite loss."""
+    found = [np.concatenate([values for _, values in seeds]) for seeds in curves.values()]
+    found = [values[np.isfinite(values)] for values in found if np.isfinite(values).any()]
+    if not found:
+        return None
+    low, highest = min(float(values.min()) for values in found), [float(values.max()) for values in found]
+    high = min(max(highest), low + WILD * (float(np.median(highest)) - low))
+    return (low, high) if high > low else (low - 0.5, low + 0.5)

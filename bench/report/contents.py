@@ -10,12 +10,13 @@ from typing import Any
 
 from bench.leaderboard.columns import COLUMNS, Column
 from bench.leaderboard.load import notes_of
-from bench.leaderboard.rows import Group
+from bench.leaderboard.rows import Group, by_row, higher_is_better
 from bench.leaderboard.tables import Tables
 from bench.plugins.specs import method_label
 from bench.records.record import Record
-from bench.report.charts import ChartGroup, chart_groups
-from bench.report.formatting import Style, assign_styles, listed, visible
+from bench.report.boards import Answer, answers
+from bench.report.charts import COSTS, Cost
+from bench.report.formatting import SHAPES, Style, assign_styles, listed, visible
 from bench.report.table import Table, View, make_table
 
 GROUP = Group._fields
@@ -29,17 +30,12 @@ FILTERS = ("task", "method", "model", "profile", "status")
 
 VIEWS = {
     "leaderboard": View(
-        ("task", "method", "score", "rank_group", "trainable_params", "trainable_share_percent",
-         "peak_train_memory_mib", "train_examples_per_second", "adapter_bytes", "n_seeds", "n_collapsed", "status",
-         *GROUP[1:]),
+        ("task", "method", "metric", "score", "letters", "trainable_share_percent", "peak_train_memory_mib",
+         "train_seconds", "adapter_bytes", "n_seeds", "n_collapsed", "status", *GROUP[1:]),
         filters=FILTERS, groups=GROUP,
     ),
-    "overall": View(
-        ("method", "average_rank", "group", "n_tasks", "critical_difference", "friedman_p", *GROUP[1:]),
-        groups=GROUP[1:],
-    ),
     "pairs": View(
-        ("task", "method_a", "method_b", "difference", "ci95_low", "ci95_high", "p_holm", "minimum_detectable",
+        ("task", "method_a", "method_b", "difference", "ci95_low", "ci95_high", "p_holm", "minimum_detectable_holm",
          "verdict", *GROUP[1:]),
         filters=("task", "method_a", "method_b", "profile", "verdict"), groups=GROUP,
     ),
@@ -48,14 +44,14 @@ VIEWS = {
         filters=FILTERS, groups=GROUP,
     ),
     "cells": View(
-        ("task", "method", "seed", "score", "status", "collapsed", "trainable_share_percent", "peak_train_memory_mib",
-         "train_examples_per_second", "train_seconds", "cell", *GROUP[1:]),
+        ("task", "method", "seed", "score", "constant_score", "status", "collapsed", "trainable_share_percent",
+         "peak_train_memory_mib", "train_seconds", "adapter_bytes", "cell", *GROUP[1:]),
         filters=FILTERS, groups=GROUP,
     ),
     "columns": View(),
     "recipes": View(
         ("task", "method", "learning_rate", "epochs", "min_steps", "batch_size", "weight_decay", "warmup_ratio",
-         "max_grad_norm", "adam_epsilon", "chosen_by"),
+         "max_grad_norm", "adam_epsilon", "chosen_by", "trials"),
         filters=("task", "method"),
     ),
     "environment": View(),
@@ -65,11 +61,17 @@ VIEWS = {
 
 @dataclass(frozen=True)
 class Contents:
-    """What the template is filled with. left_out: how many charts are missing, in a sentence."""
+    """What the template is filled with.
 
+    costs, shapes: those of charts. drawn: names of costs that some chart has. left_out: how many charts are missing.
+    """
+
+    answers: list[Answer]
+    costs: Sequence[Cost]
+    drawn: list[str]
+    shapes: Sequence[str]
     facts: list[tuple[str, str]]
     tables: dict[str, Table]
-    groups: list[ChartGroup]
     left_out: str
 
 
@@ -85,11 +87,27 @@ def contents(records: Sequence[Record]) -> Contents:
         "environment": _environment(records),
         "profiles": _profiles(records),
     }
-    tables = {name: _table(name, rows, styles) for name, rows in lines.items()}
-    charts = chart_groups(lines["leaderboard"], records, styles, MAX_GROUPS)
+    _count_constant(lines["leaderboard"], records)
+    found = answers(lines, records, styles, MAX_GROUPS)
+    charts = [chart for answer in found for each in [answer.charts, *(t.charts for t in answer.tasks)] for chart in each]
+    drawn = [cost.name for cost in COSTS if any(chart.cost == cost for chart in charts)]
+    tables = {name: _table(name, lines[name], styles) for name in VIEWS}
     count = len({tuple(row[key] for key in GROUP) for row in lines["leaderboard"]})
     left_out = f"Charts are of the first {MAX_GROUPS} of {count:,} groups." if count > MAX_GROUPS else ""
-    return Contents(_facts(records), tables, charts, left_out)
+    return Contents(found, COSTS, drawn or [COSTS[0].name], SHAPES, _facts(records), tables, left_out)
+
+
+def _count_constant(rows: Iterable[dict[str, Any]], records: Iterable[Record]) -> None:
+    """Say in each row of the leaderboard how many of its trainings are no better than a constant answer on the test
+    split, `n_constant`, None if that is not known of any; and whether a higher score is better."""
+    by_name = {(*row.group, row.method, row.variant): members for row, members in by_row(records).items()}
+    for row in rows:
+        members = by_name[tuple(row[key] for key in (*GROUP, "method", "method_params"))]
+        row["more_is_better"] = more = higher_is_better(members)
+        ok = [(each.score, each.constant_score) for each in members if each.status == "ok"]
+        known = [(score, constant) for score, constant in ok if score is not None and constant is not None]
+        beaten = [score > constant if more else score < constant for score, constant in known]
+        row["n_constant"] = beaten.count(False) if known else None
 
 
 def _table(name: str, rows: Sequence[dict[str, Any]], styles: Mapping[str, Style]) -> Table:

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from bench.plugins.specs import method_label
+
 UNKNOWN = "–"
+FLAG = "†"  # beside a method with trainings that are no better than a constant answer
 LABELS = {
+    "score": "Score ± SD over seeds",
+    "score_mean": "Mean score",
+    "to_best": "Difference to the best, 95 % CI",
+    "to_against": "Difference to the chosen method, 95 % CI",
+    "letters": "Letters",
+    "gain_percent": "Gain, %",
+    "n_not_worse_than_best": "Not worse, tasks",
+    "adapter_bytes": "Adapter, bytes",
     "rank_group": "Rank group",
     "n_seeds": "Seeds",
     "n_failed": "Failed",
@@ -34,6 +45,8 @@ SETTINGS = {
     "adam_epsilon",
 }  # fmt: skip
 
+FINE = {"difference", "ci95_low", "ci95_high", "minimum_detectable", "minimum_detectable_holm"}  # with four digits
+
 # Characters that are invisible or change the direction of text: shown by a picture or by their code point.
 _PICTURES = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"} | {127: "\u2421"}
 _DIRECTIONS = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
@@ -41,7 +54,7 @@ _INVISIBLE = (*range(0x80, 0xA0), 0xAD, 0x200B, 0x2028, 0x2029, 0x2060, 0xFEFF, 
 _SHOWN = _PICTURES | {code: f"⟨U+{code:04X}⟩" for code in _INVISIBLE}
 
 COLOURS = 7  # the custom properties --c0 to --c6 of report.css, one set for each theme
-# SVG paths within [-1, 1], as Vega takes them. Seven colours and eight shapes give 56 methods a style of their own.
+# SVG paths within [-1, 1]. Seven colours and eight shapes give 56 methods a style of their own.
 SHAPES = (
     "M0.85,0A0.85,0.85,0,1,1,-0.85,0A0.85,0.85,0,1,1,0.85,0Z",
     "M-0.75,-0.75H0.75V0.75H-0.75Z",
@@ -55,25 +68,27 @@ SHAPES = (
 
 
 class Style(NamedTuple):
-    """A method's colour, by its number in the theme, and shape, an SVG path; the same in all tables and charts."""
+    """A method's colour and shape, by their numbers; the same in all tables and charts."""
 
     colour: int
-    shape: str
-
-    @property
-    def css_colour(self) -> str:
-        """A custom property, so that a chart follows the theme without being drawn again."""
-        return f"var(--c{self.colour})"
+    shape: int
 
 
 def assign_styles(labels: Iterable[str]) -> dict[str, Style]:
     """A style for each method's label, in alphabetical order, so that the order of records does not matter."""
     ordered = sorted(set(labels))
-    return {label: Style(at % COLOURS, SHAPES[at % len(SHAPES)]) for at, label in enumerate(ordered)}
+    return {label: Style(at % COLOURS, at % len(SHAPES)) for at, label in enumerate(ordered)}
+
+
+def row_label(row: Mapping[str, Any]) -> str:
+    """A table row's method with its parameters, as tables of methods and of pairs name it."""
+    return method_label(row["method"], row.get("method_params") or "")
 
 
 def column_label(key: str) -> str:
-    """A column's name for people."""
+    """A column's name for people; that of a task is `task NAME`."""
+    if key.startswith("task "):
+        return visible(key.removeprefix("task "))
     if key in LABELS:
         return LABELS[key]
     for end, unit in UNITS.items():
@@ -107,7 +122,9 @@ def _digits(value: float | int, key: str) -> str:
         return f"{value:g}"
     if key.startswith("p_") or key.endswith("_p"):  # a p-value is never 0
         return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
-    if "score" in key or key in ("difference", "ci95_low", "ci95_high", "minimum_detectable"):
+    if key == "prose":
+        return f"{value:.3f}"
+    if "score" in key or "difference_to" in key or key in FINE:
         return f"{value:.4f}"
     if "rank" in key or key == "critical_difference":
         return f"{value:.2f}"
@@ -117,13 +134,6 @@ def _digits(value: float | int, key: str) -> str:
         return f"{value:.1e}"
     # Three significant digits without an exponent: 0.0203, 1.38, 32.3
     return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
-
-
-def with_interval(mean: float | None, low: float | None, high: float | None) -> str:
-    """A mean with half of its interval, `0.7967 ± 0.0318`; the mean alone if there is no interval."""
-    if mean is None:
-        return UNKNOWN
-    return f"{mean:.4f}" if low is None or high is None else f"{mean:.4f} ± {(high - low) / 2:.4f}"
 
 
 def listed(names: Sequence[str], limit: int = 8) -> str:

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
-from functools import cache
+import re
+from collections.abc import Iterable, Mapping
 from importlib import resources
+from typing import Any
 
-import altair
-import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from bench.errors import UsageError
 from bench.leaderboard.rows import current
 from bench.records.record import Record
 from bench.report.contents import contents
+from bench.report.rates import rates_svg
 
 
-def render(records: Iterable[Record]) -> str:
+def render(records: Iterable[Record], trials: Iterable[Mapping[str, Any]] | None = None) -> str:
     """The report of these records as HTML; the same records in any order give the same text.
 
+    trials: lines of a trials.csv of `tune`, which the page then shows.
+
     Raises:
-        UsageError: if there are no records.
+        UsageError: if there are no records, or `trials` are none.
     """
     ordered = sorted(current(records), key=lambda record: (record.cell.label, record.cell.seed, record.id))
     if not ordered:
@@ -35,15 +37,27 @@ def render(records: Iterable[Record]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style, scripts = _file("report.css"), [_vega(), _file("report.js")]
+    environment.filters["breakable"] = breakable
+    style, scripts = _file("report.css"), [_file("report.js")]
     page = environment.get_template("template.html.j2").render(
         contents=contents(ordered),
+        rates=None if trials is None else _rates(trials),
         policy=_policy(style, scripts),
-        # Our and the libraries' own text, checked below; everything else on the page is escaped.
+        # Our own text, checked below; everything else on the page is escaped.
         style=_inline(style, "</style"),
         scripts=[_inline(script, "</script") for script in scripts],
     )
     return page.encode("utf-8", "replace").decode("utf-8")
+
+
+def _rates(trials: Iterable[Mapping[str, Any]]) -> Markup:
+    try:
+        drawn = rates_svg(trials)
+    except (KeyError, TypeError, ValueError):
+        drawn = None
+    if drawn is None:
+        raise UsageError("There are no trials of `tune`: no lines, a column is missing, or a value is not a number.")
+    return Markup(drawn)  # its own template has escaped what is in it
 
 
 def _policy(style: str, scripts: list[str]) -> str:
@@ -66,14 +80,9 @@ def _inline(text: str, end: str) -> Markup:
     return Markup(text)
 
 
-@cache
-def _vega() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script, of the version that Altair checks against."""
-    version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version)
-    # Both occur only in strings and patterns, where the backslash changes nothing.
-    bundle = bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
-    return f"(() => {{\n{bundle}\n}})();\n"  # in a function: it is a module's text, with thousands of short names
+def breakable(text: str) -> Markup:
+    """The text, escaped, that a line may break after the signs within a method's name."""
+    return Markup(re.sub(r"(?<=[\[,_])(?=.)", "<wbr>", str(escape(text))))
 
 
 def _file(name: str) -> str:

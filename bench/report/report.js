@@ -1,73 +1,137 @@
-// The page's own script: theme, tables (sort, filter, download) and charts (drawn when they come into view).
+// The page's own script: theme, the filters of costs, and tables (sort, filter, download). The view is in the address.
 "use strict";
 (() => {
   const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const root = document.documentElement;
 
   // Theme: what the system says, until the button says otherwise. Colours are CSS, the charts' as well.
-  const themes = [["", "as the system"], ["dark", "dark"], ["light", "light"]];
+  const themes = [["", "system"], ["dark", "dark"], ["light", "light"]];
   const button = document.getElementById("theme");
   let theme = 0;
   button.hidden = false;
   button.addEventListener("click", () => {
     theme = (theme + 1) % themes.length;
     const [value, label] = themes[theme];
-    if (value) document.documentElement.dataset.theme = value;
-    else delete document.documentElement.dataset.theme;
+    if (value) root.dataset.theme = value;
+    else delete root.dataset.theme;
     button.querySelector("span").textContent = label;
   });
+
+  // The view: what is not as it was at first, by the name of its control, after the # of the address.
+  const controls = $$("[name]:is(input, select)");
+  const sorted = new Map(); // the column that a table is sorted by, with - before it if descending
+  // What a control says in the address; nothing if it is as at first.
+  const setting = (each) => {
+    if (each.type === "checkbox") return each.checked ? "yes" : "";
+    return each.selectedIndex === 0 ? "" : each.value;
+  };
+  let at = ""; // the section that a link led to
+  const remember = () => {
+    const view = new URLSearchParams();
+    for (const each of controls) if (setting(each)) view.append(each.name, setting(each));
+    for (const [id, key] of sorted) if (key) view.append(`${id}.sort`, key);
+    if (at) view.append("at", at);
+    const only = [...view.keys()].join() === "at" ? at : String(view);
+    history.replaceState(null, "", only ? `#${only}` : location.pathname + location.search);
+  };
+  const recall = () => {
+    const text = location.hash.slice(1);
+    const view = new URLSearchParams(text.includes("=") ? text : "");
+    at = text.includes("=") ? view.get("at") ?? "" : decodeURIComponent(text);
+    if (!text.includes("=")) return;
+    for (const each of controls) {
+      const value = view.get(each.name);
+      if (each.type === "checkbox") each.checked = value === "yes";
+      else if (each.type === "number") each.value = value ?? "";
+      else each.selectedIndex = Math.max([...each.options].findIndex((option) => option.value === value), 0);
+    }
+    sorted.clear();
+    for (const [name, key] of view) if (name.endsWith(".sort")) sorted.set(name.slice(0, -5), key);
+  };
+
+  // Costs: which the charts show, and the most that one can afford. What costs more, or is not known, is hidden.
+  const limits = document.getElementById("limits");
+  const most = $$("[data-cost]", limits);
+  limits.hidden = false;
+  const affordable = (each) => {
+    const costs = each.dataset.costs.split(",");
+    return most.every(({ value, dataset }) => value === ""
+      || (costs[dataset.cost] && costs[dataset.cost] <= value * dataset.size));
+  };
+  const afford = () => {
+    root.dataset.cost = limits.elements.cost.value;
+    const limited = most.some((limit) => limit.value !== "");
+    for (const mark of $$(".mark")) mark.classList.toggle("out", limited && !affordable(mark));
+    for (const table of tables) table.filter();
+    const rows = $$("#overall tbody tr");
+    const fitting = rows.filter(affordable);
+    const best = fitting[0]?.querySelector("th bdi").textContent;
+    document.getElementById("fits").textContent = !limited || !rows.length ? "" :
+      `${fitting.length} of ${rows.length} methods fit${best ? `; the best of them is ${best}` : ""}.`;
+  };
+  limits.addEventListener("submit", (event) => event.preventDefault());
+  limits.addEventListener("reset", () => setTimeout(() => { afford(); remember(); }));
+  limits.addEventListener("input", () => { afford(); remember(); });
 
   // Tables
   const collator = new Intl.Collator("en", { numeric: true });
 
   // What is unknown comes last, whichever way round; numbers are compared as numbers.
-  const compare = (at, sign) => (a, b) => {
-    const [x, y] = [a.cells[at], b.cells[at]];
+  const compare = (column, sign) => (a, b) => {
+    const [x, y] = [a.cells[column], b.cells[column]];
     const missing = ("unknown" in x.dataset) - ("unknown" in y.dataset);
     if (missing) return missing;
     const numbers = "sort" in x.dataset && "sort" in y.dataset;
     return sign * (numbers ? x.dataset.sort - y.dataset.sort : collator.compare(x.textContent, y.textContent));
   };
 
-  const sortable = (table) => {
-    const body = table.tBodies[0];
-    const original = [...body.rows];
-    const headings = $$("thead th", table);
-    headings.forEach((heading, at) => heading.querySelector("button").addEventListener("click", () => {
-      const next = { none: "ascending", ascending: "descending", descending: "none" }[heading.ariaSort];
-      headings.forEach((each) => { each.ariaSort = "none"; });
-      heading.ariaSort = next;
-      table.classList.toggle("sorted", next !== "none");
-      const rows = next === "none" ? original : original.toSorted(compare(at, next === "ascending" ? 1 : -1));
-      body.append(...rows);
-    }));
-  };
-
-  const filterable = (section, table) => {
-    const rows = [...table.tBodies[0].rows];
-    const selects = $$("select", section);
-    const text = (option) => option.textContent;
-    const apply = () => {
-      const wanted = selects.filter((each) => each.value !== "all")
-        .map((each) => [Number(each.dataset.at), text(each.selectedOptions[0])]);
-      for (const row of rows) row.hidden = !wanted.every(([at, value]) => row.cells[at].textContent === value);
-      const shown = rows.filter((row) => !row.hidden).length;
-      section.querySelector(".count").textContent = `${shown} of ${rows.length} rows shown`;
-    };
-    selects.forEach((each) => each.addEventListener("change", apply));
-    section.querySelector(".all")?.addEventListener("change", (event) => {
-      table.classList.toggle("every", event.target.checked);
-    });
-    apply(); // a browser that comes back to the page keeps the choices
-    table.classList.toggle("every", Boolean(section.querySelector(".all")?.checked));
-  };
-
-  for (const section of $$("section.table")) {
+  const sectionTable = (section) => {
     const table = section.querySelector("table");
-    if (!table) continue;
-    sortable(table);
-    filterable(section, table);
-  }
+    const body = table.tBodies[0];
+    const rows = [...body.rows];
+    const headings = $$("thead th", table);
+    const selects = $$("select", section);
+    const all = section.querySelector(".all");
+    const sort = () => {
+      const key = sorted.get(section.id) ?? "";
+      const column = headings.findIndex((each) => each.dataset.key === key.replace(/^-/, ""));
+      headings.forEach((each) => { each.ariaSort = "none"; });
+      if (column >= 0) headings[column].ariaSort = key.startsWith("-") ? "descending" : "ascending";
+      table.classList.toggle("sorted", column >= 0);
+      body.append(...(column < 0 ? rows : rows.toSorted(compare(column, key.startsWith("-") ? -1 : 1))));
+    };
+    headings.forEach((heading) => heading.querySelector("button").addEventListener("click", () => {
+      const key = heading.dataset.key;
+      sorted.set(section.id, { none: key, ascending: `-${key}`, descending: "" }[heading.ariaSort]);
+      sort();
+      remember();
+    }));
+    const filter = () => {
+      const wanted = selects.filter((each) => each.selectedIndex > 0)
+        .map((each) => [Number(each.dataset.at), each.selectedOptions[0].textContent]);
+      for (const row of rows) {
+        row.hidden = !wanted.every(([column, value]) => row.cells[column].querySelector("bdi, .unknown")?.textContent === value
+          || row.cells[column].textContent === value) || ("costs" in row.dataset && !affordable(row));
+      }
+      section.querySelector(".count").textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows shown`;
+      table.classList.toggle("every", Boolean(all?.checked));
+    };
+    section.addEventListener("change", () => { filter(); remember(); });
+    return { sort, filter };
+  };
+  const tables = $$("section.table").filter((section) => section.querySelector("table")).map(sectionTable);
 
+  const show = () => {
+    recall();
+    afford();
+    for (const table of tables) table.sort();
+    const target = at && document.getElementById(at);
+    if (target && location.hash.includes("=")) target.scrollIntoView();
+  };
+  window.addEventListener("hashchange", () => { show(); remember(); });
+  show();
+
+  // Downloads
   const download = (name, text) => {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
@@ -80,33 +144,4 @@
       download(each.dataset.name, JSON.parse(document.getElementById(each.dataset.csv).textContent));
     });
   }
-
-  // Charts. The interpreter (ast) runs Vega's expressions without eval, which the page's policy forbids.
-  const options = {
-    mode: "vega-lite", renderer: "svg", actions: false, ast: true, defaultStyle: false,
-    tooltip: { disableDefaultStyle: true },
-  };
-  const waiting = new Set($$(".chart"));
-  const draw = (chart) => {
-    if (!waiting.delete(chart)) return;
-    const spec = JSON.parse(chart.nextElementSibling.textContent);
-    // Within the element that describes the chart: Vega puts a description of its own on the one it draws in.
-    const canvas = chart.appendChild(document.createElement("div"));
-    window.vegaEmbed(canvas, spec, options).catch((error) => {
-      chart.textContent = `This chart cannot be drawn: ${error.message}`;
-    });
-  };
-  const seen = new IntersectionObserver((entries) => {
-    for (const entry of entries) if (entry.isIntersecting) { seen.unobserve(entry.target); draw(entry.target); }
-  }, { rootMargin: "300px" });
-  waiting.forEach((chart) => seen.observe(chart));
-
-  // Paper shows every chart, at the width of its column; charts listen to the window's size.
-  const printing = (on) => {
-    document.documentElement.classList.toggle("printing", on);
-    if (on) [...waiting].forEach(draw);
-    window.dispatchEvent(new Event("resize"));
-  };
-  window.addEventListener("beforeprint", () => printing(true));
-  window.addEventListener("afterprint", () => printing(false));
 })();

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 # Each alone costs more than the whole command may: from 0.1 s (numpy) to seconds.
 HEAVY = {
     "torch", "transformers", "tokenizers", "peft", "datasets", "evaluate", "accelerate", "safetensors", "pandas",
-    "pyarrow", "numpy", "scipy", "sklearn", "seqeval", "matplotlib", "altair", "huggingface_hub", "unearth",
+    "pyarrow", "numpy", "scipy", "sklearn", "seqeval", "matplotlib", "huggingface_hub", "unearth",
 }  # fmt: skip
 CODE = """
 import json, sys

@@ -33,33 +33,24 @@ def heading(page: Any, name: str) -> Any:
     return page.locator("#leaderboard thead th:visible", has_text=name).first
 
 
-def draw_all(page: Any) -> None:
-    """Scroll through the page until every chart is drawn."""
-    for at in range(page.locator(".chart").count()):
-        page.locator(".chart").nth(at).scroll_into_view_if_needed()
-    page.wait_for_function(
-        "document.querySelectorAll('.chart').length === document.querySelectorAll('.chart svg').length"
-    )
-
-
 # Tables
 
 
 def test_sorting_by_every_column_and_back(opened: Any) -> None:
     page = opened().page
-    before = column(page, "leaderboard", "Trained")
-    button = heading(page, "Trained").get_by_role("button")
+    before = column(page, "leaderboard", "Adapter, bytes")
+    button = heading(page, "Adapter, bytes").get_by_role("button")
     sorted_columns = page.locator("#leaderboard [aria-sort]:not([aria-sort=none])")
     known = sorted(int(text.replace(",", "")) for text in before if text != "–")
     assert len(set(known)) > 3
     for order, expected in (("ascending", known), ("descending", known[::-1])):
         button.click()
-        *numbers, first, second = column(page, "leaderboard", "Trained")
+        *numbers, first, second = column(page, "leaderboard", "Adapter, bytes")
         assert [int(text.replace(",", "")) for text in numbers] == expected
         assert (first, second) == ("–", "–")  # unknown values stay last
-        assert heading(page, "Trained").get_attribute("aria-sort") == order
+        assert heading(page, "Adapter, bytes").get_attribute("aria-sort") == order
     button.click()
-    assert column(page, "leaderboard", "Trained") == before
+    assert column(page, "leaderboard", "Adapter, bytes") == before
     assert sorted_columns.count() == 0
     page.locator("#leaderboard").get_by_label("all columns").check()
     buttons = page.locator("#leaderboard thead button:visible")
@@ -74,14 +65,14 @@ def test_filters_work_together_and_say_how_many_rows_are_left(opened: Any) -> No
     section = page.locator("#leaderboard")
     count = section.get_by_role("status")
     assert count.inner_text() == "17 of 17 rows shown"
-    section.get_by_label("Task").select_option(label="us-address")
+    section.locator("[name='leaderboard.task']").select_option(label="us-address")
     assert set(column(page, "leaderboard", "Task")) == {"us-address"}
     assert count.inner_text() == "5 of 17 rows shown"
-    section.get_by_label("Method").select_option(label="pasta")
+    section.locator("[name='leaderboard.method']").select_option(label="pasta")
     assert column(page, "leaderboard", "Method") == ["pasta"]
     assert count.inner_text() == "1 of 17 rows shown"
-    section.get_by_label("Task").select_option(label="all")
-    section.get_by_label("Method").select_option(label="all")
+    section.locator("[name='leaderboard.task']").select_option(label="all")
+    section.locator("[name='leaderboard.method']").select_option(label="all")
     section.get_by_label("Status").select_option(label="1 oom, 1 timeout")
     assert column(page, "leaderboard", "Method") == ["ia3"]
 
@@ -112,54 +103,87 @@ def test_failures_have_a_reason_and_a_folded_traceback(opened: Any) -> None:
     assert trace.inner_text() == "Traceback: here\n  it was"
 
 
-# Charts
+# The answer, and what one has
 
 
-def test_charts_are_drawn_when_they_are_reached(opened: Any) -> None:
+def test_the_first_screen_has_the_answer_and_its_chart(opened: Any) -> None:
+    page = opened(viewport={"width": 1280, "height": 800}).page
+    assert page.locator(".lead").inner_text().startswith("full has the best mean score over 2 tasks")
+    chart = page.locator(".wide .chart:visible")
+    assert chart.count() == 1
+    for shown in (page.locator(".lead"), chart):
+        box = shown.bounding_box()
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= 800
+
+
+def test_what_one_has_filters_rows_and_marks(opened: Any) -> None:
     page = opened().page
-    assert page.locator(".chart svg").count() < page.locator(".chart").count() == 11
-    draw_all(page)
-    assert page.locator(".chart", has_text="cannot be drawn").count() == 0
-    chart = page.locator("#group-1 .chart").first
-    assert chart.get_by_text("head: 0 % trained").count() == 1
-    assert chart.locator("line[stroke-dasharray='6,4']").count() == 1  # the bare head is a level line
+    page.get_by_label("peak memory MiB", exact=True).fill("1100")
+    assert column(page, "overall", "Method") == ["pasta", "bitfit", "head"]
+    assert column(page, "matrix", "Method") == ["pasta", "bitfit", "head"]
+    assert set(column(page, "leaderboard", "Method")) == {"pasta", "bitfit", "head"}
+    assert page.locator("#fits").inner_text() == "3 of 7 methods fit; the best of them is pasta."
+    marks = page.locator(".wide .share .mark")
+    assert marks.count() == 5
+    assert page.locator(".wide .share .mark.out").count() == 2
+    page.get_by_label("trainable share %", exact=True).fill("0.05")
+    assert column(page, "overall", "Method") == ["pasta", "head"]
+    page.get_by_role("button", name="Reset").click()
+    page.wait_for_function("!document.querySelector('.mark.out')")
+    assert len(column(page, "overall", "Method")) == 7
 
 
-def test_hovering_over_a_point_shows_its_values(opened: Any) -> None:
+def test_a_chosen_cost_is_that_of_all_charts(opened: Any) -> None:
+    page = opened().page
+    assert page.locator(".chart:visible").count() == 4  # one over all tasks, three tasks
+    page.get_by_label("Cost in the charts").select_option(label="adapter size")
+    titles = page.locator(".chart:visible .title").all_text_contents()
+    assert titles[::2] == ["Size of the saved adapter, head included (log)"] * 4
+
+
+def test_a_link_shows_the_same_view(opened: Any) -> None:
+    page = opened().page
+    page.get_by_label("Cost in the charts").select_option(label="peak memory")
+    page.get_by_label("peak memory MiB", exact=True).fill("1300")
+    page.locator("[name='leaderboard.task']").select_option(label="us-address")
+    page.locator("#leaderboard").get_by_label("all columns").check()
+    heading(page, "Method").get_by_role("button").click()
+    page.get_by_role("link", name="Recipes").click()
+    view = """() => [location.hash, document.documentElement.dataset.cost,
+        [...document.querySelectorAll("#leaderboard tbody tr:not([hidden]) th")].map((each) => each.textContent),
+        document.querySelectorAll("#leaderboard thead th.more").length, scrollY > 1000]"""
+    page.wait_for_function("location.hash.includes('at=recipes')")
+    before = page.evaluate(view)
+    assert before[1:3] == ["memory", ["bitfit", "head", "lora", "pasta"]]
+    other = page.context.new_page()
+    other.goto(page.url)
+    assert other.evaluate(view) == before
+    other.goto(page.url.partition("#")[0] + "#leaderboard.task=<b>&most-memory=x&nothing.sort=y&at=%00&cost=no")
+    assert other.evaluate(view)[1] == "share"  # what a link cannot mean is as it was at first
+
+
+def test_pointing_at_a_mark_leaves_the_others_pale(opened: Any) -> None:
     found = opened()
     page = found.page
-    chart = page.locator("#group-1 .chart").first
-    chart.scroll_into_view_if_needed()
-    lines = Tables(found.records).lines("leaderboard")
-    row = next(line for line in lines if (line["task"], line["method"]) == ("rt-polarity", "pasta"))
-    chart.locator("path[aria-label*='Method: pasta']").hover(force=True)
-    tip = page.locator("#vg-tooltip-element")
-    tip.wait_for(state="visible")
-    shown = dict(zip(tip.locator(".key").all_inner_texts(), tip.locator(".value").all_inner_texts(), strict=True))
-    expected = {
-        "Method": "pasta",
-        "Score": f"accuracy {row['score_mean']:.4f}",
-        "95 % interval": f"{row['score_ci95_low']:.4f} to {row['score_ci95_high']:.4f}",
-        "Share, %": "0.0203",
-        "Trained": "4,608",
-        "Seeds": "3",
-        "On the front": "yes",
-        "Adapter, bytes": f"{row['adapter_bytes']:,}",
-    }
-    assert shown | expected == shown
+    row = next(line for line in Tables(found.records).lines("overall") if line["method"] == "pasta")
+    mark = page.locator(".wide .share .mark", has=page.locator("title", has_text="pasta"))
+    assert mark.locator("title").text_content().splitlines()[:2] == ["pasta", f"score {row['score_mean']:.4f}"]
+    other = page.locator(".wide .share .mark", has=page.locator("title", has_text="lora"))
+    assert other.evaluate("(each) => getComputedStyle(each).opacity") == "1"
+    mark.locator("use").hover()
+    assert float(other.evaluate("(each) => getComputedStyle(each).opacity")) < 0.5
 
 
 # Theme
 
 
 def colours(page: Any) -> tuple[str, str, str]:
-    """Of the page, of its text, and of one point in a chart."""
-    page.locator("#group-1 .chart").first.scroll_into_view_if_needed()
-    page.locator("#group-1 .chart svg").first.wait_for()
+    """Of the page, of its text, and of one mark in a chart."""
     return tuple(
         page.evaluate(
             """() => [getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color,
-                getComputedStyle(document.querySelector("path[aria-label*='Method: pasta']")).fill]"""
+                getComputedStyle(document.querySelector(".mark .point")).fill]"""
         )
     )
 
@@ -198,22 +222,23 @@ def test_the_keyboard_reaches_and_operates_everything(opened: Any) -> None:
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "content"
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.tagName") == "SELECT"
+    assert focused(page) == "2 trainings failed"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.name") == "cost"
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     for _ in range(40):
         page.keyboard.press("Tab")
         if focused(page) == "Method" and page.evaluate("document.activeElement.tagName") == "BUTTON":
             break
     page.keyboard.press("Enter")
-    names = column(page, "leaderboard", "Method")
+    names = column(page, "overall", "Method")  # the first table
     assert names == sorted(names)
     page.keyboard.press("Space")
-    assert column(page, "leaderboard", "Method") == names[::-1]
+    assert column(page, "overall", "Method") == names[::-1]
 
 
 def test_everything_has_a_name(opened: Any) -> None:
     page = opened().page
-    draw_all(page)
     unnamed = page.evaluate(
         """() => [...document.querySelectorAll("button, select, input, [role=img], [role=region], table, figure")]
             .filter((each) => !(each.ariaLabel || each.labels?.length || each.textContent.trim()))
@@ -228,31 +253,37 @@ def test_everything_has_a_name(opened: Any) -> None:
 # Paper and phone
 
 
-def test_printing_draws_every_chart_at_the_width_of_its_column(opened: Any, tmp_path: Path) -> None:
+def test_paper_has_every_chart(opened: Any, tmp_path: Path) -> None:
     page = opened(color_scheme="dark").page
-    assert page.locator(".chart svg").count() < 11
-    page.evaluate(
-        """() => addEventListener("beforeprint", () => {
-            const drawn = [...document.querySelectorAll(".chart svg")];
-            window.widths = drawn.map((each) => Number(each.getAttribute("width")));
-        })"""
-    )
     file = tmp_path / "page.pdf"
     page.pdf(path=file, prefer_css_page_size=True)
     assert file.read_bytes().startswith(b"%PDF")
-    assert page.locator(".chart svg").count() == 11
-    widths = page.evaluate("window.widths")
-    assert len(widths) == 11
-    assert set(widths) == {325}
     page.emulate_media(media="print")
+    assert page.locator(".narrow .chart:visible").count() == 4  # one for each cost
+    assert page.locator(".task .chart:visible").count() == 3
+    assert page.locator(".panel:visible").count() == 11
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(26, 31, 39)"  # the light theme's ink
     assert not page.locator(".controls").first.is_visible()
+
+
+def test_no_row_is_tall_and_no_name_breaks_inside_a_word(opened: Any) -> None:
+    page = opened().page
+    page.locator("#leaderboard").get_by_label("all columns").check()
+    heights = page.locator("#leaderboard tbody tr").evaluate_all("(rows) => rows.map((row) => row.clientHeight)")
+    assert max(heights) < 70
+    page = opened(**PHONE).page
+    broken = page.locator("#overall tbody th bdi").evaluate_all(
+        """(names) => names.filter((name) => new Set([...name.getClientRects()].map((each) => each.top)).size
+            > 1 + name.querySelectorAll("wbr").length).map((name) => name.textContent)"""
+    )
+    assert broken == []
+    box = page.locator("#overall td").first.bounding_box()
+    assert box["x"] + box["width"] <= 360  # the first score is seen whole
 
 
 def test_a_phone_never_scrolls_sideways(opened: Any) -> None:
     for name in ("small", "hostile"):
         page = opened(name, **PHONE).page
-        draw_all(page)
         for fold in page.locator("details > summary").all():
             fold.click()
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, name
@@ -268,25 +299,21 @@ def test_nothing_runs_and_text_is_shown_as_text(opened: Any) -> None:
         fold.click()
     for check in page.get_by_label("all columns").all():
         check.check()
-    draw_all(page)
-    for chart in page.locator(".chart").all():
-        chart.scroll_into_view_if_needed()
-        for point in chart.locator("path[aria-label]").all()[:12]:
-            point.hover(force=True)
-    page.locator(".group .chart").first.locator("path[aria-roledescription='point']").first.hover(force=True)
-    tip = page.locator("#vg-tooltip-element.visible")
-    tip.wait_for()
-    assert tip.locator(".value").first.inner_text() in {visible(f"{each}[{each}]") for each in many.HOSTILE}
-    assert tip.locator("img, script, svg").count() == 0
+    for mark in page.locator(".mark use:visible").all()[:20]:
+        mark.hover(force=True)
+    tips = page.locator(".mark title").all_text_contents()
+    assert {tip.partition("\n")[0] for tip in tips} >= {
+        visible(f"{each}[{each}]").split("\n")[0] for each in many.HOSTILE
+    }
     page.pdf()
     assert page.evaluate("window.hacked") is None
     assert page.locator("img, iframe, svg[onload], [onerror], [onmouseover]").count() == 0
     assert page.locator("script").count() == page.evaluate(
-        "document.querySelectorAll('script[type=\"application/json\"]').length + 2"
+        "document.querySelectorAll('script[type=\"application/json\"]').length + 1"
     )
     methods = set(column(page, "leaderboard", "Method"))
     assert methods >= {visible(f"{text}[{text}]") for text in many.HOSTILE}
     assert set(column(page, "failures", "Reason")) == {visible(text) for text in many.HOSTILE}
     traces = page.locator("#failures pre").all_inner_texts()
     assert set(traces) == {visible(f"{text}\n{many.ALL_HOSTILE}") for text in many.HOSTILE}
-    assert visible(many.ALL_HOSTILE) in page.locator("h3").all_text_contents()
+    assert visible(many.ALL_HOSTILE) in page.locator("h3 bdi").all_text_contents()

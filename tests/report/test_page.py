@@ -10,6 +10,7 @@ import re
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import many
 import pytest
@@ -56,9 +57,10 @@ def small() -> Page:
     return Page(render(many.small()))
 
 
-def charts(records: list[Record], kind: str) -> list[Chart]:
-    """The charts whose title has this word, a group after the other."""
-    return [chart for group in contents.contents(records).groups for chart in group.charts if kind in chart.title]
+def task_charts(records: list[Record], cost: str = "share") -> list[Chart]:
+    """The charts against this cost, a task after the other."""
+    answers = contents.contents(records).answers
+    return [chart for answer in answers for task in answer.tasks for chart in task.charts if chart.cost.name == cost]
 
 
 def test_the_order_of_records_does_not_matter_to_a_byte(small: Page) -> None:
@@ -85,7 +87,7 @@ def test_large_contents_are_bounded_and_say_what_they_leave_out(monkeypatch: pyt
         assert found.tables[table].rest == f"These are the first {limit} of {count} rows. {command} writes all."
         assert len(found.tables[table].lines) == limit
     assert found.left_out == "Charts are of the first 2 of 3 groups."
-    assert (len(whole.groups), len(found.groups)) == (3, 2)
+    assert [[len(answer.tasks) for answer in each.answers] for each in (whole, found)] == [[3], [2]]
     assert found.tables["leaderboard"].csv.count("\n") == 16  # the header, too
 
 
@@ -120,85 +122,126 @@ def test_headings_are_in_order_and_ids_unique(small: Page) -> None:
     targets = {str(at["href"])[1:] for at in small.of("a") if str(at.get("href")).startswith("#")}
     assert targets <= set(ids)
     downloads = [at for at in small.of("button") if at.get("class") == "csv"]
-    assert len(downloads) == len(small.of("table")) == 9
+    assert len(downloads) == len(small.of("table")) - 1 == 9  # the matrix has the leaderboard's numbers
     assert {at["data-csv"] for at in downloads} <= set(ids)
 
 
 # Charts
 
 
-def points() -> list[Record]:
+def points(**changes: Any) -> list[Record]:
     """Three rows of one seed: none, a little and all of the parameters trained; the little one is the best."""
     return [
-        record(method, 0, score, parameters=parameters(share_percent=share, trainable=round(share)))
+        record(method, 0, score, parameters=parameters(share_percent=share, trainable=round(share)), **changes)
         for method, score, share in (("none", 0.5, 0.0), ("little", 0.9, 0.02), ("all", 0.8, 100.0))
     ]
 
 
-def test_a_share_of_zero_is_a_level_line_and_on_the_front() -> None:
-    chart = charts(points(), "share")[0]
-    assert chart.spec is not None
-    data = chart.spec["datasets"]
-    assert [(p["Method"], p["cost"], p["score"]) for p in data["levels"]] == [("none", 0.0, 0.5)]
-    assert {p["Method"]: p["On the front"] for p in data["points"]} == {"little": "yes", "all": "no"}
-    assert [(p["cost"], p["score"]) for p in data["front"]] == [(0.02, 0.9)]
-    front = "Pareto front from the cheapest on: none (0.5000 at 0); little (0.9000 at 0.0200)."
-    assert front in chart.description
-    assert "level line, having none: none" in chart.description
-    layers = [layer["encoding"].get("x", {}) for layer in chart.spec["layer"]]
-    assert [x["scale"] for x in layers if "scale" in x] == [{"type": "log"}] * 3
+def test_a_share_of_zero_has_a_place_before_the_logarithmic_axis() -> None:
+    (chart,) = task_charts(points())
+    assert chart.note == "Front: none, little."
+    marks = {mark.text: mark for mark in chart.marks}
+    assert chart.frame.left < marks["none"].x < chart.broken < marks["little"].x < marks["all"].x < chart.frame.right
+    assert [tick.text for tick in chart.ticks[0]] == ["0", "0.1", "1", "10", "100"]
+    assert chart.front == f"M{marks['none'].x} {marks['none'].y}H{marks['little'].x}V{marks['little'].y}"
+    assert "Pareto front from the cheapest on: none (0.5000 at 0); little (0.9000 at 0.0200)." in chart.description
+    assert marks["little"].tip.splitlines()[:2] == ["little", "matthews 0.9000"]
 
 
 def test_less_may_be_better() -> None:
-    made = [each.model_copy(update={"higher_is_better": False}) for each in points()]
-    assert "from the cheapest on: none (0.5000 at 0)." in charts(made, "share")[0].description
+    (chart,) = task_charts(points(higher_is_better=False))
+    assert chart.note == "Front: none."
+    assert chart.titles[1] == "matthews, lower is better"
 
 
 def test_a_row_without_a_cost_is_named_and_not_drawn() -> None:
     made = [*points(), record("unmeasured", 0, 0.7), failed("broken")]
-    share, memory = charts(made, "share")[0], charts(made, "memory")[0]
-    assert share.note.endswith("Not shown, since not known: broken, unmeasured.")
-    assert share.spec is not None
-    assert len(share.spec["datasets"]["points"]) == 2
-    assert memory.spec is None  # no row has one
+    (chart,) = task_charts(made)
+    assert chart.note.endswith("Not shown, since this cost is not known: unmeasured.")
+    assert len(chart.marks) == 3
+    assert task_charts(made, "memory") == []  # no row has one
 
 
-def test_colours_and_shapes_are_the_same_in_every_chart() -> None:
-    looks: dict[str, set[tuple[str, str]]] = {}
-    for chart in charts(many.small(), ""):
-        for name, key in (("points", "Method"), ("levels", "Method"), ("ends", "method")):
-            for point in chart.spec["datasets"].get(name, ()) if chart.spec else ():
-                looks.setdefault(point[key], set()).add((point["colour"], point["shape"]))
-    assert len(looks) == 5
-    assert all(len(found) == 1 for found in looks.values())
-    assert len(set.union(*looks.values())) == 5
+def test_a_wild_interval_does_not_stretch_the_axis_and_ends_in_an_arrow() -> None:
+    scores = {"wild": (0.1, 0.9, 0.92), "calm": (0.8, 0.82, 0.81), "best": (0.94, 0.95, 0.96)}
+    made = [
+        record(method, seed, score, parameters=parameters(share_percent=1.0 + at))
+        for at, (method, of) in enumerate(scores.items())
+        for seed, score in enumerate(of)
+    ]
+    (chart,) = task_charts(made)
+    cut = {mark.text: (mark.interval.cut_low, mark.interval.cut_high) for mark in chart.marks}
+    assert cut == {"wild": (True, True), "calm": (False, False), "best": (False, False)}
+    assert chart.note.endswith("Arrow: the interval goes beyond the axis (wild).")
+    values = [float(tick.text.replace("−", "-")) for tick in chart.ticks[1]]
+    assert values[-1] <= 1.0
+    assert values[0] >= 0.4
 
 
-def test_loss_curves_are_the_means_of_stretches() -> None:
+def test_loss_curves_share_axes_and_show_seeds_and_their_mean() -> None:
     made = [record("a", seed, 0.5, losses=[1.0 + seed] * 60 + [3.0 + seed] * 60) for seed in (0, 1)]
-    chart = charts([*made, failed("a", 2, losses=[9.0, 9.0])], "loss")[0]
-    assert chart.spec is not None
-    data = chart.spec["datasets"]
-    assert [(len(curve["losses"]), curve["losses"][0], curve["losses"][-1]) for curve in data["seeds"]] == [
-        (60, 1.0, 3.0), (60, 2.0, 4.0), (1, 9.0, 9.0)
+    made += [failed("a", 2, losses=[9.0, 9.0]), record("b", 0, 0.6, losses=[2.0] * 120), record("c", 0, 0.7)]
+    (answer,) = contents.contents(made).answers
+    found = answer.tasks[0].losses
+    assert found is not None
+    assert [(panel.label, len(panel.seeds), bool(panel.mean)) for panel in found.panels] == [
+        ("b", 0, True), ("a", 3, True)
     ]  # fmt: skip
-    assert data["means"][0]["losses"] == [1.5] * 30 + [3.5] * 30
-    assert data["means"][0]["steps"][:2] == [1.5, 3.5]
-    assert data["means"][0]["of"] == "the mean of 2 seeds"
-    assert [(end["step"], end["loss"]) for end in data["ends"]] == [(119.5, 3.5)]
+    assert found.panels[1].tip == "Training loss of a, 3 seeds, mean of the last steps 3.5000"
+    assert found.panels[1].mean.count("L") == 39
+    assert "a point is the mean of 3 steps" in found.note
 
 
-def test_an_extra_test_has_charts_and_its_tasks_losses_are_shown_once() -> None:
-    shares = [chart.description for chart in charts(many.small(), "share")]
-    assert sum("us-address/messiest" in description for description in shares) == 1
-    assert len(charts(many.small(), "loss")) == 2
+def test_an_extra_test_has_a_chart_and_its_tasks_losses_are_shown_once() -> None:
+    (answer,) = contents.contents(many.small()).answers
+    assert [(task.title, bool(task.losses)) for task in answer.tasks] == [
+        ("rt-polarity", True), ("us-address", True), ("us-address/messiest", False)
+    ]  # fmt: skip
 
 
-@pytest.mark.parametrize("made", [failed("a", 0, "oom"), record("a", 0, None), record("a", 0, 0.5)])
-def test_charts_without_data_say_so(made: Record) -> None:
-    *scatter, losses = charts([made], "")
-    assert [(chart.spec, chart.note[:27]) for chart in scatter] == [(None, "No score or cost is known. ")] * 3
-    assert (losses.spec, losses.note) == (None, "No cell of this group recorded a loss.")
+@pytest.mark.parametrize("made", [failed("a", 0, "oom"), record("a", 0, None), record("a", 0, 0.5, timeline={})])
+def test_a_page_without_data_has_no_charts(made: Record) -> None:
+    (answer,) = contents.contents([made]).answers
+    assert (answer.charts, answer.narrow, answer.tasks[0].charts, answer.tasks[0].losses) == ([], [], [], None)
+    assert render([made])
+
+
+def test_every_board_has_an_answer_of_its_own_and_columns_that_vary_are_shown() -> None:
+    made = [record(method, 0, 0.5, of={"model": model}) for method in "ab" for model in ("one", "two")]
+    found = contents.contents(made)
+    assert [answer.title for answer in found.answers] == [
+        f"{model}, profile cpu, suite quick" for model in ("one", "two")
+    ]
+    shown = [heading.key for heading in found.tables["leaderboard"].headings if not heading.more]
+    assert "model" in shown
+    assert "profile" not in shown
+
+
+def test_marks_say_what_the_letters_say_and_flag_constant_answers() -> None:
+    made = [
+        record(method, seed, score, constant_score=0.3, parameters=parameters(share_percent=share))
+        for method, share, scores in (("best", 1.0, (0.9, 0.91, 0.92)), ("bad", 2.0, (0.2, 0.23, 0.21)))
+        for seed, score in enumerate(scores)
+    ]
+    (answer,) = contents.contents(made).answers
+    for chart in (answer.charts[0], answer.narrow[0], answer.tasks[0].charts[0]):
+        assert {mark.text: mark.hollow for mark in chart.marks} == {"best": False, "bad †": True}
+    assert answer.overall.lines[1].cells[0].flag == "† 3 of its trainings no better than a constant answer"
+    cell = answer.matrix.lines[1].cells[1]
+    assert (cell.text, cell.after, cell.letters, cell.flag[0]) == ("0.2133", "± 0.0153", "b", "†")
+
+
+def test_metrics_of_two_directions_are_drawn_as_gains() -> None:
+    made = [
+        record(method, seed, score, parameters=parameters(share_percent=share), of={"task": task}, higher_is_better=up)
+        for method, share, scores in (("head", 0.0, (0.5, 0.4)), ("x", 1.0, (0.7, 0.3)), ("full", 100.0, (0.9, 0.2)))
+        for task, up, score in (("t", True, scores[0]), ("u", False, scores[1]))
+        for seed in range(2)
+    ]
+    (answer,) = contents.contents(made).answers
+    assert answer.charts[0].titles[1] == "Gain from head to full, %"
+    assert answer.charts[0].note == "Front: head, x, full."
+    assert "100 % of the gain" in answer.verdict.answer
 
 
 # Contents
@@ -239,6 +282,21 @@ def test_the_command_writes_one_file_of_all_folders(tmp_path: Path, bench: Bench
     done = bench("report", tmp_path / "a", "--out", tmp_path)
     assert done.code == 2
     assert done.err.splitlines()[-1].startswith(f"Error: {tmp_path} cannot be written: ")
+
+
+def test_trials_are_shown_on_request(tmp_path: Path, bench: Bench) -> None:
+    Store(tmp_path / "results").write(record())
+    header = "method,method_params,task,learning_rate,metric,validation_score,status\n"
+    out = tmp_path / "page.html"
+    for text, expected in (
+        (f"{header}<b>,,t,0.01,f1,0.5,ok\n", 0), (f"{header}a,,t,fast,f1,0.5,ok\n", 2), ("method\na\n", 2),
+    ):  # fmt: skip
+        (tmp_path / "trials.csv").write_text(text, encoding="utf-8")
+        done = bench("report", tmp_path / "results", "--tuning", tmp_path, "--out", out)
+        assert done.code == expected, done.err
+        assert done.code == 0 or "There are no trials of `tune`" in done.err
+    assert "&lt;b&gt;" in out.read_text(encoding="utf-8")
+    assert bench("report", tmp_path / "results", "--tuning", tmp_path / "no", "--out", out).code == 2
 
 
 @pytest.mark.parametrize("command", ["report", "publish", "leaderboard"])

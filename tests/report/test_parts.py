@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.report.charts import pareto, thin
-from bench.report.formatting import COLOURS, SHAPES, assign_styles, shown, visible, with_interval
+from bench.plugins import registry
+from bench.report.charts import bounds_of, pareto, thin
+from bench.report.formatting import COLOURS, SHAPES, assign_styles, shown, visible
+from bench.report.svg import Box, cost_axis, place_labels, score_range
 from bench.report.table import Table, View, make_table
 
 # Text
@@ -49,12 +51,6 @@ def test_numbers_as_people_read_them(value: float | None, key: str, text: str) -
     assert shown(value, key) == text
 
 
-def test_a_mean_with_its_interval() -> None:
-    assert with_interval(None, None, None) == "–"
-    assert with_interval(0.5, None, None) == "0.5000"
-    assert with_interval(0.5, 0.4, 0.6) == "0.5000 ± 0.1000"
-
-
 # Styles
 
 
@@ -88,6 +84,68 @@ def test_a_thinned_curve_by_hand() -> None:
     steps, losses = thin([1.0, 3.0, 5.0, math.inf, math.nan, math.nan, 9.0], 2)
     assert steps.tolist() == [1.5, 3.5, 5.5, 7.0]
     assert losses.tolist() == pytest.approx([2.0, 5.0, math.nan, 9.0], nan_ok=True)
+
+
+# Axes and labels
+
+
+def test_a_logarithmic_axis_by_hand() -> None:
+    axis = cost_axis([0.0, 0.01, 100.0], 0.0, 142.0)
+    assert (axis.log, axis.zero, axis.start) == (True, 14.0, 42.0)
+    assert axis.at(0.0) == 14.0
+    assert axis.at(1.0) == 92.0  # the middle of 0.01 and 100
+    assert axis.at(1e9) == 142.0
+    assert [tick.text for tick in axis.ticks(6)] == ["0", "0.01", "0.1", "1", "10", "100"]
+    assert [tick.text for tick in cost_axis([3e3, 9e7], 0, 100, of_bytes=True).ticks(5)] == [
+        "10 kB", "100 kB", "1 MB", "10 MB", "100 MB"
+    ]  # fmt: skip
+    assert not cost_axis([1.0, 10.0], 0.0, 100.0).log  # a decade is not more than one
+    assert not cost_axis([0.0, 0.0], 0.0, 100.0).log
+
+
+@given(st.lists(st.floats(0, 1e9), min_size=1, max_size=9))
+def test_an_axis_has_a_place_and_ticks_for_every_cost(costs: list[float]) -> None:
+    axis = cost_axis(costs, 10.0, 200.0)
+    places = [axis.at(cost) for cost in sorted(costs)]
+    assert places == sorted(places)
+    assert all(10 <= place <= 200 for place in places)
+    assert len(axis.ticks(5)) <= 8
+
+
+@given(
+    st.lists(st.floats(0, 1), min_size=1, max_size=9),
+    st.lists(st.floats(-1e6, 1e6), max_size=9),
+)
+def test_an_axis_of_scores_has_all_means_and_is_never_beyond_the_metric(means: list[float], ends: list[float]) -> None:
+    low, high = score_range(means, ends, (0.0, 1.0))
+    assert 0 <= low <= min(means)
+    assert max(means) <= high <= 1
+    assert low < high
+
+
+def test_labels_do_not_cover_each_other_or_marks() -> None:
+    points = [(100.0 + 6 * at, 100.0 + 3 * (at % 3), f"method-{at}") for at in range(13)]
+    frame, size = Box(0, 0, 440, 300), 12.0
+    boxes = []
+    for (_, _, text), label in zip(points, place_labels(points, [], frame, size), strict=True):
+        width = 0.6 * size * len(text)
+        left = label.x - width * {"start": 0, "middle": 0.5, "end": 1}[label.anchor]
+        boxes.append(Box(left, label.y - 9, left + width, label.y + 2))
+    marks = [Box(x - 5, y - 5, x + 5, y + 5) for x, y, _ in points]
+    for at, box in enumerate(boxes):
+        assert not any(overlap(box, other) for other in [*boxes[:at], *marks]), at
+        assert box.left >= 0 and box.right <= 440 and box.top >= 0 and box.bottom <= 300  # noqa: PT018
+
+
+def overlap(a: Box, b: Box) -> bool:
+    return a.left < b.right and b.left < a.right and a.top < b.bottom and b.top < a.bottom
+
+
+def test_every_built_in_metric_has_known_bounds() -> None:
+    for name, found in registry.metrics().built_in().items():
+        metric, (low, high) = found.plugin(), bounds_of(name)
+        assert (high < math.inf) == metric.higher_is_better, name
+        assert (low > -math.inf) == (name != "r2"), name
 
 
 # Tables
@@ -128,11 +186,23 @@ def test_what_never_changes_is_said_once() -> None:
 
 
 def test_intervals_are_drawn_on_the_scale_of_their_group() -> None:
-    rows = [
-        {"task": task, "method": "m", "score_mean": mean, "score_ci95_low": low, "score_ci95_high": high}
-        for task, mean, low, high in (("t", 0.5, 0.4, 0.6), ("t", 0.2, None, None), ("u", 9.0, 8.0, 10.0))
-    ]
+    keys = ("task", "method", "score_mean", "score_ci95_low", "score_ci95_high", "score_std")
+    values = (("t", "m", 1.0, 0.9, 1.1, 0.05), ("t", "m", 0.0, None, None, None), ("t", "m", 0.5, -9.0, 9.0, 1.0))
+    rows = [dict(zip(keys, each, strict=True)) for each in (*values, ("u", "m", 9.0, 8.0, 10.0, 0.5))]
     found = make_table(rows, list(rows[0]), {}, View(first=("score",), groups=("task",)))
-    assert [line.cells[0].interval for line in found.lines] == [(50, 75, 100), (0, 0, 0), (0, 50, 100)]
-    assert [line.cells[0].text for line in found.lines] == ["0.5000 ± 0.1000", "0.2000", "9.0000 ± 1.0000"]
-    assert [line.first for line in found.lines] == [False, False, True]
+    # Of t, the axis goes from -0.25 to 1.25: a quarter of the means' range beyond them, where the wide one ends.
+    assert [line.cells[0].interval for line in found.lines] == [
+        (76.7, 83.3, 90.0, None), (16.7, 16.7, 16.7, None), (0.0, 50.0, 100.0, None), (0.0, 50.0, 100.0, None)
+    ]  # fmt: skip
+    assert [(line.cells[0].text, line.cells[0].after) for line in found.lines[:2]] == [
+        ("1.0000", "± 0.0500"), ("0.0000", "")
+    ]  # fmt: skip
+    assert [line.first for line in found.lines] == [False, False, False, True]
+
+
+def test_columns_that_say_nothing_are_shown_on_request_only() -> None:
+    rows = [{"method": "a", "n_failed": 0, "status": "ok", "letters": None, "n_seeds": 2, "metric": "f1"}]
+    first = tuple(rows[0])
+    for changes, more in (({}, {"n_failed", "status", "letters"}), ({"n_failed": 1, "status": "1 oom"}, {"letters"})):
+        found = make_table([rows[0] | changes], first, {}, View(first=first))
+        assert {heading.key for heading in found.headings if heading.more} == more
