@@ -89,8 +89,9 @@ def contents(records: Sequence[Record]) -> Contents:
     }
     _count_constant(lines["leaderboard"], records)
     found = answers(lines, records, styles, MAX_GROUPS)
-    charts = [chart for answer in found for each in [answer.charts, *(t.charts for t in answer.tasks)] for chart in each]
-    drawn = [cost.name for cost in COSTS if any(chart.cost == cost for chart in charts)]
+    known = {chart.cost for answer in found for chart in answer.charts}
+    known |= {chart.cost for answer in found for task in answer.tasks for chart in task.charts}
+    drawn = [cost.name for cost in COSTS if cost in known]
     tables = {name: _table(name, lines[name], styles) for name in VIEWS}
     count = len({tuple(row[key] for key in GROUP) for row in lines["leaderboard"]})
     left_out = f"Charts are of the first {MAX_GROUPS} of {count:,} groups." if count > MAX_GROUPS else ""
