@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.common import EXIT_FAILED, GRID, AsJson, print_json, stderr_console, takes_options
+from bench.cli.common import EXIT_FAILED, GRID, AsJson, merged, print_json, stderr_console, takes_options
 from bench.runner.options import Options
 from bench.sanitize import one_line
 
 if TYPE_CHECKING:
     from bench.runner.forecasting import Setting
+    from bench.runner.request import Request
 
 
 @takes_options(*GRID)
@@ -20,6 +22,14 @@ def plan(
     options: Options,
     special_tokens: Annotated[
         int | None, typer.Option(min=1, help="Special tokens to assume per input. Default: as the tokenizer adds them.")
+    ] = None,
+    detect: Annotated[
+        float | None,
+        typer.Option(
+            metavar="DIFFERENCE",
+            help="Instead: the seeds and test examples that separate two methods whose scores differ by this much "
+            "(0.02), from the variances of the results in --results.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -31,6 +41,9 @@ def plan(
     from bench.runner.request import Request
 
     request = Request.of(options)
+    if detect is not None:
+        _detection(request, detect, as_json)
+        return
     from bench.runner.forecasting import forecast  # loads torch: not before the options are known to be right
 
     setting, forecasts = forecast(request, special_tokens)
@@ -45,6 +58,29 @@ def plan(
         stderr_console().print(f"{row['method']} on {row['task']}: its formula says {row['formula']:,}.")
     if wrong:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _detection(request: Request, wanted: float, as_json: bool) -> None:
+    """What it takes to detect a difference, of all pairs of the request's methods."""
+    from bench.cli.terminal_tables import detection_table
+    from bench.errors import UsageError
+    from bench.leaderboard.detection import detection_lines
+
+    if not 0 < wanted < math.inf:
+        raise UsageError(f"--detect {wanted:g}: give a difference of scores above 0, such as 0.02.")
+    if len(request.methods) < 2:
+        raise UsageError("--detect compares methods: give at least two (--methods pasta,lora).")
+    console = stderr_console()
+    records = merged([request.results], None, console) if request.results.is_dir() else []
+    asked = (wanted, len(request.methods), len(request.seeds))
+    lines = list(detection_lines(records, request.tasks, request.model, request.suite, asked))
+    if all(line["metric"] is None for line in lines):
+        raise UsageError(
+            f"{request.results} has no two methods at two seeds on {', '.join(request.tasks)} with the model "
+            f"{request.model}, and so no variances to plan with: run a small grid first, or name another folder with "
+            "--results."
+        )
+    print_json(lines) if as_json else print(detection_table(lines))
 
 
 def _explain(rows: list[dict[str, Any]], setting: Setting) -> None:

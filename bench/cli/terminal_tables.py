@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from bench.forecast.seconds import duration
 from bench.leaderboard.layout import METHOD, UNKNOWN, Column, Line, number, text
+from bench.stats.power import MOST_EXAMPLES, MOST_SEEDS
 from bench.text import text_table
 
 
@@ -26,6 +27,38 @@ def plan_table(lines: Iterable[Line]) -> str:
                        duration(line["predicted_seconds"]), "right"),
         "fits": Column(lambda line: {None: UNKNOWN, True: "yes", False: "NO"}[line["fits"]]),
     })  # fmt: skip
+
+
+def detection_table(lines: Sequence[Line]) -> str:
+    """The seeds, or the test examples, with which a difference of two methods is found."""
+    first = lines[0]
+    wanted, seeds = f"{first['difference']:g}", first["n_seeds"]
+    shown = table(lines, {
+        "task": text("task"), "metric": Column(lambda line: line["metric"] or "no results"),
+        "examples": number("n_examples", ",d"), f"found with {seeds} seeds": number("detectable", ".4f"),
+        f"seeds for {wanted}": Column(_needed("seeds_needed", f"> {MOST_SEEDS}"), "right"),
+        f"or examples for {wanted}": Column(_needed("examples_needed", f"> {MOST_EXAMPLES:,}"), "right"),
+        "variances from": Column(_measured),
+    })  # fmt: skip
+    return (
+        f"{shown}\n\n"
+        f"Differences found with 80 % power, corrected for all pairs of {first['n_methods']} methods: the median "
+        "pair's.\n"
+        "Choose the seeds before the run: seeds added after a look at the p-values are another test."
+    )
+
+
+def _needed(key: str, many: str) -> Callable[[Line], str]:
+    return lambda line: UNKNOWN if line["detectable"] is None else many if line[key] is None else f"{line[key]:,}"
+
+
+def _measured(line: Line) -> str:
+    if line["metric"] is None:
+        return UNKNOWN
+    return (
+        f"{line['measured_pairs']} pairs, {line['measured_seeds']} seeds, {line['measured_examples']:,} examples "
+        f"({line['measured_preset']})"
+    )
 
 
 def _tokens(line: Line) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import NamedTuple
 
 import numpy as np
 
 from bench.stats.combined import CombinedTest, Part
 from bench.stats.paired import Comparisons
+
+MOST_SEEDS, MOST_EXAMPLES = 100, 1_000_000
 
 
 class Components(NamedTuple):
@@ -48,3 +51,17 @@ def detectable(found: Components, seeds: int, examples: int, family: int) -> flo
         Part(np.array([found.examples / examples]), np.array([examples - 1.0])),
     ])  # fmt: skip
     return float(test.minimum_detectable(family)[0])
+
+
+def seeds_needed(found: Components, wanted: float, examples: int, family: int) -> int | None:
+    """The least number of seeds, two or more, that detects this difference; None: more than MOST_SEEDS."""
+    every = range(MOST_SEEDS + 1)
+    least = bisect_left(every, True, lo=2, key=lambda n: detectable(found, n, examples, family) <= wanted)
+    return least if least in every else None
+
+
+def examples_needed(found: Components, wanted: float, seeds: int, family: int) -> int | None:
+    """The least number of test examples, two or more, that detects it; None: more than MOST_EXAMPLES."""
+    every = range(MOST_EXAMPLES + 1)
+    least = bisect_left(every, True, lo=2, key=lambda n: detectable(found, seeds, n, family) <= wanted)
+    return least if least in every else None

@@ -7,7 +7,7 @@ import pytest
 from statsmodels.stats.power import TTestPower
 
 from bench.stats.paired import Sample, compare_all
-from bench.stats.power import Components, components, detectable
+from bench.stats.power import Components, components, detectable, examples_needed, seeds_needed
 
 
 def test_without_a_variance_over_seeds_it_is_statsmodels_and_the_correction_is_bonferronis() -> None:
@@ -31,3 +31,19 @@ def test_the_components_are_those_that_were_made() -> None:
     assert detectable(found, 20, 300, 15) == pytest.approx(np.median(compared.minimum_detectable(15)), rel=0.05)
     assert detectable(found, 40, 300, 15) < detectable(found, 20, 300, 15) < detectable(found, 20, 150, 15)
     assert components(compare_all([Sample({0: 0.5, 1: 0.6}), Sample({0: 0.4, 1: 0.3})])) is None
+
+
+@pytest.mark.parametrize("wanted", [0.06, 0.1])
+def test_what_is_needed_is_the_least(wanted: float) -> None:
+    found = Components(seeds=2 * 0.02**2, examples=2 * 0.3**2, interaction=2 * 0.2**2, prior_freedom=9)
+    seeds, examples = seeds_needed(found, wanted, 3000, 10), examples_needed(found, wanted, 12, 10)
+    assert seeds is not None
+    assert examples is not None
+    assert detectable(found, seeds, 3000, 10) <= wanted < detectable(found, seeds - 1, 3000, 10)
+    assert detectable(found, 12, examples, 10) <= wanted < detectable(found, 12, examples - 1, 10)
+
+
+def test_what_no_number_detects() -> None:
+    found = Components(seeds=2 * 0.05**2, examples=0.2, interaction=0.1, prior_freedom=9)
+    assert seeds_needed(found, 0.0001, 100, 10) is None
+    assert examples_needed(found, 0.01, 2, 10) is None
