@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.common import AsJson, Folders, OnlyProfile, merged, print_json, require_records, stderr_console
+from bench.cli.common import Against, AsJson, Folders, OnlyProfile, merged, print_json, require_records, stderr_console
 
 
 def report(
     folders: Folders = None,
     out: Annotated[Path, typer.Option(help="Write the page here.")] = Path("report.html"),
+    against: Against = None,
     profile: OnlyProfile = None,
     tuning: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Show the trials of this folder, which `tune` wrote.")
@@ -26,7 +27,7 @@ def report(
     console = stderr_console()
     records = merged(folders, profile, console)
     require_records(records, folders, console)
-    page = pages.render(records, _trials(tuning) if tuning else None)
+    page = pages.render(records, _trials(tuning) if tuning else None, against)
     write_atomically(out, page)
     size = len(page.encode())
     if as_json:

@@ -21,22 +21,21 @@ WRITERS: Mapping[str, Callable[[Sequence[Layout], str], str]] = {
 FORMATS = ("csv", *WRITERS)
 # What headings mean, in the order in which a legend says it.
 MEANINGS = {
-    "score": "score: mean ± standard deviation over seeds, on the test split",
-    "mean": "mean: over tasks, a convention where their metrics differ",
+    "score": "score: mean ± standard deviation over seeds on the test split",
+    "mean": "mean: over tasks{convention}",
     "gain %": "gain: share of the way from head to full, mean over tasks",
-    "less the best": "less the best: difference of the means{points}, with a 95 % interval, simultaneous for all pairs",
-    "less": "less {method}: difference of the means{points}, with a 95 % interval, simultaneous for these comparisons",
+    "less the best": "less the best: difference of the means{points}, with 95 % intervals, simultaneous for all pairs",
+    "less": "less {method}: difference of the means{points}, with 95 % intervals, simultaneous for these comparisons",
     "differences": "Differences from {method}{points}, with 95 % intervals over seeds and test examples, which are "
     "simultaneous in the column of the mean alone. Bold: significant, corrected for the comparisons with {method}",
     "bold": "Bold: the best",
-    "ties": "ties: methods that share a letter do not differ significantly (5 %, Holm, all pairs)",
-    "best on": "best on: tasks on which the method is not significantly worse than the best",
-    "share %": "share: of parameters that are trained, without the head",
-    "trained": "trained: parameters, without the head",
+    "ties": "ties: methods that share a letter do not differ significantly (5 %, corrected for all pairs)",
+    "best on": "best on: number of tasks on which the method is not significantly worse than the best",
+    "share %": "share, trained: of parameters, without the head",
     "MiB": "MiB: peak while training{memory}",
-    "ex/s": "ex/s: training examples a second",
-    "kB": "kB: files that keep what was trained",
-    "collapsed": "collapsed: trainings that came to nothing; `leaderboard --per-cell` says why",
+    "ex/s": "ex/s: training examples per second",
+    "kB": "kB: size of what is saved",
+    "collapsed": "collapsed: trainings that came to nothing, see `leaderboard --per-cell`",
     "gap": "gap: how much better a is than b, over common seeds, with its interval over seeds and test examples",
     "p (Holm)": "p: corrected for {family}, * below 0.05",
     "detects": "detects: the smallest true difference found with 80 % power after that correction",
@@ -96,10 +95,13 @@ def legend_of(layouts: Sequence[Layout], tables: Tables, against: str | None = N
         "bold": not of_tasks and any(cell.bold for cell in cells),
     }
     headings = headings - {"score", *(["mean"] if of_tasks else [])} | {name for name, yes in used.items() if yes}
-    kinds = sorted({line["memory_kind"] for line in tables.lines("leaderboard") if line["memory_kind"]})
+    lines = list(tables.lines("leaderboard"))
+    kinds = sorted({line["memory_kind"] for line in lines if line["memory_kind"]})
+    metrics = {line["metric"] for line in lines if line["metric"]}
     scale = layout.scale_of(tables.lines("overall"), "score_mean", "difference_to_best")
     words = {
         "points": " in points (hundredths of a score)" if scale > 1 else "",
+        "convention": ", a convention where metrics differ" if len(metrics) > 1 else "",
         "method": against,
         "family": "all pairs of a task" if against is None else f"the pairs of a task with {against}",
         "memory": f" ({', '.join(kinds)})" if kinds else "",

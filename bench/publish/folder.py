@@ -40,7 +40,7 @@ def contents(records: Sequence[Record], against: str | None = None) -> dict[str,
     Cells of older code than the newest of their row are in no table, and are not published.
 
     Args:
-        against: a method that overall.csv gives differences from.
+        against: a method that the overall table gives differences from.
 
     Raises:
         UsageError: if there are no records, or none of that method.
@@ -52,7 +52,7 @@ def contents(records: Sequence[Record], against: str | None = None) -> dict[str,
     made = {
         "README.md": card.format(version=__version__),
         **texts(Tables(records), against),
-        "report.html": report.render(records),
+        "report.html": report.render(records, against=against),
         **{f"records/{record.id}.json": record.to_json() for record in records},
     }
     sums = "".join(f"{hashlib.sha256(text.encode()).hexdigest()}  {path}\n" for path, text in sorted(made.items()))

@@ -75,12 +75,12 @@ class Contents:
     left_out: str
 
 
-def contents(records: Sequence[Record]) -> Contents:
-    """The page of these records: one a cell, in an order that is always the same."""
+def contents(records: Sequence[Record], against: str | None = None) -> Contents:
+    """The page of these records: one a cell, in an order that is always the same. against: see `page.render`."""
     leaderboard = Tables(records)
     styles = assign_styles(method_label(record.cell.method, record.cell.variant) for record in records)
     lines: dict[str, list[dict[str, Any]]] = {
-        **{name: list(leaderboard.lines(name)) for name in COLUMNS},
+        **{name: list(leaderboard.lines(name, against if name == "overall" else None)) for name in COLUMNS},
         "failures": list(_failures(records)),
         "columns": _meanings(),
         "recipes": _recipes(records),

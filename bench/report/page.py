@@ -19,13 +19,17 @@ from bench.report.contents import contents
 from bench.report.rates import rates_svg
 
 
-def render(records: Iterable[Record], trials: Iterable[Mapping[str, Any]] | None = None) -> str:
+def render(
+    records: Iterable[Record], trials: Iterable[Mapping[str, Any]] | None = None, against: str | None = None
+) -> str:
     """The report of these records as HTML; the same records in any order give the same text.
 
-    trials: lines of a trials.csv of `tune`, which the page then shows.
+    Args:
+        trials: lines of a trials.csv of `tune`, which the page then shows.
+        against: a method that the methods over all tasks are compared with, too.
 
     Raises:
-        UsageError: if there are no records, or `trials` are none.
+        UsageError: if there are no records, or none of `against`, or `trials` are none.
     """
     ordered = sorted(current(records), key=lambda record: (record.cell.label, record.cell.seed, record.id))
     if not ordered:
@@ -40,7 +44,7 @@ def render(records: Iterable[Record], trials: Iterable[Mapping[str, Any]] | None
     environment.filters["breakable"] = breakable
     style, scripts = _file("report.css"), [_file("report.js")]
     page = environment.get_template("template.html.j2").render(
-        contents=contents(ordered),
+        contents=contents(ordered, against),
         rates=None if trials is None else _rates(trials),
         policy=_policy(style, scripts),
         # Our own text, checked below; everything else on the page is escaped.

@@ -68,6 +68,7 @@ def test_the_overall_table_may_be_against_one_method_and_the_pairs_are_all() -> 
                for seed in range(2)]  # fmt: skip
     plain, against = contents(records), contents(records, "a")
     assert against["pairs.csv"] == plain["pairs.csv"]
+    assert ["Difference to the chosen method" in made["report.html"] for made in (plain, against)] == [False, True]
     rows = list(csv.DictReader(against["overall.csv"].splitlines()))
     assert [(row["method"], row["against"]) for row in rows] == [("c", "a"), ("b", "a"), ("a", "a")]
     with pytest.raises(UsageError, match="no method 'd'"):
