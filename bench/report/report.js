@@ -52,6 +52,7 @@
   // Costs: which the charts show, and the most that one can afford. What costs more, or is not known, is hidden.
   const limits = document.getElementById("limits");
   const most = $$("[data-cost]", limits);
+  const original = new Map($$("tbody").map((body) => [body, [...body.rows]])); // rows in the order of the page
   limits.hidden = false;
   const affordable = (each) => {
     const costs = each.dataset.costs.split(",");
@@ -63,11 +64,14 @@
     const limited = most.some((limit) => limit.value !== "");
     for (const mark of $$(".mark")) mark.classList.toggle("out", limited && !affordable(mark));
     for (const table of tables) table.filter();
-    const rows = $$("#overall tbody tr");
-    const fitting = rows.filter(affordable);
-    const best = fitting[0]?.querySelector("th bdi").textContent;
-    document.getElementById("fits").textContent = !limited || !rows.length ? "" :
-      `${fitting.length} of ${rows.length} methods fit${best ? `; the best of them is ${best}` : ""}.`;
+    const boards = $$(".board").filter((board) => board.querySelector(".overall tbody"));
+    document.getElementById("fits").textContent = !limited ? "" : boards.map((board) => {
+      const rows = original.get(board.querySelector(".overall tbody"));
+      const fitting = rows.filter(affordable);
+      const best = fitting[0]?.querySelector("th bdi").textContent;
+      return `${boards.length > 1 ? `${board.querySelector("h2").textContent}: ` : ""}${fitting.length} of ${rows.length}`
+        + ` methods fit${best ? `; the best of them is ${best}` : ""}.`;
+    }).join(" ");
   };
   limits.addEventListener("submit", (event) => event.preventDefault());
   limits.addEventListener("reset", () => setTimeout(() => { afford(); remember(); }));
@@ -88,7 +92,7 @@
   const sectionTable = (section) => {
     const table = section.querySelector("table");
     const body = table.tBodies[0];
-    const rows = [...body.rows];
+    const rows = original.get(body);
     const headings = $$("thead th", table);
     const selects = $$("select", section);
     const all = section.querySelector(".all");
@@ -97,6 +101,7 @@
       const column = headings.findIndex((each) => each.dataset.key === key.replace(/^-/, ""));
       headings.forEach((each) => { each.ariaSort = "none"; });
       if (column >= 0) headings[column].ariaSort = key.startsWith("-") ? "descending" : "ascending";
+      if (column < 0 && !table.classList.contains("sorted")) return;
       table.classList.toggle("sorted", column >= 0);
       body.append(...(column < 0 ? rows : rows.toSorted(compare(column, key.startsWith("-") ? -1 : 1))));
     };
@@ -110,8 +115,7 @@
       const wanted = selects.filter((each) => each.selectedIndex > 0)
         .map((each) => [Number(each.dataset.at), each.selectedOptions[0].textContent]);
       for (const row of rows) {
-        row.hidden = !wanted.every(([column, value]) => row.cells[column].querySelector("bdi, .unknown")?.textContent === value
-          || row.cells[column].textContent === value) || ("costs" in row.dataset && !affordable(row));
+        row.hidden = !wanted.every(([column, value]) => (row.cells[column].querySelector("bdi") ?? row.cells[column]).textContent === value) || ("costs" in row.dataset && !affordable(row));
       }
       section.querySelector(".count").textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows shown`;
       table.classList.toggle("every", Boolean(all?.checked));

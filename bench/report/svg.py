@@ -116,6 +116,7 @@ def score_range(
     low, high = min(means), max(means)
     ends = [*ends, low, high]
     spread = high - low or max(ends) - min(ends) or abs(high) or 1.0
+    spread = max(spread, LEAST, LEAST * abs(low), LEAST * abs(high))  # ends that rounding would make one
     least, most = MARGIN * spread, BEYOND * spread if high > low else spread
     bottom = low - min(max(low - min(ends), least), most)
     top = high + min(max(max(ends) - high, least), most)

@@ -188,20 +188,19 @@ def _failed(board: Board) -> Markup:
 
 
 def _sensitivity(board: Board, ranked: Sequence[Row]) -> Markup:
-    """How small a difference this board could have found: in the mean over tasks, and on one task."""
+    """How small a difference this board could have found: on one task, and in the mean over tasks."""
+    said = []
+    if found := [row["minimum_detectable_holm"] for row in board.pairs if row["minimum_detectable_holm"] is not None]:
+        size = shown(statistics.median(found), "prose")
+        said.append(f"Too close to call on a single task: differences of less than about {size} (found with 80 % power "
+                    "after correction, median of pairs).")  # fmt: skip
     ends = [(row.get("difference_to_best_ci95_low"), row.get("difference_to_best_ci95_high")) for row in ranked]
     halves = [(high - low) / 2 for low, high in ends if low is not None and high is not None]
-    found = [row["minimum_detectable_holm"] for row in board.pairs if row.get("minimum_detectable_holm") is not None]
-    said = []
-    if halves and len({row["task"] for row in board.pairs}) > 1:
+    if halves and len({row["task"] for row in board.rows}) > 1:
         size = shown(statistics.median(halves), "prose")
-        said.append(f"{size} in the mean over tasks (half of the median 95 % interval)")
-    if found:
-        size = shown(statistics.median(found), "prose")
-        said.append(f"{size} on a single task (found with 80 % power after correction, median of pairs)")
-    if not said:
-        return Markup("")
-    return Markup("Too close to call: differences of less than about {}.").format(", or ".join(said))
+        said.append(f"In the mean over tasks, 95 % intervals of the difference to the best reach {size} to either side "
+                    "(median).")  # fmt: skip
+    return Markup(" ").join(said)
 
 
 def _after(row: Row, form: str) -> str:

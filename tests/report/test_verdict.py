@@ -54,8 +54,9 @@ def test_the_best_its_ties_and_their_costs() -> None:
     assert doubts == (
         "Significantly worse: pasta (−0.030). Too uncertain to call: wild (−0.100), "
         "which varies so much over seeds or examples that no difference is significant. No training collapsed. "
-        "Too close to call: differences of less than about 0.020 in the mean over tasks (half of the median 95 % "
-        "interval), or 0.060 on a single task (found with 80 % power after correction, median of pairs)."
+        "Too close to call on a single task: differences of less than about 0.060 (found with 80 % power after "
+        "correction, median of pairs). "
+        "In the mean over tasks, 95 % intervals of the difference to the best reach 0.020 to either side (median)."
     )
 
 
@@ -89,7 +90,7 @@ def test_one_task_is_named_and_has_one_limit() -> None:
     answer, doubts = said([method("a", 0.9, "a"), method("b", 0.85, "a")], tasks=1)
     assert answer.startswith("a has the best mean score on t0: 0.900 (3 seeds).")
     assert doubts.endswith(
-        "Too close to call: differences of less than about 0.060 on a single task (found with 80 % power after "
+        "Too close to call on a single task: differences of less than about 0.060 (found with 80 % power after "
         "correction, median of pairs)."
     )
 
