@@ -3,8 +3,8 @@
 Boards of 13 methods are made and compared by `bench.stats.paired`, and by the same test without its two refinements
 ("plain": each pair's variance over seeds alone, the interaction counted in both parts). A board is a task: examples are
 easy or hard, other ones for each method; seeds have luck, and differ on the borderline examples, about as measured in
-results/standard. Methods vary over seeds by different amounts, a wild one ten times as much as usual. Takes about ten
-minutes on one core with 1,000 boards of each setting.
+results/standard, or three times the luck. Methods vary over seeds by different amounts, a wild one ten times as much as
+usual. Takes about fifteen minutes on one core with 1,000 boards of each setting.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ METHODS, TASKS = 13, 5
 POSITIVE = 0.4  # share of the examples of the class that F1 is of
 ACCURACY = 0.8
 EASY, OWN, LUCK, NOISE = 1.2, 0.5, 0.025, 0.35  # standard deviations on the latent scale
-LATENT = math.sqrt(EASY**2 + OWN**2 + LUCK**2 + NOISE**2)
 VARIED = 8  # degrees of freedom of the methods' luck, whose variances are inverse chi-squared
 WILD = 10.0  # times the variance over seeds
 POINTS = 0.02, 0.03, 0.04
@@ -43,13 +42,17 @@ class Setting(NamedTuple):
     metric: str
     seeds: int
     examples: int
-    wild: bool = False
+    wild: int = 0  # how many methods are
+    luck: float = LUCK
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of an answer on the latent scale."""
+        return math.sqrt(EASY**2 + OWN**2 + self.luck**2 + NOISE**2)
 
 
-SETTINGS = tuple(
-    Setting(metric, seeds, examples, wild)
-    for metric, seeds, examples, wild in product(("accuracy", "f1", "matthews"), (3, 4), (400, 1000), (False, True))
-)
+SETTINGS = tuple(Setting(*each) for each in product(("accuracy", "f1", "matthews"), (3, 4), (400, 1000), (0, 1)))
+LUCKY = tuple(Setting("accuracy", *each, luck=0.075) for each in product((3, 4), (1000,), (0, 1, 2)))
 
 
 # Scores and shares from how many examples are hits, false alarms, misses and correct rejections: [..., 4].
@@ -75,28 +78,27 @@ def scores_and_shares(metric: str, right: NDArray[np.bool_], positive: NDArray[n
     return whole, np.take_along_axis(shares, kinds, axis=-1)
 
 
-def shift(metric: str, points: float) -> float:
+def shift(setting: Setting, points: float) -> float:
     """How far a method lies ahead on the latent scale whose score is better by so much."""
 
     def of(accuracy: float) -> float:
         of_class = np.array([POSITIVE, 1 - POSITIVE, POSITIVE, 1 - POSITIVE])
-        return float(score(metric, of_class * [accuracy, 1 - accuracy, 1 - accuracy, accuracy]))
+        return float(score(setting.metric, of_class * [accuracy, 1 - accuracy, 1 - accuracy, accuracy]))
 
     wanted = of(ACCURACY) + points
     better = brentq(lambda accuracy: of(accuracy) - wanted, 0.5, 1 - 1e-9)
-    return float((norm.ppf(better) - norm.ppf(ACCURACY)) * LATENT)
+    return float((norm.ppf(better) - norm.ppf(ACCURACY)) * setting.spread)
 
 
 def board(draw: np.random.Generator, setting: Setting, ahead: float = 0.0) -> list[Sample]:
-    """Methods that are equally good but for the first, which is `ahead`; the last may be wild."""
+    """Methods that are equally good but for the first, which is `ahead`; the last ones may be wild."""
     shape = METHODS, setting.seeds, setting.examples
     variance = VARIED / draw.chisquare(VARIED, METHODS)
-    if setting.wild:
-        variance[-1] = WILD
+    variance[METHODS - setting.wild :] = WILD
     latent = draw.normal(0, NOISE, shape)
     latent += draw.normal(0, EASY, shape[2]) + draw.normal(0, OWN, (METHODS, 1, shape[2]))
-    latent += draw.normal(0, LUCK, shape[:2])[..., None] * np.sqrt(variance)[:, None, None]
-    latent += norm.ppf(ACCURACY) * LATENT
+    latent += draw.normal(0, setting.luck, shape[:2])[..., None] * np.sqrt(variance)[:, None, None]
+    latent += norm.ppf(ACCURACY) * setting.spread
     latent[0] += ahead
     found, shares = scores_and_shares(setting.metric, latent > 0, draw.random(shape[2]) < POSITIVE)
     return [
@@ -129,7 +131,7 @@ class Rates(NamedTuple):
 
 def rates(setting: Setting, boards: int, draw: np.random.Generator, points: float = 0.0) -> Rates:
     """points: how far the first method is ahead of the others."""
-    ahead = shift(setting.metric, points) if points else 0.0
+    ahead = shift(setting, points) if points else 0.0
     pairs = METHODS - 1 if points else METHODS * (METHODS - 1) // 2
     found = np.zeros((2, 2))
     for _ in range(boards):
@@ -151,19 +153,8 @@ def coverage(setting: Setting, suites: int, draw: np.random.Generator) -> float:
     return covered / suites
 
 
-def make_up(setting: Setting, boards: int, draw: np.random.Generator) -> tuple[float, float, float]:
-    """Medians over pairs: of the plain variance the shares of seeds and of interaction; the standard error."""
-    found = []
-    for _ in range(boards):
-        compared = compare_all(board(draw, setting))
-        seeds, examples = (part.variance for part in compared.parts)
-        whole = seeds + examples + compared.interaction
-        found.append([np.median(each) for each in (seeds / whole, compared.interaction / whole, np.sqrt(whole))])
-    return tuple(np.mean(found, axis=0).tolist())
-
-
 def false_alarms(boards: int, draw: np.random.Generator) -> Iterator[dict[str, object]]:
-    for setting in SETTINGS:
+    for setting in (*SETTINGS, *LUCKY):
         before, now = rates(setting, boards, draw).any_pair
         yield {**setting._asdict(), "plain, %": f"{100 * before:.1f}", "this test, %": f"{100 * now:.1f}"}
 

@@ -1,9 +1,9 @@
-"""A published folder's tables by method and task, for the claims that a page makes of them."""
+"""The tables of a published folder's records by method and task, for the claims that a page makes of them."""
 
 from __future__ import annotations
 
 import csv
-import math
+import io
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,14 @@ from pathlib import Path
 
 from statsmodels.stats.multitest import multipletests
 
+from bench.leaderboard.files import csv_of
+from bench.leaderboard.load import load_records
+from bench.leaderboard.ranking import rankings
+from bench.leaderboard.rows import by_row
+from bench.leaderboard.tables import Tables
 from bench.plugins.specs import method_label
+from bench.records.record import Record
+from bench.stats.over_tasks import OverTasks, Task
 
 Line = dict[str, str]
 
@@ -62,28 +69,34 @@ def usual(values: Sequence[float]) -> str:
     return f"{statistics.fmean(values):.2f} times ({between(values, '.2f')} by task)"
 
 
-def over_tasks(differences: Sequence[Difference]) -> Difference:
-    """Their mean, the tasks' differences taken for independent."""
-    points = statistics.fmean(each.points for each in differences)
-    half = math.hypot(*((each.high - each.low) / 2 for each in differences)) / len(differences)
-    return Difference(points, points - half, points + half)
-
-
 class Published:
-    """The tables of a folder that holds one model, profile and suite."""
+    """The tables of a folder that holds one model, profile and suite; not its CSV files, which may be older."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @cached_property
+    def _records(self) -> list[Record]:
+        return load_records([self.folder]).records
+
+    @cached_property
+    def _tables(self) -> Tables:
+        return Tables(self._records)
+
+    def _lines(self, name: str) -> list[Line]:
+        """A table's lines but those of extra tests, as its CSV file has them."""
+        text = csv_of(self._tables.lines(name), self._tables.columns(name))
+        return [line for line in csv.DictReader(io.StringIO(text)) if "/" not in line["task"]]
+
+    @cached_property
     def rows(self) -> dict[tuple[str, str], Line]:
         """Lines of leaderboard.csv by method and task."""
-        found = lines(self.folder / "leaderboard.csv")
+        found = self._lines("leaderboard")
         return {(method_label(line["method"], line["method_params"]), line["task"]): line for line in found}
 
     @cached_property
     def cells(self) -> list[Line]:
-        return lines(self.folder / "cells.csv")
+        return self._lines("cells")
 
     @property
     def methods(self) -> list[str]:
@@ -115,7 +128,7 @@ class Published:
 
     @cached_property
     def all_pairs(self) -> list[Line]:
-        return lines(self.folder / "pairs.csv")
+        return self._lines("pairs")
 
     def differences(self, method: str, other: str) -> dict[str, Difference]:
         """How far a method lies from another on each task."""
@@ -127,8 +140,21 @@ class Published:
                 found[line["task"]] = Difference(sign * float(line["difference"]), low, high)
         return found
 
+    @cached_property
+    def _over_tasks(self) -> OverTasks[str]:
+        tasks = [
+            Task([row.label for row in ranking.rows], ranking.comparisons)
+            for group, ranking in rankings(by_row(self._records)).items()
+            if "/" not in group.task
+        ]
+        return OverTasks(self.methods, tasks)
+
     def difference(self, method: str, other: str) -> Difference:
-        return over_tasks(list(self.differences(method, other).values()))
+        """Of the means over tasks, its interval simultaneous for all comparisons with one method."""
+        found = self._over_tasks.difference(method, other, family=len(self.methods) - 1)
+        assert found.half_width is not None
+        ends = found.difference, found.difference - found.half_width, found.difference + found.half_width
+        return Difference(*(100 * end for end in ends))
 
     def apart(self, better: str, worse: str, of: str) -> list[str]:
         """The tasks on which two differ significantly, corrected for all comparisons with `of`, one of them."""

@@ -132,8 +132,8 @@ def where_pasta_stands() -> Iterator[str]:
     gap, better = HERE.difference("pasta", "prompt_tuning"), behind_pasta("prompt_tuning")
     assert not ahead_of_pasta("prompt_tuning")
     yield (
-        f"Prompt tuning, with {between(parameters('prompt_tuning'), '.1f')} times as many parameters, is "
-        f"{gap.points:.1f} points behind it ({ends(gap)}), significantly on {named(better)}"
+        f"Prompt tuning, with {between(parameters('prompt_tuning'), '.1f')} times as many parameters, has a mean "
+        f"{gap.points:.1f} points below it ({ends(gap)}) and is significantly worse on {named(better)}"
     )
 
 
@@ -178,7 +178,7 @@ def who_wins() -> Iterator[str]:
     )
 
     quarter, _, three_quarters = statistics.quantiles(
-        [100 * float(line["minimum_detectable"]) for line in HERE.all_pairs], n=4
+        [100 * float(line["minimum_detectable_holm"]) for line in HERE.all_pairs], n=4
     )
     yield f"for half of all pairs it lies between {quarter:.1f} and {three_quarters:.1f} points"
 
