@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -106,7 +107,23 @@ def legend_of(layouts: Sequence[Layout], tables: Tables, against: str | None = N
         "family": "all pairs of a task" if against is None else f"the pairs of a task with {against}",
         "memory": f" ({', '.join(kinds)})" if kinds else "",
     }
-    return " ".join(f"{meaning.format(**words)}." for name, meaning in MEANINGS.items() if name in headings)
+    meanings = (f"{meaning.format(**words)}." for name, meaning in MEANINGS.items() if name in headings)
+    return " ".join([*meanings, *_detectable(tables)])
+
+
+def _detectable(tables: Tables) -> list[str]:
+    """A sentence on the differences that are large enough to be found: on each task the median pair's."""
+    found = []
+    for title, lines in layout.by_task(list(tables.lines("pairs"))):
+        values = [line["minimum_detectable_holm"] for line in lines if line["minimum_detectable_holm"] is not None]
+        if values:
+            found.append(f"{title.partition(',')[0]} {statistics.median(values):.2g}")
+    if not found:
+        return []
+    return [
+        f"Differences found with 80 % power after correction for all pairs (the median pair's): {', '.join(found)}; "
+        "`plan --detect` says how many seeds and test examples find smaller ones."
+    ]
 
 
 def _ranks(over: Sequence[Line]) -> list[str]:

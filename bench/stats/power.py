@@ -7,50 +7,50 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.stats.combined import CombinedTest, Part
+from bench.stats.combined import CombinedTest, Floats, Part
 from bench.stats.paired import Comparisons
 
 MOST_SEEDS, MOST_EXAMPLES = 100, 1_000_000
 
 
 class Components(NamedTuple):
-    """Variances of a difference of two methods, in squared units of the score: of one seed, of one example, and of the
-    interaction of one seed and one example. prior_freedom: what squeezing adds to the degrees of freedom of the seeds.
+    """Variances of differences of two methods, in squared units of the score, [pairs]: of one seed, of one example, and
+    of the interaction of one seed and one example. prior_freedom: what squeezing adds to the degrees of freedom of the
+    seeds.
     """
 
-    seeds: float
-    examples: float
-    interaction: float
-    prior_freedom: float
+    seeds: Floats
+    examples: Floats
+    interaction: Floats
+    prior_freedom: Floats
 
 
 def components(comparisons: Comparisons) -> Components | None:
-    """The medians over the pairs that were compared by two seeds or more and by example; None where there is none."""
+    """Of the pairs that were compared by two seeds or more and by example; None where there is none."""
     of = (comparisons.n_seeds > 1) & (comparisons.n_examples > 0)
     if not of.any():
         return None
     seeds, examples, interaction = comparisons.n_seeds[of], comparisons.n_examples[of], comparisons.interaction[of]
     of_seeds, of_examples = comparisons.parts
-    values = (
-        seeds * (of_seeds.variance[of] - interaction),
+    return Components(
+        np.maximum(seeds * (of_seeds.variance[of] - interaction), 0.0),
         examples * of_examples.variance[of],
         seeds * examples * interaction,
         of_seeds.freedom[of] - (seeds - 1),
     )
-    return Components(*(max(0.0, float(np.median(each))) for each in values))
 
 
 def detectable(found: Components, seeds: int, examples: int, family: int) -> float:
-    """The true difference detected with 80 % power after correction for `family` comparisons.
+    """The true difference detected with 80 % power after correction for `family` comparisons: the median pair's.
 
     seeds: two or more. examples: of the test set, two or more. Correction is Bonferroni's, Holm's first step.
     """
     of_seeds = found.seeds / seeds + found.interaction / (seeds * examples)
     test = CombinedTest([
-        Part(np.array([of_seeds]), np.array([found.prior_freedom + seeds - 1])),
-        Part(np.array([found.examples / examples]), np.array([examples - 1.0])),
+        Part(of_seeds, found.prior_freedom + seeds - 1),
+        Part(found.examples / examples, np.full(len(of_seeds), examples - 1.0)),
     ])  # fmt: skip
-    return float(test.minimum_detectable(family)[0])
+    return float(np.median(test.minimum_detectable(family)))
 
 
 def seeds_needed(found: Components, wanted: float, examples: int, family: int) -> int | None:
