@@ -40,7 +40,7 @@ class Adapters(Method):
     summary = "bottlenecks after the attention and feed-forward sublayers of each layer"
     paper = "Houlsby et al., Parameter-Efficient Transfer Learning for NLP, ICML 2019, arXiv 1902.00751"
     Params = AdaptersParams
-    space = rates(1e-4, 1e-2)
+    space = rates(3e-5, 7.5e-3, source="Houlsby et al., GLUE: 3e-5 to 3e-3", published=(3e-5, 3e-3))
 
     def recipe(self, task: TaskContext, config: Any) -> Recipe:
         return Recipe(

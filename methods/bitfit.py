@@ -9,7 +9,7 @@ class BitFit(Method):
     name = "bitfit"
     summary = "the bias terms of the backbone, layer norms' included"
     paper = "Ben Zaken et al., BitFit, ACL 2022, arXiv 2106.10199"
-    space = rates(3e-4, 3e-2)
+    space = rates(3e-4, 3e-2, source="the authors' code: 1e-3", published=(1e-3,))
 
     def recipe(self, task: TaskContext, config: Any) -> Recipe:
         return Recipe(

@@ -9,7 +9,7 @@ class Full(Method):
     name = "full"
     summary = "full fine-tuning: every parameter of the backbone trains"
     paper = "Devlin et al., BERT, NAACL 2019"
-    space = rates(1e-5, 1e-3)
+    space = rates(1e-5, 1e-3, source="Devlin et al., GLUE: 2e-5 to 5e-5", published=(2e-5, 5e-5))
 
     def recipe(self, task: TaskContext, config: Any) -> Recipe:
         return Recipe(

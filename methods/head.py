@@ -19,7 +19,8 @@ class Head(Method):
     summary = "the task head alone on a frozen backbone"
     paper = "Devlin et al., BERT, NAACL 2019 (feature-based approach)"
     Params = HeadParams
-    space = rates(1e-3, 1e-1)  # the learning rates that `tune` tries
+    # The learning rates that `tune` tries. No dropout, with which the features would be computed anew in every step.
+    space = rates(3e-3, 3e-1, source="this project", options={})
     own_length = True  # a floor has to be reached: no suite shortens the training of a few hundred numbers
 
     def recipe(self, task: TaskContext, config: Any) -> Recipe:

@@ -27,7 +27,7 @@ class IA3(Method):
     name = "ia3"
     summary = "keys, values and feed-forward activations rescaled (PEFT)"
     paper = "Liu et al., Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper, NeurIPS 2022, arXiv 2205.05638"
-    space = rates(1e-3, 1e-1)
+    space = rates(1e-3, 1e-1, source="the authors' code: 3e-3; PEFT's example: 1e-3", published=(1e-3, 3e-3))
 
     def recipe(self, task: TaskContext, config: Any) -> Recipe:
         return Recipe(

@@ -36,7 +36,12 @@ class Lora(Method):
     summary = "low-rank updates of the query and value matrices (PEFT)"
     paper = "Hu et al., LoRA, ICLR 2022, arXiv 2106.09685"
     Params = LoraParams
-    space = rates(2e-4, 2e-2)
+    space = rates(
+        2e-4,
+        2e-2,
+        source="the authors' code, RoBERTa on GLUE: 2e-4 to 5e-4; PEFT's examples: 3e-4 to 3e-3",
+        published=(2e-4, 3e-3),
+    )
 
     def recipe(self, task: TaskContext, config: Any) -> Recipe:
         return Recipe(

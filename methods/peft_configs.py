@@ -128,7 +128,7 @@ class _PeftParams(Params):
 
 class _PeftMethod(Method):
     member: ClassVar[str]
-    space = rates(2e-4, 2e-2)
+    space = rates(3e-4, 3e-1, source="PEFT's examples: 3e-4 (LoRA) to 0.3 (C3A)")
 
     def recipe(self, task: TaskContext, config: Any) -> Recipe:
         prompts = self.params.config().is_prompt_learning

@@ -28,7 +28,12 @@ class PrefixTuning(Method):
     summary = "trained keys and values before each layer's own: P-tuning v2 (PEFT)"
     paper = "Liu et al., P-Tuning v2, ACL 2022, arXiv 2110.07602; Li and Liang, Prefix-Tuning, ACL 2021"
     Params = PrefixTuningParams
-    space = rates(1e-3, 1e-1)
+    space = rates(
+        1e-3,
+        1e-1,
+        source="the scripts of P-tuning v2: 5e-3 to 6e-2 (one has 1e-4); PEFT's example: 1e-2",
+        published=(5e-3, 6e-2),
+    )
 
     def recipe(self, task: TaskContext, config: Any) -> Recipe:
         return Recipe(

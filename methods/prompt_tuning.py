@@ -27,7 +27,7 @@ class PromptTuning(Method):
     summary = "trained virtual tokens before the input (PEFT)"
     paper = "Lester et al., The Power of Scale for Parameter-Efficient Prompt Tuning, EMNLP 2021, arXiv 2104.08691"
     Params = PromptTuningParams
-    space = rates(2e-3, 2e-1)
+    space = rates(1e-3, 3e-1, source="PEFT's example: 1e-3; Lester et al.: 0.3, with Adafactor", published=(1e-3, 3e-1))
 
     def recipe(self, task: TaskContext, config: Any) -> Recipe:
         return Recipe(

@@ -1,4 +1,4 @@
-"""`tune`: trials of every method's search space, and the recipes that did best on validation."""
+"""`tune`: search every method's learning rates and options, and keep the recipes that did best on validation."""
 
 from __future__ import annotations
 
@@ -13,8 +13,13 @@ from bench.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, GRID, AsJson, print_
 from bench.runner.options import Options
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from bench.grid.recipes import Tuned
-    from bench.tuning import TrialResult
+    from bench.records.record import Record
+    from bench.runner.request import Request
+    from bench.tuning.requests import Tuning
+    from bench.tuning.trials import Trial
 
 
 @takes_options(
@@ -22,81 +27,112 @@ if TYPE_CHECKING:
     "workers",
     "timeout",
     # Seeds that no published cell has, so that what is reported was not chosen by its luck.
-    seeds=("100,", "Seeds of each trial, whose scores are averaged: how many (3), or which (100,)."),
-    results=(Path("results/local-tuning"), "Folder for the trials' records, trials.csv and recipes/."),
+    seeds=("100,101", "Seeds: the first for every trial, the others for the best settings."),
+    results=(Path("results/local-tuning"), "Folder for records, trials.csv, rates.svg and recipes/."),
 )
 def tune(
     options: Options,
-    trials: Annotated[int, typer.Option(help="Points of its search space that each method tries.", min=1)] = 7,
+    rates: Annotated[int, typer.Option(help="Learning rates over two decades.", min=2)] = 6,
+    extensions: Annotated[
+        int, typer.Option(help="Most rates to add on a task while the lowest or highest one is the best.", min=0)
+    ] = 3,
     epochs: Annotated[float, typer.Option(help="Epochs of each trial.", min=0.001)] = 4,
     min_steps: Annotated[int, typer.Option(help="Least number of steps of each trial.", min=0)] = 250,
     as_json: AsJson = False,
 ) -> None:
-    """Give every method the same number of trials on every task, and keep the settings that do best on validation.
+    """Search every method's learning rate, dropout and then a second seed in the same way, and keep what is best on
+    validation.
 
-    Finished trials are not repeated: the same command continues where it stopped, and with more --trials it adds to
-    them. The test split is never used. `run --recipes RESULTS/recipes` uses what was found.
+    Takes 10 to 15 trainings of a method on a task (more for methods whose published rates span more than two decades);
+    the number of cells is printed first. Finished trials are not repeated: the same command continues where it stopped.
+    The test split is never used. `run --recipes RESULTS/recipes` uses what was found.
     """
-    from bench import tuning
     from bench.grid.recipes import FOLDER
     from bench.runner.request import Request
-    from bench.runner.session import execute, prepare
+    from bench.tuning import files
+    from bench.tuning.choice import choose
+    from bench.tuning.requests import Tuning
+    from bench.tuning.trials import trials_of
 
     if not options.suite and not options.preset:
         options = replace(options, suite="standard")
     request, console = Request.of(options), stderr_console()
-    requests = tuning.trial_requests(request, trials, epochs, min_steps)
-    outcome = execute(prepare(requests, console), request, console)
-    if outcome.interrupted:
-        console.print("Interrupted: no recipe was chosen. The same command continues where this one stopped.")
-        raise typer.Exit(EXIT_INTERRUPTED)
-    tried = tuning.trial_results(requests, outcome.records.values())
-    chosen = tuning.choose(tried)
-    tuning.write(request.results, tried, chosen)
+    tuning = Tuning.of(request, rates, extensions, {"epochs": epochs, "min_steps": min_steps})
+    records = _search(tuning, request, console)
+    trials = trials_of(records)
+    chosen = choose(trials, request.seeds)
+    spaces = {label: search.space for label, search in tuning.searches.items()}
+    written = files.write(request.results, trials, chosen, spaces)
     if as_json:
         print_json([tuned.model_dump(mode="json") for tuned in chosen])
     else:
-        print(_text(tried, chosen))
-    for record in outcome.failed:
+        print(_text(trials, chosen, request.seeds))
+    failed = [record for record in records if record.failed]
+    for record in failed:
         console.print(f"Failed: {record.cell.label}, {record.cell.preset}: {record.reason}")
-    console.print(
-        f"Written to {request.results}: {tuning.TRIALS}, {FOLDER}/. Use: run --recipes {request.results / FOLDER}"
-    )
-    if outcome.failed:
+    console.print(f"Written to {request.results}: {', '.join(written)}. Use: run --recipes {request.results / FOLDER}")
+    if failed:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _text(tried: Sequence[TrialResult], chosen: Sequence[Tuned]) -> str:
-    """What was chosen for each method and task, and how far the trials lie apart."""
+def _search(tuning: Tuning, request: Request, console: Console) -> list[Record]:
+    """The records of all trials; an exit if it was interrupted."""
+    from bench.runner.session import execute, prepare
+
+    records: dict[str, Record] = {}
+    while requests := tuning.requests(records.values()):
+        planned = prepare(requests, console)
+        if not records:
+            least, most = tuning.sizes
+            console.print(f"{least:,} to {most:,} trainings in all; more if a good setting fails at another seed.")
+        outcome = execute(planned, request, console)
+        if outcome.interrupted:
+            console.print("Interrupted: no recipe was chosen. The same command continues where this one stopped.")
+            raise typer.Exit(EXIT_INTERRUPTED)
+        if outcome.records.keys() <= records.keys():
+            break  # nothing new: asking again would not help
+        records |= outcome.records
+    return list(records.values())
+
+
+def _text(trials: Sequence[Trial], chosen: Sequence[Tuned], seeds: Sequence[int]) -> str:
+    """What was chosen, and how well it did."""
     from bench.text import text_table
-    from bench.tuning import at_the_edge, ranked
 
     if not chosen:
-        return "No trial finished."
-    rows, at_edge = [], False
+        return "No setting was trained at all seeds without failing or collapsing, so no recipe was chosen."
+    by_cell = {record.id: trial for trial in trials for record in trial.records}
+    at_edge = False
+    rows = []
     for tuned in chosen:
-        of = [trial for trial in tried if trial.label == tuned.method and trial.task == tuned.task]
-        scores = [trial.score for trial in of if trial.score is not None]
-        beyond = at_the_edge(of) if of else []
-        at_edge = at_edge or bool(beyond)
-        searched = {name for trial in tried if trial.label == tuned.method for name in trial.settings}
+        picked = list({id(by_cell[cell]): by_cell[cell] for cell in tuned.trials}.values())
+        rate = tuned.settings["learning_rate"]
+        tried = [dict(trial.point)["learning_rate"] for trial in trials
+                 if trial.label == tuned.method and trial.task in {each.task for each in picked}]  # fmt: skip
+        edge = rate in (min(tried), max(tried))
+        at_edge = at_edge or edge
+        searched = [name for trial in trials if trial.label == tuned.method for name, _ in trial.point]
         rows.append(
             {
                 "method": tuned.method,
-                "task": tuned.task or "any other",
-                **{name: _shown(tuned.settings[name]) + "*" * (name in beyond) for name in sorted(searched)},
-                "trials": str(tuned.settings["trials"]),
-                "validation": _score(ranked(of)[0].score) if of else "",
-                "from": _score(min(scores, default=None)),
-                "to": _score(max(scores, default=None)),
+                "task": tuned.task or "all",
+                "learning rate": f"{rate:g}{'*' * edge}",
+                **{name: _shown(tuned.settings[name]) for name in dict.fromkeys(searched) if name != "learning_rate"},
+                "settings tried": str(tuned.settings["trials"]),
+                "validation": ", ".join(f"{each.task} {_score(each, seeds)}" for each in picked),
             }
         )
-    note = "\n\n* at the edge of the values tried: a wider range may help." if at_edge else ""
-    return f"{text_table(rows)}{note}"
+    notes = "validation: mean and standard deviation over the seeds."
+    if at_edge:
+        notes += "\n* the lowest or highest rate tried: a rate beyond it may be better (--extensions)."
+    return f"{text_table(rows)}\n\n{notes}"
 
 
-def _score(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+def _score(trial: Trial, seeds: Sequence[int]) -> str:
+    from statistics import fmean, stdev
+
+    scores = [record.score for record in trial.records if record.cell.seed in seeds and record.score is not None]
+    return f"{fmean(scores):.4f}" + (f" ± {stdev(scores):.4f}" if len(scores) > 1 else "")
 
 
 def _shown(value: Any) -> str:

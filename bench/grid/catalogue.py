@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,7 +61,8 @@ def _details(plugin: Any) -> dict[str, Any]:
     if issubclass(plugin, MethodFamily):
         return {"paper": plugin.paper, "members": list(plugin().members()), "refused": dict(plugin().refused())}
     if issubclass(plugin, Method):
-        return {"paper": plugin.paper, "params": describe_params(plugin)}
+        space = plugin.space and dataclasses.asdict(plugin.space)
+        return {"paper": plugin.paper, "params": describe_params(plugin), "space": space}
     if issubclass(plugin, Metric):
         return {"kinds": list(plugin.kinds), "higher_is_better": plugin.higher_is_better, "binary": plugin.binary,
                 "companions": list(plugin.companions)}  # fmt: skip

@@ -12,6 +12,7 @@ from pathlib import Path
 from bench.plugins import table_task
 
 TEXTS = ("summary", "paper", "citation")  # of a plugin's class, for people
+SPACE = "space"  # of a method: what `tune` may try. What it did try is in each cell's recipe.
 
 
 def sources(file: Path) -> list[Path]:
@@ -29,7 +30,7 @@ def sources(file: Path) -> list[Path]:
 
 
 def meaning(file: Path) -> str:
-    """A module's code without comments, layout, docstrings, TEXTS, and where a name is imported from.
+    """A module's code without comments, layout, docstrings, TEXTS, SPACE, and where a name is imported from.
 
     Of a task's TOML file: what it declares.
     """
@@ -67,12 +68,14 @@ class _Meaning(ast.NodeTransformer):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = node.body if ast.get_docstring(node) is None else node.body[1:]
         if isinstance(node, ast.ClassDef):
-            node.body = [each for each in node.body if not _is_text(each)]
+            node.body = [each for each in node.body if not _changes_nothing(each)]
         return super().generic_visit(node)
 
 
-def _is_text(node: ast.stmt) -> bool:
+def _changes_nothing(node: ast.stmt) -> bool:
     match node:
+        case ast.Assign(targets=[ast.Name(id=name)]) if name == SPACE:
+            return True
         case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str())):
             return name in TEXTS
     return False

@@ -98,33 +98,43 @@ class RecipeStore:
     def overrides(self, method: Method, task: str, suite: Suite) -> Overrides:
         """The settings that replace the method's own on this task: tuned ones, and over them those of the suite.
 
-        A recipe of this variant is preferred to one of the method's defaults, and a recipe of the task to the one for
-        any other task. Where the suite changes tuned settings, their history no longer tells who chose the recipe.
+        A recipe of this variant is preferred to one of the method's defaults, which it then inherits; of these, one of
+        the user's folder to one that is shipped; of these, the recipe of the task to that of all tasks. Where the
+        suite changes tuned settings, their history no longer tells who chose the recipe.
         """
         named = suite.recipe(task, method.name)
         variant = method_label(method.name, changed_params(method.params))
-        wanted = [(label, on) for label in (variant, method.name) for on in (task, None)]
-        found = [(wanted.index(key), each, origin) for each, origin in self._tuned(type(method))
-                 if (key := (each.method, each.task)) in wanted]  # fmt: skip
+        found = [
+            ((each.method != variant, place, each.task is None), each, origin)
+            for place, each, origin in self._tuned(type(method))
+            if each.method in (variant, method.name) and each.task in (task, None)
+        ]
         settings: dict[str, Any] = {}
         sources = {}
         if found:
-            _, best, origin = min(found, key=lambda each: each[0])  # the first file's, of several of one rank
-            settings = {key: value for key, value in best.settings.items() if not (named and key in HISTORY)}
+            (inherits, *_), best, origin = min(found, key=lambda each: each[0])
+            settings = {**best.settings, **(_inherited(best) if inherits else {})}
+            settings = {key: value for key, value in settings.items() if not (named and key in HISTORY)}
             sources = dict.fromkeys(settings, f"{origin}: tuned on {best.task or 'several tasks'}")
         return Overrides({**settings, **named}, {**sources, **dict.fromkeys(named, f"suite {suite.name}")})
 
-    def _tuned(self, method: type[Method]) -> Iterator[tuple[Tuned, str]]:
-        """Each tuned recipe of a method, and its file as people call it: no path of this machine."""
+    def _tuned(self, method: type[Method]) -> Iterator[tuple[int, Tuned, str]]:
+        """Each tuned recipe of a method: the rank of its folder, itself, its file without a path of this machine."""
         places = [(self.folder, f"--recipes {self.folder.name}")] if self.folder else []
         if self.shipped:
             shipped = folder_of(method)
             places.append((shipped, f"{shipped.parent.name}/{FOLDER}"))
         name = file_name(method.name)
-        for folder, origin in places:
+        for place, (folder, origin) in enumerate(places):
             if (folder / name).is_file():
                 for tuned in load(folder / name).recipes:
-                    yield tuned, f"{origin}/{name}"
+                    yield place, tuned, f"{origin}/{name}"
+
+
+def _inherited(tuned: Tuned) -> dict[str, Any]:
+    """The history of a recipe for a variant of its method, which had no trials of its own."""
+    chosen_by = f"inherits {tuned.method}'s recipe: {tuned.settings.get('chosen_by', 'nobody says by whom')}"
+    return {"chosen_by": chosen_by, "trials": 0, "trial_examples": None}
 
 
 @dataclass(frozen=True)

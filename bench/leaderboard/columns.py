@@ -58,8 +58,8 @@ _COSTS = (
 )  # fmt: skip
 _RECIPE = (
     Column("recipe_chosen_by", "string", "Who chose the optimiser settings, and on which data."),
-    Column("tuning_trials", "integer", "Settings that were tried before for this method and task; empty if unknown.",
-           "trials"),
+    Column("tuning_trials", "integer", "Settings that were tried before for this method; 0: none, the recipe is "
+           "inherited from the method's defaults; empty if unknown.", "trials"),
     Column("tuning_examples", "integer", "Training examples of each of these trials.", "examples"),
 )  # fmt: skip
 

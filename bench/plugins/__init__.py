@@ -4,11 +4,11 @@ from bench.errors import NotApplicable
 from bench.plugins.method import Method, MethodFamily, Params
 from bench.plugins.metric import Metric
 from bench.plugins.recipe import Recipe
-from bench.plugins.search_space import Log, OneOf, Space, rates
+from bench.plugins.search_space import Space, rates
 from bench.plugins.splits import cut, official
 from bench.plugins.task import Example, Pooling, Splits, Task, TaskContext
 
 __all__ = [
-    "Example", "Log", "Method", "MethodFamily", "Metric", "NotApplicable", "OneOf", "Params", "Pooling", "Recipe",
-    "Space", "Splits", "Task", "TaskContext", "cut", "official", "rates",
+    "Example", "Method", "MethodFamily", "Metric", "NotApplicable", "Params", "Pooling", "Recipe", "Space",
+    "Splits", "Task", "TaskContext", "cut", "official", "rates",
 ]  # fmt: skip

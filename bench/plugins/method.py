@@ -33,7 +33,7 @@ class Method:
 
     The harness freezes the whole model, calls `apply`, and then lets the task head train: a method only deals with
     the backbone. `name`, `recipe` and `apply` are required. `space` is what `tune` may try of the recipe's settings;
-    empty: nothing. own_length: the method trains as long as its recipe says, whatever a suite's epochs_scale is and
+    None: nothing. own_length: the method trains as long as its recipe says, whatever a suite's epochs_scale is and
     however short the trials of `tune` are.
     """
 
@@ -41,7 +41,7 @@ class Method:
     summary: ClassVar[str] = ""
     paper: ClassVar[str] = ""
     Params: ClassVar[type[BaseModel]] = Params
-    space: ClassVar[Space] = {}
+    space: ClassVar[Space | None] = None
     own_length: ClassVar[bool] = False
 
     def __init__(self, params: BaseModel) -> None:

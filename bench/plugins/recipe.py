@@ -48,7 +48,9 @@ class Recipe(BaseModel):
         None, description="of the loss: balanced is scikit-learn's n / (classes * count), from train; None: all alike"
     )
     chosen_by: str = Field(description="who chose these settings, on which data, from how many trials")
-    trials: int | None = Field(None, ge=1, description="settings that were tried, these included; None: not counted")
+    trials: int | None = Field(
+        None, ge=0, description="settings that were tried, these included; 0: inherited, none; None: not counted"
+    )
     trial_examples: int | None = Field(None, ge=1, description="training examples that each of these trials saw")
 
 

@@ -1,82 +1,71 @@
-"""What `python -m bench tune` may try: a method's search space over the settings of its recipe, and points in it."""
+"""What `python -m bench tune` may try of a method's recipe: learning rates, and a few values of other settings."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from bench.plugins.recipe import HISTORY, LENGTH, Recipe, settings_error
 
+# An AdamW step moves a weight by about the learning rate. Below the first nothing moves in a few hundred steps; above
+# the second a step is larger than any weight.
+LEAST_RATE, MOST_RATE = 1e-7, 1.0
+DROPOUT: Mapping[str, tuple[Any, ...]] = MappingProxyType({"dropout": (0.0, None)})
+
 
 @dataclass(frozen=True)
-class Log:
-    """Numbers from `low` to `high`, spread evenly over their logarithms."""
+class Space:
+    """Learning rates from `low` to `high`, and values of other settings to try at the best of them.
+
+    source: where the range is from: a paper, its authors' code, documentation, or this project. published: the least
+    and the largest rate that the source used, or its only one; empty: the source is this project. options: values of
+    other settings of a recipe by name, of which the method's own is one or not.
+
+    Raises:
+        ValueError: for a range that is none, a published rate outside of it, and a value that no recipe can have.
+    """
 
     low: float
     high: float
+    source: str = ""
+    published: tuple[float, ...] = ()
+    options: Mapping[str, tuple[Any, ...]] = field(default_factory=lambda: DROPOUT)
 
     def __post_init__(self) -> None:
-        if not 0 < self.low < self.high:
-            raise ValueError(f"Log({self.low}, {self.high}): the first must be positive and less than the second")
+        if not LEAST_RATE <= self.low < self.high <= MOST_RATE:
+            raise ValueError(
+                f"rates from {self.low} to {self.high}: the first must be less than the second, and both between "
+                f"{LEAST_RATE:g} and {MOST_RATE:g}"
+            )
+        if outside := [rate for rate in self.published if not self.low <= rate <= self.high]:
+            raise ValueError(f"the published rate {outside[0]} is not between {self.low} and {self.high}")
+        for name, values in self.options.items():
+            if name == "learning_rate" or name in LENGTH | HISTORY or name not in Recipe.model_fields:
+                raise ValueError(f"{name!r} is no setting of a recipe that `tune` searches among options")
+            for value in values:
+                if (error := settings_error({name: value})) is not None:
+                    raise ValueError(f"an option has a value that no recipe can have: {error}")
 
-    def at(self, share: float) -> float:
-        """The number at a share in [0, 1) of the way, to two significant digits."""
-        return float(f"{self.low * (self.high / self.low) ** share:.2g}")
+    def steps(self, rates: int) -> int:
+        """How many steps it is from `low` to `high` on a logarithmic grid of `rates` rates over two decades."""
+        return max(1, math.ceil(math.log10(self.high / self.low) * (rates - 1) / 2 - 1e-9))
+
+    def rate(self, at: int, steps: int) -> float | None:
+        """The rate `at` steps from `low`, to two significant digits; beyond the range too, as far as makes sense."""
+        exact = self.low * (self.high / self.low) ** (at / steps)
+        return float(f"{exact:.2g}") if LEAST_RATE <= exact <= MOST_RATE * (1 + 1e-9) else None
 
 
-@dataclass(frozen=True, init=False)
-class OneOf:
-    """A few values, each as likely as the others."""
-
-    values: tuple[Any, ...]
-
-    def __init__(self, *values: Any) -> None:
-        object.__setattr__(self, "values", values)
-
-    def at(self, share: float) -> Any:
-        """The value at a share in [0, 1) of the way."""
-        return self.values[int(share * len(self.values) + 1e-9)]  # 7/9 of 9 is 7, even in floating point
-
-
-Space = Mapping[str, Log | OneOf]  # by setting of bench.plugins.recipe.Recipe
-
-
-def rates(low: float, high: float) -> Space:
-    """A space of equal size for every method: learning rates from low to high, with the model's dropout and without."""
-    return MappingProxyType({"learning_rate": Log(low, high), "dropout": OneOf(0.0, None)})
+def rates(low: float, high: float, source: str = "", **more: Any) -> Space:
+    """The space of a method: learning rates from low to high, then dropout off and as the model has it; see `Space`."""
+    return Space(low, high, source, **more)
 
 
 def space_error(space: object) -> str | None:
     """What is wrong with the `space` of a plugin, as the rest of a sentence; None: nothing."""
-    if not isinstance(space, Mapping):
-        return "must be a mapping, such as bench.plugins.rates(1e-4, 1e-2)"
-    for name, values in space.items():
-        if name not in Recipe.model_fields:
-            return f"names {name!r}, which is no setting of a recipe"
-        if name in LENGTH | HISTORY:
-            return f"names {name!r}, which is not searched: it is the same for every method, or says who chose a recipe"
-        if not isinstance(values, Log | OneOf):
-            return f"must have a Log or OneOf of bench.plugins for {name!r}"
-        for value in (values.low, values.high) if isinstance(values, Log) else values.values:
-            if (error := settings_error({name: value})) is not None:
-                return f"has a value that no recipe can have: {error}"
-    return None
-
-
-def points(space: Space, count: int) -> list[dict[str, Any]]:
-    """The first `count` points of a space's Halton sequence; a longer list begins with the same ones.
-
-    Halton's sequence (1960) fills each dimension evenly whatever the count: the first 7 numbers of its first dimension
-    are the eighths. Nothing is random, so every run tries the same points.
-    """
-    from scipy.stats import qmc  # heavy, and plugins import this module
-
-    sequence = qmc.Halton(d=len(space), scramble=False)
-    sequence.fast_forward(1)  # past the corner
-    shares = sequence.random(count)
-    return [
-        {name: values.at(float(share)) for (name, values), share in zip(space.items(), row, strict=True)}
-        for row in shares
-    ]
+    if space is None or isinstance(space, Space):
+        return None
+    return "must be made by bench.plugins.rates, such as rates(1e-4, 1e-2, source='this project')"

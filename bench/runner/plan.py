@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 
 from bench import lockfile, profiles
@@ -78,7 +78,7 @@ def references(tasks: Sequence[str], model: str, plugins: Sequence[Path] = ()) -
 
 
 def plan(*requests: Request, on_progress: Fetching | None = None) -> Plan:
-    """Turn requests that differ in their suites alone into cells: everything is checked and fetched first.
+    """Turn requests into cells, which may differ in suites, methods, tasks and seeds; all is checked and fetched first.
 
     Raises:
         BenchError: for wrong names, parameters, profiles and sources, for what the lock file does not allow, and for a
@@ -90,18 +90,28 @@ def plan(*requests: Request, on_progress: Fetching | None = None) -> Plan:
     if lock:
         lockfile.require_environment(*lock)
     methods = registry.methods(request.plugins)
-    built = [build_method(methods, spec) for spec in request.methods]
+    built = [[build_method(methods, spec) for spec in each.methods] for each in requests]
     preflight.check(requests, methods, registry.tasks(request.plugins))
     profile, why = _profile(request)
-    found = fetch(references(request.tasks, request.model, request.plugins), request.mirror, on_progress)
-    for name in request.tasks:
+    tasks = list(dict.fromkeys(task for each in requests for task in each.tasks))
+    found = fetch(references(tasks, request.model, request.plugins), request.mirror, on_progress)
+    for name in tasks:
         data = found[f"task {name}"].path
         if request.results.resolve().is_relative_to(data):
             raise UsageError(
                 f"The results folder {request.results} is inside {data}, whose whole content identifies the data of "
                 f"{name}: keep the data in a folder of their own, or give other --results."
             )
-    assignments = {made.cell.id: made for each in requests for made in _assignments(each, built, profile, found)}
+
+    @cache  # once a method and task, not once a seed: it reads files
+    def version(method: str, task: str) -> str:
+        return code_version(registry.code_files(method, task, request.plugins))
+
+    assignments = {
+        made.cell.id: made
+        for each, of_request in zip(requests, built, strict=True)
+        for made in _assignments(each, of_request, profile, found, version)
+    }
     if lock:
         lockfile.require_cells(*lock, (made.cell for made in assignments.values()))
     store = Store(request.results)
@@ -110,11 +120,11 @@ def plan(*requests: Request, on_progress: Fetching | None = None) -> Plan:
     notes = [each.note for each in found.values() if each.note]
     finished = {} if request.options.force else finished
     pending = [each for key, each in assignments.items() if key not in finished]
-    notes += _check_files(request, built, pending) if pending else []
+    notes += _check_files(request, chain.from_iterable(built), pending) if pending else []
     return Plan(assignments, finished, profile.workers, why, fingerprints, damaged, notes)
 
 
-def _check_files(request: Request, built: Sequence[Method], pending: Sequence[Assignment]) -> list[str]:
+def _check_files(request: Request, built: Iterable[Method], pending: Sequence[Assignment]) -> list[str]:
     """Check the files of pending cells; see `preflight.check_files`."""
     from bench.forecast.parameters import frame  # loads torch
     from bench.train.data import read
@@ -131,7 +141,7 @@ def _check_files(request: Request, built: Sequence[Method], pending: Sequence[As
     here = Resolved(pending[0].model, pending[0].cell.model_revision)
     with contextlib.redirect_stdout(sys.stderr):  # a task may print, and standard output is the command's
         of_model = frame(models.find(request.model), lambda source: here)
-        preflight.check_parameters(of_model, built, [each.task for each in tasks], request)
+        preflight.check_parameters(of_model, labels.values(), [each.task for each in tasks], request)
         return preflight.check_files(Model.of(pending[0].model), tasks, metrics, request.suite.budget)
 
 
@@ -154,18 +164,18 @@ def _profile(request: Request) -> tuple[Profile, str]:
 
 
 def _assignments(
-    request: Request, built: Sequence[Method], profile: Profile, found: Mapping[str, Resolved]
+    request: Request,
+    built: Sequence[Method],
+    profile: Profile,
+    found: Mapping[str, Resolved],
+    version: Callable[[str, str], str],
 ) -> Iterator[Assignment]:
     """What workers need for each cell, seed by seed: a grid cut short has compared all methods on some seeds."""
     tasks, model = registry.tasks(request.plugins), models.find(request.model)
     model_files = found[f"model {model.name}"]
     model = models.resolved(model, model_files.revision)
 
-    @cache  # once a method and task, not once a seed: both read files
-    def version(method: str, task: str) -> str:
-        return code_version(registry.code_files(method, task, request.plugins))
-
-    @cache
+    @cache  # as `version`
     def overrides(method: Method, task: str) -> Overrides:
         return request.recipes.overrides(method, task, request.suite)
 

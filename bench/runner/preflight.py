@@ -19,7 +19,7 @@ from bench.plugins.metric import Metric
 from bench.plugins.recipe import WEIGHTED_KINDS
 from bench.plugins.registry import Found, Registry
 from bench.plugins.specs import build_method, changed_params, method_label
-from bench.plugins.task import Splits, Task
+from bench.plugins.task import Kind, Splits, Task
 from bench.runner.request import Request
 
 if TYPE_CHECKING:
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 
 def check(requests: Sequence[Request], methods: Registry[Method], tasks: Registry[Task]) -> None:
-    """Check requests that differ in their suites alone.
+    """Check requests that differ in suites, methods, tasks and seeds alone.
 
     Raises:
         UsageError: for a task that does not exist or declares what cannot be trained, a recipe for what does not
             exist, and a pooling that no task takes.
     """
-    request = requests[0]
-    metrics = registry.metrics(request.plugins)
-    for name in request.tasks:
-        _require(tasks.get(name).plugin(), metrics)
-    _check_pooling(request, tasks)
+    metrics = registry.metrics(requests[0].plugins)
+    asked = {name: tasks.get(name).plugin() for each in requests for name in each.tasks}
+    for task in asked.values():
+        _require(task, metrics)
+    _check_pooling(requests[0].options.pooling, {task.kind for task in asked.values()})
     for each in requests:
         _check_recipes(each.suite, methods, tasks)
         _check_class_weights(each, methods, tasks)
@@ -120,9 +120,8 @@ def _require(task: Task, metrics: Registry[Metric]) -> None:
         raise UsageError(f"The task {task.name!r} cannot be run: {reason}.")
 
 
-def _check_pooling(request: Request, tasks: Registry[Task]) -> None:
-    kinds = {tasks.get(task).plugin.kind for task in request.tasks}
-    pooling = request.options.pooling  # a suite's may be for other tasks
+def _check_pooling(pooling: str | None, kinds: set[Kind]) -> None:
+    """pooling: as asked for on the command line; a suite's may be for other tasks."""
     if pooling not in (None, "model") and kinds == {"token-classification"}:
         raise UsageError(
             f"--pooling {pooling} has no effect here, because token classification reads every token's own state: "

@@ -35,7 +35,12 @@ class Pasta(Method):
     summary = "one trained vector per special token and layer, added before self-attention"
     paper = "Yang et al., Parameter-Efficient Tuning with Special Token Adaptation, EACL 2023, arXiv 2210.04382"
     Params = PastaParams
-    space = rates(2e-3, 2e-1)
+    space = rates(
+        2.5e-4,
+        6.3e-2,
+        source="the authors' code: 2.5e-4 (MRPC, BERT-large) to 3e-3 (CoNLL2003)",
+        published=(2.5e-4, 3e-3),
+    )
 
     def recipe(self, task: TaskContext, config: Any) -> Recipe:
         return Recipe(

@@ -166,7 +166,15 @@ def _briefly(arguments: Sequence[str], folder: Path) -> list[Any]:
         case "run":
             return ["--seeds", 1, *(["--tasks", "us-address"] if "standard" in arguments else [])]
         case "tune":
-            return ["--trials", 1, *(["--tasks", "us-address"] if "--tasks" not in arguments else [])]
+            return [
+                "--rates",
+                2,
+                "--extensions",
+                0,
+                "--seeds",
+                "100,",
+                *(["--tasks", "us-address"] if "--tasks" not in arguments else []),
+            ]
         case "noise":
             return ["--repeats", 2, "--seeds", 1, "--tasks", "us-address"]
     return []

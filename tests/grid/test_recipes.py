@@ -97,6 +97,27 @@ def test_a_wrong_file_is_refused(content: str, reason: str, tmp_path: Path) -> N
     assert "\n" not in str(caught.value)
 
 
+def test_a_variant_without_trials_inherits_and_shows_none_of_them(tmp_path: Path) -> None:
+    folder = keep(tmp_path, tuned(1), tuned(2, None, "lora[r=1]"))
+    inherited = overrides(folder, r=4).settings
+    assert inherited == {
+        "learning_rate": 1, "chosen_by": "inherits lora's recipe: tune", "trials": 0, "trial_examples": None
+    }  # fmt: skip
+    assert resolve_recipe(OWN, overrides(folder, r=4), "mine", 1.0, "cpu").recipe.trials == 0
+    assert overrides(folder).settings["trials"] == overrides(folder, r=1).settings["trials"] == 7
+
+
+def test_a_users_recipe_for_all_tasks_goes_before_a_shipped_one_of_the_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But what the method ships for a variant goes before what the variant would inherit."""
+    shipped = keep(tmp_path / "methods" / "recipes", tuned(1), tuned(2, "a", "lora[r=1]"))
+    mine = keep(tmp_path / "mine", tuned(3, None))
+    monkeypatch.setattr(recipes, "folder_of", lambda method: shipped)
+    found = [RecipeStore(mine).overrides(Lora(LoraParams(r=r)), "a", SUITE) for r in (8, 1)]
+    assert [each.settings["learning_rate"] for each in found] == [3, 2]
+
+
 # The recipe of a cell
 
 

@@ -1,49 +1,56 @@
-"""Search spaces and the points that are tried of them."""
+"""Search spaces: what may be declared, and that those here hold the rates that were published."""
 
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 
 from bench.plugins import registry
-from bench.plugins.recipe import Recipe
-from bench.plugins.search_space import Log, OneOf, points, rates
+from bench.plugins.search_space import Space, rates
+
+DOCS = Path(__file__).parents[2] / "docs" / "tuning.md"
 
 
-def test_the_points_are_haltons_sequence() -> None:
-    """In base 2 the first seven are the eighths, in base 3 the first eight the ninths (Halton 1960), worked by hand."""
-    found = points({"learning_rate": Log(1.0, 1e8), "dropout": OneOf(*range(9))}, 7)
-    assert [round(math.log10(point["learning_rate"])) for point in found] == [4, 2, 6, 1, 5, 3, 7]
-    assert [point["dropout"] for point in found] == [3, 6, 1, 4, 7, 2, 5]
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"low": 1e-2, "high": 1e-2}, "the first must be less than the second"),
+        ({"low": 0.0, "high": 1e-2}, "both between 1e-07 and 1"),
+        ({"low": 1e-2, "high": 3.0}, "both between 1e-07 and 1"),
+        ({"low": 1e-3, "high": 1e-2, "published": (1e-4,)}, "the published rate 0.0001 is not between"),
+        ({"low": 1e-3, "high": 1e-2, "options": {"learning": (1,)}}, "'learning' is no setting"),
+        ({"low": 1e-3, "high": 1e-2, "options": {"epochs": (1,)}}, "'epochs' is no setting"),
+        ({"low": 1e-3, "high": 1e-2, "options": {"dropout": (1.0,)}}, "no recipe can have: dropout"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(arguments: dict[str, float], reason: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        rates(**arguments)  # type: ignore[arg-type]
 
 
-def test_more_points_begin_with_the_same_ones() -> None:
-    space = rates(1e-4, 1e-2)
-    assert points(space, 9)[:4] == points(space, 4)
+def test_rates_are_two_digits_evenly_apart_and_go_beyond_the_range_as_far_as_makes_sense() -> None:
+    space = rates(2.5e-4, 6.3e-2)
+    assert space.steps(6) == 6
+    found = [space.rate(at, 6) for at in range(-1, 8)]
+    assert found == [1e-4, 2.5e-4, 6.3e-4, 1.6e-3, 4e-3, 1e-2, 2.5e-2, 6.3e-2, 0.16]
+    assert [rates(1e-2, 1.0).rate(at, 5) for at in (5, 6)] == [1.0, None]
 
 
-def test_values_lie_within_the_space_and_are_short() -> None:
-    for point in points(rates(3e-4, 3e-2), 50):
-        assert 3e-4 <= point["learning_rate"] < 3e-2
-        assert point["learning_rate"] == float(f"{point['learning_rate']:.2g}")
-        assert point["dropout"] in (0.0, None)
-
-
-@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-1.0, 1.0), (1.0, 1.0), (2.0, 1.0)])
-def test_a_range_that_is_none_is_refused(low: float, high: float) -> None:
-    with pytest.raises(ValueError, match="the first must be positive and less than the second"):
-        Log(low, high)
-
-
-def test_every_method_here_has_as_much_to_search_as_the_others() -> None:
-    """Two decades of learning rates and the same choice of dropout: nobody's budget goes further."""
+def test_every_method_here_says_where_its_rates_are_from_and_none_has_a_shorter_range() -> None:
+    """The published rates lie within the range, or the space would have been refused."""
     for name, entry in registry.methods().found.items():
         space = entry.plugin.space
-        assert set(space) == {"learning_rate", "dropout"}, name
-        rate = space["learning_rate"]
-        assert isinstance(rate, Log)
-        assert rate.high / rate.low == pytest.approx(100), name
-        assert space["dropout"] == OneOf(0.0, None), name
-        for point in points(space, 3):
-            Recipe(epochs=1, chosen_by="a test", **point)
+        assert isinstance(space, Space), name
+        assert space.source, name
+        assert bool(space.published) == ("this project" not in space.source), name
+        assert math.log10(space.high / space.low) > 1.99, name
+
+
+def test_the_documentation_has_these_ranges_and_sources() -> None:
+    page = DOCS.read_text(encoding="utf-8")
+    for name, entry in registry.methods().found.items():
+        space = entry.plugin.space
+        assert f"| `{name}` | {space.low:g} to {space.high:g} | {space.source} |" in page
