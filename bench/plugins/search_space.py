@@ -51,7 +51,8 @@ class Space:
 
     def steps(self, rates: int) -> int:
         """How many steps it is from `low` to `high` on a logarithmic grid of `rates` rates over two decades."""
-        return max(1, math.ceil(math.log10(self.high / self.low) * (rates - 1) / 2 - 1e-9))
+        exact = math.log10(self.high / self.low) * (rates - 1) / 2
+        return max(1, math.ceil(exact - 0.25))  # evenly apart: rather somewhat longer steps than one more
 
     def rate(self, at: int, steps: int) -> float | None:
         """The rate `at` steps from `low`, to two significant digits; beyond the range too, as far as makes sense."""

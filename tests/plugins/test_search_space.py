@@ -34,8 +34,8 @@ def test_what_cannot_be_searched_is_refused(arguments: dict[str, float], reason:
 def test_rates_are_two_digits_evenly_apart_and_go_beyond_the_range_as_far_as_makes_sense() -> None:
     space = rates(2.5e-4, 6.3e-2)
     assert space.steps(6) == 6
-    found = [space.rate(at, 6) for at in range(-1, 8)]
-    assert found == [1e-4, 2.5e-4, 6.3e-4, 1.6e-3, 4e-3, 1e-2, 2.5e-2, 6.3e-2, 0.16]
+    found = [space.rate(at, 6) for at in range(8)]
+    assert found == [2.5e-4, 6.3e-4, 1.6e-3, 4e-3, 1e-2, 2.5e-2, 6.3e-2, 0.16]
     assert [rates(1e-2, 1.0).rate(at, 5) for at in (5, 6)] == [1.0, None]
 
 
