@@ -41,7 +41,7 @@ def _trials(folder: Path) -> list[dict[str, str]]:
     import csv
 
     from bench.errors import UsageError
-    from bench.tuning import TRIALS
+    from bench.tuning.files import TRIALS
 
     try:
         with (folder / TRIALS).open(encoding="utf-8", newline="") as file:

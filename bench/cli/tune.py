@@ -84,7 +84,7 @@ def _search(tuning: Tuning, request: Request, console: Console) -> list[Record]:
         planned = prepare(requests, console)
         if not records:
             least, most = tuning.sizes
-            console.print(f"{least:,} to {most:,} trainings in all; more if a good setting fails at another seed.")
+            console.print(f"About {least:,} to {most:,} trainings in all, more if good settings fail at a second seed.")
         outcome = execute(planned, request, console)
         if outcome.interrupted:
             console.print("Interrupted: no recipe was chosen. The same command continues where this one stopped.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from bench.plugins.recipe import HISTORY, LENGTH, Recipe, settings_error
@@ -13,7 +12,6 @@ from bench.plugins.recipe import HISTORY, LENGTH, Recipe, settings_error
 # An AdamW step moves a weight by about the learning rate. Below the first nothing moves in a few hundred steps; above
 # the second a step is larger than any weight.
 LEAST_RATE, MOST_RATE = 1e-7, 1.0
-DROPOUT: Mapping[str, tuple[Any, ...]] = MappingProxyType({"dropout": (0.0, None)})
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Space:
     high: float
     source: str = ""
     published: tuple[float, ...] = ()
-    options: Mapping[str, tuple[Any, ...]] = field(default_factory=lambda: DROPOUT)
+    options: Mapping[str, tuple[Any, ...]] = field(default_factory=lambda: {"dropout": (0.0, None)})
 
     def __post_init__(self) -> None:
         if not LEAST_RATE <= self.low < self.high <= MOST_RATE:
