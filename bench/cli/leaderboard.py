@@ -18,7 +18,7 @@ from bench.cli.common import (
     require_records,
     stderr_console,
 )
-from bench.sanitize import one_line
+from bench.sanitize import legal, one_line
 from bench.suggestions import suggest
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def leaderboard(
     if as_json:
         print_json(list(tables.lines(which, against)))
     elif out is None:
-        print(shown(which, tables, form or TEXT, against).rstrip("\n"))
+        print(legal(shown(which, tables, form or TEXT, against)).rstrip("\n"))
 
 
 def _write(out: Path, which: str, tables: Tables, form: str, against: str | None, console: Console) -> None:

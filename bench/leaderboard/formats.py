@@ -39,7 +39,7 @@ def as_text(layouts: Sequence[Layout]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     # A heading is no wider than its column, as far as its words allow.
     headings = [
-        textwrap.fill(name, max(width, *map(len, name.split())), break_on_hyphens=False)
+        textwrap.fill(one_line(name), max(width, *map(len, name.split())), break_on_hyphens=False)
         for name, width in zip(columns, widths, strict=False)
     ]
     shown, align = [dict(zip(headings, row, strict=True)) for row in rows], list(columns.values())
@@ -55,8 +55,8 @@ def as_markdown(layouts: Sequence[Layout], legend: str = "") -> str:
         aligned = list(layout.columns.values())
         table = tabulate(_written(layout, MARKDOWN), _headings(layout, MARKDOWN), "pipe", colalign=aligned,
                          disable_numparse=True)  # fmt: skip
-        parts += [f"{markdown(f'{layout.title}.')}", table]
-    return "\n\n".join([*parts, *([legend] if legend else [])])
+        parts += [markdown(f"{layout.title}."), table]
+    return "\n\n".join([*parts, *([markdown(legend)] if legend else [])])
 
 
 def as_html(layouts: Sequence[Layout], legend: str = "") -> str:

@@ -12,7 +12,7 @@ from bench.leaderboard.files import csv_of
 from bench.leaderboard.formats import as_html, as_latex, as_markdown, as_text
 from bench.leaderboard.layout import Layout, Line
 from bench.leaderboard.tables import Tables
-from bench.sanitize import one_line
+from bench.sanitize import legal, one_line
 
 TEXT = "text"
 WIDTH = 100  # of a legend
@@ -64,7 +64,7 @@ def shown(which: str, tables: Tables, form: str = TEXT, against: str | None = No
     if form != TEXT:
         return WRITERS[form](layouts, legend)
     parts = [as_text([each for each in layouts if list(each.columns) == columns]) for columns in _distinct(layouts)]
-    return "\n\n".join([*parts, textwrap.fill(one_line(legend), WIDTH, break_on_hyphens=False, break_long_words=False)])
+    return "\n\n".join([*parts, textwrap.fill(legal(legend), WIDTH, break_on_hyphens=False, break_long_words=False)])
 
 
 def _layouts(which: str, lines: Sequence[Line], over: Sequence[Line], form: str, against: str | None) -> list[Layout]:
@@ -103,9 +103,9 @@ def legend_of(layouts: Sequence[Layout], tables: Tables, against: str | None = N
     words = {
         "points": " in points (hundredths of a score)" if scale > 1 else "",
         "convention": ", a convention where metrics differ" if len(metrics) > 1 else "",
-        "method": against,
-        "family": "all pairs of a task" if against is None else f"the pairs of a task with {against}",
-        "memory": f" ({', '.join(kinds)})" if kinds else "",
+        "method": against and _unbroken(against),
+        "family": "all pairs of a task" if against is None else f"the pairs of a task with {_unbroken(against)}",
+        "memory": f" ({_unbroken(', '.join(kinds))})" if kinds else "",
     }
     meanings = (f"{meaning.format(**words)}." for name, meaning in MEANINGS.items() if name in headings)
     return " ".join([*meanings, *_detectable(tables)])
@@ -126,6 +126,11 @@ def _detectable(tables: Tables) -> list[str]:
     ]
 
 
+def _unbroken(name: str) -> str:
+    """On one line, and not broken by a wrapped legend: no line begins with a part of somebody's text."""
+    return one_line(name).replace(" ", "\u00a0")
+
+
 def _ranks(over: Sequence[Line]) -> list[str]:
     """A sentence on the average ranks of each board."""
     found = []
@@ -134,7 +139,7 @@ def _ranks(over: Sequence[Line]) -> list[str]:
             (line for line in part if line["average_rank"] is not None), key=lambda each: each["average_rank"]
         )
         if ranked:
-            named = ", ".join(f"{line['method']} {line['average_rank']:.2f}" for line in ranked)
+            named = ", ".join(f"{_unbroken(line['method'])} {line['average_rank']:.2f}" for line in ranked)
             p_value = ranked[0]["friedman_p"]
             friedman = "" if p_value is None else f"; Friedman's p: {layout.p_text(p_value)}"
             found.append(

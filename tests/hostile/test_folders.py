@@ -215,10 +215,11 @@ def evil(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["leaderboard", 0], ["leaderboard", 0, "--pairs"], ["leaderboard", 0, "--overall"], ["compare", 0, 1],
+    [["leaderboard", 0], ["leaderboard", 0, "--pairs"], ["leaderboard", 0, "--overall"],
+     *(["leaderboard", 0, "--format", form] for form in ("markdown", "latex", "html")), ["compare", 0, 1],
      ["report", 0, "--out", "report.html"], ["verify", evil_records()[0].id, "--results", 0],
      ["publish", 0, "--to", "board", "--dry-run"]],
-    ids=["leaderboard", "pairs", "overall", "compare", "report", "verify", "publish"],
+    ids=["leaderboard", "pairs", "overall", "markdown", "latex", "html", "compare", "report", "verify", "publish"],
 )  # fmt: skip
 def test_no_name_controls_the_terminal(
     arguments: list[Any], evil: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch
