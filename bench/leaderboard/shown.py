@@ -108,21 +108,22 @@ def legend_of(layouts: Sequence[Layout], tables: Tables, against: str | None = N
         "memory": f" ({_unbroken(', '.join(kinds))})" if kinds else "",
     }
     meanings = (f"{meaning.format(**words)}." for name, meaning in MEANINGS.items() if name in headings)
-    return " ".join([*meanings, *_detectable(tables)])
+    return " ".join([*meanings, *_detectable(tables, against)])
 
 
-def _detectable(tables: Tables) -> list[str]:
+def _detectable(tables: Tables, against: str | None) -> list[str]:
     """A sentence on the differences that are large enough to be found: on each task the median pair's."""
     found = []
-    for title, lines in layout.by_task(list(tables.lines("pairs"))):
+    for _, lines in layout.by_task(list(tables.lines("pairs", against))):
         values = [line["minimum_detectable_holm"] for line in lines if line["minimum_detectable_holm"] is not None]
         if values:
-            found.append(f"{title.partition(',')[0]} {statistics.median(values):.2g}")
+            found.append(f"{_unbroken(lines[0]['task'])} {statistics.median(values):.2g}")
     if not found:
         return []
+    family = "all pairs" if against is None else f"the comparisons with {_unbroken(against)}"
     return [
-        f"Differences found with 80 % power after correction for all pairs (the median pair's): {', '.join(found)}; "
-        "`plan --detect` says how many seeds and test examples find smaller ones."
+        f"Differences found with 80 % power, corrected for {family} (the median pair's): {', '.join(found)}; "
+        "see `plan --detect`."
     ]
 
 
