@@ -73,6 +73,7 @@ class Contents:
     facts: list[tuple[str, str]]
     tables: dict[str, Table]
     left_out: str
+    against: str | None
 
 
 def contents(records: Sequence[Record], against: str | None = None) -> Contents:
@@ -95,7 +96,9 @@ def contents(records: Sequence[Record], against: str | None = None) -> Contents:
     tables = {name: _table(name, lines[name], styles) for name in VIEWS}
     count = len({tuple(row[key] for key in GROUP) for row in lines["leaderboard"]})
     left_out = f"Charts are of the first {MAX_GROUPS} of {count:,} groups." if count > MAX_GROUPS else ""
-    return Contents(found, COSTS, drawn or [COSTS[0].name], SHAPES, _facts(records), tables, left_out)
+    return Contents(
+        found, COSTS, drawn or [COSTS[0].name], SHAPES, _facts(records), tables, left_out, against and visible(against)
+    )
 
 
 def _count_constant(rows: Iterable[dict[str, Any]], records: Iterable[Record]) -> None:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
+from importlib import resources
+from itertools import combinations
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,6 +64,36 @@ def test_styles_depend_on_names_alone_and_differ() -> None:
     styles = assign_styles(names)
     assert len(set(styles.values())) == len(names)
     assert assign_styles(names[::-1] + names) == styles
+
+
+COLOUR_VISION = {  # Machado, Oliveira, Fernandes: A Physiologically-based Model (2009), severity 1, linear RGB
+    "normal": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}  # fmt: skip
+XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+
+@pytest.mark.parametrize("theme", [0, 1])
+def test_colours_are_apart_for_every_eye_and_from_the_card(theme: int) -> None:
+    css = resources.files("bench.report").joinpath("report.css").read_text(encoding="utf-8")
+    known = {name: both for name, *both in re.findall(r"--(\w+): light-dark\(#(\w{6}), #(\w{6})\)", css)}
+
+    def linear(name: str) -> Any:
+        part = np.array([*bytes.fromhex(known[name][theme])]) / 255
+        return np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
+
+    for at in range(COLOURS):
+        low, high = sorted([linear(f"c{at}") @ XYZ[1], linear("card") @ XYZ[1]])
+        assert (high + 0.05) / (low + 0.05) >= 3  # WCAG 2.2, 1.4.11
+    for vision in COLOUR_VISION.values():
+        labs = []
+        for at in range(COLOURS):
+            xyz = XYZ @ np.clip(vision @ linear(f"c{at}"), 0, 1) / XYZ.sum(axis=1)
+            x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+            labs.append((116 * y - 16, 500 * (x - y), 200 * (y - z)))
+        assert min(math.dist(a, b) for a, b in combinations(labs, 2)) > 20  # CIE 1976
 
 
 # The front
