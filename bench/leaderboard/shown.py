@@ -154,9 +154,16 @@ def tuning(lines: Iterable[Line]) -> str:
     """With which budget the leaderboard's rows were tuned: whether the comparison is fair."""
     budgets = Counter((row["tuning_trials"], row["tuning_examples"]) for row in lines if row["n_seeds"])
     several = len(budgets) > 1
+
+    def words(trials: int | None, examples: int | None) -> str:
+        if trials == 0:
+            return "inherited from another variant"
+        return (
+            f"tuned by {trials} trials of {examples:,} examples" if trials and examples else "not tuned for this budget"
+        )
+
     parts = [
-        (f"tuned by {trials} trials of {examples:,} examples" if trials and examples else "not tuned for this budget")
-        + (f" ({count} {'row' if count == 1 else 'rows'})" if several else "")
+        words(trials, examples) + (f" ({count} {'row' if count == 1 else 'rows'})" if several else "")
         for (trials, examples), count in sorted(budgets.items(), key=lambda item: -item[1])
     ]
     return f" Recipes: {one_line('; '.join(parts))}." if parts else ""

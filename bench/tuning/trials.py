@@ -77,8 +77,9 @@ def _sign(record: Record) -> int:
 
 
 def _score(record: Record) -> float | None:
-    usable = record.status == "ok" and record.score is not None and not record.collapsed
-    return _sign(record) * record.score if usable and record.score is not None else None
+    if record.status != "ok" or record.score is None or record.collapsed:
+        return None
+    return _sign(record) * record.score
 
 
 def _examples(record: Record) -> int:

@@ -60,6 +60,21 @@ def test_a_task_has_its_own_recipe_only_where_it_is_better_beyond_noise() -> Non
     assert chosen(by_ten) == {("head", None): 1, ("head", "b"): 2}
 
 
+def test_a_task_has_its_own_recipe_only_if_it_is_better_at_every_seed() -> None:
+    """By 10 points on average, and by more than its deviation; but seeds of one of them were lucky."""
+    both = (100, 101)
+    common = [
+        each
+        for task in "acd"
+        for rate, score in ((1, 0.9), (2, 0.6))
+        for each in tried(task, rate, dict.fromkeys(both, score))
+    ]
+    mixed = [*tried("b", 1, {100: 0.6, 101: 0.85}), *tried("b", 2, {100: 0.84, 101: 0.84}, first_wrong=40)]
+    steady = [*tried("b", 1, {100: 0.6, 101: 0.8}), *tried("b", 2, {100: 0.84, 101: 0.84}, first_wrong=40)]
+    assert chosen([*common, *mixed], both) == {("head", None): 1}
+    assert chosen([*common, *steady], both) == {("head", None): 1, ("head", "b"): 2}
+
+
 def test_the_more_was_tried_the_larger_must_the_difference_be() -> None:
     """5.5 points (60 examples against 38) have p = 0.03 alone; as the best of six others they are not beyond noise."""
     common = [*tried("a", 1, {100: 0.9}), *tried("a", 2, {100: 0.7})]
