@@ -89,14 +89,15 @@ def _cell(shown: Cell | str) -> Cell:
     return shown if isinstance(shown, Cell) else Cell(shown)
 
 
-def by_task(lines: Sequence[Line]) -> list[tuple[str, list[Line]]]:
-    """Lines by what they are of: task and metric, and model, profile, preset and pooling where these vary."""
+def by_task(lines: Sequence[Line], board: bool = False) -> list[tuple[str, list[Line]]]:
+    """Lines by what they are of: task, metric, and model, profile, preset and pooling: all (board) or what varies."""
     varying = [key for key in BOARD if len({line[key] for line in lines}) > 1]
     found = []
     for _, members in groupby(lines, key=itemgetter(*Group._fields)):
         part = list(members)
         metric = next((line["metric"] for line in part if line["metric"]), "no score")
-        found.append((", ".join([part[0]["task"], metric, *(f"{key} {part[0][key]}" for key in varying)]), part))
+        rest = [_lower(board_title(part[0]))] if board else [f"{key} {part[0][key]}" for key in varying]
+        found.append((", ".join([part[0]["task"], metric, *rest]), part))
     return found
 
 
@@ -143,14 +144,11 @@ def difference(key: str, scale: float, bold: Callable[[Line], bool] = lambda lin
 
 def overall(lines: Sequence[Line]) -> list[Layout]:
     """The methods over all tasks, a table for each board."""
-    against = next((line["against"] for line in lines if line["against"]), None)
-    other = "best" if against is None else "against"
-    scale = scale_of(lines, "score_mean", "difference_to_best")
     columns = {
         "method": METHOD,
         "mean score": number("score_mean", ".4f", optional=True),
         "gain %": number("gain_percent", ".0f", optional=True),
-        f"less {against or 'the best'}": difference(f"difference_to_{other}", scale),
+        **_to_other(lines),
         "ties": text("letters", optional=True),
         "best on": number("n_not_worse_than_best", optional=True),
         "share %": number("trainable_share_percent", ".3f"),
@@ -163,8 +161,19 @@ def overall(lines: Sequence[Line]) -> list[Layout]:
     parts = []
     for title, part in by_board(lines):
         tasks = max(line["n_tasks"] for line in part)
-        parts.append((f"Over {tasks} task{'' if tasks == 1 else 's'}: {title[:1].lower()}{title[1:]}", part))
+        parts.append((f"Over {tasks} task{'' if tasks == 1 else 's'}: {_lower(title)}", part))
     return laid_out(parts, columns)
+
+
+def _to_other(over: Sequence[Line]) -> dict[str, Column]:
+    """The difference to the chosen method where there is one, else to the best."""
+    against = next((line["against"] for line in over if line["against"]), None)
+    key = "difference_to_best" if against is None else "difference_to_against"
+    return {f"less {against or 'the best'}": difference(key, scale_of(over, "score_mean", "difference_to_best"))}
+
+
+def _lower(title: str) -> str:
+    return title[:1].lower() + title[1:]
 
 
 def tasks(lines: Sequence[Line]) -> list[Layout]:
@@ -180,6 +189,29 @@ def tasks(lines: Sequence[Line]) -> list[Layout]:
         "status": Column(_status),
     }
     return laid_out(by_task(lines), columns)
+
+
+def one_task(lines: Sequence[Line], over: Sequence[Line]) -> list[Layout]:
+    """The leaderboard of boards of one task each, with the differences of `over`, which else is the first table."""
+    of_method = {tuple(line[key] for key in (*BOARD, "method")): line for line in over}
+    shown = _to_other(over)
+
+    def of_task(line: Line) -> Cell | str:
+        found = of_method.get((*(line[key] for key in BOARD), label_of(line)))
+        return UNKNOWN if found is None or "/" in line["task"] else next(iter(shown.values())).show(found)
+
+    columns = {
+        "method": METHOD,
+        "score": Column(_score),
+        **{name: Column(of_task, "right", optional=True) for name in shown},
+        "ties": text("letters", optional=True),
+        "share %": number("trainable_share_percent", ".3f"),
+        **COSTS,
+        "kB": number("adapter_bytes", ",.0f", 1e3),
+        "seeds": number("n_seeds"),
+        "status": Column(_status),
+    }
+    return laid_out(by_task(lines, board=True), columns)
 
 
 def matrix(lines: Sequence[Line], over: Sequence[Line]) -> list[Layout]:

@@ -25,8 +25,8 @@ MEANINGS = {
     "score": "score: mean ± standard deviation over seeds on the test split",
     "mean": "mean: over tasks{convention}",
     "gain %": "gain: share of the way from head to full, mean over tasks",
-    "less the best": "less the best: difference of the means{points}, with 95 % intervals, simultaneous for all pairs",
-    "less": "less {method}: difference of the means{points}, with 95 % intervals, simultaneous for these comparisons",
+    "less the best": "less the best: difference of means{points}, with 95 % intervals, simultaneous for all pairs",
+    "less": "less {method}: difference of means{points}, with 95 % intervals, simultaneous for these comparisons",
     "differences": "Differences from {method}{points}, with 95 % intervals over seeds and test examples, which are "
     "simultaneous in the column of the mean alone. Bold: significant, corrected for the comparisons with {method}",
     "bold": "Bold: the best",
@@ -46,7 +46,8 @@ MEANINGS = {
 def shown(which: str, tables: Tables, form: str = TEXT, against: str | None = None) -> str:
     """A table by its name (see bench.leaderboard.columns) in a format: TEXT or one of FORMATS.
 
-    As text the leaderboard is a table a task, after the overall table; elsewhere it is one of methods and tasks.
+    As text the leaderboard is a table a task, after the overall table; of one task, one table with what both would
+    say. Elsewhere it is one of methods and tasks.
     against: see `Tables.lines`; pairs are then a table of methods and tasks, too, but as text.
     """
     lines = list(tables.lines(which, against))
@@ -75,7 +76,11 @@ def _layouts(which: str, lines: Sequence[Line], over: Sequence[Line], form: str,
             return layout.overall(over)
         case "pairs":
             return layout.pairs(lines) if against is None or form == TEXT else layout.differences(lines, over, against)
-    return [*layout.overall(over), *layout.tasks(lines)] if form == TEXT else layout.matrix(lines, over)
+    if form != TEXT:
+        return layout.matrix(lines, over)
+    if all(line["n_tasks"] < 2 for line in over):
+        return layout.one_task(lines, over)
+    return [*layout.overall(over), *layout.tasks(lines)]
 
 
 def _distinct(layouts: Iterable[Layout]) -> list[list[str]]:

@@ -35,7 +35,7 @@ def test_the_leaderboard_as_csv(bench: Bench, results: Path, tmp_path: Path) -> 
 def test_the_leaderboard_for_people(bench: Bench, results: Path) -> None:
     done = bench("leaderboard", results)
     assert (done.code, done.err) == (0, "")
-    assert done.out.startswith("Over 1 task: model minilm-l6, profile cpu, suite quick\n")
+    assert done.out.startswith("sms-spam, matthews, model minilm-l6, profile cpu, suite quick\n")
     assert "0.6000 ± 0.1414" in done.out
     assert "1 oom" in done.out
 

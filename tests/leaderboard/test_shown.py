@@ -60,10 +60,14 @@ def test_thirteen_methods_fit_a_terminal_of_100_columns(which: str, against: str
     assert max(map(len, text.splitlines())) <= 100
 
 
-def test_one_seed_of_one_task_and_nothing_at_all() -> None:
+def test_of_one_task_there_is_one_table() -> None:
+    text = shown("leaderboard", Tables([each for each in several() if each.cell.task == "a_b"]), against="low")
+    assert text.startswith("a_b, matthews, model minilm-l6, profile cpu, suite quick\n\nmethod")
+    assert rows_of(text)["x<y>"][:3] == ["0.9010 ± 0.0010", "+40.0 (+40, +40)", "a"]
+    assert rows_of(text)["lora[r=4]"][:2] == ["-", "-"]
+    assert text.count("x<y>") == 1
     text = shown("leaderboard", Tables([record("a", 0, 0.5), record("b", 0, 0.4)]))
-    assert text.startswith("Over 1 task: ")
-    assert rows_of(text.partition("\n\nmethod  score")[0])["b"][:2] == ["0.4000", "-10.0"]
+    assert rows_of(text)["b"][:2] == ["0.4000", "-10.0"]
     assert "ties" not in text
     assert "±" not in text
     assert rows_of(shown("leaderboard", Tables([failed("a")])))["a"][-1] == "1 oom"
@@ -80,14 +84,17 @@ def test_errors_are_shown_in_their_own_unit() -> None:
 
 
 def test_what_differs_between_rows_is_shown() -> None:
-    made = [record(name, of=of) for name in "ab" for of in ({"model": "one"}, {"model": "other", "pooling": "mean"})]
+    def made(*of: dict[str, str]) -> Tables:
+        return Tables([record(m, of=each | {"task": task}) for m in "ab" for task in ("one", "two") for each in of])
+
     for which in ("leaderboard", "cells", "pairs"):
-        text = shown(which, Tables(made))
-        assert "\nsms-spam, matthews, model one, pooling model\n" in text
-        assert "\nsms-spam, matthews, model other, pooling mean\n" in text
-        alone = shown(which, Tables([record(name) for name in "ab"]))
-        assert re.search(r"^sms-spam, matthews$", alone, re.IGNORECASE | re.MULTILINE)
-    assert "Over 1 task: model one, profile cpu, suite quick\n" in shown("overall", Tables(made))
+        text = shown(which, made({"model": "x"}, {"model": "y", "pooling": "mean"}))
+        assert "\ntwo, matthews, model x, pooling model\n" in text
+        assert "\ntwo, matthews, model y, pooling mean\n" in text
+        assert "\ntwo, matthews\n" in shown(which, made({}))
+    text = shown("overall", made({"model": "x"}, {"model": "y", "pooling": "mean"}))
+    assert "\nOver 2 tasks: model x, profile cpu, suite quick\n" in text
+    assert "\nOver 2 tasks: model y, profile cpu, suite quick, mean pooling\n" in text
 
 
 def test_pairs_say_what_is_significant_and_what_would_be_found() -> None:
