@@ -15,9 +15,8 @@ that of the scores: of F1 and the like they are not exactly the means of the sha
 The part of the seeds has S - 1 degrees of freedom, which is few. On a board of three methods or more it is squeezed
 (bench.stats.moderation). The prior is fitted to the variances of the methods over seeds, not to those of the pairs: 13
 methods make 78 pairs, which are far from independent, and one method that varies much would be in 12 of them. The
-difference of two methods has twice a method's variance a priori, and the fewer degrees of freedom of both. What a seed
-does to all methods alike makes this prior too large, and the test conservative; pairs that can be compared by seeds
-alone are not squeezed. The test is that of bench.stats.combined.
+difference of two methods has twice a method's variance a priori, and the fewer degrees of freedom of both. Pairs that
+can be compared by seeds alone are not squeezed. The test is that of bench.stats.combined.
 """
 
 from __future__ import annotations
@@ -170,14 +169,39 @@ def compare_all(samples: Sequence[Sample]) -> Comparisons:
 def _moderated(of_seeds: Floats, n_seeds: Ints, n_examples: Ints, scores: Floats) -> Part:
     """The part of the seeds, squeezed: [pairs], of the variances of means over seeds, and scores, [samples, seeds]."""
     first, second = np.triu_indices(len(scores), 1)
-    counts = np.sum(~np.isnan(scores), axis=1)
-    means = np.nansum(scores, axis=1) / np.maximum(counts, 1)
-    own = np.nansum((scores - means[:, None]) ** 2, axis=1) / np.maximum(counts - 1, 1)
-    prior = fit_prior(own, counts - 1)
+    prior = fit_prior(*_own_variances(scores))
     usable = (n_seeds > 1) & (n_examples > 0)
     prior_freedom = np.where(usable, np.minimum(prior.freedom[first], prior.freedom[second]), 0.0)
     of_prior = 2 * prior.variance / np.maximum(n_seeds, 1)
     return Part(*squeeze(of_seeds, np.maximum(n_seeds - 1, 1).astype(float), of_prior, prior_freedom))
+
+
+def _own_variances(scores: Floats) -> tuple[Floats, Ints]:
+    """The samples' variances over seeds, and their degrees of freedom: [samples] each, of scores, [samples, seeds].
+
+    What a seed does to all samples alike cancels in pairs: of four samples or more, the median of the others'
+    deviations at each seed is subtracted. It has a variance of its own, nearly pi / 2 / (n + pi / 2 - 1) times that of
+    each of n others.
+    """
+    known = ~np.isnan(scores)
+    freedom: Ints = np.maximum(known.sum(axis=1) - 1, 0)
+    apart = _deviations(np.where(known, scores, 0.0), known)
+    several = np.flatnonzero(freedom)
+    if len(several) > 3:
+        common = np.zeros_like(apart)
+        for at in several:
+            common[at] = np.median(apart[several[several != at]], axis=0)
+        apart = _deviations(apart - common, known)
+        apart /= np.sqrt(1 + np.pi / 2 / (len(several) - 2 + np.pi / 2))
+    variances = np.sum(apart**2, axis=1) / np.maximum(freedom, 1)
+    rounding = (ROUNDING * np.abs(np.where(known, scores, 0.0)).max(initial=0.0)) ** 2
+    return np.where(variances > rounding, variances, 0.0), freedom
+
+
+def _deviations(values: Floats, known: NDArray[np.bool_]) -> Floats:
+    """Those of the known values of each row from their mean, else 0: [rows, values]."""
+    means = np.sum(values * known, axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
+    return np.where(known, values - means, 0.0)
 
 
 def _by_test_set(samples: Sequence[Sample], seeds: Sequence[int]) -> list[tuple[Ints, Floats]]:

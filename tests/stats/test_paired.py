@@ -140,9 +140,9 @@ def test_the_interaction_counts_once_as_in_an_analysis_of_variance() -> None:
 
 def test_three_samples_share_what_is_known_of_seeds_and_two_do_not() -> None:
     draw = np.random.default_rng(6)
-    several = [answered(draw.random((3, 200)) < 0.8) for _ in range(6)]
+    several = [answered(draw.random((3, 200)) < 0.8) for _ in range(3)]
     together = compare_all(several)
-    prior = fit_prior(np.array([np.var(list(each.scores.values()), ddof=1) for each in several]), np.full(6, 2))
+    prior = fit_prior(np.array([np.var(list(each.scores.values()), ddof=1) for each in several]), np.full(3, 2))
     alone = compare_all(several[:2]).parts[0]
     expected = (prior.freedom[0] * 2 * prior.variance / 3 + 2 * alone.variance[0]) / (prior.freedom[0] + 2)
     assert prior.freedom[0] == prior.freedom[1] > 1
@@ -151,6 +151,23 @@ def test_three_samples_share_what_is_known_of_seeds_and_two_do_not() -> None:
     assert alone.freedom[0] == 2
     by_seed = compare_all([Sample(each.scores) for each in several])
     assert by_seed[0] == compare_samples(Sample(several[0].scores), Sample(several[1].scores))
+
+
+def test_what_a_seed_does_to_all_methods_alike_does_not_count() -> None:
+    """Differences are the same with a lucky seed for everybody; so is nearly what is usual among the methods."""
+    draw = np.random.default_rng(9)
+    shares = draw.normal(0.5, 0.1, (9, 4, 300)) + draw.normal(0, 0.01, (9, 4, 1))
+    lucky = draw.normal(0, 1, (4, 1))
+    alone, together = (
+        compare_all([Sample(dict(enumerate(map(np.mean, each))), dict(enumerate(each))) for each in made])
+        for made in (shares, shares + lucky)
+    )
+    assert alone.parts[0].freedom.min() > 10
+    for part, same in zip(alone.parts, together.parts, strict=True):
+        np.testing.assert_allclose(part.variance, same.variance, rtol=1e-6)
+        np.testing.assert_allclose(part.freedom, same.freedom, rtol=1e-6)
+    # Each method's own variance: 0.01^2, and 0.1^2 over 300 examples.
+    assert np.median(alone.parts[0].variance) == pytest.approx(2 * (0.01**2 + 0.1**2 / 300) / 4, rel=0.5)
 
 
 def test_what_is_detectable_after_correction() -> None:
