@@ -55,6 +55,12 @@ def test_frames_of_a_folder(results: Path) -> None:
     assert list(found.cells["status"]) == ["ok", "ok", "ok", "oom"]
     assert list(found.pairs["verdict"]) == ["no claim"]
     assert list(found.overall.columns) == list(columns.names(columns.OVERALL))
+    assert found.overall["against"].isna().all()
+    chosen = found.against("b")
+    assert chosen.overall.set_index("method").loc["a", "difference_to_against"] == pytest.approx(0.1)
+    assert list(chosen.pairs["method_b"]) == ["b"]
+    with pytest.raises(UsageError, match="no method 'c'"):
+        found.against("c")
     losses = found.losses.sort_values(["seed", "step"])[["method", "seed", "step", "loss"]]
     assert losses.to_numpy().tolist() == [
         ["a", seed, step, loss] for seed in (0, 1) for step, loss in ((1, 0.5), (2, 0.25))

@@ -69,6 +69,8 @@ def leaderboard(
     if form and as_json:
         raise UsageError("Give either --json or --format.")
     which = chosen[0] if chosen else "leaderboard"
+    if against and (which == "cells" or (which == "leaderboard" and (form or as_json or out))):
+        raise UsageError("--against changes nothing in this table: give --overall or --pairs.")
     console = stderr_console()
     records = merged(folders, profile, console)
     if as_json and not records:

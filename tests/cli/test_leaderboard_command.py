@@ -67,6 +67,9 @@ def test_a_method_to_compare_with(bench: Bench, results: Path) -> None:
     assert [(row["method"], row["against"], row["difference_to_against"]) for row in rows] == [
         ("a", "b", 0.25), ("b", "b", 0.0)
     ]  # fmt: skip
+    assert "less b" in bench("leaderboard", results, "--against", "b").out
+    for more in (["--per-cell"], ["--json"], ["--format", "latex"]):
+        assert "--against changes nothing" in bench("leaderboard", results, "--against", "b", *more).err
     done = bench("leaderboard", results, "--against", "bb")
     assert (done.code, done.out) == (2, "")
     assert done.err == "Error: These results have no method 'bb'; did you mean 'b'? There are: a, b.\n"
