@@ -26,7 +26,7 @@ from bench.report.charts import (
     losses,
     scatter,
     tooltip,
-)  # fmt: skip
+)
 from bench.report.formatting import FLAG, UNKNOWN, row_label, shown, visible
 from bench.report.table import Cell, Table, View, flag_of, make_table
 from bench.report.verdict import Board, Verdict, in_letters, verdict
@@ -136,7 +136,8 @@ def _over_tasks(overall: Sequence[Row], rows: Sequence[Row]) -> Scores | None:
 
 
 def _point(row: Row, column: str, ends: tuple[float | None, float | None], best: Row) -> Point:
-    score = f"{visible(str(row.get('metric') or 'score'))} {shown(row[column], column)}"
+    name = "gain, %" if column == "gain_percent" else visible(str(row.get("metric") or "score"))
+    score = f"{name} {shown(row[column], column)}"
     if row.get("difference_to_best_ci95_low") is not None:
         score += f"\nDifference to the best: {shown(row['difference_to_best'], 'difference')}"
     if ends[0] is not None and "metric" in row:

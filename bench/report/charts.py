@@ -1,5 +1,7 @@
-"""The charts of the page: scores against costs, and loss curves. Here is their geometry; the template
-draws them as SVG, so that a page needs no script to show or to print them."""
+"""The geometry of the page's charts: scores against costs, and loss curves.
+
+charts.html.j2 draws them as SVG, so that no script is needed to show or to print them.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +27,7 @@ WIDE, NARROW, PANEL = (1150.0, 350.0), (440.0, 340.0), (220.0, 130.0)  # width a
 FONT = 12.0
 WILD = 1.5  # an axis of losses ends at this many times the median of the methods' highest losses
 
+# Bounds of the built-in metrics: not in the plugins, since their source is part of what identifies results.
 SIGNED = {"matthews", "pearson", "spearman", "pearson_spearman_mean"}
 ERRORS = {"mae", "mse", "rmse"}
 SHARES = {

@@ -37,7 +37,7 @@
   const recall = () => {
     const text = location.hash.slice(1);
     const view = new URLSearchParams(text.includes("=") ? text : "");
-    at = text.includes("=") ? view.get("at") ?? "" : decodeURIComponent(text);
+    at = text.includes("=") ? view.get("at") ?? "" : text;
     if (!text.includes("=")) return;
     for (const each of controls) {
       const value = view.get(each.name);
@@ -115,7 +115,9 @@
       const wanted = selects.filter((each) => each.selectedIndex > 0)
         .map((each) => [Number(each.dataset.at), each.selectedOptions[0].textContent]);
       for (const row of rows) {
-        row.hidden = !wanted.every(([column, value]) => (row.cells[column].querySelector("bdi") ?? row.cells[column]).textContent === value) || ("costs" in row.dataset && !affordable(row));
+        const text = (column) => (row.cells[column].querySelector("bdi") ?? row.cells[column]).textContent;
+        const fits = !("costs" in row.dataset) || affordable(row);
+        row.hidden = !fits || !wanted.every(([column, value]) => text(column) === value);
       }
       section.querySelector(".count").textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows shown`;
       table.classList.toggle("every", Boolean(all?.checked));
