@@ -14,10 +14,10 @@ from bench.report.formatting import row_label, shown, visible
 Row = Mapping[str, Any]
 
 MOST_NAMES = 6  # in one list
-# What a method costs least by: a column, and how that is said.
+# What a method costs least by: a column, how that is said, and the unit.
 LEAST = (
-    ("trainable_share_percent", "trains the smallest share ({} %)"),
-    ("peak_train_memory_mib", "needs the least memory while training ({} MiB)"),
+    ("trainable_share_percent", "trains the smallest share", "%"),
+    ("peak_train_memory_mib", "needs the least memory while training", "MiB"),
 )
 
 
@@ -115,19 +115,24 @@ def _ties(ties: Sequence[Row]) -> Markup:
     listed = _listed(ties, lambda row: _name(row) + _after(row, " ({})"))
     said = Markup("Not significantly different from it: {}. That does not show that they are equal").format(listed)
     lows = [-row["difference_to_best_ci95_low"] for row in ties if row.get("difference_to_best_ci95_low") is not None]
-    return said + (f": the data allow for up to {shown(max(lows), 'prose')} less (95 % interval)." if lows else ".")
+    return said + (
+        f": the data allow for a score up to {shown(max(lows), 'prose')} worse (95 % interval)." if lows else "."
+    )
 
 
 def _cheapest(candidates: Sequence[Row]) -> Markup:
     """Which of the methods that are not significantly worse than the best costs least."""
-    by_method: dict[str, list[str]] = {}
-    for column, text in LEAST:
+    best, by_method = candidates[0], dict[str, list[Markup]]()
+    for column, text, unit in LEAST:
         if known := [row for row in candidates if row.get(column) is not None]:
             least = min(known, key=lambda row: row[column])
-            by_method.setdefault(least["method"], []).append(text.format(shown(least[column], column)))
+            size = Markup("{} {}").format(shown(least[column], column), unit)
+            if least is not best and best in known:
+                size += Markup("; {}: {} {}").format(_name(best), shown(best[column], column), unit)
+            by_method.setdefault(least["method"], []).append(Markup("{} ({})").format(text, size))
     if len(candidates) == 1 or not by_method:
         return Markup("")
-    said = [Markup("{} {}").format(_bold(name), " and ".join(texts)) for name, texts in by_method.items()]
+    said = [Markup("{} {}").format(_bold(name), Markup(" and ").join(texts)) for name, texts in by_method.items()]
     return Markup("Of these {}, {}.").format(len(candidates), Markup("; ").join(said))
 
 
