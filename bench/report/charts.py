@@ -324,6 +324,8 @@ def losses(records: Iterable[Record], order: Sequence[str], styles: Styles) -> L
         )
     point = f"a point is the mean of {stretch} steps" if stretch > 1 else "a point is a step"
     note = f"By optimiser step; {point}. Thin: one seed. Thick: the mean of the seeds. Grey: the other methods' means."
+    if any(np.nanmax(values, initial=-math.inf) > y_range[1] for seeds in curves.values() for _, values in seeds):
+        note += " Losses above the axis are drawn at its upper end."
     return Losses(note, *PANEL, frame, (axes[0].ticks(4), axes[1].ticks(4)), panels)
 
 

@@ -190,6 +190,8 @@ def test_loss_curves_share_axes_and_show_seeds_and_their_mean() -> None:
     assert found.panels[1].tip == "Training loss of a, 3 seeds, mean of the last steps 3.5000"
     assert found.panels[1].mean.count("L") == 39
     assert "a point is the mean of 3 steps" in found.note
+    assert found.note.endswith("Losses above the axis are drawn at its upper end.")
+    assert found.ticks[1][-1].text == "6"  # 1.5 times the way to the median of the highest losses, 2 and 9, is 7.75
 
 
 def test_an_extra_test_has_a_chart_and_its_tasks_losses_are_shown_once() -> None:
