@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 import typer
 from typer.models import OptionInfo
 
+from bench.errors import UsageError
 from bench.runner.options import DATA, DECLARED, Options
 from bench.runner.options import DEFAULT_RESULTS as DEFAULT_RESULTS
 from bench.sanitize import one_line
@@ -90,6 +91,9 @@ Against = Annotated[
         "corrected for these comparisons alone.",
     ),
 ]
+Tuning = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Show the trials that `tune` wrote to this folder on the page.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
 
 
@@ -116,6 +120,25 @@ def require_records(records: Sequence[Record], folders: Sequence[Path] | None, c
         where = ", ".join(map(str, folders or [DEFAULT_RESULTS]))
         console.print(one_line(f"There are no records in {where}; `python -m bench run` writes some."))
         raise typer.Exit(EXIT_NOTHING)
+
+
+def trials_of(folder: Path | None) -> list[dict[str, str]] | None:
+    """The lines of a folder's trials.csv; None for no folder.
+
+    Raises:
+        UsageError: if it has none that can be read.
+    """
+    import csv
+
+    from bench.tuning.files import TRIALS
+
+    if folder is None:
+        return None
+    try:
+        with (folder / TRIALS).open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"--tuning {folder} has no readable {TRIALS}: {error}.") from None
 
 
 def print_json(value: Mapping[Any, Any] | Sequence[Any]) -> None:

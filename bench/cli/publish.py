@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.common import Against, AsJson, Folders, OnlyProfile, merged, print_json, require_records, stderr_console
+from bench.cli.common import (
+    Against,
+    AsJson,
+    Folders,
+    OnlyProfile,
+    Tuning,
+    merged,
+    print_json,
+    require_records,
+    stderr_console,
+    trials_of,
+)
 from bench.sanitize import one_line
 
 
@@ -16,6 +27,7 @@ def publish(
     folders: Folders = None,
     against: Against = None,
     profile: OnlyProfile = None,
+    tuning: Tuning = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be published; write nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -26,7 +38,7 @@ def publish(
     name = repository(to)
     records = merged(folders, profile, console)
     require_records(records, folders, console)
-    made = contents(records, against)
+    made = contents(records, against, trials_of(tuning))
     for source in named_folders(records):
         console.print(one_line(f"Note: the records contain the path of a local folder: {source}"))
     removed = stale(Path(to), made) if name is None else []

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.common import Against, AsJson, Folders, OnlyProfile, merged, print_json, require_records, stderr_console
+from bench.cli.common import (
+    Against,
+    AsJson,
+    Folders,
+    OnlyProfile,
+    Tuning,
+    merged,
+    print_json,
+    require_records,
+    stderr_console,
+    trials_of,
+)
 
 
 def report(
@@ -15,9 +26,7 @@ def report(
     out: Annotated[Path, typer.Option(help="Write the page here.")] = Path("report.html"),
     against: Against = None,
     profile: OnlyProfile = None,
-    tuning: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Show the trials of this folder, which `tune` wrote.")
-    ] = None,
+    tuning: Tuning = None,
     as_json: AsJson = False,
 ) -> None:
     """Write one HTML file with tables, charts and failures, for any browser, without a network."""
@@ -27,24 +36,10 @@ def report(
     console = stderr_console()
     records = merged(folders, profile, console)
     require_records(records, folders, console)
-    page = pages.render(records, _trials(tuning) if tuning else None, against)
+    page = pages.render(records, trials_of(tuning), against)
     write_atomically(out, page)
     size = len(page.encode())
     if as_json:
         print_json({"file": str(out), "bytes": size, "records": len(records)})
         return
     print(f"{out}: {len(records)} records, {size / 1e6:.1f} MB. Open it in a browser.")
-
-
-def _trials(folder: Path) -> list[dict[str, str]]:
-    """The lines of a folder's trials.csv."""
-    import csv
-
-    from bench.errors import UsageError
-    from bench.tuning.files import TRIALS
-
-    try:
-        with (folder / TRIALS).open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"--tuning {folder} has no readable {TRIALS}: {error}.") from None

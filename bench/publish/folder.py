@@ -10,9 +10,10 @@ import hashlib
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import HfApi
 
@@ -34,16 +35,19 @@ class PublishError(BenchError):
     """The hub refused a publication or cannot be reached."""
 
 
-def contents(records: Sequence[Record], against: str | None = None) -> dict[str, str]:
+def contents(
+    records: Sequence[Record], against: str | None = None, trials: Sequence[Mapping[str, Any]] | None = None
+) -> dict[str, str]:
     """Every file of a publication by its path in the folder, the hashes last. The same bytes for the same records.
 
     Cells of older code than the newest of their row are in no table, and are not published.
 
     Args:
         against: a method that the overall table gives differences from.
+        trials: lines of a trials.csv of `tune`, which the page shows.
 
     Raises:
-        UsageError: if there are no records, or none of that method.
+        UsageError: if there are no records, or none of that method, or `trials` are none.
     """
     records = sorted(current(records), key=lambda record: record.id)
     if not records:
@@ -52,7 +56,7 @@ def contents(records: Sequence[Record], against: str | None = None) -> dict[str,
     made = {
         "README.md": card.format(version=__version__),
         **texts(Tables(records), against),
-        "report.html": report.render(records, against=against),
+        "report.html": report.render(records, trials, against),
         **{f"records/{record.id}.json": record.to_json() for record in records},
     }
     sums = "".join(f"{hashlib.sha256(text.encode()).hexdigest()}  {path}\n" for path, text in sorted(made.items()))

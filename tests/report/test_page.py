@@ -299,6 +299,9 @@ def test_trials_are_shown_on_request(tmp_path: Path, bench: Bench) -> None:
         assert done.code == 0 or "There are no trials of `tune`" in done.err
     assert "&lt;b&gt;" in out.read_text(encoding="utf-8")
     assert bench("report", tmp_path / "results", "--tuning", tmp_path / "no", "--out", out).code == 2
+    (tmp_path / "trials.csv").write_text(f"{header}a,,t,0.01,f1,0.5,ok\n", encoding="utf-8")
+    assert bench("publish", tmp_path / "results", "--tuning", tmp_path, "--to", tmp_path / "board").code == 0
+    assert 'id="tuning"' in (tmp_path / "board" / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("command", ["report", "publish", "leaderboard"])
