@@ -52,7 +52,11 @@ class Panel(NamedTuple):
 
 
 def rates_svg(lines: Iterable[Line], standalone: bool = False) -> str | None:
-    """The drawing; None if there is no trial. standalone: a file of its own, with its colours written out."""
+    """The drawing; None if there is no trial. standalone: a file of its own, with its colours written out.
+
+    Raises:
+        KeyError, ValueError: for a line that is none of trials.csv: a column is missing, or no finite number.
+    """
     cells: dict[str, dict[str, list[Line]]] = defaultdict(lambda: defaultdict(list))
     for line in lines:
         if _number(line, "learning_rate"):
@@ -86,8 +90,14 @@ def rates_svg(lines: Iterable[Line], standalone: bool = False) -> str | None:
 
 
 def _number(line: Line, name: str) -> float | None:
+    """None: unknown. A ValueError for what is no finite number."""
     value = line.get(name)
-    return None if value in (None, "") else float(str(value))
+    if value in (None, ""):
+        return None
+    number = float(str(value))
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is {value}")
+    return number
 
 
 def _rates(line: Line) -> list[float]:

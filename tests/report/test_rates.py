@@ -66,5 +66,11 @@ def test_names_and_values_are_text_and_colours_follow_the_page_or_stand_alone() 
     assert "⟨U+202E⟩" in next(str(each.text) for each in drawn(evil).iter(f"{SVG}text"))
 
 
+@pytest.mark.parametrize("rate", ["fast", "nan", "inf", "-0.1"])
+def test_what_is_no_rate_is_refused(rate: str) -> None:
+    with pytest.raises(ValueError, match=r"fast|is nan|is inf|math domain|positive"):
+        rates_svg([{**line(1e-3, 0.5), "learning_rate": rate}])
+
+
 def test_without_trials_there_is_nothing_to_draw() -> None:
     assert rates_svg([]) is None
