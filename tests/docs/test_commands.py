@@ -166,15 +166,10 @@ def _briefly(arguments: Sequence[str], folder: Path) -> list[Any]:
         case "run":
             return ["--seeds", 1, *(["--tasks", "us-address"] if "standard" in arguments else [])]
         case "tune":
-            return [
-                "--rates",
-                2,
-                "--extensions",
-                0,
-                "--seeds",
-                "100,",
-                *(["--tasks", "us-address"] if "--tasks" not in arguments else []),
-            ]
+            short = ["--rates", 2, "--extensions", 0, "--seeds", "100,"]
+            for option, value in (("--tasks", "us-address"), ("--methods", "pasta")):
+                short += [option, value] if option not in arguments else []
+            return short
         case "noise":
             return ["--repeats", 2, "--seeds", 1, "--tasks", "us-address"]
     return []
