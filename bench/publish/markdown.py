@@ -26,36 +26,38 @@ from bench.leaderboard.load import load_records
 from bench.leaderboard.shown import legend_of, shown
 from bench.leaderboard.tables import Tables
 from bench.publish.folder import SUMS, changed
-from bench.publish.plot import Plot, digest_of
+from bench.records.record import Record
+from bench.report.picture import picture
 
 _BEGIN = re.compile(r"^<!-- (leaderboard|pairs):begin (\S.*?)(?: against (\S+))? -->$", re.MULTILINE)
 _COMMENT = re.compile(r"^<!-- (?:leaderboard|pairs):(?:begin|end)\b.*-->$", re.MULTILINE)
 
+PICTURE = (
+    "In the picture: bars are 95 % intervals of the difference to the best, simultaneous for all pairs, with an arrow "
+    "where they go beyond the axis; hollow marks are significantly worse than the best (dashed line); dotted: the "
+    "Pareto front; † has trainings that are no better than a constant answer."
+)
+
 
 @dataclass(frozen=True)
 class Document:
-    """A Markdown file: its text as it is and with all blocks updated, and what its plots should show, by path."""
+    """A Markdown file: its text as it is and with all blocks updated, and its plots as they should be, by path."""
 
     file: Path
     text: str
     updated: str
     blocks: int
-    plots: Mapping[Path, Plot]
+    plots: Mapping[Path, str]
 
     def stale(self) -> list[Path]:
-        """The files that are out of date.
-
-        Of a plot only the data is compared: another version of the plotting library places texts differently.
-        """
-        plots = [
-            path for path, plot in self.plots.items() if not path.is_file() or digest_of(_read(path)) != plot.digest
-        ]
+        """The files that are out of date."""
+        plots = [path for path, plot in self.plots.items() if not path.is_file() or _read(path) != plot]
         return plots if self.text == self.updated else [self.file, *plots]
 
     def write(self) -> None:
         """Bring the file and its plots up to date."""
         for path, plot in self.plots.items():
-            write_atomically(path, plot.draw())
+            write_atomically(path, plot)
         write_atomically(self.file, self.updated)
 
 
@@ -66,8 +68,8 @@ def load(file: Path) -> Document:
         UsageError: if the file or a folder cannot be read, a block is malformed, or a folder differs from its hashes.
     """
     text = _read(file)
-    plots: dict[Path, Plot] = {}
-    read: dict[Path, Tables] = {}
+    plots: dict[Path, str] = {}
+    read: dict[Path, tuple[list[Record], Tables]] = {}
     parts, at, blocks = [], 0, 0
     for begin in _BEGIN.finditer(text):
         kind, name, method = begin.groups()
@@ -81,15 +83,20 @@ def load(file: Path) -> Document:
             )
         folder = file.parent / name
         if folder not in read:
-            read[folder] = _tables(folder)
+            read[folder] = _read_folder(folder)
+        records, tables = read[folder]
         if method is not None:
-            block = shown("pairs", read[folder], "markdown", method)
+            block = shown("pairs", tables, "markdown", method)
         else:
             docs = file.parent if file.parent.name == "docs" else file.parent / "docs"
             path = docs / f"leaderboard-{folder.name}.svg"
             if path in plots:
                 raise UsageError(f"{file}: two blocks would draw the same plot {path}.")
-            block, plots[path] = _leaderboard_block(read[folder], Path(os.path.relpath(path, file.parent)))
+            block = _leaderboard_block(tables)
+            if plot := picture(records):
+                plots[path] = plot
+                link = Path(os.path.relpath(path, file.parent)).as_posix().replace(" ", "%20")
+                block += f"\n\n![Mean score against trainable share]({link})\n\n{PICTURE}"
         parts += [text[at : begin.end()], "\n", block.strip(), "\n"]
         at = end.start()
         blocks += 1
@@ -103,25 +110,22 @@ def _read(file: Path) -> str:
         raise UsageError(f"{file} cannot be read: {error}.") from None
 
 
-def _tables(folder: Path) -> Tables:
-    """The tables of a folder of one model, profile, preset and pooling that is as it was published."""
+def _read_folder(folder: Path) -> tuple[list[Record], Tables]:
+    """The records and tables of a folder of one model, profile, preset and pooling that is as it was published."""
     if differing := changed(folder):
         raise UsageError(f"{folder} is not what was published: {differing[0]} differs from {SUMS}.")
-    tables = Tables(load_records([folder]).records)
+    records = load_records([folder]).records
+    tables = Tables(records)
     boards = len(layout.by_board(list(tables.lines("overall"))))
     if boards != 1:
         raise UsageError(
             f"{folder} holds {boards} combinations of model, profile, preset and pooling; a block shows one."
         )
-    return tables
+    return records, tables
 
 
-def _leaderboard_block(tables: Tables, path: Path) -> tuple[str, Plot]:
-    """The overall table and that of methods and tasks, with a link to their plot at that path, and the plot."""
+def _leaderboard_block(tables: Tables) -> str:
+    """The overall table and that of methods and tasks."""
     lines, over = list(tables.lines("leaderboard")), list(tables.lines("overall"))
     layouts = [*layout.overall(over), *layout.matrix(lines, over)]
-    link = path.as_posix().replace(" ", "%20")
-    legend = legend_of(layouts, tables)
-    plotted = "In the plot: means with their 95 % interval over seeds, cut where it leaves the panel."
-    text = f"{as_markdown(layouts, f'{legend} {plotted}')}\n\n![Score against trainable parameters]({link})"
-    return text, Plot([line for line in lines if "/" not in line["task"]], layout.board_title(over[0]))
+    return as_markdown(layouts, legend_of(layouts, tables))

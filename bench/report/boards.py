@@ -51,10 +51,11 @@ class TaskCharts(NamedTuple):
 
 @dataclass(frozen=True)
 class Answer:
-    """A board. title: which; charts, narrow: one for each cost that is known, in two sizes."""
+    """A board. title: which; scores: over its tasks; charts, narrow: of these, one for each known cost."""
 
     title: str
     verdict: Verdict
+    scores: Scores | None
     charts: list[Chart]
     narrow: list[Chart]
     overall: Table
@@ -106,6 +107,7 @@ def _answer(
     return Answer(
         visible(f"{group.model}, profile {group.profile}, suite {group.budget}"),
         verdict(Board(tables["overall"], rows, pairs, constant)),
+        scores,
         _charts(scores, styles, WIDE),
         _charts(scores, styles, NARROW),
         make_table(tables["overall"], list(about), styles, OVERALL, about),

@@ -67,6 +67,7 @@ class Contents:
     """
 
     answers: list[Answer]
+    styles: Mapping[str, Style]
     costs: Sequence[Cost]
     drawn: list[str]
     shapes: Sequence[str]
@@ -97,8 +98,16 @@ def contents(records: Sequence[Record], against: str | None = None) -> Contents:
     count = len({tuple(row[key] for key in GROUP) for row in lines["leaderboard"]})
     left_out = f"Charts are of the first {MAX_GROUPS} of {count:,} groups." if count > MAX_GROUPS else ""
     return Contents(
-        found, COSTS, drawn or [COSTS[0].name], SHAPES, _facts(records), tables, left_out, against and visible(against)
-    )
+        found,
+        styles,
+        COSTS,
+        drawn or [COSTS[0].name],
+        SHAPES,
+        _facts(records),
+        tables,
+        left_out,
+        against and visible(against),
+    )  # fmt: skip
 
 
 def _count_constant(rows: Iterable[dict[str, Any]], records: Iterable[Record]) -> None:

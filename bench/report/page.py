@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
-from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from bench.errors import UsageError
 from bench.leaderboard.rows import current
 from bench.records.record import Record
 from bench.report.contents import contents
 from bench.report.rates import rates_svg
+from bench.report.templates import environment, file
 
 
 def render(
@@ -34,22 +32,18 @@ def render(
     ordered = sorted(current(records), key=lambda record: (record.cell.label, record.cell.seed, record.id))
     if not ordered:
         raise UsageError("There are no records to report on.")
-    environment = Environment(
-        loader=PackageLoader("bench.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["breakable"] = breakable
-    style, scripts = _file("report.css"), [_file("report.js")]
-    page = environment.get_template("template.html.j2").render(
-        contents=contents(ordered, against),
-        rates=None if trials is None else _rates(trials),
-        policy=_policy(style, scripts),
-        # Our own text, checked below; everything else on the page is escaped.
-        style=_inline(style, "</style"),
-        scripts=[_inline(script, "</script") for script in scripts],
+    style, scripts = file("report.css") + file("charts.css"), [file("report.js")]
+    page = (
+        environment()
+        .get_template("template.html.j2")
+        .render(
+            contents=contents(ordered, against),
+            rates=None if trials is None else _rates(trials),
+            policy=_policy(style, scripts),
+            # Our own text, checked below; everything else on the page is escaped.
+            style=_inline(style, "</style"),
+            scripts=[_inline(script, "</script") for script in scripts],
+        )
     )
     return page.encode("utf-8", "replace").decode("utf-8")
 
@@ -82,12 +76,3 @@ def _inline(text: str, end: str) -> Markup:
     if end in text.lower() or "<!--" in text or "\r" in text or "\0" in text:
         raise ValueError(f"a script or style with {end} or <!-- in it cannot be put into a page")
     return Markup(text)
-
-
-def breakable(text: str) -> Markup:
-    """The text, escaped, that a line may break after the signs within a method's name."""
-    return Markup(re.sub(r"(?<=[\[,_])(?=.)", "<wbr>", str(escape(text))))
-
-
-def _file(name: str) -> str:
-    return resources.files("bench.report").joinpath(name).read_text(encoding="utf-8").replace("\r\n", "\n")

@@ -1,21 +1,18 @@
 """Validation score against learning rate, a panel a method and task, from the lines of trials.csv, as SVG.
 
-Colours are custom properties of report.css with a fallback: within the page the drawing follows its theme. Nothing in
-it needs a script or a style sheet.
+Colours are custom properties of report.css: within the page the drawing follows its theme. It needs no script.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from bench.plugins.specs import method_label
 from bench.report.formatting import visible
+from bench.report.templates import environment, in_light_colours
 
 ALL_TASKS, THIS_TASK = "all tasks", "this task"  # in the column `chosen`: for which tasks
 Line = Mapping[str, Any]  # of trials.csv, as text or as values
@@ -73,20 +70,20 @@ def rates_svg(lines: Iterable[Line], standalone: bool = False) -> str | None:
             place = labels + GAP + column * (width + GAP), HEADER + row * (HEIGHT + GAP)
             if by_task[task]:
                 panels.append(_panel(place, width, by_task[task], axis))
-    environment = Environment(
-        loader=PackageLoader("bench.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    drawn = environment.get_template("rates.svg.j2").render(
-        panels=panels,
-        methods=[(visible(label), HEADER + row * (HEIGHT + GAP) + HEIGHT / 2) for row, label in enumerate(cells)],
-        tasks=[(visible(task), labels + GAP + column * (width + GAP)) for column, task in enumerate(tasks)],
-        size=(max(labels + len(tasks) * (width + GAP) + 12, LEGEND), HEADER + len(cells) * (HEIGHT + GAP) + 40),
-        panel=(width, HEIGHT),
-        options=any(panel.dashed for panel in panels),
-        published=any(panel.published for panel in panels),
+    drawn = (
+        environment()
+        .get_template("rates.svg.j2")
+        .render(
+            panels=panels,
+            methods=[(visible(label), HEADER + row * (HEIGHT + GAP) + HEIGHT / 2) for row, label in enumerate(cells)],
+            tasks=[(visible(task), labels + GAP + column * (width + GAP)) for column, task in enumerate(tasks)],
+            size=(max(labels + len(tasks) * (width + GAP) + 12, LEGEND), HEADER + len(cells) * (HEIGHT + GAP) + 40),
+            panel=(width, HEIGHT),
+            options=any(panel.dashed for panel in panels),
+            published=any(panel.published for panel in panels),
+        )
     )
-    return re.sub(r"var\(--[\w-]+, (#\w+)\)", r"\1", drawn) if standalone else drawn
+    return in_light_colours(drawn) if standalone else drawn
 
 
 def _number(line: Line, name: str) -> float | None:

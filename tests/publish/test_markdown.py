@@ -121,10 +121,10 @@ def test_check_detects_a_changed_number_plot_and_folder(readme: Path, bench: Ben
 
     plot = readme.parent / "docs" / "leaderboard-board.svg"
     drawing = plot.read_text(encoding="utf-8")
-    assert markdown.load(readme).plots[plot].draw() == drawing  # the same bytes each time
+    assert markdown.load(readme).plots[plot] == drawing  # the same text each time
     plot.unlink()
     assert markdown.load(readme).stale() == [plot]
-    plot.write_text(drawing.replace("data sha256:", "data sha256:0"), encoding="utf-8")
+    plot.write_text(drawing.replace("m2", "m3"), encoding="utf-8")
     assert markdown.load(readme).stale() == [plot]
 
     table = readme.parent / "results/board/leaderboard.csv"
