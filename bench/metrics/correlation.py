@@ -10,6 +10,7 @@ from bench.plugins import Metric
 
 class Pearson(Metric):
     name = "pearson"
+    bounds = (-1, 1)
     summary = "Pearson's correlation"
     kinds = ("regression",)
     companions = ("spearman", "mse")
@@ -31,6 +32,7 @@ class Pearson(Metric):
 
 class Spearman(Metric):
     name = "spearman"
+    bounds = (-1, 1)
     summary = "Spearman's rank correlation"
     kinds = ("regression",)
     companions = ("pearson", "mse")
@@ -50,6 +52,7 @@ class Spearman(Metric):
 
 class PearsonSpearmanMean(Metric):
     name = "pearson_spearman_mean"
+    bounds = (-1, 1)
     summary = "mean of Pearson's and Spearman's correlation (GLUE)"
     kinds = ("regression",)
     companions = ("pearson", "spearman", "mse")

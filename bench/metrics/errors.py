@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from bench.plugins import Metric
@@ -9,6 +10,7 @@ from bench.plugins import Metric
 
 class MeanAbsoluteError(Metric):
     name = "mae"
+    bounds = (0, math.inf)
     summary = "mean absolute error"
     kinds = ("regression",)
     higher_is_better = False
@@ -29,6 +31,7 @@ class MeanAbsoluteError(Metric):
 
 class MeanSquaredError(Metric):
     name = "mse"
+    bounds = (0, math.inf)
     summary = "mean squared error"
     kinds = ("regression",)
     higher_is_better = False
@@ -49,6 +52,7 @@ class MeanSquaredError(Metric):
 
 class RootMeanSquaredError(MeanSquaredError):
     name = "rmse"
+    bounds = (0, math.inf)
     summary = "root of the mean squared error"
 
     def compute(self, predictions: Any, references: Any, labels: Any) -> float:
@@ -65,6 +69,7 @@ class R2(Metric):
     """Undefined where all right answers are one number."""
 
     name = "r2"
+    bounds = (-math.inf, 1)
     summary = "coefficient of determination: share of the variance that is explained"
     kinds = ("regression",)
     companions = ("rmse", "spearman")

@@ -11,6 +11,7 @@ class Matthews(Metric):
     """For more than two classes Gorodkin's R_K; 0 for constant answers, as in scikit-learn."""
 
     name = "matthews"
+    bounds = (-1, 1)
     summary = "Matthews correlation coefficient"
     kinds = ("classification",)
     companions = ("accuracy", "f1")

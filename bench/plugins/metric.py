@@ -25,14 +25,16 @@ class Metric:
     """How predictions become a score. The registry finds a subclass in bench/metrics/NAME.py.
 
     kinds: of the tasks that it scores. binary: it is defined for two labels alone. companions: names of metrics that
-    are reported beside it, where they score the same task. of_probabilities: it scores probabilities, which then are
-    the predictions that records of the task hold: of label 1 where there are two classes, else one of each label.
+    are reported beside it, where they score the same task. bounds: the least and the largest score that there can be,
+    for charts. of_probabilities: it scores probabilities, which then are the predictions that records of the task
+    hold: of label 1 where there are two classes, else one of each label.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str] = ""
     kinds: ClassVar[Sequence[Kind]]
     higher_is_better: ClassVar[bool] = True
+    bounds: ClassVar[tuple[float, float]] = (0, 1)
     binary: ClassVar[bool] = False
     companions: ClassVar[Sequence[str]] = ()
     of_probabilities: ClassVar[bool] = False

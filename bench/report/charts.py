@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bench.plugins import registry
 from bench.plugins.specs import method_label
 from bench.records.record import Record
 from bench.report.formatting import Style, column_label, listed, shown, visible
@@ -28,12 +29,6 @@ FONT = 12.0
 WILD = 1.5  # an axis of losses ends at this many times the median of the methods' highest losses
 
 # Bounds of the built-in metrics: not in the plugins, since their source is part of what identifies results.
-SIGNED = {"matthews", "pearson", "spearman", "pearson_spearman_mean"}
-ERRORS = {"mae", "mse", "rmse"}
-SHARES = {
-    "accuracy", "subset_accuracy", "balanced_accuracy", "token_accuracy", "auroc", "f1", "f1_accuracy_mean", "f1_macro",
-    "f1_weighted", "f1_micro", "token_f1_macro", "entity_f1", "entity_precision", "entity_recall",
-}  # fmt: skip
 
 
 class Cost(NamedTuple):
@@ -135,11 +130,8 @@ def costs_of(row: Row) -> str:
 
 def bounds_of(metric: str | None) -> tuple[float, float]:
     """Between which values a metric is; those of a metric that is not built in are unknown."""
-    if metric in SHARES:
-        return 0.0, 1.0
-    if metric in SIGNED:
-        return -1.0, 1.0
-    return (0.0 if metric in ERRORS else -math.inf), (1.0 if metric == "r2" else math.inf)
+    found = registry.metrics().built_in().get(metric or "")
+    return found.plugin.bounds if found else (-math.inf, math.inf)
 
 
 def tooltip(label: str, score: str, row: Row) -> str:
