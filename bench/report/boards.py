@@ -33,8 +33,7 @@ from bench.report.verdict import Board, Verdict, in_letters, verdict
 
 OVERALL = View(
     ("method", "score_mean", "letters", "to_best", "to_against", "gain_percent", "n_not_worse_than_best",
-     "trainable_share_percent", "peak_train_memory_mib", "train_seconds", "adapter_bytes", "average_rank",
-     "n_collapsed", "n_failed"),
+     "trainable_share_percent", "peak_train_memory_mib", "train_seconds", "adapter_bytes", "n_collapsed", "n_failed"),
     groups=Group._fields[1:],
 )  # fmt: skip
 MATRIX = View(groups=Group._fields[1:], csv=False)
