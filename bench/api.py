@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, wraps
 from inspect import Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_type_hints
 
 from bench.leaderboard.load import load_records
 from bench.runner.options import DECLARED, DEFAULT_RESULTS, Options, PathLike
@@ -19,6 +19,30 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class Drawing(str):
+    """An SVG as text, which notebooks show as a picture."""
+
+    def _repr_svg_(self) -> str:
+        return str(self)
+
+
+class Plots:
+    """Pictures of results; `write_text` of a path keeps one."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._records = records
+
+    def pareto(self) -> Drawing | None:
+        """The mean score over tasks against the trainable share, with the Pareto front; None: there is no mean.
+
+        Of several boards (model, profile, suite, pooling) the first one by name.
+        """
+        from bench.report.picture import picture
+
+        drawn = picture(self._records)
+        return None if drawn is None else Drawing(drawn)
 
 
 class Results:
@@ -45,6 +69,18 @@ class Results:
         methods = {(record.cell.method, record.cell.variant) for record in self.records}
         tasks = {record.cell.task for record in self.records}
         return f"<Results: {len(self)} cells, {len(methods)} methods, {len(tasks)} tasks>"
+
+    def _repr_html_(self) -> str:
+        """The methods over all tasks, as notebooks show them."""
+        return self._shown("overall", "html")
+
+    def to_latex(self, table: Literal["leaderboard", "overall", "pairs", "cells"] = "leaderboard") -> str:
+        """A table for a paper, with booktabs; the leaderboard as a table of methods and tasks."""
+        return self._shown(table, "latex")
+
+    @property
+    def plot(self) -> Plots:
+        return Plots(self.records)
 
     def against(self, method: str) -> Results:
         """The same with tables for comparisons with one method, "lora[r=4]", chosen before its results were known.
@@ -131,6 +167,11 @@ class Results:
         from bench.leaderboard.tables import Tables
 
         return Tables(self.records)
+
+    def _shown(self, table: str, form: str) -> str:
+        from bench.leaderboard.shown import shown
+
+        return shown(table, self._tables, form, self._against)
 
     def _long(self, lines: Any, names: Sequence[str]) -> pd.DataFrame:
         import pandas as pd

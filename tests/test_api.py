@@ -69,6 +69,23 @@ def test_frames_of_a_folder(results: Path) -> None:
     assert found.predictions[["example", "prediction", "reference"]].to_numpy().tolist() == 2 * [[0, 1, 1], [1, 0, 1]]
 
 
+def test_tables_and_pictures_for_notebooks_and_papers(tmp_path: Path) -> None:
+    store = Store(tmp_path / "board")
+    for method, score, share in (("a", 0.5, 0.0), ("b", 0.7, 0.02)):
+        for seed in range(2):
+            store.write(record(method, seed, score, parameters=parameters(share_percent=share)))
+    found = bench.load(store.root)
+    assert found._repr_html_().startswith("<table>")
+    assert found.against("a").to_latex("overall").count(r"\toprule") == 1
+    assert found.to_latex().count(r"\textbf{0.7000}") == 2  # on the task, and as the mean
+    drawn = found.plot.pareto()
+    assert drawn is not None
+    assert drawn._repr_svg_().startswith("<svg")
+    (tmp_path / "empty").mkdir()
+    nothing = bench.load(tmp_path / "empty")
+    assert (nothing._repr_html_(), nothing.plot.pareto()) == ("No records.", None)
+
+
 def test_several_folders_and_wrong_ones(results: Path, tmp_path: Path) -> None:
     Store(tmp_path / "more").write(record("b", 2, 0.4))
     assert len(bench.load(results, tmp_path / "more")) == 5

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,12 +12,7 @@ from bench.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, GRID, AsJson, print_
 from bench.runner.options import Options
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from bench.grid.recipes import Tuned
-    from bench.records.record import Record
-    from bench.runner.request import Request
-    from bench.tuning.requests import Tuning
     from bench.tuning.trials import Trial
 
 
@@ -26,7 +20,6 @@ if TYPE_CHECKING:
     *GRID,
     "workers",
     "timeout",
-    # Seeds that no published cell has, so that what is reported was not chosen by its luck.
     seeds=("100,101", "Seeds: the first for every trial, the others for the best settings."),
     results=(Path("results/local-tuning"), "Folder for records, trials.csv, rates.svg and recipes/."),
 )
@@ -48,51 +41,25 @@ def tune(
     The test split is never used. `run --recipes RESULTS/recipes` uses what was found.
     """
     from bench.grid.recipes import FOLDER
-    from bench.runner.request import Request
-    from bench.tuning import files
-    from bench.tuning.choice import choose
-    from bench.tuning.requests import Tuning
-    from bench.tuning.trials import trials_of
+    from bench.tuning import session
 
-    if not options.suite and not options.preset:
-        options = replace(options, suite="standard")
-    request, console = Request.of(options), stderr_console()
-    tuning = Tuning.of(request, rates, extensions, {"epochs": epochs, "min_steps": min_steps})
-    records = _search(tuning, request, console)
-    trials = trials_of(records)
-    chosen = choose(trials, request.seeds)
-    spaces = {label: search.space for label, search in tuning.searches.items()}
-    written = files.write(request.results, trials, chosen, spaces)
+    console = stderr_console()
+    tuning = session.tuning_of(options, rates, extensions, epochs, min_steps)
+    outcome = session.tune(tuning, console)
+    if outcome.interrupted:
+        console.print("Interrupted: no recipe was chosen. The same command continues where this one stopped.")
+        raise typer.Exit(EXIT_INTERRUPTED)
+    results, seeds = tuning.request.results, tuning.request.seeds
     if as_json:
-        print_json([tuned.model_dump(mode="json") for tuned in chosen])
+        print_json([tuned.model_dump(mode="json") for tuned in outcome.chosen])
     else:
-        print(_text(trials, chosen, request.seeds))
-    failed = [record for record in records if record.failed]
+        print(_text(outcome.trials, outcome.chosen, seeds))
+    failed = [record for record in outcome.records if record.failed]
     for record in failed:
         console.print(f"Failed: {record.cell.label}, {record.cell.preset}: {record.reason}")
-    console.print(f"Written to {request.results}: {', '.join(written)}. Use: run --recipes {request.results / FOLDER}")
+    console.print(f"Written to {results}: {', '.join(outcome.written)}. Use: run --recipes {results / FOLDER}")
     if failed:
         raise typer.Exit(EXIT_FAILED)
-
-
-def _search(tuning: Tuning, request: Request, console: Console) -> list[Record]:
-    """The records of all trials; an exit if it was interrupted."""
-    from bench.runner.session import execute, prepare
-
-    records: dict[str, Record] = {}
-    while requests := tuning.requests(records.values()):
-        planned = prepare(requests, console)
-        if not records:
-            least, most = tuning.sizes
-            console.print(f"About {least:,} to {most:,} trainings in all, more if good settings fail at a second seed.")
-        outcome = execute(planned, request, console)
-        if outcome.interrupted:
-            console.print("Interrupted: no recipe was chosen. The same command continues where this one stopped.")
-            raise typer.Exit(EXIT_INTERRUPTED)
-        if outcome.records.keys() <= records.keys():
-            break  # nothing new: asking again would not help
-        records |= outcome.records
-    return list(records.values())
 
 
 def _text(trials: Sequence[Trial], chosen: Sequence[Tuned], seeds: Sequence[int]) -> str:

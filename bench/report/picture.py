@@ -19,9 +19,12 @@ SIZE = (860.0, 380.0)
 def picture(records: Iterable[Record]) -> str | None:
     """The drawing of the first board of these records; the same records in any order give the same text.
 
-    None if no method has a score on every task, or none a known share.
+    None if no method has a score on every task and a known share.
     """
-    found = contents(sorted(current(records), key=lambda record: record.id))
+    ordered = sorted(current(records), key=lambda record: record.id)
+    if not ordered:
+        return None
+    found = contents(ordered)
     answer, scores = found.answers[0], found.answers[0].scores
     chart = scatter(scores, COSTS[0], found.styles, SIZE) if scores is not None else None
     if scores is None or chart is None:
