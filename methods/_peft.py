@@ -1,14 +1,19 @@
-"""Puts a config of the PEFT library on a model, for the methods built on PEFT."""
+"""Puts a config of the PEFT library on a model, and saves it in PEFT's format, for the methods built on PEFT."""
 
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator
 
-from bench.plugins import NotApplicable
+from bench.plugins import Method, NotApplicable
+from bench.plugins.method import fill, write_tensors
+from bench.train.model import base_name, head_modules
+from bench.train.pooling import pools_states
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +26,101 @@ def _split(value: Any) -> Any:
 # Lists on the command line: `targets=query+value`.
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Numbers = Annotated[tuple[int, ...], BeforeValidator(_split)]
+
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"  # PEFT's names
+
+
+class PeftMethod(Method):
+    """A method built on PEFT. Saved in PEFT's own format, head included, where PEFT would predict the same from it.
+
+    `PeftModel.from_pretrained(base_with_head, folder)` then gives the same logits. Elsewhere (see `_tensors`) the files
+    are those of every other method, which PEFT refuses.
+    """
+
+    def save(self, model: Any, folder: Path) -> None:
+        tensors = _tensors(model)
+        if tensors is None:
+            super().save(model, folder)
+            return
+        # Copies, since a file cannot say that layers share a tensor.
+        write_tensors({name: tensor.detach().clone() for name, tensor in tensors.items()}, folder / WEIGHTS)
+        text = json.dumps(_config_of(model), indent=2, sort_keys=True, default=sorted)  # sets, of names
+        (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+        self.describe(folder)
+
+    def load(self, model: Any, folder: Path) -> None:
+        from safetensors.torch import load_file
+
+        if not (folder / WEIGHTS).exists():
+            super().load(model, folder)
+            return
+        tensors = _tensors(model)
+        if tensors is None:
+            raise ValueError(f"The adapter in {folder} is in PEFT's format, which does not fit this model.")
+        fill(tensors, load_file(folder / WEIGHTS), folder)
+
+
+def _tensors(model: Any) -> dict[str, Tensor] | None:
+    """The model's own tensors that PEFT saves, the head's included, by their names in PEFT's file.
+
+    None where PEFT would predict otherwise from them, cannot save a head with this config, or saves what was trained
+    in another form (of a reparametrised prompt, the result alone).
+    """
+    from peft.utils import get_peft_model_state_dict
+
+    encoder, prefix = model.base_model, model.base_model_prefix
+    (config,) = encoder.peft_config.values()
+    if not hasattr(config, "modules_to_save") or not _predicts_alike(model, config):
+        return None
+    if config.is_prompt_learning:
+        inside, found = "base_model.", {"prompt_embeddings": encoder.prompt_encoder["default"].embedding.weight}
+    else:
+        inside, state = "base_model.model.", encoder.state_dict(keep_vars=True)
+        saved = get_peft_model_state_dict(encoder, state, save_embedding_layers=False)
+        # On PEFT's own model, what all layers share is beside the encoder, not in it.
+        shared = {name for name in saved if name.startswith("base_model.") and not name.startswith(inside)}
+        found = {
+            name if name in shared else f"{inside}{prefix}.{name.removeprefix(inside)}": tensor
+            for name, tensor in saved.items()
+        }
+    for name, part in head_modules(model).items():
+        found |= {f"{inside}{name}.{key}": tensor for key, tensor in part.state_dict(keep_vars=True).items()}
+    own = {id(tensor) for tensor in model.state_dict(keep_vars=True).values()}
+    trained = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+    return found if trained <= {id(tensor) for tensor in found.values()} <= own else None
+
+
+def _predicts_alike(model: Any, config: Any) -> bool:
+    """Whether PEFT's model for the task gives the harness's logits from the same tensors.
+
+    Virtual tokens before the text move its first token, which a head reads unless the backbone's pooler does, and PEFT
+    gives logits for them too.
+    """
+    from torch import nn
+
+    has_pooler = isinstance(getattr(model.base_model, "pooler", None), nn.Module)
+    prompt = config.is_prompt_learning and not _is_prefix(config)
+    return not pools_states(model) and not (prompt and (_task_type(model) == "TOKEN_CLS" or not has_pooler))
+
+
+def _task_type(model: Any) -> str:
+    return "TOKEN_CLS" if type(model).__name__.endswith("ForTokenClassification") else "SEQ_CLS"
+
+
+def _config_of(model: Any) -> dict[str, Any]:
+    """PEFT's config for the whole model, with the head's parts among `modules_to_save`."""
+    (config,) = model.base_model.peft_config.values()
+    about = config.to_dict()
+    if isinstance(targets := about.get("target_modules"), str):  # a pattern, of whole names
+        about["target_modules"] = rf"{model.base_model_prefix}\.(?:{targets})"
+    return {
+        **about,
+        "base_model_name_or_path": base_name(model.config).removeprefix("hub:").partition("@")[0],
+        "inference_mode": True,
+        "modules_to_save": [name for name, part in head_modules(model).items() if part.state_dict()],
+        "task_type": _task_type(model),
+    }
 
 
 def put(model: Any, config: Any, name: str, option: str = "target_modules") -> None:
@@ -88,7 +188,7 @@ def _put_prompt(model: Any, config: Any, name: str, option: str) -> None:
     """
     from peft import TaskType, get_peft_model
 
-    encoder, is_prefix = model.base_model, str(config.peft_type.value) == "PREFIX_TUNING"
+    encoder, is_prefix = model.base_model, _is_prefix(config)
     if not is_prefix:
         # Some families embed tokens in fewer dimensions than their layers have.
         config.token_dim = encoder.get_input_embeddings().embedding_dim
@@ -104,6 +204,10 @@ def _put_prompt(model: Any, config: Any, name: str, option: str) -> None:
     prompted = get_peft_model(encoder, config)
     _Segments(0 if is_prefix else config.num_virtual_tokens).attach(prompted, encoder)
     setattr(model, model.base_model_prefix, prompted)
+
+
+def _is_prefix(config: Any) -> bool:
+    return str(config.peft_type.value) == "PREFIX_TUNING"
 
 
 class _Segments:

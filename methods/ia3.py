@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from bench.plugins import Method, NotApplicable, Recipe, TaskContext, rates
-from methods._peft import put
+from bench.plugins import NotApplicable, Recipe, TaskContext, rates
+from methods._peft import PeftMethod, put
 
 # By model family: the linear layers of keys and values, whose outputs are scaled, and the second one of the
 # feed-forward part, whose inputs are. Regular expressions over whole module names of the backbone.
@@ -16,7 +16,7 @@ _MODULES = {
 }
 
 
-class IA3(Method):
+class IA3(PeftMethod):
     """Equations 1 to 3 of the paper: l_k * K, l_v * V and l_ff * g(W1 x), each l a vector that starts at ones.
 
     PEFT's own targets for BERT end in "output.dense", which hits the output of the attention as well and

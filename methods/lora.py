@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import Field
 
-from bench.plugins import Method, Params, Recipe, TaskContext, rates
-from methods._peft import Names, put
+from bench.plugins import Params, Recipe, TaskContext, rates
+from methods._peft import Names, PeftMethod, put
 
 # Families that PEFT's table of default targets does not have; query and value as there, or the matrix that holds them.
 _MORE_TARGETS = {
@@ -31,7 +31,7 @@ class LoraParams(Params):
     targets: Names | None = None
 
 
-class Lora(Method):
+class Lora(PeftMethod):
     name = "lora"
     summary = "low-rank updates of the query and value matrices (PEFT)"
     paper = "Hu et al., LoRA, ICLR 2022, arXiv 2106.09685"

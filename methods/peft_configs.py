@@ -17,7 +17,7 @@ from pydantic import create_model, model_validator
 
 from bench.errors import UsageError
 from bench.plugins import Method, MethodFamily, Params, Recipe, TaskContext, rates
-from methods._peft import Names, Numbers, put
+from methods._peft import Names, Numbers, PeftMethod, put
 
 _REFUSED = {
     "adalora": "it moves rank between matrices by calls from the training loop and adds a term to the loss",
@@ -126,7 +126,7 @@ class _PeftParams(Params):
         return self.config_class(**given)
 
 
-class _PeftMethod(Method):
+class _PeftMethod(PeftMethod):
     member: ClassVar[str]
     space = rates(3e-4, 3e-1, source="PEFT's examples: 3e-4 (LoRA) to 0.3 (C3A)")
 

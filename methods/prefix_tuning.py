@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import Field
 
-from bench.plugins import Method, Params, Recipe, TaskContext, rates
-from methods._peft import put
+from bench.plugins import Params, Recipe, TaskContext, rates
+from methods._peft import PeftMethod, put
 
 
 class PrefixTuningParams(Params):
@@ -14,7 +14,7 @@ class PrefixTuningParams(Params):
     tokens: int = Field(20, ge=1)
 
 
-class PrefixTuning(Method):
+class PrefixTuning(PeftMethod):
     """P-tuning v2 without reparametrisation, by PEFT: self-attention of layer l reads [P_k; K] and [P_v; V].
 
     Only keys and values grow, no query, so heads see the text's states and nothing else. As in the authors'

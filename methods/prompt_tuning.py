@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import Field
 
-from bench.plugins import Method, Params, Recipe, TaskContext, rates
-from methods._peft import put
+from bench.plugins import Params, Recipe, TaskContext, rates
+from methods._peft import PeftMethod, put
 
 
 class PromptTuningParams(Params):
@@ -14,7 +14,7 @@ class PromptTuningParams(Params):
     tokens: int = Field(20, ge=1)
 
 
-class PromptTuning(Method):
+class PromptTuning(PeftMethod):
     """As PEFT does it on an encoder: the virtual tokens come before [CLS].
 
     BERT's pooler therefore reads the first virtual token, as it does in PEFT's own model for sequence

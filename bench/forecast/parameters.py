@@ -10,7 +10,7 @@ from transformers import AutoConfig
 
 from bench.errors import NotApplicable, UsageError
 from bench.grid import seeds
-from bench.grid.models import Model
+from bench.grid.models import Model, resolved
 from bench.measure.parameters import ParameterCount
 from bench.plugins.method import Method
 from bench.plugins.task import Pooling, Task, TaskContext
@@ -69,11 +69,18 @@ def frame(model: Model, resolve: Callable[[str], Resolved]) -> Frame:
         SourceError: for a model that is not shipped and unavailable.
     """
     if model.shape is not None:
-        return Frame(AutoConfig.for_model(**model.shape.config), model.shape.single, model.shape.pair)
-    path = resolve(model.source).path
-    tokenizer = load_tokenizer(path)
+        return Frame(_named(AutoConfig.for_model(**model.shape.config), model), model.shape.single, model.shape.pair)
+    found = resolve(model.source)
+    tokenizer = load_tokenizer(found.path)
     templates = special_tokens(tokenizer, False), special_tokens(tokenizer, True)
-    return Frame(load_config(path), *templates, lacks_pooler(path))
+    config = _named(load_config(found.path), resolved(model, found.revision))
+    return Frame(config, *templates, lacks_pooler(found.path))
+
+
+def _named(config: PreTrainedConfig, model: Model) -> PreTrainedConfig:
+    """With the name that cells give the model, which stands in saved adapters and so counts in their bytes."""
+    config.name_or_path = model.name
+    return config
 
 
 def count(frame: Frame, method: Method, task: TaskContext) -> Count:

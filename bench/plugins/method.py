@@ -16,7 +16,7 @@ from bench.plugins.recipe import Recipe
 from bench.plugins.search_space import Space
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
     from transformers import PreTrainedConfig, PreTrainedModel
 
     from bench.plugins.task import Pooling, TaskContext
@@ -79,12 +79,8 @@ class Method:
 
     def save(self, model: nn.Module, folder: Path) -> None:
         """Write what was trained, head included, as `adapter.safetensors`, and `adapter.json`: by which method."""
-        from safetensors.torch import save as to_bytes
-
-        folder.mkdir(parents=True, exist_ok=True)
-        trained = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
-        # Not by save_file, which makes files that only their owner can read.
-        (folder / "adapter.safetensors").write_bytes(to_bytes(trained, metadata={"format": "pt"}))
+        trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        write_tensors(trained, folder / "adapter.safetensors")
         self.describe(folder)
 
     def describe(self, folder: Path, **more: Any) -> None:
@@ -98,19 +94,37 @@ class Method:
         Raises:
             ValueError: if the file does not hold exactly the tensors that train, in their shapes.
         """
-        import torch
         from safetensors.torch import load_file
 
-        saved = load_file(folder / "adapter.safetensors")
         trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        if saved.keys() != trained.keys():
-            odd = ", ".join(sorted(saved.keys() ^ trained.keys())[:3])
-            raise ValueError(f"The adapter in {folder} does not fit this model: {odd}")
-        with torch.no_grad():
-            for name, parameter in trained.items():
-                if saved[name].shape != parameter.shape:
-                    raise ValueError(f"The adapter in {folder} does not fit this model: shape of {name}")
-                parameter.copy_(saved[name])
+        fill(trained, load_file(folder / "adapter.safetensors"), folder)
+
+
+def write_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Write tensors as a safetensors file, and its folder."""
+    from safetensors.torch import save
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # Not by save_file, which makes files that only their owner can read.
+    plain = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    file.write_bytes(save(plain, metadata={"format": "pt"}))
+
+
+def fill(tensors: Mapping[str, Tensor], saved: Mapping[str, Tensor], folder: str | Path) -> None:
+    """Copy saved tensors into a model's own of the same names; nothing is changed unless all of them fit.
+
+    Raises:
+        ValueError: if the names or shapes differ; folder: where they come from, for the message.
+    """
+    import torch
+
+    odd = sorted(saved.keys() ^ tensors.keys())
+    odd += [name for name in tensors if name in saved and saved[name].shape != tensors[name].shape]
+    if odd:
+        raise ValueError(f"The adapter in {folder} does not fit this model: {', '.join(odd[:3])}.")
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            tensor.copy_(saved[name])
 
 
 class MethodFamily:

@@ -220,6 +220,12 @@ def special_tokens(tokenizer: PreTrainedTokenizerBase, pair: bool) -> tuple[int,
     return tuple(token for token, is_special in special if is_special)
 
 
+def base_name(config: PreTrainedConfig) -> str:
+    """What a saved adapter calls its base model: of a folder's path, which is of one machine, the last part."""
+    name = str(config.name_or_path)
+    return Path(name).name if Path(name).is_dir() else name
+
+
 def backbone(model: PreTrainedModel) -> nn.Module:
     """The pretrained part of a model with a head."""
     part: nn.Module = getattr(model, model.base_model_prefix)

@@ -74,6 +74,12 @@ def pool(model: PreTrainedModel, pooling: HeadPooling) -> None:
     model.base_model.register_forward_hook(partial(_pooled, pooling), with_kwargs=True)
 
 
+def pools_states(model: PreTrainedModel) -> bool:
+    """Whether `pool` is on a model: no other library's model then predicts the same from its weights."""
+    hooks = model.base_model._forward_hooks.values()
+    return any(isinstance(hook, partial) and hook.func is _pooled for hook in hooks)
+
+
 def reads_last_token(model: PreTrainedModel) -> bool:
     """Whether it is a decoder whose head for whole texts scores every position and takes the last token's."""
     from torch import nn

@@ -12,19 +12,18 @@ one call with `model(**inputs, adapters=...)`: a name, or one name or index an e
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from pydantic import BaseModel, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from bench.errors import first_error
-from bench.train.model import draw_head, special_tokens
+from bench.plugins.method import fill, write_tensors
+from bench.train.model import base_name, draw_head, special_tokens
 from methods.pasta.attachment import Attachment, Choice, attachment, trained_head
 from methods.pasta.families import family_of
 from methods.pasta.params import PastaParams
@@ -150,9 +149,7 @@ def save(model: PreTrainedModel, folder: str | Path, name: str | None = None) ->
         num_labels=_output_layer(model, head).out_features if len(parameters) > 1 else None,
     )
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {key: parameter.detach().cpu().contiguous() for key, parameter in parameters.items()}
-    (folder / WEIGHTS).write_bytes(to_bytes(tensors, metadata={"format": "pt"}))
+    write_tensors({key: parameter.cpu() for key, parameter in parameters.items()}, folder / WEIGHTS)
     (folder / ABOUT).write_text(about.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
@@ -182,7 +179,7 @@ def load(model: PreTrainedModel, folder: str | Path, name: str = DEFAULT) -> Pre
         vectors = SpecialTokenVectors(about.params, model.config, about.special_ids)
         head = _further_head(model, about.num_labels) if about.num_labels else None
     parameters = _parameters(model, vectors, head) if about.num_labels else {"vectors": vectors.vectors}
-    _fill(parameters, tensors, folder)
+    fill(parameters, tensors, folder)
     if exists:
         use(model, name)
     else:
@@ -229,10 +226,8 @@ def _output_layer(model: PreTrainedModel, head: nn.ModuleDict | None) -> Any:
 
 def _base(model: PreTrainedModel) -> Base:
     config = model.config
-    name = str(config.name_or_path)
     return Base(
-        # A folder's path says where it lies on one machine; its last part says what it is.
-        name=Path(name).name if Path(name).is_dir() else name,
+        name=base_name(config),
         revision=getattr(config, "_commit_hash", None),
         model_type=config.model_type,
         hidden_size=config.hidden_size,
@@ -262,14 +257,3 @@ def _require_fit(model: PreTrainedModel, about: Saved, folder: str | Path) -> No
                 f"The adapter in {folder} does not fit this model: it was trained on {its.name}, whose {what} is "
                 f"{getattr(its, what)}, and this model's is {getattr(mine, what)}."
             )
-
-
-def _fill(parameters: Mapping[str, Tensor], tensors: Mapping[str, Tensor], folder: str | Path) -> None:
-    """Copy saved tensors into parameters; nothing is changed unless all of them fit."""
-    odd = sorted(tensors.keys() ^ parameters.keys())
-    odd += [name for name in parameters if name in tensors and tensors[name].shape != parameters[name].shape]
-    if odd:
-        raise ValueError(f"The adapter in {folder} does not fit this model: {', '.join(odd[:3])}.")
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(tensors[name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,12 @@ def test_an_adapter_comes_back_with_its_parameters(tiny: Any, folder: Path, tmp_
     assert (method.name, method.params.r, method.params.targets) == ("lora", 3, ("query", "key"))
     module = restore(tiny.model("classification"), method, folder, tiny.context("classification"))
     method.save(module, tmp_path / "again")
-    for file in ("adapter.json", "adapter.safetensors"):
-        assert (tmp_path / "again" / file).read_bytes() == (folder / file).read_bytes()
+    files = {file.name: file for file in folder.iterdir()}
+    weights = files.pop("adapter_model.safetensors")
+    assert files.keys() == {"adapter.json", "adapter_config.json"}
+    assert (tmp_path / "again" / weights.name).read_bytes() == weights.read_bytes()
+    for name, file in files.items():
+        assert json.loads((tmp_path / "again" / name).read_text()) == json.loads(file.read_text())
 
 
 @pytest.mark.parametrize(
@@ -66,9 +71,9 @@ def test_weights_that_do_not_fit_are_an_error(tiny: Any, folder: Path, weights: 
     method, model = saved_method(folder, registry.methods()), tiny.model("classification")
     match weights:
         case None:
-            (folder / "adapter.safetensors").unlink()
+            (folder / "adapter_model.safetensors").unlink()
         case "no tensors":
-            (folder / "adapter.safetensors").write_text(weights)
+            (folder / "adapter_model.safetensors").write_text(weights)
         case "another method's":
             method = build_method(registry.methods(), parse("head"))
         case _:
