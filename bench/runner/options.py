@@ -75,6 +75,10 @@ class Options:
     timeout: Annotated[float | None, Cli(float, "Time limit for one cell, in seconds.", least=0.001)] = None
     force: Annotated[bool, Cli(bool, "Rerun finished cells.")] = False
     keep_adapters: Annotated[bool, Cli(bool, "Keep trained adapters under RESULTS/adapters/CELL.")] = False
+    track: Annotated[
+        Names | None,
+        Cli(list[str], "Log cells live by tensorboard, wandb, mlflow or trackio; repeatable, or separated by commas."),
+    ] = None
     skip_unfit: Annotated[bool, Cli(bool, "Skip cells that are predicted not to fit into memory.")] = False
     frozen: Annotated[
         PathLike | None, Cli(Path, "Lock file of `freeze`: refuse other libraries, sources, profiles or code.")

@@ -208,6 +208,7 @@ def _assignments(
             results=request.results.resolve(),
             keep_adapter=request.options.keep_adapters,
             recipe_sources=changed.sources,
+            track=tuple(request.track),
         )
 
 

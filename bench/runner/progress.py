@@ -75,6 +75,8 @@ class GridDisplay(AbstractContextManager["GridDisplay"]):
     def progressed(self, cell: Cell, data: Mapping[str, Any]) -> None:
         task = self._running[cell.id]
         self._progress.update(task.id, completed=data.get("step"), total=data.get("steps"), **data)
+        if "warning" in data:
+            self._print(one_line(f"        {title(cell)}: {data['warning']}"))
         silent = time.monotonic() - self._printed_at
         if not self._console.is_terminal and silent > SIGN_OF_LIFE_SECONDS and "loss" in data:
             self._print(f"        {title(cell)}: {_described(task)}")

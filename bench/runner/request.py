@@ -19,6 +19,7 @@ from bench.plugins.task import Pooling
 from bench.runner import own_data
 from bench.runner.options import DEFAULT_RESULTS, Names, Options, PathLike, Seeds
 from bench.suggestions import suggest
+from bench.train import tracking
 
 POOLINGS = get_args(Pooling)
 EXECUTORS = LOCAL, RAY = "local", "ray"
@@ -40,6 +41,7 @@ class Request:
     mirror: Path | None = None
     plugins: Sequence[Path] = ()
     recipes: RecipeStore = field(default_factory=RecipeStore)
+    track: Sequence[str] = ()
 
     @classmethod
     def of(cls, options: Options) -> Request:
@@ -60,6 +62,7 @@ class Request:
             mirror=None if options.mirror is None else Path(options.mirror),
             plugins=(*paths(options.plugin), *([own] if own else [])),
             recipes=RecipeStore(None if options.recipes is None else Path(options.recipes)),
+            track=tracking.wanted(split_list(_joined(options.track or ()))),
         )
         if not request.tasks:
             raise UsageError("No task was given; `python -m bench list tasks` shows them.")

@@ -16,7 +16,7 @@ class Assignment:
     data, model: where the task's and the model's files are. plugins: files given with --plugin. workers: how many
     workers run on the machine. results: the folder for the record; None: only the caller gets it. keep_adapter: save
     the trained adapter in that folder, too. recipe_sources: where the settings of `cell.recipe` are from. retries: of
-    each attempt that was lost with its machine, how far it had got.
+    each attempt that was lost with its machine, how far it had got. track: the trackers that log the cell.
     """
 
     cell: Cell
@@ -28,3 +28,4 @@ class Assignment:
     keep_adapter: bool = False
     recipe_sources: Mapping[str, str] = field(default_factory=dict)
     retries: list[str] = field(default_factory=list)
+    track: tuple[str, ...] = ()

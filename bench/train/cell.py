@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import cast
 
@@ -18,7 +18,7 @@ from bench.measure import environment
 from bench.measure.flops import forward_flops
 from bench.measure.machine import matmul_gflops
 from bench.measure.memory import KINDS, MIB, CudaPeak, TensorPeak, process_peak_mib, storage_bytes
-from bench.measure.time import RATES, Timeline, throughput
+from bench.measure.time import RATES, Step, Timeline, throughput
 from bench.plugins import registry
 from bench.plugins.metric import answers_alike, constant_answer, score
 from bench.records.packed import PackedList
@@ -159,9 +159,9 @@ class CellRun:
             compute()
         self.train_peak_bytes = max(peak.peak_bytes or 0, self.train_peak_bytes or 0)
 
-    def _on_step(self, step: int, steps: int, loss: float) -> None:
-        self.record.last_step = step
-        self.on_progress({"step": step, "steps": steps, "loss": loss})
+    def _on_step(self, steps: int, losses: Sequence[float], timed: Sequence[Step]) -> None:
+        self.record.last_step = step = len(losses)
+        self.on_progress({"step": step, "steps": steps, "loss": losses[-1], "losses": losses, "timed": timed})
 
     def _validate(self) -> float | None:
         with self.timeline.phase("validate"), self.train_memory.paused():

@@ -41,7 +41,8 @@ class TrainingError(Exception):
 class Callbacks:
     """What a training calls.
 
-    on_progress: with the step, the number of steps and the loss, about twice a second and for the first and last step.
+    on_progress: with the number of steps, and the losses and times of all steps so far, about twice a second, for the
+    first and last step, and before each validation.
     validate: gives the score on the validation split. It is called every `validate_every` steps and after the last one,
     or after each epoch where that is None. The trained tensors with the best score (the first of equal ones) are
     restored at the end.
@@ -50,7 +51,7 @@ class Callbacks:
     backbone's outputs were computed before the first step it is called a second time, for that.
     """
 
-    on_progress: Callable[[int, int, float], None] = lambda step, steps, loss: None
+    on_progress: Callable[[int, Sequence[float], Sequence[Step]], None] = lambda total, losses, steps: None
     validate: Callable[[], float | None] | None = None
     validate_every: int | None = None
     higher_is_better: bool = True
@@ -195,14 +196,14 @@ def train(
             state.schedule.step()
             had_gradient = had_gradient or any(p.grad is not None and bool(p.grad.any()) for p in state.trained)
             state.optimizer.zero_grad(set_to_none=True)
-        if step in (1, total) or time.monotonic() - reported > PROGRESS_SECONDS:
-            callbacks.on_progress(step, total, _loss_at(losses, step))
-            clock.read()
-            reported = time.monotonic()
         every = callbacks.validate_every
-        if callbacks.validate is not None and (ends_epoch if every is None else step % every == 0 or step == total):
-            _loss_at(losses, step)  # a loss that is not finite says more than predictions made after it
-            best.add(step, callbacks.validate())
+        validate = callbacks.validate if (ends_epoch if every is None else step % every == 0 or step == total) else None
+        if validate is not None or step in (1, total) or time.monotonic() - reported > PROGRESS_SECONDS:
+            # Before a validation: a loss that is not finite says more than predictions made after it.
+            callbacks.on_progress(total, _checked(losses[:step], total), clock.read())
+            reported = time.monotonic()
+        if validate is not None:
+            best.add(step, validate())
             model.train()
     void = None if had_gradient else "every gradient was zero"
     if had_gradient and all(torch.equal(_sample(p), old) for p, old in zip(state.trained, before, strict=True)):
@@ -343,13 +344,8 @@ def _sample(parameter: nn.Parameter) -> Tensor:
     return parameter.detach().flatten()[:1024].clone()
 
 
-def _loss_at(losses: Tensor, step: int) -> float:
-    """The loss of a step, the newest; TrainingError if it is not finite, naming the first such step."""
-    loss = float(losses[step - 1])
-    return loss if math.isfinite(loss) else _checked(losses[:step], len(losses))[-1]
-
-
 def _checked(losses: Tensor, total: int) -> list[float]:
+    """The losses; TrainingError if one is not finite, naming the first such step."""
     curve: list[float] = losses.cpu().tolist()
     for step, loss in enumerate(curve, start=1):
         if not math.isfinite(loss):

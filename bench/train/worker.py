@@ -17,6 +17,7 @@ from bench.train.assignment import Assignment
 from bench.train.cell import CellRun
 from bench.train.failures import is_out_of_memory, leaves_process_unfit
 from bench.train.model import quiet_libraries
+from bench.train.tracking import Tracking
 
 # With what they import, these are nearly all that any cell loads.
 PRELOADED = (
@@ -45,14 +46,16 @@ def run(assignment: Assignment, on_progress: Report) -> Any:
 
     After a lack of memory and after an error of the device the worker asks to be replaced.
     """
-    freeze_gc()  # what the last cell imported; none of its own objects are alive now
+    tracking = Tracking(assignment, on_progress)
+    freeze_gc()  # what the last cell and trackers imported; none of its own objects are alive now
     return_freed_memory()
-    record, unfit = run_cell(assignment, on_progress)
+    record, unfit = run_cell(assignment, tracking.report)
     if assignment.results is not None:
         # Not by the driver: if the driver dies now, the finished cell is not lost. If writing fails here, the driver
         # tries again, and ends the run if it cannot either.
         with suppress(StoreError):
             Store(assignment.results).write(record)
+    tracking.finish(record)  # after the record is written: a tracker that takes long risks nothing
     return Retire(record) if unfit else record
 
 

@@ -54,6 +54,15 @@ def test_one_line_on_an_ended_cell() -> None:
     assert outcome_line(late) == "lora[r=4] on sms-spam, seed 2: timeout at step 7: a case of timeout"
 
 
+def test_a_warning_names_its_cell() -> None:
+    with show([cell()]) as display:
+        display.started(cell())
+        display.progressed(cell(), {"warning": "not logged by mlflow: \x1b[2Jgone"})
+    assert isinstance(display._console.file, io.StringIO)
+    assert "head on sms-spam, seed 0: not logged by mlflow: " in display._console.file.getvalue()
+    assert "\x1b[2J" not in display._console.file.getvalue()
+
+
 # The time left
 
 
