@@ -1,4 +1,4 @@
-"""What notebooks and scripts call: `bench.load` and `bench.run`, both of which give pandas frames."""
+"""What notebooks and scripts call: `bench.load` and `bench.run`, which give pandas frames, and `bench.load_adapter`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from inspect import Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_type_hints
 
+from bench.errors import SourceError, UsageError
 from bench.leaderboard.load import load_records
 from bench.runner.options import DECLARED, DEFAULT_RESULTS, Options, PathLike
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import nn
+    from transformers import PreTrainedTokenizerBase
 
     from bench.leaderboard.tables import Tables
     from bench.records.record import Record
@@ -199,6 +202,46 @@ def load(*folders: str | Path, profile: str | None = None) -> Results:
     found_in = [Path(folder) for folder in folders] or [DEFAULT_RESULTS]
     found = load_records(found_in, profile)
     return Results(found.records, found.notes, found_in)
+
+
+def load_adapter(
+    folder: PathLike,
+    *,
+    model: PathLike | None = None,
+    plugin: PathLike | Iterable[PathLike] = (),
+    mirror: PathLike | None = None,
+) -> tuple[nn.Module, PreTrainedTokenizerBase]:
+    """The tuned model of a folder that `run --keep-adapters` wrote, in evaluation mode on the CPU, and its tokenizer.
+
+    Call it as `model(**tokenizer(text, truncation=True, return_tensors="pt")).logits`. The base model is the one that
+    the adapter was trained on, with the pooling that it was trained with.
+
+    Args:
+        folder: such as "results/local/adapters/lora-rt-polarity-seed0".
+        model: where the base model is now, if its reference in the folder's cell.json does not lead to it.
+        plugin: files of methods of your own. mirror: as for `run`.
+
+    Raises:
+        BenchError: for a folder that holds no adapter, an unknown method, or a base model that is not here or another.
+    """
+    from bench.plugins import registry
+    from bench.runner.request import paths
+    from bench.sources.resolve import resolve
+    from bench.train import kept
+    from bench.train.adaptation import saved_method
+
+    about, source = kept.read(Path(folder)), None if model is None else Path(model).expanduser().resolve()
+    method = saved_method(Path(folder), registry.methods(paths(plugin)))
+    try:
+        found = resolve(str(source or about.model_source), mirror=None if mirror is None else Path(mirror))
+    except SourceError as error:
+        raise SourceError(f"{error} Give the base model with model=FOLDER.") from None
+    if found.revision != about.model_revision:
+        raise UsageError(
+            f"{folder} was trained on {about.model}, {about.model_revision}, and {source or about.model_source} is "
+            f"{found.revision}. Give the right one with model=FOLDER."
+        )
+    return kept.load(Path(folder), about, method, found.path)
 
 
 def _takes(build: Callable[P, Options]) -> Callable[[Callable[[Options], R]], Callable[P, R]]:

@@ -24,7 +24,7 @@ from bench.plugins.recipe import Recipe
 from bench.plugins.task import TaskContext
 from bench.profiles import Profile
 from bench.train import kernels, modes
-from bench.train.adaptation import Adapted, save
+from bench.train.adaptation import Adapted, saved_bytes
 from bench.train.data import Batch
 from bench.train.features import LIMIT_BYTES, is_fixed, read_by_head, row_bytes
 from bench.train.loop import TrainState
@@ -135,7 +135,7 @@ def adapter_bytes(method: Method, adapted: Adapted) -> int:
     if trained > _SAVED_FOR_REAL:
         return trained
     fill_meta(adapted.module, "cpu")
-    return save(method, adapted)
+    return saved_bytes(method, adapted)
 
 
 def _batch(config: PreTrainedConfig, task: TaskContext, shape: Shape, device: str) -> Batch:

@@ -135,6 +135,8 @@ CELLS = (
     *_VERSIONS,
     Column("collapsed", "string", "Why the training came to nothing; empty if it did not, or is not known to have."),
     _POOLING,
+    Column("adapter", "string", "Folder of the trained adapter within the results folder of the run; empty where none "
+           "was kept."),
 )  # fmt: skip
 
 PAIRS = (

@@ -148,6 +148,7 @@ def _cell_line(row: Row, record: Record) -> dict[str, Any]:
         "started_at": record.started_at,
         "code": record.cell.code,
         "collapsed": record.collapsed,
+        "adapter": record.adapter,
         "schema_version": record.schema_version,
         "bench_version": record.bench_version,
     }

@@ -14,12 +14,12 @@ from bench.plugins.recipe import Recipe
 from bench.records.packed import PackedList
 from bench.version import __version__
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 # 1 had no extra tests; 2 no labels, inference FLOPs and machine speed; 3 no word on whether throughput was exclusive;
 # 4 no retries; 5 no trials of a recipe, and test alone was scored; 6 no sources of a recipe; 7 no collapsed trainings,
-# and the number of an epoch in place of the steps of validations
+# and the number of an epoch in place of the steps of validations; 8 no folder of the adapter
 COLLAPSED_SINCE = 8
-READABLE_VERSIONS = (1, 2, 3, 4, 5, 6, 7, 8)
+READABLE_VERSIONS = (1, 2, 3, 4, 5, 6, 7, 8, 9)
 
 Status = Literal["ok", "oom", "error", "timeout", "interrupted", "skipped"]
 FAILED: tuple[Status, ...] = ("error", "oom", "timeout", "interrupted")  # "skipped" is on purpose
@@ -140,9 +140,10 @@ class Record(_Part):
     collapsed: why the training came to nothing. notes: what is doubtful about the cell, a sentence each. predictions
     and references: one entry a test example, in the split's order. shares: what each of them has in the score, where
     the metric is not built in; the others' are computed when they are used. extra_tests: these five for each extra test
-    of the task. recipe_sources: where each setting of the recipe is from, see bench.grid.recipes. inference_flops: of
-    one forward pass over the test example of median length. losses: one a step. timeline: seconds by phase, with the
-    untracked rest and the total. retries: how far each earlier attempt got that was lost with its machine.
+    of the task. recipe_sources: where each setting of the recipe is from, see bench.grid.recipes. adapter: the folder
+    that the trained adapter was kept in, within the results folder. inference_flops: of one forward pass over the test
+    example of median length. losses: one a step. timeline: seconds by phase, with the untracked rest and the total.
+    retries: how far each earlier attempt got that was lost with its machine.
     """
 
     schema_version: Count = SCHEMA_VERSION
@@ -171,6 +172,7 @@ class Record(_Part):
     recipe_sources: dict[str, str] = Field(default_factory=dict)
     parameters: Parameters | None = None
     adapter_bytes: Count | None = None
+    adapter: str | None = None
     inference_flops: Count | None = None
     memory: Memory | None = None
     speed: Speed | None = None

@@ -31,10 +31,6 @@ class Store:
     def path(self, cell_id: str) -> Path:
         return self.records / f"{cell_id}.json"
 
-    def adapter(self, cell_id: str) -> Path:
-        """The folder of a cell's trained adapter, see `--keep-adapters`."""
-        return self.root / "adapters" / cell_id
-
     def write(self, record: Record) -> None:
         """Write a record. A damaged file in its place is moved to `damaged`, so that it can be examined.
 

@@ -74,7 +74,7 @@ class Options:
     ] = None
     timeout: Annotated[float | None, Cli(float, "Time limit for one cell, in seconds.", least=0.001)] = None
     force: Annotated[bool, Cli(bool, "Rerun finished cells.")] = False
-    keep_adapters: Annotated[bool, Cli(bool, "Keep trained adapters under RESULTS/adapters/CELL.")] = False
+    keep_adapters: Annotated[bool, Cli(bool, "Keep trained adapters under RESULTS/adapters.")] = False
     track: Annotated[
         Names | None,
         Cli(list[str], "Log cells live by tensorboard, wandb, mlflow or trackio; repeatable, or separated by commas."),

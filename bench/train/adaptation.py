@@ -89,28 +89,21 @@ def put_on_scale(adapted: Adapted, mean: float, std: float) -> bool:
     return True
 
 
-def save(method: Method, adapted: Adapted, folder: Path | None = None) -> int:
-    """Save what was trained, head included, and give its size in bytes; folder: None: delete it again.
+def write(method: Method, adapted: Adapted, folder: Path) -> int:
+    """Write what was trained, head included, into a new folder, and give its size in bytes."""
+    method.save(adapted.module, folder)
+    if adapted.pooling != "model":
+        about = folder / ABOUT
+        said = json.loads(about.read_bytes()) if about.is_file() else {}  # a plugin's own format may have none
+        text = json.dumps({**said, "pooling": adapted.pooling}, indent=2)
+        about.write_text(text + "\n", encoding="utf-8")
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
-    The folder is written under another name and renamed when it is complete: nothing is written through a link, and no
-    adapter is half of one run and half of another.
-    """
-    if folder is not None:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".adapter-", dir=folder and folder.parent) as temporary:
-        target = Path(temporary) / "adapter"
-        method.save(adapted.module, target)
-        if adapted.pooling != "model":
-            about = target / ABOUT
-            said = json.loads(about.read_bytes()) if about.is_file() else {}  # a plugin's own format may have none
-            text = json.dumps({**said, "pooling": adapted.pooling}, indent=2)
-            about.write_text(text + "\n", encoding="utf-8")
-        size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
-        if folder is not None:
-            if folder.exists() or folder.is_symlink():
-                folder.rename(Path(temporary) / "before")
-            target.rename(folder)
-        return size
+
+def saved_bytes(method: Method, adapted: Adapted) -> int:
+    """The size of what `write` writes."""
+    with tempfile.TemporaryDirectory() as temporary:
+        return write(method, adapted, Path(temporary) / "adapter")
 
 
 class SavedAdapter(BaseModel):

@@ -23,12 +23,12 @@ from bench.plugins import registry
 from bench.plugins.metric import answers_alike, constant_answer, score
 from bench.records.packed import PackedList
 from bench.records.record import ExtraTest, Memory, Parameters, Speed, new_record
-from bench.records.store import Store
 from bench.train import kernels, modes
-from bench.train.adaptation import adapt, put_on_scale, save
+from bench.train.adaptation import adapt, put_on_scale, saved_bytes
 from bench.train.assignment import Assignment
 from bench.train.data import prepare
 from bench.train.evaluation import predict, predict_largest_batch
+from bench.train.kept import keep
 from bench.train.loop import Callbacks, total_steps, train
 from bench.train.model import load_config, load_model, quiet_libraries
 
@@ -240,11 +240,12 @@ class CellRun:
     def save(self) -> None:
         """Save what was trained, for its size or to keep it."""
         results = self.assignment.results if self.assignment.keep_adapter else None
-        folder = None if results is None else Store(results).adapter(self.cell.id)
         scaled = self.task.kind != "regression" or put_on_scale(self.adapted, *self.data.splits["train"].scale)
-        if folder is not None and not scaled:
-            self.record.notes.append(NO_BIAS)
-        self.record.adapter_bytes = save(self.method, self.adapted, folder)
+        if results is None:
+            self.record.adapter_bytes = saved_bytes(self.method, self.adapted)
+            return
+        self.record.notes += [] if scaled else [NO_BIAS]
+        self.record.adapter_bytes = keep(results, self.method, self.adapted, self.record, self.task)
 
     def enter_costs(self) -> None:
         """Enter memory and throughput into the record."""

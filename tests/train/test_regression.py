@@ -16,18 +16,19 @@ import torch
 from made import cell
 from safetensors.torch import load_file
 
+import bench
 from bench.check import examples
 from bench.errors import SourceError
 from bench.grid.suites import Budget
 from bench.plugins import registry
 from bench.plugins.task import Example
 from bench.records.record import Record
+from bench.sources.digest import tree_digest
 from bench.train import cell as cells
 from bench.train import worker
-from bench.train.adaptation import Adapted, put_on_scale, restore, saved_method
+from bench.train.adaptation import Adapted, put_on_scale
 from bench.train.assignment import Assignment
 from bench.train.data import Scale, encode, read
-from bench.train.model import context, load_model, load_tokenizer
 
 PLUGIN = """
 import random
@@ -57,7 +58,7 @@ class Run:
     """Cells of the tiny BERT on the same task at two scales, each run once, with its adapter."""
 
     def __init__(self, folder: Path) -> None:
-        tiny_bert.save(folder / "model", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+        self.model = tiny_bert.save(folder / "model", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
         self.folder, self.plugin = folder, folder / "scaled.py"
         self.plugin.write_text(PLUGIN, encoding="utf-8")
         self.record = cache(self._record)
@@ -67,7 +68,7 @@ class Run:
         recipe = {"epochs": 8.0, "min_steps": 0, "batch_size": 8, "learning_rate": 1e-3 if method == "full" else 1e-2}
         made = cell(
             method, params=plugin.Params().model_dump(mode="json"), task=task, profile=tiny_bert.profile(threads=1),
-            budget=Budget(), recipe=recipe,
+            budget=Budget(), recipe=recipe, model_source=str(self.model), model_revision=tree_digest(self.model),
         )  # fmt: skip
         job = Assignment(
             made, self.folder, self.folder / "model", (self.plugin,), 1, self.folder / "results", keep_adapter=True
@@ -103,19 +104,14 @@ def test_a_large_scale_is_learned(run: Run) -> None:
     assert record.losses[0] == pytest.approx(1, abs=0.7)  # of standardised targets, by a head that is almost zero
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [*METHODS, "bitfit"])
 def test_a_saved_adapter_predicts_on_the_original_scale(run: Run, method: str) -> None:
     record = run.record(method, "large")
     assert record.notes == []
-    folder = run.folder / "results" / "adapters" / record.id
+    folder = run.folder / "results" / (record.adapter or "")
+    assert folder.name == f"{method}-large-seed0"
+    module, tokenizer = bench.load_adapter(folder)
     task = registry.tasks([run.plugin]).get("large").plugin()
-    tokenizer = load_tokenizer(run.folder / "model")
-    module = restore(
-        load_model(run.folder / "model", "regression", 1),
-        saved_method(folder, registry.methods()),
-        folder,
-        context(task, tokenizer),
-    ).eval()
     test = encode(task, task.read(run.folder)["test"], tokenizer)
     with torch.no_grad():
         found = [float(module(**test.batch([at]).inputs).logits) for at in range(len(test))]
