@@ -42,6 +42,7 @@ def full() -> Record:
         recipe_sources={"epochs": "suite mine"},
         parameters=parameters(),
         adapter_bytes=4608,
+        adapter="adapters/head-tiny-seed0",
         inference_flops=645_600_768,
         memory=memory(),
         speed=speed(void="every gradient was zero"),
