@@ -66,8 +66,8 @@ class Tracking:
         points: dict[int, dict[str, Any]] = {at: {"loss": loss} for at, loss in enumerate(losses, self._step + 1)}
         self._step += len(losses)
         now = points.setdefault(self._step, {})
-        if timed:
-            now["examples_per_second"] = sum(step.examples for step in timed) / sum(step.seconds for step in timed)
+        if seconds := sum(step.seconds for step in timed):
+            now["examples_per_second"] = sum(step.examples for step in timed) / seconds
             now["process_peak_mib"] = process_peak_mib()
         now["validation"] = data.get("validation")
         self._log(points)
@@ -85,8 +85,9 @@ class Tracking:
     def _log(self, points: Mapping[int, Mapping[str, Any]]) -> None:
         known = {step: {k: v for k, v in values.items() if v is not None} for step, values in points.items()}
         known = {step: values for step, values in known.items() if values}
-        for run in self._runs if known else ():
-            run.log(known)
+        for run in self._runs:
+            for step, values in known.items():
+                run.log(values, step)
 
 
 class _Run:
@@ -103,14 +104,8 @@ class _Run:
         Thread(target=self._work, name=f"tracker {name}", daemon=True).start()
         self._do(lambda: self._begin(assignment))
 
-    def log(self, points: Mapping[int, Mapping[str, Any]]) -> None:
-        """Log values by step and name."""
-
-        def log() -> None:
-            for step, values in points.items():
-                self._tracker.log(dict(values), step=step)
-
-        self._do(log)
+    def log(self, values: dict[str, Any], step: int) -> None:
+        self._do(lambda: self._tracker.log(values, step=step))
 
     def describe(self, texts: dict[str, str]) -> None:
         """Add texts to what describes the run."""
