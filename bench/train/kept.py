@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from bench.errors import UsageError, first_error
 from bench.plugins.method import Method
 from bench.plugins.specs import method_label
 from bench.plugins.task import Kind, Task, TaskContext
 from bench.records.record import Record
+from bench.sanitize import markdown
 from bench.train.adaptation import Adapted, restore, write
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ class Kept(BaseModel):
 
     labels: in the order of the outputs; none for a regression. max_length: tokens at which inputs were cut.
     """
-
-    model_config = ConfigDict(extra="ignore")
 
     cell: str
     method: str
@@ -160,18 +159,20 @@ def _owner(folder: Path) -> str | None:
 
 def card(kept: Kept, record: Record, folder: Path) -> str:
     """The model card, in Markdown."""
-    recipe = record.recipe.model_dump(exclude_none=True) if record.recipe else {}
+    settings = record.recipe.model_dump(exclude_none=True) if record.recipe else {}
+    recipe = ", ".join(f"{name} {value}" for name, value in settings.items())
+    task = markdown(kept.task)
     lines = [
-        f"# {kept.method} on {kept.task}, seed {kept.seed}",
+        f"# {markdown(kept.method)} on {task}, seed {kept.seed}",
         "",
-        f"- Base model: {kept.model}, from `{kept.model_source}`, revision `{kept.model_revision}`",
-        f"- Task: {kept.task} ({kept.kind}, {'pairs of texts' if kept.pair else 'single texts'})",
-        *([f"- Labels, in order: {', '.join(kept.labels)}"] if kept.labels else []),
+        f"- Base model: {markdown(kept.model)}, from `{kept.model_source}`, revision `{kept.model_revision}`",
+        f"- Task: {task} ({kept.kind}, {'pairs of texts' if kept.pair else 'single texts'})",
+        *([f"- Labels, in order: {', '.join(map(markdown, kept.labels))}"] if kept.labels else []),
         f"- Score: {record.metric} {_number(record.score)} on test; a constant answer has "
         f"{_number(record.constant_score)}",
         *([f"- **The training came to nothing:** {record.collapsed}."] if record.collapsed else []),
-        f"- Recipe: {', '.join(f'{name} {value}' for name, value in recipe.items())}",
-        *(f"- Note: {note}" for note in record.notes),
+        f"- Recipe: {markdown(recipe)}",
+        *(f"- Note: {markdown(note)}" for note in record.notes),
         "",
         "## Loading it",
         "",

@@ -91,6 +91,15 @@ def test_names_are_for_people_and_differ_where_cells_do(grid: TinyGrid, tmp_path
     assert run(grid, None, "head").adapter is None
 
 
+def test_a_card_shows_labels_of_any_text_as_they_are(grid: TinyGrid, tmp_path: Path) -> None:
+    record = run(grid, tmp_path, "head")
+    folder = tmp_path / (record.adapter or "")
+    about = kept.read(folder).model_copy(update={"labels": ["a\n# b", "<b>"]})
+    (line,) = (line for line in kept.card(about, record, folder).splitlines() if line.startswith("- Labels"))
+    assert "# b" in line
+    assert "<b>" not in line
+
+
 def test_an_adapter_is_not_written_through_a_link(grid: TinyGrid, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "adapters").mkdir()
