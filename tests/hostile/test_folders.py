@@ -7,7 +7,6 @@ import io
 import json
 import os
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,7 +25,6 @@ from bench.records.machines import machine_kind
 from bench.records.record import Data, Record
 from bench.records.store import Store
 from bench.stats.per_example import MOST_RANKED
-from bench.train.adaptation import save
 
 TEXT = record().to_json()
 
@@ -104,28 +102,6 @@ def test_writing_replaces_a_link_and_leaves_its_target(tmp_path: Path) -> None:
     results.write(record())
     assert results.read(record().id) == record()
     assert mine.read_text() == "precious"
-
-
-def test_an_adapter_replaces_a_link_and_an_older_adapter(tmp_path: Path) -> None:
-    class Saves:
-        def save(self, module: Any, folder: Path) -> None:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "adapter.json").write_text("{}")
-
-    adapted = SimpleNamespace(module=None, pooling="model")
-    mine, target = tmp_path / "mine", tmp_path / "results" / "adapters" / "0123456789abcdef"
-    mine.mkdir()
-    (mine / "adapter.json").write_text("precious")
-    target.parent.mkdir(parents=True)
-    target.symlink_to(mine)
-    for _ in range(2):
-        assert save(Saves(), adapted, target) == 2  # type: ignore[arg-type]
-        assert not target.is_symlink()
-        (target / "left over").write_text("x")
-    assert (mine / "adapter.json").read_text() == "precious"
-    assert save(Saves(), adapted, target) == 2  # type: ignore[arg-type]
-    assert [file.name for file in target.iterdir()] == ["adapter.json"]
-    assert [file.name for file in target.parent.iterdir()] == [target.name]
 
 
 def test_a_workers_log_is_not_written_through_a_link(tmp_path: Path) -> None:

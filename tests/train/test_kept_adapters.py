@@ -79,7 +79,10 @@ def test_one_line_gives_a_cells_model_back(grid: TinyGrid, spec: str, pooling: s
 
 
 def test_names_are_for_people_and_differ_where_cells_do(grid: TinyGrid, tmp_path: Path) -> None:
-    plain, again = run(grid, tmp_path, "head"), run(grid, tmp_path, "head")
+    plain = run(grid, tmp_path, "head")
+    (tmp_path / "adapters" / "head-tiny-seed0" / "left over").write_text("of the earlier run")
+    again = run(grid, tmp_path, "head")
+    assert not (tmp_path / "adapters" / "head-tiny-seed0" / "left over").exists()
     assert plain.adapter == again.adapter == "adapters/head-tiny-seed0"
     other = run(grid, tmp_path, "head", preset="full")
     assert other.adapter == f"adapters/head-tiny-seed0-{other.id[:8]}"
