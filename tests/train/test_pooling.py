@@ -17,7 +17,7 @@ from bench.grid import seeds
 from bench.plugins import registry
 from bench.plugins.specs import build_method, parse
 from bench.plugins.task import Kind, Pooling
-from bench.train.adaptation import Adapted, adapt, restore, save, saved_method
+from bench.train.adaptation import Adapted, adapt, restore, saved_method, write
 from bench.train.data import encode
 from bench.train.features import features_of
 
@@ -141,7 +141,7 @@ def test_a_saved_adapter_names_its_pooling(spec: str, tmp_path: Path) -> None:
         for parameter in made.module.parameters():
             if parameter.requires_grad:
                 parameter.add_(0.05)
-    size = save(method(spec), made, tmp_path / "adapter")
+    size = write(method(spec), made, tmp_path / "adapter")
     assert size == sum(file.stat().st_size for file in (tmp_path / "adapter").rglob("*") if file.is_file())
     saved = saved_method(tmp_path / "adapter", registry.methods())
     plain = tiny_encoders.context("bert")  # says nothing of a pooling
@@ -155,13 +155,13 @@ def test_a_saved_adapter_names_its_pooling(spec: str, tmp_path: Path) -> None:
 def test_pasta_by_itself_refuses_an_adapter_with_a_pooling(tmp_path: Path) -> None:
     from methods import pasta
 
-    save(method("pasta"), adapted("pasta", "bert", "mean"), tmp_path / "adapter")
+    write(method("pasta"), adapted("pasta", "bert", "mean"), tmp_path / "adapter")
     with pytest.raises(ValueError, match="trained with mean pooling"):
         pasta.load(tiny_encoders.model("bert"), tmp_path / "adapter")
 
 
 def test_an_unknown_pooling_in_an_adapter_is_an_error(tmp_path: Path) -> None:
-    save(method("lora"), adapted("lora", "bert", "mean"), tmp_path / "adapter")
+    write(method("lora"), adapted("lora", "bert", "mean"), tmp_path / "adapter")
     about = tmp_path / "adapter" / "adapter.json"
     about.write_text(about.read_text().replace('"mean"', '"max"'))
     with pytest.raises(UsageError, match="pooling"):
@@ -238,7 +238,7 @@ def test_a_dense_layer_in_the_poolers_place_belongs_to_the_head(spec: str, tmp_p
     assert on_meta(config, method(spec), task).parameters == made.parameters
     with torch.no_grad():
         dense.bias.add_(0.1)
-    save(method(spec), made, tmp_path / "adapter")
+    write(method(spec), made, tmp_path / "adapter")
     saved = saved_method(tmp_path / "adapter", registry.methods())
     module = restore(tiny_encoders.model("bert"), saved, tmp_path / "adapter", tiny_encoders.context("bert")).eval()
     with torch.no_grad():
