@@ -125,6 +125,8 @@ def _prepared_for(page: Path, folder: Path, call: Bench) -> dict[str, str]:
                 "hub:OWNER/NAME": "./my-bert",
                 "roberta-base": "./my-bert",
             }
+        case "planning.md":
+            return {"results/standard": str(ROOT / "results" / "standard")}
         case "publishing.md":
             _write_block(folder / "PAGE.md", "board")
         case "results/README.md":
