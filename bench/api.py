@@ -226,6 +226,7 @@ def load_adapter(
     """
     from bench.plugins import registry
     from bench.runner.request import paths
+    from bench.sources.references import pinned
     from bench.sources.resolve import resolve
     from bench.train import kept
     from bench.train.adaptation import saved_method
@@ -233,7 +234,8 @@ def load_adapter(
     about, source = kept.read(Path(folder)), None if model is None else Path(model).expanduser().resolve()
     method = saved_method(Path(folder), registry.methods(paths(plugin)))
     try:
-        found = resolve(str(source or about.model_source), mirror=None if mirror is None else Path(mirror))
+        place = str(source or pinned(about.model_source, about.model_revision))
+        found = resolve(place, mirror=None if mirror is None else Path(mirror))
     except SourceError as error:
         raise SourceError(f"{error} Give the base model with model=FOLDER.") from None
     if found.revision != about.model_revision:

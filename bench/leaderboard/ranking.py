@@ -6,7 +6,6 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import combinations
 from typing import Any
 
@@ -14,8 +13,6 @@ import numpy as np
 
 from bench.leaderboard.rows import Group, Row, higher_is_better, metric_of, scores
 from bench.plugins import registry
-from bench.plugins.metric import Metric
-from bench.plugins.registry import Found
 from bench.records.record import Record
 from bench.stats import ALPHA
 from bench.stats.multiple import holm, letters, rank_groups
@@ -36,16 +33,10 @@ def sample(members: Iterable[Record]) -> Sample:
 
 def _shares(record: Record) -> Floats | None:
     """Stored for a metric that is not built in; computed for the others."""
-    if found := _metrics().get(str(record.metric)):
+    if found := registry.built_in_metrics().get(str(record.metric)):
         labels = record.data.labels if record.data else None
         return found.plugin().shares(list(record.predictions), list(record.references), labels)
     return np.array(record.shares) if len(record.shares) == len(record.references) > 1 else None
-
-
-@cache
-def _metrics() -> Mapping[str, Found[Metric]]:
-    """The built-in metrics, by name."""
-    return registry.metrics().built_in()
 
 
 def compare_rows(first: Iterable[Record], second: Iterable[Record]) -> Comparison | None:

@@ -30,6 +30,7 @@ class Tables:
     def __init__(self, records: Iterable[Record]) -> None:
         self._records = list(records)
         self._rows = by_row(self._records)
+        self._overall: dict[str | None, list[dict[str, Any]]] = {}
 
     def columns(self, name: str) -> tuple[str, ...]:
         return names(COLUMNS[name])
@@ -85,7 +86,9 @@ class Tables:
                 return (_cell_line(row, record) for row, members in self._rows.items() for record in members)
             case "pairs":
                 return pair_lines(self._rankings, self._rows, against)
-        return overall_lines(self._rankings, self._leaderboard, against)
+        if against not in self._overall:  # a legend asks for it again
+            self._overall[against] = overall_lines(self._rankings, self._leaderboard, against)
+        return self._overall[against]
 
 
 def _line(row: Row, members: Sequence[Record], ranking: Ranking) -> dict[str, Any]:

@@ -14,8 +14,9 @@ import inspect
 import pkgutil
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -55,6 +56,12 @@ def tasks(plugins: Iterable[Path] = ()) -> Registry[Task]:
 def metrics(plugins: Iterable[Path] = ()) -> Registry[Metric]:
     """Every metric: of bench/metrics/, of entry points `bench.metrics`, and of the files given."""
     return Registry(Metric).discover("bench.metrics", plugins)
+
+
+@cache
+def built_in_metrics() -> Mapping[str, Found[Metric]]:
+    """The metrics of this project, by name: what records, which know names alone, can be read with."""
+    return metrics().built_in()
 
 
 def metrics_of(task: type[Task] | Task, known: Registry[Metric]) -> list[Found[Metric]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from bench.leaderboard.columns import COLUMNS
+from bench.leaderboard.layout import label_of
 from bench.leaderboard.rows import Group, grouped
 from bench.records.record import Record
 from bench.report.charts import (
@@ -27,7 +28,7 @@ from bench.report.charts import (
     scatter,
     tooltip,
 )
-from bench.report.formatting import FLAG, UNKNOWN, row_label, shown, visible
+from bench.report.formatting import FLAG, UNKNOWN, shown, visible
 from bench.report.table import Cell, Table, View, flag_of, make_table
 from bench.report.verdict import Board, Verdict, in_letters, verdict
 
@@ -97,7 +98,7 @@ def _answer(
     constant: dict[str, int] = defaultdict(int)
     for row in rows:
         if row["n_constant"] is not None:
-            constant[row_label(row)] += row["n_constant"]
+            constant[label_of(row)] += row["n_constant"]
     for line in tables["overall"]:
         line["n_constant"] = constant.get(line["method"])
     pairs = [row for row in tables["pairs"] if "/" not in row["task"]]
@@ -145,13 +146,13 @@ def _point(row: Row, column: str, ends: tuple[float | None, float | None], best:
         score += f"\n95 % interval: {shown(ends[0], 'score')} to {shown(ends[1], 'score')}"
     worse = bool(in_letters(row)) and not in_letters(row) & in_letters(best)
     flag = f" {FLAG}" if flag_of(row) else ""
-    label = row_label(row)
+    label = label_of(row)
     return Point(row, label, row[column], *ends, worse, flag, tooltip(label, score, row))
 
 
 def _task(rows: Sequence[Row], records: Sequence[Record], styles: Styles) -> TaskCharts:
     task, scored = visible(rows[0]["task"]), [row for row in rows if row["score_mean"] is not None]
-    curves = losses(records, [row_label(row) for row in rows], styles)
+    curves = losses(records, [label_of(row) for row in rows], styles)
     if not scored:
         return TaskCharts(task, "no score", [], curves)
     best = scored[0]
@@ -173,7 +174,7 @@ def _matrix(rows: Sequence[Row], overall: Mapping[str, Row], styles: Styles) -> 
     columns = {f"task {task}": f"metric: {metric}" for task, metric in tasks.items()}
     by_label: dict[str, dict[str, Any]] = {}
     for row in rows:
-        label, mean = row_label(row), row["score_mean"]
+        label, mean = label_of(row), row["score_mean"]
         cells = by_label.setdefault(label, {**dict.fromkeys(columns, Cell(UNKNOWN, unknown=True)), **row})
         cells[f"task {row['task']}"] = Cell(
             shown(mean, "score"),

@@ -130,7 +130,7 @@ def costs_of(row: Row) -> str:
 
 def bounds_of(metric: str | None) -> tuple[float, float]:
     """Between which values a metric is; those of a metric that is not built in are unknown."""
-    found = registry.metrics().built_in().get(metric or "")
+    found = registry.built_in_metrics().get(metric or "")
     return found.plugin.bounds if found else (-math.inf, math.inf)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from bench.plugins.specs import method_label
+from bench.leaderboard.layout import p_text
 
 UNKNOWN = "–"
 FLAG = "†"  # beside a method with trainings that are no better than a constant answer
@@ -80,11 +80,6 @@ def assign_styles(labels: Iterable[str]) -> dict[str, Style]:
     return {label: Style(at % COLOURS, at % len(SHAPES)) for at, label in enumerate(ordered)}
 
 
-def row_label(row: Mapping[str, Any]) -> str:
-    """A table row's method with its parameters, as tables of methods and of pairs name it."""
-    return method_label(row["method"], row.get("method_params") or "")
-
-
 def column_label(key: str) -> str:
     """A column's name for people; that of a task is `task NAME`."""
     if key.startswith("task "):
@@ -121,7 +116,7 @@ def _digits(value: float | int, key: str) -> str:
     if key in SETTINGS:
         return f"{value:g}"
     if key.startswith("p_") or key.endswith("_p"):  # a p-value is never 0
-        return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+        return p_text(value)
     if key == "prose":
         return f"{value:.3f}"
     if "score" in key or "difference_to" in key or key in FINE:

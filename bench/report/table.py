@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from bench.leaderboard.files import csv_of
+from bench.leaderboard.layout import label_of
 from bench.report.charts import costs_of
-from bench.report.formatting import FLAG, UNKNOWN, Style, column_label, listed, row_label, shown, visible
+from bench.report.formatting import FLAG, UNKNOWN, Style, column_label, listed, shown, visible
 from bench.report.svg import Axis, score_range
 
 Row = Mapping[str, Any]
@@ -175,7 +176,7 @@ def _cell(row: Row, key: str, styles: Mapping[str, Style], scale: tuple[float, f
     if isinstance(value, Cell):
         return value
     if key in METHODS and value is not None:
-        label = row_label(row) if key == "method" else str(value)
+        label = label_of(row) if key == "method" else str(value)
         return Cell(visible(label), style=styles.get(label), flag=flag_of(row) if key == "method" else "")
     text = UNKNOWN if value == "" else shown(value, key)
     sortable = isinstance(value, int | float) and math.isfinite(value)

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from bench.report.formatting import row_label, shown, visible
+from bench.leaderboard.layout import label_of
+from bench.report.formatting import shown, visible
 
 Row = Mapping[str, Any]
 
@@ -98,7 +99,7 @@ def standing(ranked: Sequence[Row]) -> Standing:
 
 def _best(board: Board, best: Row, methods: int) -> Markup:
     tasks = sorted({row["task"] for row in board.rows if row.get("score_mean") is not None})
-    seeds = [row["n_seeds"] for row in board.rows if row_label(row) == best["method"] and row["n_seeds"]]
+    seeds = [row["n_seeds"] for row in board.rows if label_of(row) == best["method"] and row["n_seeds"]]
     where = f"on {visible(tasks[0])}" if len(tasks) == 1 else f"over {len(tasks)} tasks"
     of = str(min(seeds)) if min(seeds) == max(seeds) else f"{min(seeds)} to {max(seeds)}"
     said = Markup("{} has {} mean score {}{} ({}).").format(
